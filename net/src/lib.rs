@@ -1,0 +1,18 @@
+//! The words every other crate speaks: [`Prefix`], [`Family`], [`Asn`], [`RouterId`], [`Mac`].
+//!
+//! Leaf crate: no IO, no clock, no knowledge of BGP, Kubernetes or the kernel. IPv4 and IPv6 are values of
+//! one type here, so that no other crate needs a v4 and a v6 twin of anything.
+
+mod asn;
+mod error;
+mod family;
+mod mac;
+mod prefix;
+mod router_id;
+
+pub use asn::Asn;
+pub use error::ParseError;
+pub use family::{Families, Family};
+pub use mac::Mac;
+pub use prefix::Prefix;
+pub use router_id::RouterId;
