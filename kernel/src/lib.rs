@@ -1,0 +1,32 @@
+//! Every syscall of Cairn: netlink, nftables, network namespaces, sysctls, socket options.
+//!
+//! | room | what |
+//! |---|---|
+//! | [`netlink`] | raw messages: build, send in batches, read answers and lists |
+//! | [`object`] | links, addresses, routes, nexthops, neighbours and rules as plain values |
+//! | [`rtnl`] | the client that writes, deletes and lists those |
+//! | [`nftables`] | tables, chains, rules, sets and their elements, in transactions |
+//! | [`monitor`] | what the kernel tells of its own accord |
+//! | [`conntrack`] | tracked flows: list them, end them |
+//! | [`netns`] | network namespaces |
+//! | [`reconciler`] | desired versus actual, for every kind of object |
+//! | [`sysctl`] | settings under `/proc/sys` |
+//! | [`tcp`] | the TCP options of BGP |
+//!
+//! Nothing here knows of Kubernetes, of BGP or of Cairn's configuration. Only this crate has `unsafe` code.
+
+pub mod conntrack;
+pub mod error;
+pub mod monitor;
+pub mod netlink;
+pub mod netns;
+pub mod nftables;
+pub mod object;
+pub mod reconciler;
+pub mod rtnl;
+pub mod sysctl;
+pub mod tcp;
+
+pub use error::{Error, Refusal};
+pub use netns::{Netns, NetnsId};
+pub use rtnl::{Requests, Rtnl};

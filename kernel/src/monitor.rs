@@ -1,0 +1,159 @@
+//! What the kernel tells of its own accord: links, addresses, routes, nexthops and neighbours as they change.
+//!
+//! Invariant: nothing is lost in silence. Where the kernel had to drop notifications, [`Event::Resync`] says so, and
+//! whoever keeps a copy of the kernel's state must list it anew.
+//! What Cairn itself writes can be left out ([`Monitor::ignore`]): the kernel then drops it before it is queued, so that
+//! a hundred thousand routes of ours do not push somebody else's change out of the queue.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
+    sockopt,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::Error;
+use crate::netlink::{Frame, Frames, Socket, option};
+use crate::netns::Netns;
+use crate::object::{Address, Change, Link, Neighbour, Nexthop, Object, Route};
+
+/// A notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An interface was made, changed or deleted.
+    Link(Change<Link>),
+    /// An address was added to or taken from an interface.
+    Address(Change<Address>),
+    /// A route was added, replaced or deleted. IPv4 routes that go with their interface are not told one by one.
+    Route(Change<Route>),
+    /// A nexthop object was added, replaced or deleted. Those that go with their interface are not told.
+    Nexthop(Change<Nexthop>),
+    /// A neighbour was found, lost, set or deleted.
+    Neighbour(Change<Neighbour>),
+    /// Notifications were lost.
+    Resync,
+}
+
+/// What to be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Interfaces.
+    Links,
+    /// Addresses of both families.
+    Addresses,
+    /// Routes of both families.
+    Routes,
+    /// Nexthop objects.
+    Nexthops,
+    /// Neighbours.
+    Neighbours,
+}
+
+impl Topic {
+    /// `RTNLGRP_*`.
+    const fn groups(self) -> &'static [libc::c_int] {
+        match self {
+            Self::Links => &[1],
+            Self::Neighbours => &[3],
+            Self::Addresses => &[5, 9],
+            Self::Routes => &[7, 11],
+            Self::Nexthops => &[32],
+        }
+    }
+}
+
+/// Room for about ten thousand notifications of others.
+const RECEIVE_BUFFER: usize = 8 << 20;
+const READ_BUFFER: usize = 64 * 1024;
+
+/// A subscription to one namespace's notifications.
+#[derive(Debug)]
+pub struct Monitor {
+    fd: AsyncFd<OwnedFd>,
+    buffer: Vec<u8>,
+    events: VecDeque<Event>,
+    ignored: Vec<u32>,
+}
+
+impl Monitor {
+    /// Subscribes in the caller's namespace. Must be called within a tokio runtime.
+    pub fn open(topics: &[Topic]) -> Result<Self, Error> {
+        Self::from_fd(subscribe(topics))
+    }
+
+    /// Subscribes in another namespace. Must be called within a tokio runtime.
+    pub fn open_in(netns: &Netns, topics: &[Topic]) -> Result<Self, Error> {
+        Self::from_fd(netns.run(|| subscribe(topics))?)
+    }
+
+    fn from_fd(fd: Result<OwnedFd, Errno>) -> Result<Self, Error> {
+        let refused = |errno| Error::refused("open", "netlink monitor", errno);
+        let fd = register(fd.map_err(refused)?)
+            .map_err(|error| Error::refused("open", "netlink monitor", error))?;
+        Ok(Self { fd, buffer: vec![0; READ_BUFFER], events: VecDeque::new(), ignored: Vec::new() })
+    }
+
+    /// From now on leaves out what is done through this socket.
+    pub fn ignore(&mut self, socket: &Socket) -> Result<(), Error> {
+        self.ignored.push(socket.port()?);
+        option::drop_requests_of(self.fd.get_ref().as_fd(), &self.ignored)
+            .map_err(|errno| Error::refused("filter", "netlink monitor", errno))
+    }
+
+    /// Waits for the next event. Cancel safe.
+    pub async fn next(&mut self) -> Result<Event, Error> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            let refused = |error| Error::refused("read", "netlink monitor", error);
+            let mut ready = self.fd.readable().await.map_err(|error| refused(error.into()))?;
+            match recv(self.fd.get_ref().as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(len) => {
+                    let datagram = self.buffer.get(..len).unwrap_or_default();
+                    self.events.extend(Frames::new(datagram).filter_map(decode));
+                }
+                Err(Errno::EAGAIN) => ready.clear_ready(),
+                Err(Errno::EINTR) => {}
+                Err(Errno::ENOBUFS) => return Ok(Event::Resync),
+                Err(errno) => return Err(refused(crate::Refusal::from(errno))),
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+fn register(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and names the same file until it is dropped, and `as_raw_fd` always gives that
+    // descriptor. The `AsyncFd` owns it from here on and never hands it out.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(Into::into)
+}
+
+fn subscribe(topics: &[Topic]) -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+    }
+    for group in topics.iter().flat_map(|topic| topic.groups()) {
+        option::join(fd.as_fd(), *group)?;
+    }
+    Ok(fd)
+}
+
+/// The kind of a message is in its type: sixteen kinds apart by four, with new, delete, get and set.
+fn decode(frame: Frame<'_>) -> Option<Event> {
+    match frame.kind {
+        16 | 17 => Link::decode(frame).map(Event::Link),
+        20 | 21 => Address::decode(frame).map(Event::Address),
+        24 | 25 => Route::decode(frame).map(Event::Route),
+        28 | 29 => Neighbour::decode(frame).map(Event::Neighbour),
+        104 | 105 => Nexthop::decode(frame).map(Event::Nexthop),
+        _ => None,
+    }
+}

@@ -1,0 +1,153 @@
+use std::net::IpAddr;
+
+use cairn_net::Prefix;
+
+use super::Verdict;
+use super::set::DataType;
+use super::uapi::{LIST_ELEMENT, data, element};
+use crate::netlink::{Attribute, Attributes, Message};
+
+/// A field of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// An interface's name, at most 15 bytes; a longer one matches nothing.
+    Interface(&'a str),
+    /// An address.
+    Address(IpAddr),
+    /// A protocol above IP.
+    Protocol(u8),
+    /// A port.
+    Port(u16),
+    /// A packet mark.
+    Mark(u32),
+}
+
+impl Value<'_> {
+    const fn data_type(self) -> DataType {
+        match self {
+            Self::Interface(_) => DataType::Interface,
+            Self::Address(addr) => DataType::Address(cairn_net::Family::of(addr)),
+            Self::Protocol(_) => DataType::Protocol,
+            Self::Port(_) => DataType::Port,
+            Self::Mark(_) => DataType::Mark,
+        }
+    }
+
+    fn append(self, key: &mut Vec<u8>) {
+        match self {
+            Self::Interface(name) => key.extend(name.bytes().chain(std::iter::repeat(0)).take(16)),
+            Self::Address(IpAddr::V4(addr)) => key.extend_from_slice(&addr.octets()),
+            Self::Address(IpAddr::V6(addr)) => key.extend_from_slice(&addr.octets()),
+            Self::Protocol(number) => key.push(number),
+            Self::Port(port) => key.extend_from_slice(&port.to_be_bytes()),
+            Self::Mark(mark) => key.extend_from_slice(&mark.to_ne_bytes()),
+        }
+    }
+}
+
+/// An element of a set or a map, as the kernel keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Element {
+    key: Vec<u8>,
+    /// Just behind an interval: `key` is the first one that is not in it.
+    interval_end: bool,
+    verdict: Option<Verdict>,
+}
+
+impl Element {
+    /// An element of a hash set. The fields are in the order of the set's key.
+    pub fn new(fields: &[Value<'_>]) -> Self {
+        let mut key = Vec::with_capacity(fields.iter().map(|field| field.data_type().padded_len()).sum());
+        for field in fields {
+            field.append(&mut key);
+            if fields.len() > 1 {
+                key.resize(key.len().next_multiple_of(4), 0);
+            }
+        }
+        Self { key, interval_end: false, verdict: None }
+    }
+
+    /// An element of a verdict map.
+    pub fn with_verdict(fields: &[Value<'_>], verdict: Verdict) -> Self {
+        Self { verdict: Some(verdict), ..Self::new(fields) }
+    }
+
+    /// The elements of a prefix in a set of prefixes: where it begins and, unless it reaches to the last address
+    /// of all, where it has ended.
+    pub fn prefix(prefix: Prefix) -> impl Iterator<Item = Self> {
+        let begin = Self::new(&[Value::Address(prefix.addr())]);
+        let end = successor(prefix.last())
+            .map(|addr| Self { interval_end: true, ..Self::new(&[Value::Address(addr)]) });
+        std::iter::once(begin).chain(end)
+    }
+
+    /// The key's bytes, each field padded to four bytes where there are several.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Roughly what it takes in a message.
+    pub(super) fn encoded_len(&self) -> usize {
+        let verdict = self.verdict.as_ref().map_or(0, |verdict| 24 + verdict.chain().map_or(0, str::len));
+        self.key.len() + 24 + verdict
+    }
+
+    pub(super) fn encode(&self, list: &mut Message<'_>) {
+        list.nest(LIST_ELEMENT, |out| {
+            out.nest(element::KEY, |key| {
+                key.bytes(data::VALUE, &self.key);
+            });
+            if self.interval_end {
+                out.be32(element::FLAGS, element::FLAG_INTERVAL_END);
+            }
+            if let Some(verdict) = &self.verdict {
+                out.nest(element::DATA, |value| verdict.encode(value));
+            }
+        });
+    }
+
+    /// Reads one member of an element list; `None` if it has no key.
+    pub(super) fn decode(member: Attribute<'_>) -> Option<Self> {
+        let attributes = member.nested();
+        let key = attributes.find(element::KEY)?.nested().find(data::VALUE)?.value.to_vec();
+        let flags = attributes.find(element::FLAGS).and_then(Attribute::be32).unwrap_or(0);
+        let verdict = attributes
+            .find(element::DATA)
+            .map(Attribute::nested)
+            .and_then(|value: Attributes<'_>| Verdict::decode(value));
+        Some(Self { key, interval_end: flags & element::FLAG_INTERVAL_END != 0, verdict })
+    }
+}
+
+fn successor(addr: IpAddr) -> Option<IpAddr> {
+    match addr {
+        IpAddr::V4(addr) => u32::from(addr).checked_add(1).map(|next| IpAddr::V4(next.into())),
+        IpAddr::V6(addr) => u128::from(addr).checked_add(1).map(|next| IpAddr::V6(next.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Vec<Element> {
+        Element::prefix(text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_prefix_has_a_begin_and_an_end_behind_it() {
+        let elements = prefix("10.1.0.0/16");
+        assert_eq!(elements[0].key(), [10, 1, 0, 0]);
+        assert_eq!((elements[1].key(), elements[1].interval_end), ([10, 2, 0, 0].as_slice(), true));
+        assert_eq!(prefix("255.0.0.0/8").len(), 1, "there is no address behind the last one");
+        assert_eq!(prefix("::/0").len(), 1);
+    }
+
+    #[test]
+    fn fields_of_a_concatenation_fill_whole_registers() {
+        let element =
+            Element::new(&[Value::Address("10.0.0.1".parse().unwrap()), Value::Protocol(6), Value::Port(80)]);
+        assert_eq!(element.key(), [10, 0, 0, 1, 6, 0, 0, 0, 0, 80, 0, 0]);
+        assert_eq!(Element::new(&[Value::Port(80)]).key(), [0, 80]);
+    }
+}

@@ -1,0 +1,163 @@
+use cairn_net::Family;
+
+use super::uapi::{self, LIST_ELEMENT, message, set};
+use super::{Element, Table};
+use crate::netlink::Batch;
+
+/// What a field of a key, or a value of a map, is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DataType {
+    /// An interface's name, 16 bytes padded with zeros.
+    Interface,
+    /// An address.
+    Address(Family),
+    /// A protocol above IP, one byte.
+    Protocol,
+    /// A port, network order.
+    Port,
+    /// A packet mark, host order.
+    Mark,
+    /// What to do with a packet: only as a map's value.
+    Verdict,
+}
+
+impl DataType {
+    /// Bytes.
+    pub(super) const fn len(self) -> usize {
+        match self {
+            Self::Interface => 16,
+            Self::Address(family) => family.bytes(),
+            Self::Protocol => 1,
+            Self::Port => 2,
+            Self::Mark => 4,
+            Self::Verdict => 0,
+        }
+    }
+
+    /// Bytes within a concatenation, where each field fills whole 32-bit registers.
+    pub(super) const fn padded_len(self) -> usize {
+        self.len().next_multiple_of(4)
+    }
+
+    /// The number by which `nft` knows how to print it (`enum datatypes` of nftables).
+    const fn number(self) -> u32 {
+        match self {
+            Self::Interface => 41,
+            Self::Address(Family::Ipv4) => 7,
+            Self::Address(Family::Ipv6) => 8,
+            Self::Protocol => 12,
+            Self::Port => 13,
+            Self::Mark => 19,
+            // NFT_DATA_VERDICT, to the kernel itself
+            Self::Verdict => 0xffff_ff00,
+        }
+    }
+
+    const fn is_network_order(self) -> bool {
+        matches!(self, Self::Address(_) | Self::Port)
+    }
+}
+
+/// A named set, or a map if it has values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// Its name, unique among the table's sets. At most 255 bytes.
+    pub name: String,
+    /// The fields of a key, one or more.
+    pub key: Vec<DataType>,
+    /// The type of the values of a map.
+    pub value: Option<DataType>,
+    /// Its elements are prefixes that do not overlap; with keys of one field only.
+    pub prefixes: bool,
+}
+
+impl Set {
+    /// A set of keys, looked up by hash.
+    pub fn hash(name: impl Into<String>, key: &[DataType]) -> Self {
+        Self { name: name.into(), key: key.to_vec(), value: None, prefixes: false }
+    }
+
+    /// A set of prefixes of a family. No two may overlap.
+    pub fn prefixes(name: impl Into<String>, family: Family) -> Self {
+        Self { name: name.into(), key: vec![DataType::Address(family)], value: None, prefixes: true }
+    }
+
+    /// A map from keys to verdicts, looked up by hash.
+    pub fn verdicts(name: impl Into<String>, key: &[DataType]) -> Self {
+        Self { name: name.into(), key: key.to_vec(), value: Some(DataType::Verdict), prefixes: false }
+    }
+
+    fn key_len(&self) -> usize {
+        match self.key.as_slice() {
+            [single] => single.len(),
+            fields => fields.iter().map(|field| field.padded_len()).sum(),
+        }
+    }
+
+    fn flags(&self) -> u32 {
+        let mut flags = 0;
+        if self.prefixes {
+            flags |= set::FLAG_INTERVAL;
+        }
+        if self.value.is_some() {
+            flags |= set::FLAG_MAP;
+        }
+        if self.key.len() > 1 {
+            flags |= set::FLAG_CONCAT;
+        }
+        flags
+    }
+
+    /// `id` names the set within its transaction.
+    #[allow(clippy::cast_possible_truncation)] // keys are at most 64 bytes
+    pub(super) fn encode_create(&self, id: u32, table: &Table, batch: &mut Batch) {
+        let mut out = table.message(batch, message::NEW_SET, uapi::CREATE);
+        out.text(set::TABLE, table.name).text(set::NAME, &self.name).be32(set::ID, id);
+        out.be32(set::FLAGS, self.flags());
+        // nft prints a concatenation by the types packed into six bits each.
+        let packed = self.key.iter().fold(0, |packed, field| packed << 6 | field.number());
+        out.be32(set::KEY_TYPE, packed).be32(set::KEY_LEN, self.key_len() as u32);
+        if let Some(value) = self.value {
+            out.be32(set::DATA_TYPE, value.number());
+            out.be32(set::DATA_LEN, value.len() as u32);
+        }
+        if self.key.len() > 1 {
+            out.nest(set::DESCRIPTION, |description| {
+                description.nest(set::DESCRIPTION_CONCAT, |fields| {
+                    for field in &self.key {
+                        fields.nest(LIST_ELEMENT, |one| {
+                            one.be32(set::FIELD_LEN, field.len() as u32);
+                        });
+                    }
+                });
+            });
+        } else if let [field] = self.key.as_slice() {
+            // NFTNL_UDATA_SET_KEYBYTEORDER, for `nft list` alone: 1 is host order, 2 network order.
+            let [a, b, c, d] = (1 + u32::from(field.is_network_order())).to_ne_bytes();
+            out.bytes(set::USERDATA, &[0, 4, a, b, c, d]);
+        }
+    }
+
+    pub(super) fn encode_delete(name: &str, table: &Table, batch: &mut Batch) {
+        let mut out = table.message(batch, message::DEL_SET, 0);
+        out.text(set::TABLE, table.name).text(set::NAME, name);
+    }
+
+    /// One message, however many elements: the caller keeps them below 64 KiB.
+    pub(super) fn encode_elements(
+        name: &str,
+        elements: &[Element],
+        kind: u16,
+        table: &Table,
+        batch: &mut Batch,
+    ) {
+        let flags = if kind == message::NEW_ELEMENT { uapi::CREATE } else { 0 };
+        let mut out = table.message(batch, kind, flags);
+        out.text(uapi::element::LIST_TABLE, table.name).text(uapi::element::LIST_SET, name);
+        out.nest(uapi::element::LIST_ELEMENTS, |list| {
+            for element in elements {
+                element.encode(list);
+            }
+        });
+    }
+}

@@ -1,0 +1,65 @@
+use super::uapi;
+use crate::netlink::{Batch, Message};
+
+/// Which packets a table sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TableFamily {
+    /// IPv4 and IPv6 (`NFPROTO_INET`).
+    Inet,
+    /// Of one device, before routing (`NFPROTO_NETDEV`).
+    Netdev,
+}
+
+impl TableFamily {
+    pub(super) const fn number(self) -> u8 {
+        match self {
+            Self::Inet => 1,
+            Self::Netdev => 5,
+        }
+    }
+}
+
+/// Names a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Table {
+    /// Its family.
+    pub family: TableFamily,
+    /// Its name, unique within the family. At most 255 bytes.
+    pub name: &'static str,
+}
+
+impl Table {
+    /// Cairn's own: `inet cairn`.
+    pub const CAIRN: Self = Self { family: TableFamily::Inet, name: "cairn" };
+
+    /// Begins a message about something in this table.
+    pub(super) fn message<'a>(&self, batch: &'a mut Batch, kind: u16, flags: u16) -> Message<'a> {
+        batch.message(kind, flags, &header(self.family.number(), 0))
+    }
+
+    pub(super) fn encode_create(&self, batch: &mut Batch) {
+        let mut message = self.message(batch, uapi::message::NEW_TABLE, uapi::CREATE);
+        message.text(uapi::table::NAME, self.name);
+    }
+
+    pub(super) fn encode_delete(&self, batch: &mut Batch) {
+        let mut message = self.message(batch, uapi::message::DEL_TABLE, 0);
+        message.text(uapi::table::NAME, self.name);
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let family = match self.family {
+            TableFamily::Inet => "inet",
+            TableFamily::Netdev => "netdev",
+        };
+        write!(f, "{family} {}", self.name)
+    }
+}
+
+/// A `struct nfgenmsg`: family, version 0, a resource number in network order.
+pub(super) const fn header(family: u8, resource: u16) -> [u8; 4] {
+    let [high, low] = resource.to_be_bytes();
+    [family, 0, high, low]
+}

@@ -1,0 +1,176 @@
+//! The backend for what rtnetlink carries: routes, nexthop objects, neighbours.
+
+use std::marker::PhantomData;
+
+use cairn_net::Family;
+
+use super::{Backend, Objects, Operation, Reconciler};
+use crate::Error;
+use crate::error::is_absence;
+use crate::netlink::{Batch, Socket};
+use crate::object::{
+    Change, Neighbour, NeighbourState, Nexthop, Object, PROTOCOL, Route, RouteKey, TableId, Verb,
+};
+use crate::rtnl::Rtnl;
+
+/// A kind of object that carries a mark, so that ours can be told from everybody else's.
+pub trait Owned: Object {
+    /// Which of ours one engine is for.
+    type Scope;
+    /// Is it ours, and of this scope?
+    fn is_owned(&self, scope: &Self::Scope) -> bool;
+
+    /// All of ours of this scope.
+    fn list_owned(rtnl: &mut Rtnl, scope: &Self::Scope) -> Result<Vec<Self>, Error>;
+
+    /// The object as the kernel gives it back, so that it compares equal when it is found again.
+    #[must_use]
+    fn normalised(self) -> Self {
+        self
+    }
+
+    /// The key of an object of ours that would be in the same place in the kernel.
+    fn rival_key(&self, scope: &Self::Scope) -> Option<Self::Key>;
+}
+
+/// Routes of protocol 202 in one table.
+impl Owned for Route {
+    type Scope = TableId;
+
+    fn is_owned(&self, table: &TableId) -> bool {
+        self.protocol == PROTOCOL && self.table == *table
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, table: &TableId) -> Result<Vec<Self>, Error> {
+        rtnl.routes(*table, PROTOCOL, Family::ALL)
+    }
+
+    fn normalised(self) -> Self {
+        Self::normalised(self)
+    }
+
+    /// Routes of all protocols share prefix, table and metric: a `replace` by somebody else ends ours without a word.
+    fn rival_key(&self, table: &TableId) -> Option<Self::Key> {
+        (self.table == *table).then(|| RouteKey { protocol: PROTOCOL, ..self.key() })
+    }
+}
+
+/// Nexthop objects in our range of numbers. The owner sets members before their groups.
+impl Owned for Nexthop {
+    type Scope = ();
+
+    fn is_owned(&self, (): &()) -> bool {
+        self.protocol == PROTOCOL && self.id.is_ours()
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, scope: &()) -> Result<Vec<Self>, Error> {
+        let mut nexthops: Vec<Self> = rtnl.list(None)?;
+        nexthops.retain(|nexthop| nexthop.is_owned(scope));
+        Ok(nexthops)
+    }
+
+    fn rival_key(&self, (): &()) -> Option<Self::Key> {
+        self.id.is_ours().then_some(self.id)
+    }
+}
+
+/// Permanent neighbours and proxy entries of protocol 202.
+impl Owned for Neighbour {
+    type Scope = ();
+
+    fn is_owned(&self, (): &()) -> bool {
+        let set = matches!(self.state, NeighbourState::Permanent(_) | NeighbourState::Proxy);
+        self.protocol == PROTOCOL && set
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, scope: &()) -> Result<Vec<Self>, Error> {
+        let mut neighbours: Vec<Self> = rtnl.list(None)?;
+        neighbours.extend(rtnl.proxies(None)?);
+        neighbours.retain(|neighbour| neighbour.is_owned(scope));
+        Ok(neighbours)
+    }
+
+    fn rival_key(&self, (): &()) -> Option<Self::Key> {
+        Some(self.key())
+    }
+}
+
+/// Objects of one kind and scope in one namespace.
+#[derive(Debug)]
+pub struct Rtnetlink<O: Owned> {
+    rtnl: Rtnl,
+    scope: O::Scope,
+    batch: Batch,
+    kind: PhantomData<O>,
+}
+
+impl<O: Owned> Rtnetlink<O> {
+    /// Through this client.
+    pub const fn new(rtnl: Rtnl, scope: O::Scope) -> Self {
+        Self { rtnl, scope, batch: Batch::new(), kind: PhantomData }
+    }
+
+    /// The socket, so that a monitor can leave out what is done here.
+    pub const fn socket(&mut self) -> &mut Socket {
+        self.rtnl.socket()
+    }
+}
+
+impl<O: Owned> Backend for Rtnetlink<O> {
+    type Key = O::Key;
+    type Value = O;
+    type Error = Error;
+
+    fn apply(&mut self, operations: &[Operation<O::Key, O>]) -> Result<Vec<Result<(), Error>>, Error> {
+        self.batch.clear();
+        for operation in operations {
+            match operation {
+                Operation::Create(_, object) => object.encode(Verb::Create, &mut self.batch),
+                Operation::Update(_, object) => object.encode(Verb::Replace, &mut self.batch),
+                Operation::Delete(key) => O::encode_delete(key, &mut self.batch),
+            }
+        }
+        let results = self.rtnl.socket().execute(&mut self.batch);
+        let results =
+            results.map_err(|refusal| Error::refused("write", std::any::type_name::<O>(), refusal))?;
+        let named =
+            results.into_iter().zip(operations).map(|(result, operation)| match (result, operation) {
+                (Err(refusal), Operation::Delete(_)) if is_absence(refusal.errno) => Ok(()),
+                (result, operation) => {
+                    result.map_err(|refusal| Error::refused(operation.name(), operation.key(), refusal))
+                }
+            });
+        Ok(named.collect())
+    }
+
+    fn list(&mut self) -> Result<Objects<Self>, Error> {
+        let objects = O::list_owned(&mut self.rtnl, &self.scope)?;
+        Ok(objects.into_iter().map(|object| (object.key(), object)).collect())
+    }
+}
+
+impl<O: Owned> Reconciler<Rtnetlink<O>> {
+    /// Wants an object. What it leaves to the kernel's defaults is filled in, as [`Owned::normalised`] does.
+    pub fn set_object(&mut self, object: O) {
+        self.set(&object.key(), object.normalised());
+    }
+
+    /// Tells what the kernel's monitor said about an object of this kind, ours or not.
+    pub fn observe_object(&mut self, change: Change<O>) {
+        let scope = &self.backend().scope;
+        match change {
+            Change::Present(object) if object.is_owned(scope) => {
+                self.observe(Change::Present((object.key(), object)));
+            }
+            Change::Gone(object) if object.is_owned(scope) => {
+                self.observe(Change::Gone((object.key(), object)));
+            }
+            Change::Present(rival) => {
+                if let Some(key) = rival.rival_key(scope) {
+                    self.displaced(&key);
+                }
+            }
+            Change::Gone(_) => {}
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The rtnetlink client: writes, deletes and lists [`crate::object`]s in one namespace.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use cairn_net::{Family, Prefix};
+
+use crate::Error;
+use crate::error::Refusal;
+use crate::netlink::{Batch, Protocol, Socket};
+use crate::netns::Netns;
+use crate::object::{
+    Change, Hop, Link, LinkChange, LinkRef, Neighbour, Object, Route, TableId, Verb, Veth,
+    encode_link_delete, encode_link_delete_group, encode_link_get,
+};
+
+/// Several requests that are sent together and carried out in order.
+///
+/// A refused one does not stop those after it: see [`Rtnl::execute`].
+#[derive(Debug, Default)]
+pub struct Requests {
+    batch: Batch,
+    objects: Vec<(&'static str, String)>,
+}
+
+impl Requests {
+    /// No request yet.
+    pub const fn new() -> Self {
+        Self { batch: Batch::new(), objects: Vec::new() }
+    }
+
+    /// How many requests.
+    pub const fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// True if there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// An object that must not be there yet.
+    pub fn create<O: Object>(&mut self, object: &O) -> &mut Self {
+        self.write(Verb::Create, object)
+    }
+
+    /// An object in place of the one with its key, or anew.
+    pub fn replace<O: Object>(&mut self, object: &O) -> &mut Self {
+        self.write(Verb::Replace, object)
+    }
+
+    /// The end of the object with a key.
+    pub fn delete<O: Object>(&mut self, key: &O::Key) -> &mut Self {
+        O::encode_delete(key, &mut self.batch);
+        self.note("delete", key)
+    }
+
+    /// A pair of interfaces.
+    pub fn create_veth(&mut self, veth: &Veth<'_>) -> &mut Self {
+        veth.encode(&mut self.batch);
+        self.note("create", &format_args!("veth {} with peer {}", veth.host.name, veth.peer.name))
+    }
+
+    /// A change of an interface, which an earlier request may have made.
+    pub fn change_link<'a>(&mut self, link: impl Into<LinkRef<'a>>, change: &LinkChange<'_>) -> &mut Self {
+        let link = link.into();
+        change.encode(link, &mut self.batch);
+        self.note("change", &link)
+    }
+
+    /// The end of an interface, and of a veth's other end.
+    pub fn delete_link<'a>(&mut self, link: impl Into<LinkRef<'a>>) -> &mut Self {
+        let link = link.into();
+        encode_link_delete(link, &mut self.batch);
+        self.note("delete", &link)
+    }
+
+    /// The end of every interface of a group, for which the kernel waits once. Errors: `ENODEV` if there is none.
+    pub fn delete_link_group(&mut self, group: u32) -> &mut Self {
+        encode_link_delete_group(group, &mut self.batch);
+        self.note("delete", &format_args!("links of group {group}"))
+    }
+
+    fn write<O: Object>(&mut self, verb: Verb, object: &O) -> &mut Self {
+        object.encode(verb, &mut self.batch);
+        self.note(verb.name(), &object.key())
+    }
+
+    fn note(&mut self, operation: &'static str, object: &dyn fmt::Display) -> &mut Self {
+        self.objects.push((operation, object.to_string()));
+        self
+    }
+}
+
+/// A client of one namespace.
+#[derive(Debug)]
+pub struct Rtnl {
+    socket: Socket,
+}
+
+impl Rtnl {
+    /// For the caller's namespace.
+    pub fn open() -> Result<Self, Error> {
+        Socket::open(Protocol::Route).map(|socket| Self { socket })
+    }
+
+    /// For another namespace.
+    pub fn open_in(netns: &Netns) -> Result<Self, Error> {
+        Socket::open_in(Protocol::Route, netns).map(|socket| Self { socket })
+    }
+
+    /// The socket, for whoever encodes by himself.
+    pub const fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// Carries the requests out and tells what became of each.
+    pub fn execute(&mut self, requests: &mut Requests) -> Result<Vec<Result<(), Error>>, Error> {
+        let results = self.socket.execute(&mut requests.batch).map_err(|refusal| lost("write", refusal))?;
+        let errors = results.into_iter().zip(&requests.objects).map(|(result, (operation, object))| {
+            result.map_err(|refusal| Error::refused(operation, object, refusal))
+        });
+        Ok(errors.collect())
+    }
+
+    /// Carries the requests out; the first refusal is the error. The requests after it were carried out too.
+    pub fn execute_all(&mut self, requests: &mut Requests) -> Result<(), Error> {
+        self.execute(requests)?.into_iter().collect()
+    }
+
+    /// Writes an object that must not be there yet.
+    pub fn create<O: Object>(&mut self, object: &O) -> Result<(), Error> {
+        self.execute_all(Requests::new().create(object))
+    }
+
+    /// Writes an object in place of the one with its key, or anew.
+    pub fn replace<O: Object>(&mut self, object: &O) -> Result<(), Error> {
+        self.execute_all(Requests::new().replace(object))
+    }
+
+    /// Deletes an object; false if it was not there.
+    pub fn delete<O: Object>(&mut self, key: &O::Key) -> Result<bool, Error> {
+        absent_is_false(self.execute_all(Requests::new().delete::<O>(key)))
+    }
+
+    /// Makes a pair of interfaces.
+    pub fn create_veth(&mut self, veth: &Veth<'_>) -> Result<(), Error> {
+        self.execute_all(Requests::new().create_veth(veth))
+    }
+
+    /// Changes an interface.
+    pub fn change_link<'a>(
+        &mut self,
+        link: impl Into<LinkRef<'a>>,
+        change: &LinkChange<'_>,
+    ) -> Result<(), Error> {
+        self.execute_all(Requests::new().change_link(link, change))
+    }
+
+    /// Deletes an interface; false if it was not there. Takes about 20 ms, which the kernel waits for its readers.
+    pub fn delete_link<'a>(&mut self, link: impl Into<LinkRef<'a>>) -> Result<bool, Error> {
+        absent_is_false(self.execute_all(Requests::new().delete_link(link)))
+    }
+
+    /// One interface; `None` if there is none.
+    pub fn link<'a>(&mut self, link: impl Into<LinkRef<'a>>) -> Result<Option<Link>, Error> {
+        let link = link.into();
+        let mut batch = Batch::new();
+        encode_link_get(link, &mut batch);
+        let mut found = None;
+        let answer = self.socket.query(&mut batch, |frame| {
+            if let Some(Change::Present(link)) = Link::decode(frame) {
+                found = Some(link);
+            }
+        });
+        match answer.map_err(|refusal| Error::refused("get", link, refusal)) {
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => Ok(found),
+        }
+    }
+
+    /// Every object of a kind; of one family, or of all.
+    pub fn list<O: Object>(&mut self, family: Option<Family>) -> Result<Vec<O>, Error> {
+        self.dump(|batch, flags| O::encode_list(family, flags, batch))
+    }
+
+    /// The routes of one protocol in one table, filtered by the kernel.
+    pub fn routes(
+        &mut self,
+        table: TableId,
+        protocol: u8,
+        families: impl IntoIterator<Item = Family>,
+    ) -> Result<Vec<Route>, Error> {
+        let mut routes = Vec::new();
+        for family in families {
+            let of_family = |batch: &mut Batch, flags: u16| {
+                Route::encode_list_of(table, protocol, family, flags, batch);
+            };
+            match self.dump(of_family) {
+                Ok(list) => routes.extend(list),
+                Err(error) if error.is_not_found() => {} // no route was ever put into that table
+                Err(error) => return Err(error),
+            }
+        }
+        // Kernels before 4.20 do not filter.
+        routes.retain(|route: &Route| route.table == table && route.protocol == protocol);
+        Ok(routes)
+    }
+
+    /// The addresses for which links answer on behalf of others.
+    pub fn proxies(&mut self, family: Option<Family>) -> Result<Vec<Neighbour>, Error> {
+        self.dump(|batch, flags| Neighbour::encode_list_proxies(family, flags, batch))
+    }
+
+    /// How this host would reach an address now; `None` if it would not.
+    ///
+    /// Of several equal ways the kernel's hash picks one. The gateway is `None` where the address is on the link.
+    pub fn resolve(&mut self, addr: IpAddr) -> Result<Option<Hop>, Error> {
+        let mut batch = Batch::new();
+        Route::encode_resolve(addr, &mut batch);
+        let mut found = None;
+        let answer =
+            self.socket.query(&mut batch, |frame| found = found.take().or(Route::decode_resolved(frame)));
+        match answer {
+            Ok(()) => Ok(found),
+            Err(refusal) if refusal.is_no_route() => Ok(None),
+            Err(refusal) => Err(Error::refused("resolve", Prefix::host(addr), refusal)),
+        }
+    }
+
+    fn dump<O: Object>(&mut self, mut request: impl FnMut(&mut Batch, u16)) -> Result<Vec<O>, Error> {
+        let objects = self.socket.dump(&mut request, |frame| match O::decode(frame) {
+            Some(Change::Present(object)) => Some(object),
+            _ => None,
+        });
+        objects.map_err(|refusal| lost("list", refusal))
+    }
+}
+
+/// An error of the socket rather than of one object.
+fn lost(operation: &'static str, refusal: Refusal) -> Error {
+    Error::refused(operation, "kernel objects", refusal)
+}
+
+fn absent_is_false(result: Result<(), Error>) -> Result<bool, Error> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}

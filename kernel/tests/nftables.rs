@@ -1,0 +1,234 @@
+//! Our nf_tables against the kernel's, with `nft` as the oracle. Each test has a namespace of its own.
+
+use std::process::Command;
+
+use cairn_kernel::netlink::{Protocol, Socket};
+use cairn_kernel::nftables::{
+    Chain, ChainType, Comparison, ConntrackKey, DataType, Element, Expression, FibResult, FibSelector,
+    Generation, Hook, MetaKey, PayloadBase, Register, Rule, Set, Table, Transaction, Value, Verdict, chains,
+    ct_state, elements, rules, sets,
+};
+use cairn_net::Family;
+use nix::sched::{CloneFlags, unshare};
+
+/// Runs in a fresh namespace that ends with the thread.
+fn in_namespace(test: impl FnOnce(&mut Socket) + Send) {
+    std::thread::scope(|scope| {
+        let work = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            test(&mut Socket::open(Protocol::Netfilter).unwrap());
+        };
+        if let Err(panic) = scope.spawn(work).join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn nft(arguments: &[&str]) -> String {
+    let output = Command::new("nft").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn source_set() -> Set {
+    Set::hash("sources-v4", &[DataType::Interface, DataType::Address(Family::Ipv4)])
+}
+
+fn source(interface: &str, address: &str) -> Element {
+    Element::new(&[Value::Interface(interface), Value::Address(address.parse().unwrap())])
+}
+
+/// What Cairn does for IPv4: the source check and the masquerade.
+fn table(transaction: &mut Transaction) {
+    let r = Register;
+    let address = |offset, into| Expression::Payload { base: PayloadBase::Network, offset, len: 4, into };
+    let ipv4 = [
+        Expression::Meta { key: MetaKey::NetworkProtocol, into: r(0) },
+        Expression::Compare { register: r(0), operator: Comparison::Equal, value: vec![2] },
+    ];
+    let rule = |chain: &str, comment, parts: &[&[Expression]]| Rule {
+        chain: chain.to_owned(),
+        expressions: parts.concat(),
+        comment,
+    };
+    transaction
+        .create_table()
+        .create_set(&source_set())
+        .create_set(&Set::prefixes("pools-v4", Family::Ipv4))
+        .create_set(&Set::prefixes("pools-v6", Family::Ipv6))
+        .create_set(&Set::verdicts("from-pod", &[DataType::Interface]))
+        .create_chain(&Chain::at("source-check", ChainType::Filter, Hook::Prerouting, -310))
+        .create_chain(&Chain::at("postrouting", ChainType::Nat, Hook::Postrouting, 100))
+        .create_chain(&Chain::regular("pod"))
+        .flush_chain("source-check")
+        .append_rule(&rule(
+            "source-check",
+            "pods send from their own addresses",
+            &[
+                &ipv4,
+                &[
+                    Expression::Meta { key: MetaKey::InputInterface, into: r(0) },
+                    Expression::Compare {
+                        register: r(0),
+                        operator: Comparison::Equal,
+                        value: b"crn".to_vec(),
+                    },
+                    address(12, r(4)),
+                    Expression::Lookup { set: "sources-v4".to_owned(), key: r(0), inverted: true },
+                    Expression::Counter,
+                    Expression::Verdict(Verdict::Drop),
+                ],
+            ],
+        ))
+        .append_rule(&rule(
+            "postrouting",
+            "pods leave all pools",
+            &[
+                &ipv4,
+                &[
+                    address(12, r(0)),
+                    Expression::Lookup { set: "pools-v4".to_owned(), key: r(0), inverted: false },
+                    address(16, r(0)),
+                    Expression::Lookup { set: "pools-v4".to_owned(), key: r(0), inverted: true },
+                    Expression::Fib {
+                        result: FibResult::AddressType,
+                        of: FibSelector::Destination,
+                        into: r(0),
+                    },
+                    Expression::Compare {
+                        register: r(0),
+                        operator: Comparison::NotEqual,
+                        value: 2u32.to_ne_bytes().to_vec(),
+                    },
+                    Expression::Masquerade { fully_random: true },
+                ],
+            ],
+        ))
+        .append_rule(&rule(
+            "pod",
+            "",
+            &[&[
+                Expression::Conntrack { key: ConntrackKey::State, into: r(0) },
+                Expression::Bitwise {
+                    register: r(0),
+                    mask: (ct_state::ESTABLISHED | ct_state::RELATED).to_ne_bytes().to_vec(),
+                    xor: vec![0; 4],
+                },
+                Expression::Compare { register: r(0), operator: Comparison::NotEqual, value: vec![0; 4] },
+                Expression::Verdict(Verdict::Accept),
+            ]],
+        ))
+        .append_rule(&rule(
+            "pod",
+            "",
+            &[&[
+                Expression::Meta { key: MetaKey::InputInterface, into: r(0) },
+                Expression::VerdictMap { map: "from-pod".to_owned(), key: r(0) },
+            ]],
+        ));
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn nft_reads_the_table_as_it_was_meant() {
+    in_namespace(|socket| {
+        let mut transaction = Transaction::new(Table::CAIRN);
+        table(&mut transaction);
+        transaction.add_elements("sources-v4", [source("crn0123456789a", "10.244.0.1")]);
+        transaction.add_elements("pools-v4", Element::prefix("10.244.0.0/16".parse().unwrap()));
+        transaction.add_elements("pools-v6", Element::prefix("fd00:10:244::/48".parse().unwrap()));
+        transaction.add_elements(
+            "from-pod",
+            [Element::with_verdict(&[Value::Interface("crn0123456789a")], Verdict::Drop)],
+        );
+        transaction.commit(socket).unwrap();
+
+        let listed = nft(&["list", "table", "inet", "cairn"]);
+        for expected in [
+            "type ifname . ipv4_addr",
+            "elements = { \"crn0123456789a\" . 10.244.0.1 }",
+            "elements = { 10.244.0.0/16 }",
+            "elements = { fd00:10:244::/48 }",
+            "elements = { \"crn0123456789a\" : drop }",
+            "type filter hook prerouting priority raw - 10; policy accept;",
+            "iifname \"crn*\" iifname . ip saddr != @sources-v4 counter packets 0 bytes 0 drop \
+             comment \"pods send from their own addresses\"",
+            "ip saddr @pools-v4 ip daddr != @pools-v4 fib daddr type != local masquerade fully-random",
+            "ct state established,related accept",
+            "iifname vmap @from-pod",
+        ] {
+            assert!(listed.contains(expected), "{expected}\nis missing in\n{listed}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn what_was_written_is_listed() {
+    in_namespace(|socket| {
+        assert!(chains(socket, Table::CAIRN).unwrap().is_empty(), "no table, no error");
+        assert!(elements(socket, Table::CAIRN, "sources-v4").unwrap().is_empty());
+        nft(&[
+            "add table inet other; add chain inet other mine; add set inet other sources-v4 { type mark; }",
+        ]);
+
+        let mut transaction = Transaction::new(Table::CAIRN);
+        table(&mut transaction);
+        let many: Vec<_> = (0..5000u32)
+            .map(|i| source(&format!("crn{i:011x}"), &std::net::Ipv4Addr::from(0x0af4_0000 + i).to_string()))
+            .collect();
+        transaction.add_elements("sources-v4", many.clone());
+        transaction.add_elements("pools-v4", Element::prefix("10.244.0.0/16".parse().unwrap()));
+        transaction.commit(socket).unwrap();
+
+        assert_eq!(chains(socket, Table::CAIRN).unwrap(), ["source-check", "postrouting", "pod"]);
+        assert_eq!(sets(socket, Table::CAIRN).unwrap().len(), 4);
+        let listed = rules(socket, Table::CAIRN).unwrap();
+        assert_eq!(listed.len(), 4);
+        assert_eq!(listed[0].comment, "pods send from their own addresses");
+        let mut found = elements(socket, Table::CAIRN, "sources-v4").unwrap();
+        found.sort();
+        let mut wanted = many;
+        wanted.sort();
+        assert_eq!(found, wanted);
+        let mut found = elements(socket, Table::CAIRN, "pools-v4").unwrap();
+        found.sort();
+        let mut wanted: Vec<_> = Element::prefix("10.244.0.0/16".parse().unwrap()).collect();
+        wanted.sort();
+        assert_eq!(found, wanted);
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_transaction_is_in_force_whole_or_not_at_all() {
+    in_namespace(|socket| {
+        let mut transaction = Transaction::new(Table::CAIRN);
+        table(&mut transaction);
+        transaction.commit(socket).unwrap();
+        let before = Generation::current(socket).unwrap();
+
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction.add_elements("sources-v4", [source("crn1", "10.0.0.1")]);
+        transaction.delete_elements("sources-v4", [source("crn2", "10.0.0.2")]);
+        let error = transaction.commit(socket).unwrap_err();
+        assert!(error.is_not_found(), "{error}");
+        assert!(
+            error.to_string().starts_with("cannot delete elements of set sources-v4 of table inet cairn: "),
+            "{error}"
+        );
+        assert!(elements(socket, Table::CAIRN, "sources-v4").unwrap().is_empty());
+        assert_eq!(Generation::current(socket).unwrap().id, before.id);
+
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction.add_elements("sources-v4", [source("crn1", "10.0.0.1"), source("crn1", "10.0.0.1")]);
+        transaction.commit(socket).unwrap();
+        assert_eq!(elements(socket, Table::CAIRN, "sources-v4").unwrap(), [source("crn1", "10.0.0.1")]);
+        assert_eq!(Generation::current(socket).unwrap().id, before.id + 1);
+
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction.delete_table();
+        transaction.commit(socket).unwrap();
+        assert!(chains(socket, Table::CAIRN).unwrap().is_empty());
+    });
+}
