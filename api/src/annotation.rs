@@ -1,0 +1,26 @@
+//! Annotations and labels of ours on objects of Kubernetes.
+//!
+//! On a Node they say who the node is in BGP (read by [`crate::core::NodeIdentity`]); on a Pod or a Namespace
+//! what addresses are wanted.
+
+/// Node: the node's AS number. Default: `BGPConfiguration.spec.asNumber`.
+pub const AS_NUMBER: &str = "cairn.network/as-number";
+/// Node: the IPv4 address of its BGP sessions and next hops, `address` or `address/length`.
+/// Default: the first IPv4 `InternalIP` of its status.
+pub const IPV4_ADDRESS: &str = "cairn.network/ipv4-address";
+/// Node: the same for IPv6.
+pub const IPV6_ADDRESS: &str = "cairn.network/ipv6-address";
+/// Node: the BGP identifier. Default: the IPv4 address, else derived from the node's name.
+pub const ROUTER_ID: &str = "cairn.network/router-id";
+/// Node: makes it a route reflector with this cluster id; all of one cluster share it.
+pub const ROUTE_REFLECTOR_CLUSTER_ID: &str = "cairn.network/route-reflector-cluster-id";
+
+/// Pod, Namespace: names of the IPv4 pools to take from, a JSON list, tried in order.
+pub const IPV4_POOLS: &str = "cairn.network/ipv4-pools";
+/// Pod, Namespace: names of the IPv6 pools to take from, a JSON list, tried in order.
+pub const IPV6_POOLS: &str = "cairn.network/ipv6-pools";
+/// Pod: the exact addresses to have, a JSON list of at most one per family.
+pub const ADDRESSES: &str = "cairn.network/ip-addresses";
+
+/// Label on BlockAffinity: the node that it belongs to, as a value fit for a label.
+pub const NODE_LABEL: &str = "cairn.network/node";

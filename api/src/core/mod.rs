@@ -1,0 +1,13 @@
+//! The kinds of Kubernetes that Cairn reads, trimmed to the fields it uses. Unknown fields are tolerated.
+
+mod identity;
+mod namespace;
+mod node;
+mod pod;
+mod secret;
+
+pub use identity::{InterfaceAddress, NodeIdentity};
+pub use namespace::Namespace;
+pub use node::{Node, NodeAddress, NodeState, Taint};
+pub use pod::{Pod, PodState};
+pub use secret::{Secret, SecretBytes};

@@ -1,0 +1,70 @@
+use cairn_net::Prefix;
+use serde::{Deserialize, Serialize};
+
+use crate::{Faults, Kind, Object, metadata::null_as_default};
+
+/// core/v1 Node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Node {
+    /// Ranges that Kubernetes gave to the node.
+    #[serde(
+        rename = "podCIDRs",
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub pod_cidrs: Vec<Prefix>,
+    /// Is it cordoned?
+    pub unschedulable: bool,
+    /// Its taints.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub taints: Vec<Taint>,
+}
+
+/// A taint.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Taint {
+    /// What it is about.
+    pub key: String,
+    /// More about it.
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule`, `NoExecute`.
+    pub effect: String,
+}
+
+/// Status of a Node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeState {
+    /// Its addresses, in order of preference.
+    #[serde(deserialize_with = "null_as_default")]
+    pub addresses: Vec<NodeAddress>,
+}
+
+/// An address of a Node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeAddress {
+    /// `InternalIP`, `ExternalIP`, `Hostname`, `InternalDNS`, `ExternalDNS`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address, or a name.
+    pub address: String,
+}
+
+impl Kind for Node {
+    type Status = NodeState;
+    const API_VERSION: &'static str = "v1";
+    const KIND: &'static str = "Node";
+    const PLURAL: &'static str = "nodes";
+    const STRICT: bool = false;
+
+    fn validate(object: &Object<Self>, faults: &mut Faults) {
+        if let Err(found) = object.identity() {
+            for fault in found.into_vec() {
+                faults.add(fault.path, fault.value, fault.rule);
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+use cairn_net::{Asn, Family, Prefix};
+use serde::{Deserialize, Serialize};
+
+use crate::{Community, Faults, Kind, Object};
+
+/// Rules for what is taken from and announced to a peer. The first rule that matches decides.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BgpFilter {
+    /// What is announced of IPv4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export_v4: Vec<FilterRule>,
+    /// What is taken of IPv4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub import_v4: Vec<FilterRule>,
+    /// What is announced of IPv6.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export_v6: Vec<FilterRule>,
+    /// What is taken of IPv6.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub import_v6: Vec<FilterRule>,
+}
+
+/// One rule: every condition given must hold; a rule without conditions always matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FilterRule {
+    /// What the route's prefix is compared with, by `matchOperator`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cidr: Option<Prefix>,
+    /// How. Goes together with `cidr`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub match_operator: Option<MatchOperator>,
+    /// Bounds on the length of the route's prefix. Goes with `cidr`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_length: Option<PrefixLengthRange>,
+    /// Where the route is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<MatchSource>,
+    /// The kind of session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_type: Option<PeerType>,
+    /// Communities that the route must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub communities: Option<CommunityMatch>,
+    /// The AS path starts with these.
+    #[serde(default, rename = "asPathPrefix", skip_serializing_if = "Vec::is_empty")]
+    pub as_path_prefix: Vec<Asn>,
+    /// What to do.
+    pub action: FilterAction,
+    /// What to change in an accepted route, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<FilterOperation>,
+}
+
+/// How a route's prefix is compared with a rule's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MatchOperator {
+    /// The same.
+    Equal,
+    /// Not the same.
+    NotEqual,
+    /// Inside, or the same.
+    In,
+    /// Neither inside nor the same.
+    NotIn,
+}
+
+/// Bounds on a prefix length, both inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixLengthRange {
+    /// Default: the length of `cidr`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u8>,
+    /// Default: 32 or 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u8>,
+}
+
+/// Where a route is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MatchSource {
+    /// Learned from a BGP peer.
+    RemotePeers,
+}
+
+/// The kind of session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerType {
+    /// The peer has another AS number.
+    #[serde(rename = "eBGP")]
+    Ebgp,
+    /// The peer has the same AS number.
+    #[serde(rename = "iBGP")]
+    Ibgp,
+}
+
+/// Communities that must all be there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommunityMatch {
+    /// The values.
+    pub values: Vec<Community>,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FilterAction {
+    /// Lets the route pass.
+    Accept,
+    /// Drops it.
+    Reject,
+}
+
+/// A change of an accepted route: exactly one field is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FilterOperation {
+    /// Adds a community.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_community: Option<AddCommunity>,
+    /// Puts AS numbers before the path.
+    #[serde(default, rename = "prependASPath", skip_serializing_if = "Option::is_none")]
+    pub prepend_as_path: Option<PrependAsPath>,
+}
+
+/// Adds a community.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddCommunity {
+    /// The community.
+    pub value: Community,
+}
+
+/// Puts AS numbers before the path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrependAsPath {
+    /// The numbers, the first of them first in the path. 1 to 10.
+    pub prefix: Vec<Asn>,
+}
+
+impl Kind for BgpFilter {
+    type Status = crate::NoStatus;
+    const KIND: &'static str = "BGPFilter";
+    const PLURAL: &'static str = "bgpfilters";
+
+    fn validate(object: &Object<Self>, faults: &mut Faults) {
+        let spec = &object.spec;
+        for (field, family, rules) in [
+            ("exportV4", Family::Ipv4, &spec.export_v4),
+            ("importV4", Family::Ipv4, &spec.import_v4),
+            ("exportV6", Family::Ipv6, &spec.export_v6),
+            ("importV6", Family::Ipv6, &spec.import_v6),
+        ] {
+            for (index, rule) in rules.iter().enumerate() {
+                validate_rule(rule, family, &format!("spec.{field}[{index}]"), faults);
+            }
+        }
+    }
+}
+
+fn validate_rule(rule: &FilterRule, family: Family, path: &str, faults: &mut Faults) {
+    let both = rule.cidr.is_some() == rule.match_operator.is_some();
+    faults.require(both, format!("{path}.matchOperator"), "", "cidr and matchOperator go together");
+    if let Some(cidr) = rule.cidr {
+        let path = format!("{path}.cidr");
+        faults.require(cidr.family() == family, path, cidr, format!("a prefix of {family}"));
+    }
+    if let Some(range) = rule.prefix_length {
+        let (min, max) = (range.min.unwrap_or(0), range.max.unwrap_or(family.bits()));
+        let fits = min <= max && max <= family.bits();
+        let path = format!("{path}.prefixLength");
+        faults.require(rule.cidr.is_some(), &path, format!("{min}-{max}"), "only together with cidr");
+        faults.require(fits, path, format!("{min}-{max}"), format!("min <= max <= {}", family.bits()));
+    }
+    if let Some(communities) = &rule.communities {
+        let fits = !communities.values.is_empty();
+        faults.require(fits, format!("{path}.communities.values"), "[]", "at least one");
+    }
+    if rule.action == FilterAction::Reject {
+        let count = rule.operations.len();
+        faults.require(count == 0, format!("{path}.operations"), count, "only with action Accept");
+    }
+    for (index, operation) in rule.operations.iter().enumerate() {
+        let path = format!("{path}.operations[{index}]");
+        let count =
+            usize::from(operation.add_community.is_some()) + usize::from(operation.prepend_as_path.is_some());
+        faults.require(count == 1, &path, count, "exactly one of addCommunity and prependASPath");
+        if let Some(prepend) = &operation.prepend_as_path {
+            let fits = (1..=10).contains(&prepend.prefix.len()) && !prepend.prefix.contains(&Asn::ZERO);
+            let path = format!("{path}.prependASPath.prefix");
+            faults.require(fits, path, prepend.prefix.len(), "1 to 10 AS numbers, none of them 0");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use cairn_net::Asn;
+use serde::{Deserialize, Serialize};
+
+use super::bgp_configuration::{BgpPassword, restart_time};
+use crate::text::serde_as_text;
+use crate::{Faults, GoDuration, Kind, Object, Selector, name};
+
+/// A BGP session of some nodes: with an address, or with other nodes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BgpPeer {
+    /// The one node that has the session. Not together with `nodeSelector`; neither means all nodes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
+    /// The nodes that have the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<Selector>,
+    /// The peer's address. Exactly one of this and `peerSelector`.
+    #[serde(default, rename = "peerIP", skip_serializing_if = "Option::is_none")]
+    pub peer_ip: Option<PeerAddress>,
+    /// The nodes to peer with, such as route reflectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_selector: Option<Selector>,
+    /// The peer's AS number. Required with `peerIP`; nodes are known by their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_number: Option<Asn>,
+    /// The AS number shown to this peer. Default: the node's.
+    #[serde(default, rename = "localASNumber", skip_serializing_if = "Option::is_none")]
+    pub local_as_number: Option<Asn>,
+    /// How often our own AS number may be in a received path. Range: 0 to 10. Default: 0.
+    #[serde(default, rename = "numAllowedLocalASNumbers", skip_serializing_if = "Option::is_none")]
+    pub num_allowed_local_as_numbers: Option<u8>,
+    /// The next hop of what is announced. Default: `Auto`.
+    #[serde(default)]
+    pub next_hop_mode: NextHopMode,
+    /// TCP MD5 password (RFC 2385). Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<BgpPassword>,
+    /// The local address of the session. Default: `UseNodeIP`.
+    #[serde(default)]
+    pub source_address: SourceAddress,
+    /// Graceful restart time. Range: 0 to 4095 s. Default: 120 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_restart_time: Option<GoDuration>,
+    /// Time between keepalives. Range: 1 to 21845 s; the hold time is three times it. Default: 30 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keepalive_time: Option<GoDuration>,
+    /// Generalised TTL security (RFC 5082): the peer is at most that many hops away. Range: 1 to 255. Default: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_security: Option<u8>,
+    /// Names of filters, in order; the first rule that matches decides. What none matches is accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
+}
+
+/// The next hop of what is announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum NextHopMode {
+    /// As RFC 4271 section 5.1.3 says: self to eBGP peers and for own routes.
+    #[default]
+    Auto,
+    /// Always the own address.
+    #[serde(rename = "Self")]
+    Own,
+    /// Never changed where it is valid.
+    Keep,
+}
+
+/// The local address of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum SourceAddress {
+    /// The node's BGP address.
+    #[default]
+    UseNodeIP,
+    /// What the kernel chooses.
+    None,
+}
+
+/// An address with or without a port: `192.0.2.1`, `192.0.2.1:1790`, `2001:db8::1`, `[2001:db8::1]:1790`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerAddress {
+    /// The address.
+    pub addr: IpAddr,
+    /// The port; `None` means 179.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.addr, port).fmt(f),
+            None => self.addr.fmt(f),
+        }
+    }
+}
+
+impl FromStr for PeerAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(addr) = text.parse() {
+            return Ok(Self { addr, port: None });
+        }
+        let socket: Option<SocketAddr> = text.parse().ok();
+        socket
+            .filter(|socket| socket.port() != 0)
+            .map(|socket| Self { addr: socket.ip(), port: Some(socket.port()) })
+            .ok_or_else(|| {
+                let value: String = text.chars().take(64).collect();
+                format!(
+                    "{value:?} is not a valid peer: an address, or address:port ([address]:port for IPv6)"
+                )
+            })
+    }
+}
+
+serde_as_text!(PeerAddress, "an address, or address:port");
+
+impl Kind for BgpPeer {
+    type Status = crate::NoStatus;
+    const KIND: &'static str = "BGPPeer";
+    const PLURAL: &'static str = "bgppeers";
+
+    fn validate(object: &Object<Self>, faults: &mut Faults) {
+        let spec = &object.spec;
+        if !spec.node.is_empty() {
+            name::check(&spec.node, "spec.node", faults);
+            faults.require(
+                spec.node_selector.is_none(),
+                "spec.nodeSelector",
+                spec.node_selector.as_ref().map(ToString::to_string).unwrap_or_default(),
+                "not together with spec.node",
+            );
+        }
+        who(spec, faults);
+        for (path, asn) in [("spec.asNumber", spec.as_number), ("spec.localASNumber", spec.local_as_number)] {
+            faults.require(asn != Some(Asn::ZERO), path, 0, "1 to 4294967295");
+        }
+        let allowed = spec.num_allowed_local_as_numbers.unwrap_or(0);
+        faults.require(allowed <= 10, "spec.numAllowedLocalASNumbers", allowed, "0 to 10");
+        faults.require(spec.ttl_security != Some(0), "spec.ttlSecurity", 0, "1 to 255 hops");
+        if let Some(password) = &spec.password {
+            password.validate("spec.password", faults);
+        }
+        restart_time(spec.max_restart_time, "spec.maxRestartTime", faults);
+        if let Some(time) = spec.keepalive_time {
+            let fits = (1..=21_845).contains(&time.get().as_secs()) && time.get().subsec_millis() == 0;
+            faults.require(fits, "spec.keepaliveTime", time, "whole seconds, 1s to 21845s");
+        }
+        for (index, filter) in spec.filters.iter().enumerate() {
+            name::check(filter, &format!("spec.filters[{index}]"), faults);
+        }
+    }
+}
+
+/// The peer is an address with an AS number, or a selector without one.
+fn who(spec: &BgpPeer, faults: &mut Faults) {
+    match (&spec.peer_ip, &spec.peer_selector) {
+        (Some(peer), Some(_)) => {
+            faults.add("spec.peerIP", peer, "exactly one of spec.peerIP and spec.peerSelector");
+        }
+        (None, None) => faults.add("spec.peerIP", "", "exactly one of spec.peerIP and spec.peerSelector"),
+        (Some(peer), None) => {
+            faults.require(spec.as_number.is_some(), "spec.asNumber", "", "required with spec.peerIP");
+            let fits = !peer.addr.is_unspecified() && !peer.addr.is_multicast();
+            faults.require(fits, "spec.peerIP", peer, "a unicast address");
+        }
+        (None, Some(_)) => {
+            let asn = spec.as_number.map(|asn| asn.to_string()).unwrap_or_default();
+            faults.require(asn.is_empty(), "spec.asNumber", asn, "not together with spec.peerSelector");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+use cairn_net::{Family, Prefix};
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, Faults, Kind, Object, Selector};
+
+/// A range that addresses are taken from, cut into blocks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // the fields of the format
+pub struct IpPool {
+    /// The range. Never changes.
+    pub cidr: Prefix,
+    /// Prefix length of a block: 20 to 32, or 116 to 128. Default: 26 or 122. Never changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_size: Option<u8>,
+    /// Are packets that leave all pools masqueraded behind the node's address?
+    #[serde(default)]
+    pub nat_outgoing: bool,
+    /// Is nothing new taken from it? Addresses in use stay.
+    #[serde(default)]
+    pub disabled: bool,
+    /// Are its blocks kept out of BGP?
+    #[serde(default, rename = "disableBGPExport")]
+    pub disable_bgp_export: bool,
+    /// Encapsulation in IP; only `Never` can be had now.
+    #[serde(default)]
+    pub ipip_mode: EncapMode,
+    /// Encapsulation in VXLAN; only `Never` can be had now.
+    #[serde(default)]
+    pub vxlan_mode: EncapMode,
+    /// The nodes that may take from it, by their labels.
+    #[serde(default)]
+    pub node_selector: Selector,
+    /// The namespaces whose pods may take from it, by their labels.
+    #[serde(default)]
+    pub namespace_selector: Selector,
+    /// What its addresses are for. Default: workloads and tunnels.
+    #[serde(default = "default_uses")]
+    pub allowed_uses: Vec<AllowedUse>,
+    /// Is it used without being named?
+    #[serde(default)]
+    pub assignment_mode: AssignmentMode,
+}
+
+/// When packets between nodes are encapsulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum EncapMode {
+    /// Plain routing.
+    #[default]
+    Never,
+    /// Between all nodes.
+    Always,
+    /// Between nodes that share no subnet.
+    CrossSubnet,
+}
+
+/// What an address may be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AllowedUse {
+    /// Pods.
+    Workload,
+    /// The nodes' tunnel devices.
+    Tunnel,
+    /// Services of type LoadBalancer.
+    LoadBalancer,
+}
+
+/// Is a pool used without being named?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AssignmentMode {
+    /// Whenever its selectors match.
+    #[default]
+    Automatic,
+    /// Only when the pod or its namespace names the pool or an address in it.
+    Manual,
+}
+
+/// What is reported of a pool.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct IpPoolStatus {
+    /// `Allocatable`, with reason `OK`, `CIDROverlap`, `PoolDisabled` or `Terminating`.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+fn default_uses() -> Vec<AllowedUse> {
+    vec![AllowedUse::Workload, AllowedUse::Tunnel]
+}
+
+impl IpPool {
+    /// A pool of a range with all defaults.
+    pub fn of(cidr: Prefix) -> Self {
+        Self {
+            cidr,
+            block_size: None,
+            nat_outgoing: false,
+            disabled: false,
+            disable_bgp_export: false,
+            ipip_mode: EncapMode::Never,
+            vxlan_mode: EncapMode::Never,
+            node_selector: Selector::default(),
+            namespace_selector: Selector::default(),
+            allowed_uses: default_uses(),
+            assignment_mode: AssignmentMode::Automatic,
+        }
+    }
+
+    /// Prefix length of its blocks, with the default resolved.
+    pub fn block_len(&self) -> u8 {
+        self.block_size.unwrap_or(match self.cidr.family() {
+            Family::Ipv4 => 26,
+            Family::Ipv6 => 122,
+        })
+    }
+}
+
+impl Kind for IpPool {
+    type Status = IpPoolStatus;
+    const KIND: &'static str = "IPPool";
+    const PLURAL: &'static str = "ippools";
+
+    fn validate(object: &Object<Self>, faults: &mut Faults) {
+        let spec = &object.spec;
+        let family = spec.cidr.family();
+        let (least, most) = (family.bits() - 12, family.bits());
+        let len = spec.block_len();
+        faults.require(
+            (least..=most).contains(&len),
+            "spec.blockSize",
+            len,
+            format!("{least} to {most} in a pool of {family}"),
+        );
+        faults.require(
+            len >= spec.cidr.len(),
+            "spec.blockSize",
+            len,
+            format!("not shorter than the pool's own length, {}", spec.cidr.len()),
+        );
+        for (path, mode) in [("spec.ipipMode", spec.ipip_mode), ("spec.vxlanMode", spec.vxlan_mode)] {
+            let text = format!("{mode:?}");
+            faults.require(
+                mode == EncapMode::Never,
+                path,
+                text,
+                "only Never: encapsulation is not supported yet",
+            );
+        }
+        faults.require(!spec.allowed_uses.is_empty(), "spec.allowedUses", "[]", "at least one use");
+        let addr = spec.cidr.addr();
+        faults.require(!addr.is_multicast(), "spec.cidr", spec.cidr, "must not be multicast");
+        faults.require(!addr.is_loopback(), "spec.cidr", spec.cidr, "must not be loopback");
+    }
+}

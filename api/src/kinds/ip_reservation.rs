@@ -1,0 +1,21 @@
+use cairn_net::Prefix;
+use serde::{Deserialize, Serialize};
+
+use crate::{Faults, Kind, Object};
+
+/// Ranges that no address is taken from, unless it is asked for by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IpReservation {
+    /// The ranges, of either family.
+    #[serde(rename = "reservedCIDRs", default)]
+    pub reserved_cidrs: Vec<Prefix>,
+}
+
+impl Kind for IpReservation {
+    type Status = crate::NoStatus;
+    const KIND: &'static str = "IPReservation";
+    const PLURAL: &'static str = "ipreservations";
+
+    fn validate(_: &Object<Self>, _: &mut Faults) {}
+}

@@ -1,0 +1,31 @@
+//! The kinds of `cairn.network/v1alpha1`, one file each.
+//!
+//! There is no handle kind: a handle is a field of each allocation in its block, and the node that holds the
+//! addresses finds them in its own blocks, so that a pod's start writes one object and not two.
+
+mod bgp_configuration;
+mod bgp_filter;
+mod bgp_peer;
+mod block_affinity;
+mod ip_pool;
+mod ip_reservation;
+mod ipam_block;
+mod ipam_configuration;
+mod node_configuration;
+mod node_status;
+
+pub use bgp_configuration::{
+    BgpConfiguration, BgpPassword, CommunityRef, NamedCommunity, PrefixAdvertisement, SecretKeyRef,
+};
+pub use bgp_filter::{
+    AddCommunity, BgpFilter, CommunityMatch, FilterAction, FilterOperation, FilterRule, MatchOperator,
+    MatchSource, PeerType, PrefixLengthRange, PrependAsPath,
+};
+pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, SourceAddress};
+pub use block_affinity::{AffinityState, BlockAffinity};
+pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool, IpPoolStatus};
+pub use ip_reservation::IpReservation;
+pub use ipam_block::{Allocation, AllocationState, IpamBlock};
+pub use ipam_configuration::IpamConfiguration;
+pub use node_configuration::NodeConfiguration;
+pub use node_status::{NodeReport, NodeStatus, SessionReport};

@@ -1,0 +1,68 @@
+use std::net::IpAddr;
+
+use cairn_net::{Asn, Prefix};
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, Faults, Kind, Object, Timestamp};
+
+/// What a node's daemons report of themselves. Named like the node; written by its felix-lite.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeStatus {}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeReport {
+    /// When it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_updated: Option<Timestamp>,
+    /// `Ready`, and one for each thing that is wrong.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// The BGP sessions that should be.
+    #[serde(default)]
+    pub sessions: Vec<SessionReport>,
+    /// Blocks that the node announces.
+    #[serde(default)]
+    pub blocks: Vec<Prefix>,
+    /// Learned routes in the kernel.
+    #[serde(default)]
+    pub installed_routes: u64,
+    /// Attachments of pods.
+    #[serde(default)]
+    pub attachments: u64,
+}
+
+/// One BGP session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionReport {
+    /// The peer's address.
+    #[serde(rename = "peerIP")]
+    pub peer_ip: IpAddr,
+    /// The peer's AS number.
+    pub as_number: Asn,
+    /// State of RFC 4271 section 8.2.2, such as `Established`.
+    pub state: String,
+    /// When the state was entered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Why the session went down last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_error: String,
+    /// Prefixes taken from the peer.
+    #[serde(default)]
+    pub received: u64,
+    /// Prefixes announced to it.
+    #[serde(default)]
+    pub advertised: u64,
+}
+
+impl Kind for NodeStatus {
+    type Status = NodeReport;
+    const KIND: &'static str = "NodeStatus";
+    const PLURAL: &'static str = "nodestatuses";
+
+    fn validate(_: &Object<Self>, _: &mut Faults) {}
+}

@@ -1,0 +1,36 @@
+//! The objects of `cairn.network/v1alpha1`, the few of Kubernetes that Cairn reads, and all that is said about them.
+//!
+//! - [`Object`], [`Metadata`], [`Kind`]: an object as Kubernetes writes it, generic over its kind.
+//! - [`kinds`]: our own kinds, one file each; unknown fields are refused.
+//! - [`core`]: Node, Pod, Namespace and Secret, trimmed to what is used; unknown fields are tolerated.
+//! - [`Selector`]: label expressions, parsed once when an object is read.
+//! - [`Fault`]: one violated rule, by field path; `validate` collects all of them.
+//! - [`load`]: YAML in and out, with file, line, column and field path in each error.
+//!
+//! Pure: no IO but what `load` is handed as text, no clock, no runtime.
+
+pub mod annotation;
+mod community;
+mod condition;
+pub mod core;
+mod duration;
+mod fault;
+mod kind;
+pub mod kinds;
+pub mod load;
+mod metadata;
+pub mod name;
+mod object;
+pub mod selector;
+mod text;
+mod timestamp;
+
+pub use community::Community;
+pub use condition::{Condition, ConditionStatus};
+pub use duration::GoDuration;
+pub use fault::{Fault, Faults};
+pub use kind::{GROUP_VERSION, Kind, NoStatus};
+pub use metadata::Metadata;
+pub use object::Object;
+pub use selector::{Selector, SelectorError};
+pub use timestamp::Timestamp;

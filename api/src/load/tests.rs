@@ -1,0 +1,130 @@
+use super::*;
+use crate::core::{Node, Secret};
+use crate::kinds::{BgpPeer, IpPool};
+
+const POOL: &str = "\
+apiVersion: cairn.network/v1alpha1
+kind: IPPool
+metadata:
+  name: default
+spec:
+  cidr: 10.0.0.0/16
+";
+
+fn error<K: Kind>(text: &str) -> String {
+    object::<K>("f.yaml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn an_object_survives_its_text() {
+    let pool: Object<IpPool> = object("f.yaml", POOL).unwrap();
+    assert_eq!(pool.spec, IpPool::of("10.0.0.0/16".parse().unwrap()));
+    assert_eq!(object("f.yaml", &to_yaml(&pool).unwrap()), Ok(pool));
+}
+
+#[test]
+fn a_fault_of_form_names_file_line_column_path_and_rule() {
+    for (from, to, expected) in [
+        (
+            "10.0.0.0/16",
+            "10.0.0.1/16",
+            "f.yaml:6:9: spec.cidr: \"10.0.0.1/16\" is not a valid prefix: bits beyond",
+        ),
+        ("cidr:", "cird:", "f.yaml:6:3: spec: unknown field `cird`, expected one of `cidr`"),
+        ("  name:", "  nam:", "f.yaml:4:3: metadata: unknown field `nam`"),
+        ("spec:", "spek:", "f.yaml:5:1: unknown field `spek`"),
+        ("IPPool", "BGPPeer", "f.yaml:2:7: kind: \"BGPPeer\" is not what is wanted here: IPPool"),
+        ("v1alpha1", "v2", "f.yaml:1:13: apiVersion: \"cairn.network/v2\" is not"),
+        ("metadata:\n  name: default\n", "", "missing field `metadata`"),
+        ("  name: default", "  name: a\n  name: b", "f.yaml:4:3: metadata: duplicate field `name`"),
+        ("kind: IPPool", "kind: []", "f.yaml:2:7: kind: invalid type: sequence, expected IPPool"),
+        ("  name: default", "  name: 'default", "f.yaml:7:1: found unexpected end of stream"),
+    ] {
+        let text = POOL.replacen(from, to, 1);
+        let found = error::<IpPool>(&text);
+        assert!(found.contains(expected), "{found}\n  wanted {expected}");
+    }
+}
+
+#[test]
+fn a_selector_is_parsed_when_it_is_read() {
+    let text = format!("{POOL}  nodeSelector: rack = 'a'\n");
+    let found = error::<IpPool>(&text);
+    assert!(found.starts_with("f.yaml:7:17: spec.nodeSelector: "), "{found}");
+    assert!(
+        found.ends_with("at character 6: ==, !=, in, not in, contains, starts with or ends with"),
+        "{found}"
+    );
+}
+
+#[test]
+fn all_violated_rules_are_told_at_once() {
+    let text = "apiVersion: cairn.network/v1alpha1\nkind: BGPPeer\nmetadata: {name: Tor}\n\
+                spec: {node: n1, nodeSelector: all(), peerIP: 0.0.0.0, ttlSecurity: 0}\n";
+    let LoadError::Invalid { faults, .. } = object::<BgpPeer>("f.yaml", text).unwrap_err() else { panic!() };
+    let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    let expected = ["metadata.name", "spec.nodeSelector", "spec.asNumber", "spec.peerIP", "spec.ttlSecurity"];
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn foreign_kinds_keep_what_is_known_and_skip_the_rest() {
+    let text = "apiVersion: v1\nkind: Node\nmetadata:\n  name: n1\n  novelty: 1\n  managedFields: [{a: 1}]\n  \
+                annotations: {cairn.network/as-number: '65001'}\nspec: {podCIDR: 10.0.0.0/24, taints: null}\n\
+                status: {addresses: [{type: InternalIP, address: 192.0.2.1}], nodeInfo: {x: y}}\n";
+    let node: Object<Node> = object("f.yaml", text).unwrap();
+    let identity = node.identity().unwrap();
+    assert_eq!(identity.asn, Some(cairn_net::Asn(65001)));
+    assert_eq!(identity.ipv4.unwrap().addr.to_string(), "192.0.2.1");
+    assert!(
+        error::<Node>(&text.replace("'65001'", "'x'"))
+            .contains("metadata.annotations[cairn.network/as-number]")
+    );
+}
+
+#[test]
+fn a_secret_is_read_inline_and_never_shown() {
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: bgp, namespace: kube-system}\ntype: Opaque\n\
+                data: {password: aHVudGVyMg==}\nstringData: {other: swordfish}\nimmutable: true\n";
+    let secret: Object<Secret> = object("f.yaml", text).unwrap();
+    assert_eq!(secret.spec.get("password"), Some(&b"hunter2"[..]));
+    assert_eq!(secret.spec.get("other"), Some(&b"swordfish"[..]));
+    assert_eq!(secret.spec.get("none"), None);
+    let shown = format!("{secret:?}");
+    assert!(!shown.contains("swordfish") && !shown.contains("104"), "{shown}");
+    assert_eq!(object("f.yaml", &to_yaml(&secret).unwrap()), Ok(secret));
+    let broken = error::<Secret>(&text.replace("aHVudGVyMg==", "hunter2!"));
+    assert!(!broken.contains("hunter2"), "{broken}");
+}
+
+#[test]
+fn a_file_of_several_documents_is_cut_and_lines_stay_right() {
+    let text = format!("# two\n---\n{POOL}---\n# nothing\n---\n{}", POOL.replace("cidr", "cird"));
+    let found = documents("f.yaml", &text).unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].type_meta().unwrap().kind, "IPPool");
+    assert!(found[0].object::<IpPool>().is_ok());
+    let found = found[1].object::<IpPool>().unwrap_err().to_string();
+    assert!(found.starts_with("f.yaml:17:3: "), "{found}");
+    assert_eq!(error::<IpPool>(&text), "f.yaml: 2 documents: exactly one object belongs in this file");
+    assert_eq!(
+        error::<IpPool>("# nothing\n"),
+        "f.yaml: 0 documents: exactly one object belongs in this file"
+    );
+}
+
+#[test]
+fn neither_size_nor_aliases_nor_depth_exhaust_the_reader() {
+    assert!(error::<IpPool>(&" ".repeat(MAX_SIZE + 1)).contains("a manifest has at most"));
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let refs = vec![format!("*a{}", level - 1); 9].join(", ");
+        bomb += &format!("a{level}: &a{level} [{refs}]\n");
+    }
+    let text = format!("apiVersion: v1\nkind: Node\nmetadata: {{name: n}}\nspec: {{}}\n{bomb}");
+    let _refused_or_skipped = object::<Node>("f.yaml", &text);
+    let spots = error::<IpPool>(&format!("{POOL}  x: {}", "[".repeat(100_000)));
+    assert_eq!(spots, "f.yaml:7:106: nested too deeply: at most 100 levels");
+    let dashes = error::<IpPool>(&format!("{POOL}  x:\n{}", "- ".repeat(100_000)));
+    assert_eq!(dashes, "f.yaml:8:1: nested too deeply: at most 100 levels");
+}
