@@ -1,0 +1,143 @@
+//! Attribute sets, each kept once.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use cairn_net::Asn;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::wire::{Attributes, Community, NextHop, Origin};
+
+/// LOCAL_PREF where none came (RFC 4271 leaves the number to us; everybody uses this one).
+pub const DEFAULT_LOCAL_PREF: u32 = 100;
+
+/// What is said about a route apart from its prefix, with what selection needs of it read out once.
+#[derive(Debug)]
+pub struct RouteAttributes {
+    /// The attributes.
+    pub attributes: Attributes,
+    /// The next hop; unspecified: ourselves.
+    pub next_hop: NextHop,
+    pub(crate) rank: Rank,
+    pub(crate) scope: Scope,
+    hash: u64,
+}
+
+/// What best-path selection compares of the attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rank {
+    pub(crate) local_pref: u32,
+    pub(crate) path_len: u32,
+    pub(crate) origin: Origin,
+    pub(crate) med: u32,
+    pub(crate) neighbor_as: Option<Asn>,
+    pub(crate) cluster_list_len: u32,
+    pub(crate) originator: Option<u32>,
+}
+
+/// How far the well-known communities let a route go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Anywhere.
+    Any,
+    /// Not to external peers: NO_EXPORT, NO_EXPORT_SUBCONFED (we are in no confederation).
+    Internal,
+    /// To nobody: NO_ADVERTISE.
+    Nobody,
+}
+
+impl RouteAttributes {
+    /// A set that is not shared, for a list.
+    pub(crate) fn detached(attributes: Attributes, next_hop: NextHop) -> Self {
+        Self::new(attributes, next_hop, 0)
+    }
+
+    fn new(attributes: Attributes, next_hop: NextHop, hash: u64) -> Self {
+        let rank = Rank {
+            local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
+            path_len: u32::try_from(attributes.as_path.hop_count()).unwrap_or(u32::MAX),
+            origin: attributes.origin,
+            med: attributes.med.unwrap_or(0),
+            neighbor_as: attributes.as_path.neighbor_as(),
+            cluster_list_len: u32::try_from(attributes.cluster_list.len()).unwrap_or(u32::MAX),
+            originator: attributes.originator_id.map(u32::from),
+        };
+        let scope = scope(&attributes);
+        Self { attributes, next_hop, rank, scope, hash }
+    }
+}
+
+impl PartialEq for RouteAttributes {
+    fn eq(&self, other: &Self) -> bool {
+        self.next_hop == other.next_hop && self.attributes == other.attributes
+    }
+}
+
+impl Eq for RouteAttributes {}
+
+fn scope(attributes: &Attributes) -> Scope {
+    let mut scope = Scope::Any;
+    for community in attributes.communities.iter() {
+        match community {
+            Community::NO_ADVERTISE => return Scope::Nobody,
+            Community::NO_EXPORT | Community::NO_EXPORT_SUBCONFED => scope = Scope::Internal,
+            _ => {}
+        }
+    }
+    scope
+}
+
+/// The attribute sets in use, each once: equal sets are the same `Arc`.
+///
+/// Sets that nobody uses any more are swept when the table has doubled since the last time, so that the cost of sweeping is
+/// a constant per set.
+#[derive(Debug)]
+pub(crate) struct Interner {
+    table: HashTable<Arc<RouteAttributes>>,
+    hasher: FixedState,
+    sweep_at: usize,
+}
+
+impl Default for Interner {
+    fn default() -> Self {
+        Self { table: HashTable::new(), hasher: FixedState::default(), sweep_at: Self::SMALLEST_SWEEP }
+    }
+}
+
+impl Interner {
+    const SMALLEST_SWEEP: usize = 1024;
+
+    /// The one copy of this set.
+    pub(crate) fn intern(&mut self, attributes: Attributes, next_hop: NextHop) -> Arc<RouteAttributes> {
+        let hash = self.hasher.hash_one(HashKey(&attributes, next_hop));
+        let same = |known: &Arc<RouteAttributes>| {
+            known.hash == hash && known.next_hop == next_hop && known.attributes == attributes
+        };
+        if let Some(known) = self.table.find(hash, same) {
+            return Arc::clone(known);
+        }
+        if self.table.len() >= self.sweep_at {
+            self.sweep();
+        }
+        let set = Arc::new(RouteAttributes::new(attributes, next_hop, hash));
+        self.table.insert_unique(hash, Arc::clone(&set), |known| known.hash);
+        set
+    }
+
+    /// How many sets are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    fn sweep(&mut self) {
+        self.table.retain(|set| Arc::strong_count(set) > 1);
+        self.sweep_at = (2 * self.table.len()).max(Self::SMALLEST_SWEEP);
+        if self.table.capacity() > 4 * self.sweep_at {
+            self.table.shrink_to(self.sweep_at, |known| known.hash);
+        }
+    }
+}
+
+#[derive(Hash)]
+struct HashKey<'a>(&'a Attributes, NextHop);

@@ -1,0 +1,229 @@
+//! What a kind of peer is told about a route.
+//!
+//! Spec: RFC 4271 sections 5.1 and 9.2; RFC 4456 section 8; RFC 1997 (well-known communities).
+//! Invariant: a pure function of the treatment and the route. So nobody keeps an Adj-RIB-Out: what a peer was told about a route
+//! that changes is computed again from the old route.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use cairn_net::{Asn, Families, Family, Prefix, RouterId};
+
+use super::attrs::{DEFAULT_LOCAL_PREF, RouteAttributes, Scope};
+use super::source::{Source, SourceId, SourceKind};
+use super::table::{Best, Table};
+use crate::policy::{NextHopSetting, Policy, RouteView, Verdict};
+use crate::speaker::NextHopMode;
+use crate::wire::{Attributes, EncodeContext, NextHop, WireList};
+
+/// Everything that decides what a peer is told. Peers with equal treatment form one update group.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Treatment {
+    /// What the receiver is to us.
+    pub(crate) kind: SourceKind,
+    /// Our AS.
+    pub(crate) local_as: Asn,
+    /// The cluster that we reflect for.
+    pub(crate) cluster_id: RouterId,
+    /// The next hop rule.
+    pub(crate) next_hop: NextHopMode,
+    /// Ourselves as a next hop.
+    pub(crate) local: LocalAddresses,
+    /// Families that were negotiated.
+    pub(crate) families: Families,
+    /// IPv4 routes may have an IPv6 next hop.
+    pub(crate) extended_next_hop: bool,
+    /// The form of messages.
+    pub(crate) encode: EncodeContext,
+    /// The export policy.
+    pub(crate) policy: Option<Arc<Policy>>,
+    /// The peer's address, where the policy uses it.
+    pub(crate) peer_address: Option<IpAddr>,
+    /// Nothing is announced for want of a policy (RFC 8212).
+    pub(crate) denied: bool,
+}
+
+/// What the export policy made of a route.
+#[derive(Debug)]
+pub(crate) struct Filtered<'a> {
+    pub(crate) attributes: Cow<'a, Attributes>,
+    pub(crate) next_hop: Option<NextHopSetting>,
+}
+
+impl Filtered<'_> {
+    /// Did the policy leave everything as it was?
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.next_hop.is_none() && matches!(self.attributes, Cow::Borrowed(_))
+    }
+}
+
+/// Our address for each family of routes, as far as there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct LocalAddresses {
+    /// For IPv4 routes.
+    pub(crate) ipv4: Option<NextHop>,
+    /// For IPv6 routes.
+    pub(crate) ipv6: Option<NextHop>,
+}
+
+impl LocalAddresses {
+    /// The session's own address where its family fits, else a configured one, else (for IPv4 routes, if the peer can
+    /// take it) an IPv6 one.
+    pub(crate) fn choose(session: IpAddr, configured: &[IpAddr], extended_next_hop: bool) -> Self {
+        let of = |family| {
+            std::iter::once(&session)
+                .chain(configured)
+                .find(|addr| Family::of(**addr) == family)
+                .map(|addr| NextHop::new(*addr))
+        };
+        let ipv6 = of(Family::Ipv6);
+        Self { ipv4: of(Family::Ipv4).or_else(|| ipv6.filter(|_| extended_next_hop)), ipv6 }
+    }
+
+    /// For routes of this family.
+    pub(crate) fn of(&self, family: Family) -> Option<NextHop> {
+        match family {
+            Family::Ipv4 => self.ipv4,
+            Family::Ipv6 => self.ipv6,
+        }
+    }
+}
+
+impl Treatment {
+    /// Does the export policy let the route pass, and how does it change it? `None`: it is not announced.
+    pub(crate) fn filter<'a>(
+        &'a self,
+        prefix: Prefix,
+        route: &'a RouteAttributes,
+        source: &Source,
+    ) -> Option<Filtered<'a>> {
+        if self.denied || !self.families.contains(prefix.family()) || !self.may_pass(route.scope, source.kind)
+        {
+            return None;
+        }
+        let Some(policy) = &self.policy else {
+            return Some(Filtered { attributes: Cow::Borrowed(&route.attributes), next_hop: None });
+        };
+        let view = RouteView {
+            prefix,
+            attributes: &route.attributes,
+            next_hop: route.next_hop,
+            source: source.kind.into(),
+            peer: self.kind.peer_kind(),
+        };
+        match policy.evaluate(&view) {
+            Verdict::Accept(accepted) => {
+                Some(Filtered { attributes: accepted.attributes, next_hop: accepted.next_hop })
+            }
+            Verdict::Reject(_) => None,
+        }
+    }
+
+    /// What the peer is told about a route that passed the filter; `None`: nothing, for want of a usable next hop.
+    pub(crate) fn transform(
+        &self,
+        family: Family,
+        route: &RouteAttributes,
+        filtered: &Filtered<'_>,
+        source: &Source,
+    ) -> Option<(Attributes, NextHop)> {
+        let next_hop = match filtered.next_hop {
+            Some(NextHopSetting::OwnAddress) => self.local.of(family),
+            Some(NextHopSetting::PeerAddress) => {
+                self.peer_address.and_then(|addr| self.passed_on(family, addr.into()))
+            }
+            Some(NextHopSetting::Address(addr)) => self.passed_on(family, addr.into()),
+            Some(NextHopSetting::Unchanged) if !route.next_hop.addr.is_unspecified() => {
+                self.passed_on(family, route.next_hop)
+            }
+            Some(NextHopSetting::Unchanged) | None => self.next_hop(family, route.next_hop, source.kind),
+        }?;
+        let attributes = filtered.attributes.as_ref().clone();
+        let attributes = match self.kind {
+            SourceKind::External => self.to_external(attributes, route, source),
+            SourceKind::Internal | SourceKind::Client | SourceKind::Local => {
+                self.to_internal(attributes, source)
+            }
+        };
+        Some((attributes, next_hop))
+    }
+
+    fn may_pass(&self, scope: Scope, from: SourceKind) -> bool {
+        let external = self.kind == SourceKind::External;
+        match scope {
+            Scope::Nobody => return false,
+            Scope::Internal if external => return false,
+            Scope::Internal | Scope::Any => {}
+        }
+        // Internal routes go to internal peers only by reflection: from clients to all, from others to clients.
+        external || from != SourceKind::Internal || self.kind == SourceKind::Client
+    }
+
+    fn next_hop(&self, family: Family, received: NextHop, from: SourceKind) -> Option<NextHop> {
+        let ourselves = received.addr.is_unspecified()
+            || match self.next_hop {
+                NextHopMode::SelfAddress => true,
+                NextHopMode::Unchanged => false,
+                NextHopMode::Default => self.kind == SourceKind::External,
+            };
+        if ourselves {
+            return self.local.of(family);
+        }
+        // A link-local address means something on the link that it came from only.
+        let hop = if from == SourceKind::Local { received } else { NextHop::new(received.addr) };
+        self.passed_on(family, hop)
+    }
+
+    /// A next hop of the other family needs a peer that understands it.
+    fn passed_on(&self, family: Family, hop: NextHop) -> Option<NextHop> {
+        let extended = family == Family::Ipv4 && self.extended_next_hop;
+        (family == hop.family() || extended).then_some(hop)
+    }
+
+    fn to_external(
+        &self,
+        mut attributes: Attributes,
+        route: &RouteAttributes,
+        source: &Source,
+    ) -> Attributes {
+        attributes.as_path = attributes.as_path.without_confederation().prepended(self.local_as, 1);
+        attributes.local_pref = None;
+        attributes.originator_id = None;
+        attributes.cluster_list = WireList::default();
+        if source.kind != SourceKind::Local && attributes.med == route.attributes.med {
+            // A received MED goes no further than this AS (RFC 4271 section 5.1.4), one that the policy set does.
+            attributes.med = None;
+        }
+        attributes
+    }
+
+    fn to_internal(&self, mut attributes: Attributes, source: &Source) -> Attributes {
+        attributes.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
+        if source.kind.is_internal() {
+            attributes.originator_id.get_or_insert(Ipv4Addr::from(source.router_id));
+            let cluster_id = Ipv4Addr::from(self.cluster_id.get());
+            attributes.cluster_list = attributes.cluster_list.prepended(cluster_id);
+        }
+        attributes
+    }
+}
+
+impl Table {
+    /// The prefixes of which a peer with the source number `me` is told differently under two treatments.
+    pub(crate) fn differences(&self, old: &Treatment, new: &Treatment, me: SourceId) -> Vec<Prefix> {
+        let differs = |prefix: Prefix, best: &Best| {
+            let source = &self.sources[best.source];
+            let told = |treatment: &Treatment| {
+                let filtered = treatment.filter(prefix, &best.attributes, source)?;
+                treatment.transform(prefix.family(), &best.attributes, &filtered, source)
+            };
+            told(old) != told(new)
+        };
+        let selected = self.nets.iter().filter_map(|(id, net)| Some((net.prefix, self.best(id)?)));
+        selected
+            .filter(|(prefix, best)| best.source != me && differs(*prefix, best))
+            .map(|(prefix, _)| prefix)
+            .collect()
+    }
+}

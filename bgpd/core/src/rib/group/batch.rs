@@ -1,0 +1,236 @@
+//! A batch of routes on their way into messages: packed by attribute set and audience.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use cairn_net::{Family, Prefix};
+use foldhash::HashMap;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::Change;
+use super::log::{Audience, Entry, Log};
+use crate::rib::export::Filtered;
+use crate::rib::source::SourceId;
+use crate::rib::table::{Best, Table};
+use crate::rib::{RouteAttributes, Treatment};
+use crate::wire::{Attributes, EncodedAttributes, NextHop, Nlri, encode_unreach};
+
+/// Octets after which a part of the log is cut, so that it fits a socket's buffer.
+const ENTRY_LEN: usize = 16 << 10;
+/// Prefixes that are encoded before a part may be cut.
+const ENTRY_PREFIXES: usize = 1 << 12;
+
+/// Names a [`Bucket`] of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BucketId(u32);
+
+/// Routes that leave with the same attributes from the same source.
+#[derive(Debug)]
+struct Bucket {
+    attributes: Attributes,
+    next_hop: NextHop,
+    family: Family,
+    source: SourceId,
+    /// `None`: too long for a message, the routes are not exported (RFC 8654 section 4).
+    encoded: Option<EncodedAttributes>,
+    nlri: Vec<Nlri>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    treatment: &'a Treatment,
+    buckets: Vec<Bucket>,
+    by_content: HashTable<u32>,
+    hasher: FixedState,
+    /// What became of an attribute set from a source. Holds the set, so that its address stays its name.
+    seen: HashMap<(usize, SourceId, Family), Seen>,
+    withdrawn: Vec<(Audience, Family, Vec<Nlri>)>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    bucket: Option<BucketId>,
+    _set: Arc<RouteAttributes>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(treatment: &'a Treatment) -> Self {
+        Self {
+            treatment,
+            buckets: Vec::new(),
+            by_content: HashTable::new(),
+            hasher: FixedState::default(),
+            seen: HashMap::default(),
+            withdrawn: Vec::new(),
+        }
+    }
+
+    /// The bucket of a route; `None` if it is not exported. Nothing is queued yet.
+    pub(super) fn export(&mut self, table: &Table, prefix: Prefix, best: &Best) -> Option<BucketId> {
+        let family = prefix.family();
+        let key = (Arc::as_ptr(&best.attributes) as usize, best.source, family);
+        if self.treatment.policy.is_none()
+            && let Some(seen) = self.seen.get(&key)
+        {
+            return seen.bucket;
+        }
+        let source = &table.sources[best.source];
+        let treatment = self.treatment;
+        let filtered = treatment.filter(prefix, &best.attributes, source);
+        let unchanged = filtered.as_ref().is_none_or(Filtered::is_unchanged);
+        // What a policy says may depend on the prefix, what follows from unchanged attributes does not.
+        if unchanged && treatment.policy.is_some() {
+            filtered.as_ref()?;
+            if let Some(seen) = self.seen.get(&key) {
+                return seen.bucket;
+            }
+        }
+        let out =
+            filtered.and_then(|filtered| treatment.transform(family, &best.attributes, &filtered, source));
+        let bucket = out.and_then(|(attributes, hop)| self.bucket(attributes, hop, family, best.source));
+        if unchanged {
+            self.seen.insert(key, Seen { bucket, _set: Arc::clone(&best.attributes) });
+        }
+        bucket
+    }
+
+    fn bucket(
+        &mut self,
+        attributes: Attributes,
+        next_hop: NextHop,
+        family: Family,
+        source: SourceId,
+    ) -> Option<BucketId> {
+        let hash = self.hasher.hash_one((&attributes, next_hop, family, source));
+        let Self { buckets, by_content, hasher, treatment, .. } = self;
+        let same = |id: &u32| {
+            let bucket = &buckets[*id as usize];
+            (bucket.next_hop, bucket.family, bucket.source) == (next_hop, family, source)
+                && bucket.attributes == attributes
+        };
+        let id = if let Some(id) = by_content.find(hash, same) {
+            *id
+        } else {
+            let encoded = EncodedAttributes::new(&attributes, family, next_hop, &treatment.encode).ok();
+            let id = u32::try_from(buckets.len()).expect("a batch is smaller than the table");
+            buckets.push(Bucket { attributes, next_hop, family, source, encoded, nlri: Vec::new() });
+            by_content.insert_unique(hash, id, |id| {
+                let bucket = &buckets[*id as usize];
+                hasher.hash_one((&bucket.attributes, bucket.next_hop, bucket.family, bucket.source))
+            });
+            id
+        };
+        self.buckets[id as usize].encoded.is_some().then_some(BucketId(id))
+    }
+
+    /// Queues an announcement.
+    pub(super) fn announce(&mut self, prefix: Prefix, bucket: BucketId) {
+        self.buckets[bucket.0 as usize].nlri.push(prefix.into());
+    }
+
+    /// Queues a withdrawal.
+    pub(super) fn withdraw(&mut self, prefix: Prefix, audience: Audience) {
+        let family = prefix.family();
+        // Withdrawals of one audience come in a row where a session ends.
+        let same = |(to, of, _): &&mut (Audience, Family, Vec<Nlri>)| *to == audience && *of == family;
+        match self.withdrawn.iter_mut().rev().find(same) {
+            Some((_, _, nlri)) => nlri.push(prefix.into()),
+            None => self.withdrawn.push((audience, family, vec![prefix.into()])),
+        }
+    }
+
+    /// Queues what a change means, given what was and what is exported.
+    pub(super) fn queue(&mut self, change: &Change, old: Option<BucketId>, new: Option<BucketId>) {
+        let source_of = |best: &Option<Best>| best.as_ref().map(|best| best.source);
+        match (old, source_of(&change.old), new, source_of(&change.new)) {
+            (Some(_), Some(from), None, _) => self.withdraw(change.prefix, Audience::AllBut(from)),
+            // The bucket says it all: attributes and source.
+            (Some(old), _, Some(new), _) if old == new => {}
+            (Some(_), Some(from), Some(new), Some(to)) => {
+                self.announce(change.prefix, new);
+                if from != to {
+                    self.withdraw(change.prefix, Audience::Only(to));
+                }
+            }
+            (None, _, Some(new), _) => self.announce(change.prefix, new),
+            _ => {}
+        }
+    }
+
+    /// Writes everything to the log. True if there was anything.
+    pub(super) fn encode(self, log: &mut Log) -> bool {
+        let mut writer = Writer::new(log);
+        let context = self.treatment.encode;
+        for (audience, family, nlri) in self.withdrawn {
+            for part in nlri.chunks(ENTRY_PREFIXES) {
+                writer.put(audience, |out| encode_unreach(family, part.iter().copied(), &context, out));
+            }
+        }
+        for bucket in self.buckets {
+            if let Some(encoded) = &bucket.encoded {
+                for part in bucket.nlri.chunks(ENTRY_PREFIXES) {
+                    writer
+                        .put(Audience::AllBut(bucket.source), |out| encoded.reach(part.iter().copied(), out));
+                }
+            }
+        }
+        writer.finish()
+    }
+
+    /// Writes everything into one buffer, whoever it is for; returns how many messages.
+    pub(super) fn encode_for_one(self, out: &mut BytesMut) -> usize {
+        let context = self.treatment.encode;
+        let mut messages = 0;
+        for (_, family, nlri) in self.withdrawn {
+            messages += encode_unreach(family, nlri, &context, out);
+        }
+        for bucket in self.buckets {
+            if let Some(encoded) = bucket.encoded {
+                messages += encoded.reach(bucket.nlri, out);
+            }
+        }
+        messages
+    }
+}
+
+/// Collects messages of one audience into parts of the log.
+struct Writer<'a> {
+    log: &'a mut Log,
+    buffer: BytesMut,
+    audience: Option<Audience>,
+    messages: u32,
+    wrote: bool,
+}
+
+impl<'a> Writer<'a> {
+    fn new(log: &'a mut Log) -> Self {
+        Self { log, buffer: BytesMut::new(), audience: None, messages: 0, wrote: false }
+    }
+
+    fn put(&mut self, audience: Audience, encode: impl FnOnce(&mut BytesMut) -> usize) {
+        if self.audience != Some(audience) || self.buffer.len() >= ENTRY_LEN {
+            self.cut();
+            self.audience = Some(audience);
+        }
+        self.messages += u32::try_from(encode(&mut self.buffer)).unwrap_or(u32::MAX);
+    }
+
+    fn cut(&mut self) {
+        if let Some(audience) = self.audience
+            && !self.buffer.is_empty()
+        {
+            let bytes = self.buffer.split().freeze();
+            self.log.push(Entry { bytes, audience, messages: self.messages });
+            self.messages = 0;
+            self.wrote = true;
+        }
+    }
+
+    fn finish(mut self) -> bool {
+        self.cut();
+        self.wrote
+    }
+}

@@ -1,0 +1,120 @@
+//! What becomes of a received path before selection.
+//!
+//! Spec: RFC 4271 sections 9.1.2 (AS loop) and 5.1.3 (next hop); RFC 4456 section 8 (reflection loops); RFC 8212.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use cairn_net::{Asn, Prefix, RouterId};
+
+use super::attrs::{Interner, RouteAttributes};
+use super::source::SourceKind;
+use super::table::Verdict;
+use crate::policy::{self, NextHopSetting, Policy, RouteView};
+use crate::wire::NextHop;
+
+/// Why a received path is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// Our own AS is in the path too often.
+    AsLoop,
+    /// We are the originator (RFC 4456).
+    OriginatorLoop,
+    /// It went through our cluster (RFC 4456).
+    ClusterLoop,
+    /// The next hop is ourselves.
+    OwnNextHop,
+    /// The import policy says no.
+    Policy,
+    /// An eBGP session without import policy (RFC 8212).
+    NoPolicy,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::AsLoop => "our own AS is in the AS path",
+            Self::OriginatorLoop => "we are its originator",
+            Self::ClusterLoop => "our cluster is in the cluster list",
+            Self::OwnNextHop => "its next hop is ourselves",
+            Self::Policy => "the import policy rejects it",
+            Self::NoPolicy => "the eBGP peer has no import policy (RFC 8212)",
+        })
+    }
+}
+
+/// The checks of a session that look at attributes only.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ImportRules {
+    pub(crate) kind: SourceKind,
+    pub(crate) local_as: Asn,
+    pub(crate) router_id: RouterId,
+    pub(crate) cluster_id: RouterId,
+    /// How often our AS may be in the path.
+    pub(crate) allow_own_as: u8,
+    /// Nothing is taken in for want of a policy.
+    pub(crate) denied: bool,
+    /// Our end of the session.
+    pub(crate) local: Option<IpAddr>,
+    /// The peer's end.
+    pub(crate) peer: IpAddr,
+    /// The import policy.
+    pub(crate) policy: Option<Arc<Policy>>,
+}
+
+impl ImportRules {
+    /// Is there a reason to reject all paths with these attributes?
+    pub(crate) fn check(&self, route: &RouteAttributes) -> Result<(), Rejection> {
+        let attributes = &route.attributes;
+        if attributes.as_path.occurrences(self.local_as) > usize::from(self.allow_own_as) {
+            return Err(Rejection::AsLoop);
+        }
+        if self.kind.is_internal() {
+            let router_id = Ipv4Addr::from(self.router_id.get());
+            if attributes.originator_id == Some(router_id) {
+                return Err(Rejection::OriginatorLoop);
+            }
+            if attributes.cluster_list.contains(Ipv4Addr::from(self.cluster_id.get())) {
+                return Err(Rejection::ClusterLoop);
+            }
+        }
+        if self.local == Some(route.next_hop.addr) {
+            return Err(Rejection::OwnNextHop);
+        }
+        if self.denied { Err(Rejection::NoPolicy) } else { Ok(()) }
+    }
+
+    /// What becomes of a path that passed [`ImportRules::check`].
+    pub(crate) fn filter(
+        &self,
+        prefix: Prefix,
+        route: &Arc<RouteAttributes>,
+        interner: &mut Interner,
+    ) -> Verdict {
+        let Some(policy) = &self.policy else {
+            return Verdict::Accepted(Arc::clone(route));
+        };
+        let view = RouteView {
+            prefix,
+            attributes: &route.attributes,
+            next_hop: route.next_hop,
+            source: self.kind.into(),
+            peer: self.kind.peer_kind(),
+        };
+        let policy::Verdict::Accept(accepted) = policy.evaluate(&view) else {
+            return Verdict::Rejected(Rejection::Policy);
+        };
+        let next_hop = match accepted.next_hop {
+            None | Some(NextHopSetting::Unchanged) => route.next_hop,
+            Some(NextHopSetting::OwnAddress) => self.local.map_or(route.next_hop, NextHop::new),
+            Some(NextHopSetting::PeerAddress) => NextHop::new(self.peer),
+            Some(NextHopSetting::Address(addr)) => NextHop::new(addr),
+        };
+        match accepted.attributes {
+            Cow::Borrowed(_) if next_hop == route.next_hop => Verdict::Accepted(Arc::clone(route)),
+            attributes => Verdict::Accepted(interner.intern(attributes.into_owned(), next_hop)),
+        }
+    }
+}

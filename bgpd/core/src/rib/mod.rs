@@ -1,0 +1,29 @@
+//! Routes: what came in, what is used, what goes out.
+//!
+//! Spec: RFC 4271 sections 3.2 and 9; RFC 4456 (route reflection), 8212 (no policy, no routes).
+//! Shape: received paths with their verdict are in the `table`; `decision` chooses; `export` says what a kind of peer is
+//! told; `group` turns changes into messages once for all peers that are told the same.
+//! Adj-RIB-In, Loc-RIB and Adj-RIB-Out are views of the one table.
+//! Not here: sessions (`fsm`, `speaker`), filters (`policy`), messages (`wire`).
+
+mod attrs;
+mod decision;
+mod export;
+mod group;
+mod import;
+mod select;
+pub(crate) mod slab;
+mod source;
+mod table;
+
+pub(crate) use attrs::Interner;
+pub use attrs::{DEFAULT_LOCAL_PREF, RouteAttributes};
+pub use decision::{Candidate, Step, best};
+pub(crate) use export::{LocalAddresses, Treatment};
+pub(crate) use group::{Change, Cursor, Group, GroupId};
+pub(crate) use import::ImportRules;
+pub use import::Rejection;
+pub(crate) use select::{NextHopMetrics, Selection};
+pub(crate) use source::{Source, SourceId};
+pub use source::{SourceCounts, SourceKind};
+pub(crate) use table::{Dirty, NetId, NewPath, Path, PathId, Table, Verdict};

@@ -1,0 +1,129 @@
+//! Selection over the table: the best path and those of equal cost.
+
+use std::net::IpAddr;
+
+use foldhash::HashMap;
+
+use super::decision::{self, Candidate, Step};
+use super::source::SourceKind;
+use super::table::{NetId, Path, PathId, Table};
+use crate::speaker::BestPathConfig;
+
+/// IGP metric of next hops; what is not here is reachable with metric 0.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NextHopMetrics(HashMap<IpAddr, Option<u32>>);
+
+impl NextHopMetrics {
+    /// Enters a next hop; true if that is news.
+    pub(crate) fn set(&mut self, address: IpAddr, metric: Option<u32>) -> bool {
+        let old = self.get(address);
+        if metric == Some(0) {
+            self.0.remove(&address);
+        } else {
+            self.0.insert(address, metric);
+        }
+        old != metric
+    }
+
+    /// The metric; `None`: unreachable.
+    pub(crate) fn get(&self, address: IpAddr) -> Option<u32> {
+        if self.0.is_empty() { Some(0) } else { self.0.get(&address).copied().unwrap_or(Some(0)) }
+    }
+}
+
+/// What selection knows beside the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Selection<'a> {
+    pub(crate) config: &'a BestPathConfig,
+    pub(crate) metrics: &'a NextHopMetrics,
+}
+
+/// The result for a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Selected {
+    pub(crate) best: PathId,
+    /// What set it apart from the second best.
+    pub(crate) step: Step,
+}
+
+impl Selection<'_> {
+    /// The path as a candidate; `None` if it is not eligible.
+    pub(crate) fn candidate(&self, table: &Table, path: &Path) -> Option<Candidate> {
+        let attributes = path.accepted()?;
+        let metric = self.metrics.get(attributes.next_hop.addr)?;
+        let source = &table.sources[path.source];
+        Some(Candidate {
+            rank: attributes.rank,
+            kind: source.kind,
+            metric,
+            router_id: source.router_id,
+            address: source.address,
+            path_id: path.path_id,
+        })
+    }
+
+    /// Chooses among the paths of a prefix.
+    pub(crate) fn choose(&self, table: &Table, net: NetId) -> Option<Selected> {
+        let mut eligible = table
+            .paths_of(net)
+            .filter_map(|(id, path)| self.candidate(table, path).map(|candidate| (id, candidate)));
+        let first = eligible.next()?;
+        let Some(second) = eligible.next() else {
+            return Some(Selected { best: first.0, step: Step::Only });
+        };
+        let (ids, candidates): (Vec<_>, Vec<_>) = [first, second].into_iter().chain(eligible).unzip();
+        let (place, step) = decision::best(&candidates, self.config.always_compare_med)?;
+        Some(Selected { best: *ids.get(place)?, step })
+    }
+
+    /// The paths of equal cost with the best one, which is among them, up to the configured number.
+    pub(crate) fn equal_cost(&self, table: &Table, net: NetId, best: PathId) -> Vec<PathId> {
+        let Some(top) = self.candidate(table, &table.paths[best]) else { return vec![best] };
+        let limit = match top.kind {
+            SourceKind::External => self.config.max_paths_ebgp,
+            SourceKind::Internal | SourceKind::Client => self.config.max_paths_ibgp,
+            SourceKind::Local => 1,
+        };
+        if limit <= 1 {
+            return vec![best];
+        }
+        let best_path = &table.paths[best];
+        let mut others: Vec<(Candidate, PathId)> = table
+            .paths_of(net)
+            .filter(|(id, path)| *id != best && self.same_as_path(best_path, path))
+            .filter_map(|(id, path)| Some((self.candidate(table, path)?, id)))
+            .filter(|(candidate, _)| top.equal_cost(candidate, self.config.always_compare_med))
+            .collect();
+        // Of a neighbour AS other than the best path's, only the lowest MED is of equal cost. This also makes the
+        // comparison below a total order, without which sorting may panic.
+        let members: Vec<Candidate> = others.iter().map(|(candidate, _)| *candidate).collect();
+        let always = self.config.always_compare_med;
+        others.retain(|(candidate, _)| !members.iter().any(|other| other.has_lower_med(candidate, always)));
+        // Which ones make it when there are too many must not depend on the order of arrival.
+        others.sort_by(|(a, _), (b, _)| a.compare(b, self.config.always_compare_med).0);
+        std::iter::once(best).chain(others.into_iter().map(|(_, id)| id)).take(limit.into()).collect()
+    }
+
+    fn same_as_path(&self, best: &Path, path: &Path) -> bool {
+        let as_path = |path: &Path| path.accepted().map(|route| route.attributes.as_path.as_wire().to_vec());
+        self.config.multipath_relax || as_path(best) == as_path(path)
+    }
+}
+
+impl Table {
+    /// Selects anew for one prefix, and marks the selected paths.
+    pub(crate) fn select(&mut self, net: NetId, selection: Selection<'_>) {
+        let chosen = selection.choose(self, net).map(|selected| selected.best);
+        if self.multipath {
+            let all: Vec<PathId> = self.paths_of(net).map(|(id, _)| id).collect();
+            let equal = chosen.map_or_else(Vec::new, |best| selection.equal_cost(self, net, best));
+            for id in all {
+                self.paths[id].selected = equal.contains(&id);
+            }
+        }
+        self.settle(net, chosen.unwrap_or(PathId::NONE));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use std::net::IpAddr;
+
+use cairn_net::{Asn, Family};
+
+use super::slab::slab_id;
+use super::table::PathId;
+use crate::policy::RouteSource;
+use crate::wire::PeerKind;
+
+slab_id! {
+    /// Names a source of routes: a peer, or an owner of routes of our own.
+    SourceId
+}
+
+/// What kind of source a route has: decides preference, and to whom it may be announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// We originate it.
+    Local,
+    /// An external peer.
+    External,
+    /// An internal peer.
+    Internal,
+    /// An internal peer for which we reflect (RFC 4456).
+    Client,
+}
+
+impl SourceKind {
+    /// Is it an iBGP peer?
+    pub const fn is_internal(self) -> bool {
+        matches!(self, Self::Internal | Self::Client)
+    }
+
+    /// The relation to a peer of this kind.
+    pub(crate) const fn peer_kind(self) -> PeerKind {
+        match self {
+            Self::External => PeerKind::External,
+            Self::Local | Self::Internal | Self::Client => PeerKind::Internal,
+        }
+    }
+}
+
+impl From<SourceKind> for RouteSource {
+    fn from(kind: SourceKind) -> Self {
+        match kind {
+            SourceKind::Local => Self::Local,
+            SourceKind::External | SourceKind::Internal | SourceKind::Client => Self::Peer(kind.peer_kind()),
+        }
+    }
+}
+
+/// A source of routes, as best-path selection sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// Its kind.
+    pub(crate) kind: SourceKind,
+    /// The peer's identifier; zero for our own.
+    pub(crate) router_id: u32,
+    /// The peer's address; unspecified for our own.
+    pub(crate) address: IpAddr,
+    /// The peer's AS.
+    pub(crate) asn: Asn,
+    /// First of its paths: they are linked, so that they can be walked without walking the table.
+    pub(super) first: PathId,
+    /// Paths by family.
+    pub(super) counts: [SourceCounts; 2],
+}
+
+/// How many paths a source has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SourceCounts {
+    /// In the Adj-RIB-In.
+    pub received: u32,
+    /// Of these, how many passed the checks and the import policy.
+    pub accepted: u32,
+    /// Of these, how many are stale.
+    pub stale: u32,
+}
+
+impl Source {
+    pub(crate) fn new(kind: SourceKind, address: IpAddr, asn: Asn, router_id: u32) -> Self {
+        Self { kind, router_id, address, asn, first: PathId::NONE, counts: [SourceCounts::default(); 2] }
+    }
+
+    pub(crate) fn counts(&self, family: Family) -> SourceCounts {
+        self.counts[family as usize]
+    }
+}

@@ -1,0 +1,375 @@
+//! The routing table: every prefix with all its paths.
+//!
+//! One table holds what RFC 4271 section 3.2 calls Adj-RIBs-In and Loc-RIB: a path belongs to a prefix (the list that
+//! selection walks) and to a source (the list that a lost session walks). So no prefix is stored twice, the loss of a peer costs
+//! what the peer had announced, and an Adj-RIB-In is a view.
+//! Invariants: every path is in exactly two lists; a prefix without paths lives only until the next [`Table::select`]; whoever
+//! changes what selection sees calls [`Table::touch`] first.
+//! Not here: which path is best (`decision`), who is told (`group`).
+
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cairn_net::{Family, Prefix};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::attrs::RouteAttributes;
+use super::import::Rejection;
+use super::slab::{Slab, slab_id};
+use super::source::{Source, SourceId};
+use crate::wire::Nlri;
+
+slab_id! {
+    /// Names a prefix of the table.
+    NetId
+}
+slab_id! {
+    /// Names a path.
+    PathId
+}
+
+/// A prefix and where its paths begin.
+#[derive(Debug, Clone)]
+pub(crate) struct Net {
+    pub(crate) prefix: Prefix,
+    /// In the list of prefixes to be selected anew.
+    dirty: bool,
+    /// In the list of changes not yet reported.
+    pub(crate) reported: bool,
+    first: PathId,
+    /// The path that [`Table::select`] chose last; none while that one is gone.
+    pub(crate) best: PathId,
+}
+
+/// A path to a prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Path {
+    pub(crate) net: NetId,
+    pub(crate) source: SourceId,
+    /// The sender's path identifier (RFC 7911); 0 without.
+    pub(crate) path_id: u32,
+    next_of_net: PathId,
+    previous_of_source: PathId,
+    next_of_source: PathId,
+    /// Seconds since the speaker's start.
+    pub(crate) learned: u32,
+    /// Kept over a restart of the peer, not yet refreshed (RFC 4724 section 4.2).
+    pub(crate) stale: bool,
+    /// Chosen by the last selection: the best path, or one of equal cost.
+    pub(crate) selected: bool,
+    /// As it came.
+    pub(crate) received: Arc<RouteAttributes>,
+    /// As it is used, or why it is not.
+    pub(crate) verdict: Verdict,
+}
+
+/// What the import side made of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Eligible for selection, with these attributes.
+    Accepted(Arc<RouteAttributes>),
+    /// Kept in the Adj-RIB-In only.
+    Rejected(Rejection),
+}
+
+impl Path {
+    /// The attributes as used; `None` if it was rejected.
+    pub(crate) fn accepted(&self) -> Option<&Arc<RouteAttributes>> {
+        match &self.verdict {
+            Verdict::Accepted(attributes) => Some(attributes),
+            Verdict::Rejected(_) => None,
+        }
+    }
+}
+
+/// The route that the table's readers know for a prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Best {
+    pub(crate) attributes: Arc<RouteAttributes>,
+    pub(crate) source: SourceId,
+}
+
+/// A prefix whose selection is due, with what was selected before.
+#[derive(Debug, Clone)]
+pub(crate) struct Dirty {
+    pub(crate) net: NetId,
+    pub(crate) old: Option<Best>,
+    /// The next hops of equal cost; empty unless multipath is on.
+    pub(crate) old_next_hops: Vec<IpAddr>,
+}
+
+/// The table. See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) nets: Slab<NetId, Net>,
+    pub(crate) paths: Slab<PathId, Path>,
+    pub(crate) sources: Slab<SourceId, Source>,
+    index: HashTable<NetId>,
+    hasher: FixedState,
+    dirty: [Vec<Dirty>; 2],
+    /// More than one path may be selected, so that the old next hops matter.
+    pub(crate) multipath: bool,
+}
+
+/// A path to be entered.
+#[derive(Debug, Clone)]
+pub(crate) struct NewPath {
+    pub(crate) received: Arc<RouteAttributes>,
+    pub(crate) verdict: Verdict,
+    pub(crate) learned: u32,
+}
+
+impl Table {
+    /// The number of a prefix.
+    pub(crate) fn find(&self, prefix: Prefix) -> Option<NetId> {
+        let hash = self.hasher.hash_one(prefix);
+        self.index.find(hash, |id| self.nets[*id].prefix == prefix).copied()
+    }
+
+    /// How many prefixes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.nets.len()
+    }
+
+    fn find_or_add(&mut self, prefix: Prefix) -> NetId {
+        let Self { index, nets, hasher, .. } = self;
+        let hash = hasher.hash_one(prefix);
+        let entry =
+            index.entry(hash, |id| nets[*id].prefix == prefix, |id| hasher.hash_one(nets[*id].prefix));
+        match entry {
+            hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
+            hashbrown::hash_table::Entry::Vacant(vacant) => {
+                let net =
+                    Net { prefix, dirty: false, reported: false, first: PathId::NONE, best: PathId::NONE };
+                let id = nets.insert(net);
+                vacant.insert(id);
+                id
+            }
+        }
+    }
+
+    /// The paths of a prefix.
+    pub(crate) fn paths_of(&self, net: NetId) -> impl Iterator<Item = (PathId, &Path)> {
+        std::iter::successors(self.nets[net].first.some(), |id| self.paths[*id].next_of_net.some())
+            .map(|id| (id, &self.paths[id]))
+    }
+
+    /// The path after this one in its source's list; from the head with `PathId::NONE`.
+    pub(crate) fn next_of_source(&self, source: SourceId, after: PathId) -> Option<PathId> {
+        match after.some() {
+            None => self.sources[source].first.some(),
+            Some(path) => self.paths[path].next_of_source.some(),
+        }
+    }
+
+    /// The path with this identifier that the source announced.
+    pub(crate) fn path_of(&self, net: NetId, source: SourceId, path_id: u32) -> Option<PathId> {
+        self.paths_of(net)
+            .find(|(_, path)| path.source == source && path.path_id == path_id)
+            .map(|(id, _)| id)
+    }
+
+    /// The selected route of a prefix.
+    pub(crate) fn best(&self, net: NetId) -> Option<Best> {
+        let path = &self.paths[self.nets[net].best.some()?];
+        Some(Best { attributes: Arc::clone(path.accepted()?), source: path.source })
+    }
+
+    /// The next hops of the selected paths, the best one's first, each once.
+    pub(crate) fn next_hops(&self, net: NetId) -> Vec<IpAddr> {
+        let mut hops = Vec::new();
+        let best = self.nets[net].best;
+        let first = best.some().map(|id| &self.paths[id]);
+        let selected =
+            self.paths_of(net).filter(|(id, path)| path.selected && *id != best).map(|(_, path)| path);
+        for path in first.into_iter().chain(selected) {
+            let Some(attributes) = path.accepted() else { continue };
+            let hop = attributes.next_hop.addr;
+            if !hop.is_unspecified() && !hops.contains(&hop) {
+                hops.push(hop);
+            }
+        }
+        hops
+    }
+
+    /// Notes that selection is due, and what was selected before the change that is about to be made.
+    pub(crate) fn touch(&mut self, net: NetId) {
+        if self.nets[net].dirty {
+            return;
+        }
+        let old_next_hops = if self.multipath { self.next_hops(net) } else { Vec::new() };
+        let old = self.best(net);
+        let entry = &mut self.nets[net];
+        entry.dirty = true;
+        self.dirty[entry.prefix.family() as usize].push(Dirty { net, old, old_next_hops });
+    }
+
+    /// Is selection due for any prefix of the family?
+    pub(crate) fn is_dirty(&self, family: Family) -> bool {
+        !self.dirty[family as usize].is_empty()
+    }
+
+    /// Takes the prefixes of a family whose selection is due. Each must be given to [`Table::settle`].
+    pub(crate) fn take_dirty(&mut self, family: Family) -> Vec<Dirty> {
+        std::mem::take(&mut self.dirty[family as usize])
+    }
+
+    /// Gives back the memory of the list that [`Table::take_dirty`] gave.
+    pub(crate) fn reuse_dirty(&mut self, family: Family, mut list: Vec<Dirty>) {
+        list.clear();
+        if list.capacity() <= 1 << 16 {
+            self.dirty[family as usize] = list;
+        }
+    }
+
+    /// Enters the result of a selection; a prefix without paths is forgotten.
+    pub(crate) fn settle(&mut self, net: NetId, best: PathId) {
+        let entry = &mut self.nets[net];
+        entry.dirty = false;
+        entry.best = best;
+        if entry.first == PathId::NONE {
+            let hash = self.hasher.hash_one(entry.prefix);
+            if let Ok(found) = self.index.find_entry(hash, |id| *id == net) {
+                found.remove();
+            }
+            self.nets.remove(net);
+        }
+    }
+
+    /// Enters a path, or replaces the one with the same identifier. True if it is a new one.
+    pub(crate) fn announce(&mut self, source: SourceId, nlri: Nlri, new: NewPath) -> bool {
+        let net = self.find_or_add(nlri.prefix);
+        match self.path_of(net, source, nlri.path_id) {
+            Some(path) => {
+                self.replace(path, new);
+                false
+            }
+            None => {
+                self.insert(net, source, nlri.path_id, new);
+                true
+            }
+        }
+    }
+
+    fn insert(&mut self, net: NetId, source: SourceId, path_id: u32, new: NewPath) {
+        if matches!(new.verdict, Verdict::Accepted(_)) {
+            self.touch(net);
+        }
+        let next_of_source = self.sources[source].first;
+        let id = self.paths.insert(Path {
+            net,
+            source,
+            path_id,
+            next_of_net: self.nets[net].first,
+            previous_of_source: PathId::NONE,
+            next_of_source,
+            learned: new.learned,
+            stale: false,
+            selected: false,
+            received: new.received,
+            verdict: new.verdict,
+        });
+        if let Some(next) = next_of_source.some() {
+            self.paths[next].previous_of_source = id;
+        }
+        self.sources[source].first = id;
+        self.nets[net].first = id;
+        self.count(id, true);
+    }
+
+    fn replace(&mut self, id: PathId, new: NewPath) {
+        self.count(id, false);
+        let path = &self.paths[id];
+        if path.verdict != new.verdict {
+            let net = path.net;
+            self.touch(net);
+            self.paths[id].learned = new.learned;
+        }
+        let path = &mut self.paths[id];
+        path.received = new.received;
+        path.verdict = new.verdict;
+        path.stale = false;
+        self.count(id, true);
+    }
+
+    /// Changes a path's verdict, for instance after a change of the import policy. True if it is another one.
+    pub(crate) fn judge(&mut self, id: PathId, verdict: Verdict) -> bool {
+        if self.paths[id].verdict == verdict {
+            return false;
+        }
+        let net = self.paths[id].net;
+        self.touch(net);
+        self.count(id, false);
+        self.paths[id].verdict = verdict;
+        self.count(id, true);
+        true
+    }
+
+    /// Removes a path that the source announced; false if there is none.
+    pub(crate) fn withdraw(&mut self, source: SourceId, nlri: Nlri) -> bool {
+        let found = self.find(nlri.prefix).and_then(|net| self.path_of(net, source, nlri.path_id));
+        found.is_some_and(|path| {
+            self.remove(path);
+            true
+        })
+    }
+
+    /// Removes a path.
+    pub(crate) fn remove(&mut self, id: PathId) {
+        let net = self.paths[id].net;
+        // A rejected path is not touched for selection's sake, but it may be the prefix's last.
+        self.touch(net);
+        self.count(id, false);
+        let path = self.paths.remove(id);
+        self.unlink_from_net(net, id, path.next_of_net);
+        match path.previous_of_source.some() {
+            Some(previous) => self.paths[previous].next_of_source = path.next_of_source,
+            None => self.sources[path.source].first = path.next_of_source,
+        }
+        if let Some(next) = path.next_of_source.some() {
+            self.paths[next].previous_of_source = path.previous_of_source;
+        }
+    }
+
+    fn unlink_from_net(&mut self, net: NetId, id: PathId, next: PathId) {
+        let entry = &mut self.nets[net];
+        if entry.best == id {
+            entry.best = PathId::NONE;
+        }
+        if entry.first == id {
+            entry.first = next;
+            return;
+        }
+        let mut at = entry.first;
+        while let Some(path) = at.some() {
+            if self.paths[path].next_of_net == id {
+                self.paths[path].next_of_net = next;
+                return;
+            }
+            at = self.paths[path].next_of_net;
+        }
+    }
+
+    /// Marks a path as stale, or as fresh again.
+    pub(crate) fn set_stale(&mut self, id: PathId, stale: bool) {
+        self.count(id, false);
+        self.paths[id].stale = stale;
+        self.count(id, true);
+    }
+
+    fn count(&mut self, id: PathId, add: bool) {
+        let path = &self.paths[id];
+        let family = self.nets[path.net].prefix.family();
+        let counts = &mut self.sources[path.source].counts[family as usize];
+        let step = |count: &mut u32, applies: bool| {
+            if applies {
+                *count = if add { *count + 1 } else { *count - 1 };
+            }
+        };
+        step(&mut counts.received, true);
+        step(&mut counts.accepted, path.accepted().is_some());
+        step(&mut counts.stale, path.stale);
+    }
+}

@@ -1,0 +1,251 @@
+//! What the speaker is asked to be: one declarative document.
+//!
+//! `Speaker` compares it with the running one and changes only what differs; see `Input::Configure`.
+//! Not here: reading it from YAML or gRPC (`bgpd-api`), listening sockets (the shell).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_net::{Asn, Families, RouterId};
+
+use crate::policy::Policy;
+
+/// The whole configuration of a speaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Our AS; never 0.
+    pub asn: Asn,
+    /// Our BGP identifier; unique within the AS.
+    pub router_id: RouterId,
+    /// The cluster that we reflect for (RFC 4456); `None`: the router id.
+    pub cluster_id: Option<RouterId>,
+    /// Best-path and multipath options.
+    pub best_path: BestPathConfig,
+    /// Graceful restart of ourselves (RFC 4724); `None`: not announced, and peers drop our routes at once.
+    pub graceful_restart: Option<GracefulRestartConfig>,
+    /// RFC 8212: an eBGP session exchanges nothing in a direction that has no policy. A peer can override it.
+    pub ebgp_requires_policy: bool,
+    /// What peers are left with when the speaker stops.
+    pub shutdown: ShutdownMode,
+    /// Our addresses as next hops for routes of a family that a session's own address is not of (IPv6 routes over an IPv4
+    /// session). Without one such routes are not announced, but for IPv4 routes to peers that do RFC 8950.
+    pub next_hop_addresses: Vec<IpAddr>,
+    /// The peers by address.
+    pub peers: BTreeMap<IpAddr, PeerConfig>,
+}
+
+impl Config {
+    /// A speaker without peers, with the defaults of every option.
+    pub fn new(asn: Asn, router_id: RouterId) -> Self {
+        Self {
+            asn,
+            router_id,
+            cluster_id: None,
+            best_path: BestPathConfig::default(),
+            graceful_restart: Some(GracefulRestartConfig::default()),
+            ebgp_requires_policy: true,
+            shutdown: ShutdownMode::KeepRoutes,
+            next_hop_addresses: Vec::new(),
+            peers: BTreeMap::new(),
+        }
+    }
+}
+
+/// Options of best-path selection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BestPathConfig {
+    /// Compare MED between paths of different neighbour ASes too. Default: false (RFC 4271 section 9.1.2.2 c).
+    pub always_compare_med: bool,
+    /// Equal-cost paths to use when the best is from eBGP. Range: 1 to 256. Default: 1.
+    pub max_paths_ebgp: u16,
+    /// Equal-cost paths to use when the best is from iBGP. Range: 1 to 256. Default: 1.
+    pub max_paths_ibgp: u16,
+    /// Equal cost asks only for an AS path of equal length, not for an equal AS path. Default: false.
+    pub multipath_relax: bool,
+}
+
+impl Default for BestPathConfig {
+    fn default() -> Self {
+        Self { always_compare_med: false, max_paths_ebgp: 1, max_paths_ibgp: 1, multipath_relax: false }
+    }
+}
+
+/// Graceful restart of ourselves (RFC 4724 section 4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GracefulRestartConfig {
+    /// How long peers shall keep our routes while we are away. Range: 1 to 4095 s. Default: 120 s.
+    pub restart_time: Duration,
+    /// Longest time after the start for which route selection waits for the peers' End-of-RIB. Default: 30 s.
+    ///
+    /// It ends sooner, once every peer that can be reached has sent its End-of-RIB.
+    pub selection_deferral: Duration,
+    /// Forwarding state survives a restart of the daemon (the F bit). Default: true.
+    pub forwarding_preserved: bool,
+}
+
+impl Default for GracefulRestartConfig {
+    fn default() -> Self {
+        Self {
+            restart_time: Duration::from_secs(120),
+            selection_deferral: Duration::from_secs(30),
+            forwarding_preserved: true,
+        }
+    }
+}
+
+/// What peers are left with when the speaker stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShutdownMode {
+    /// Close without a NOTIFICATION: peers that do graceful restart keep our routes for the restart time.
+    KeepRoutes,
+    /// Cease / Administrative Shutdown: peers drop our routes at once.
+    Cease,
+}
+
+/// A peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Its AS; equal to ours: iBGP.
+    pub asn: Asn,
+    /// Free text for people.
+    pub description: String,
+    /// False: administratively down.
+    pub enabled: bool,
+    /// How the connection is made.
+    pub transport: TransportConfig,
+    /// Session timers.
+    pub timers: TimerConfig,
+    /// Families to negotiate. At least one.
+    pub families: Families,
+    /// Import policy; `None`: everything is accepted, unless RFC 8212 forbids it.
+    pub import: Option<Arc<Policy>>,
+    /// Export policy; `None`: everything is announced, unless RFC 8212 forbids it.
+    pub export: Option<Arc<Policy>>,
+    /// Overrides [`Config::ebgp_requires_policy`] for this peer.
+    pub ebgp_requires_policy: Option<bool>,
+    /// The next hop in what we announce.
+    pub next_hop: NextHopMode,
+    /// Our addresses as next hops for routes of a family that the session's own address is not of; before
+    /// [`Config::next_hop_addresses`].
+    pub next_hop_addresses: Vec<IpAddr>,
+    /// An iBGP peer that we reflect routes to and from (RFC 4456).
+    pub route_reflector_client: bool,
+    /// How many times our own AS may occur in a received AS path. Default: 0.
+    pub allow_own_as: u8,
+    /// Prefixes per family that the peer may announce; one more ends the session. `None`: no limit.
+    pub max_prefixes: Option<u32>,
+    /// How long its stale routes are kept at most once it is back but has not sent its End-of-RIB, and how much of
+    /// its restart time we grant. Zero: no helper for this peer. Default: 360 s.
+    pub stale_time: Duration,
+}
+
+impl PeerConfig {
+    /// A peer with the defaults of every option: both families, active, hold time 90 s.
+    pub fn new(asn: Asn) -> Self {
+        Self {
+            asn,
+            description: String::new(),
+            enabled: true,
+            transport: TransportConfig::default(),
+            timers: TimerConfig::default(),
+            families: Families::ALL,
+            import: None,
+            export: None,
+            ebgp_requires_policy: None,
+            next_hop: NextHopMode::Default,
+            next_hop_addresses: Vec::new(),
+            route_reflector_client: false,
+            allow_own_as: 0,
+            max_prefixes: None,
+            stale_time: Duration::from_secs(360),
+        }
+    }
+}
+
+/// How the connection to a peer is made. Any change of it resets the session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TransportConfig {
+    /// TCP port of the peer; `None`: 179.
+    pub port: Option<u16>,
+    /// Our address; `None`: the kernel chooses.
+    pub local: Option<IpAddr>,
+    /// Only wait for the peer to connect.
+    pub passive: bool,
+    /// TCP MD5 signature (RFC 2385).
+    pub password: Option<Password>,
+    /// Time to live of our packets, and what is demanded of the peer's.
+    pub ttl: Ttl,
+}
+
+/// Time to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ttl {
+    /// 1 towards an eBGP peer, the system's default towards an iBGP peer.
+    #[default]
+    Default,
+    /// The peer may be this many hops away. Range: 1 to 255.
+    MultiHop(u8),
+    /// GTSM (RFC 5082): send with 255, and accept only what came at most this many hops. Range: 1 to 254.
+    Security(u8),
+}
+
+/// A TCP MD5 password; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Range: 1 to 80 octets, which the shell's edge checks.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Session timers (RFC 4271 section 10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimerConfig {
+    /// Proposed hold time; the smaller of both sides' is used. Zero (off) or 3 s to 65535 s. Default: 90 s.
+    pub hold: Duration,
+    /// Time between keepalives; `None`: a third of the negotiated hold time. Never more than that third.
+    pub keepalive: Option<Duration>,
+    /// How long a connection attempt may take before the next one begins. Default: 5 s.
+    pub connect_retry: Duration,
+    /// Wait for the peer's OPEN for this long before sending ours. Default: `None`.
+    pub delay_open: Option<Duration>,
+}
+
+impl Default for TimerConfig {
+    fn default() -> Self {
+        Self {
+            hold: Duration::from_secs(90),
+            keepalive: None,
+            connect_retry: Duration::from_secs(5),
+            delay_open: None,
+        }
+    }
+}
+
+/// The next hop in announced routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum NextHopMode {
+    /// RFC 4271 section 5.1.3: ourselves towards eBGP; unchanged towards iBGP, but ourselves for what we originate.
+    #[default]
+    Default,
+    /// Always ourselves.
+    SelfAddress,
+    /// Unchanged towards eBGP too, but ourselves for what we originate.
+    Unchanged,
+}

@@ -1,0 +1,154 @@
+//! A new configuration: what differs from the running one is changed, and nothing else.
+
+use std::net::IpAddr;
+
+use super::establish::import_rules;
+use super::peer::{Peer, PeerId, kind};
+use super::{Config, DownReason, PeerConfig, RouteSource, Speaker};
+use crate::rib::Source;
+use crate::wire::{CeaseError, Notification};
+
+impl Speaker {
+    pub(super) fn configure(&mut self, new: &Config) {
+        let Some(old) = self.config.replace(new.clone()) else {
+            self.rib.table.multipath = is_multipath(new);
+            self.begin_startup(new);
+            new.peers.iter().for_each(|(address, peer)| self.add_peer(*address, peer, new));
+            self.look_at_startup();
+            return;
+        };
+        if old == *new {
+            return;
+        }
+        // What is due is done by the old rules, so that all who must be told of it are.
+        self.flush();
+        if old.best_path != new.best_path {
+            self.select_all(is_multipath(new));
+        }
+        let gone: Vec<IpAddr> =
+            old.peers.keys().filter(|peer| !new.peers.contains_key(*peer)).copied().collect();
+        gone.into_iter().for_each(|peer| self.remove_peer(peer));
+        for (address, peer) in &new.peers {
+            match (old.peers.get(address), self.by_address.get(address).copied()) {
+                (Some(before), Some(id)) => self.change_peer(id, (&old, before), (new, peer)),
+                _ => self.add_peer(*address, peer, new),
+            }
+        }
+        self.look_at_startup();
+    }
+
+    /// Selects anew everywhere. The old next hops matter if there were several, or will be.
+    fn select_all(&mut self, multipath: bool) {
+        let table = &mut self.rib.table;
+        table.multipath |= multipath;
+        let nets: Vec<_> = table.nets.iter().map(|(net, _)| net).collect();
+        nets.into_iter().for_each(|net| table.touch(net));
+        table.multipath = multipath;
+        if !multipath {
+            table.paths.iter_mut().for_each(|(_, path)| path.selected = false);
+        }
+    }
+
+    fn add_peer(&mut self, address: IpAddr, peer: &PeerConfig, config: &Config) {
+        let source = Source::new(kind(config, peer), address, peer.asn, 0);
+        let source = self.rib.table.sources.insert(source);
+        self.rib.names.insert(source, RouteSource::Peer(address));
+        let id = self.peers.insert(Peer::new(address, peer.clone(), source, config, self.now));
+        self.by_address.insert(address, id);
+        if self.peers[id].is_enabled() {
+            self.start(id);
+        }
+    }
+
+    fn remove_peer(&mut self, address: IpAddr) {
+        let Some(id) = self.by_address.remove(&address) else { return };
+        let notification = self.hard(id, Notification::cease(CeaseError::PeerDeconfigured));
+        self.peers[id].stopped = Some("removed from the configuration".to_owned());
+        self.end_session(id, Some(&notification), &DownReason::Deconfigured);
+        self.forget_paths(id);
+        let source = self.peers.remove(id).source;
+        self.rib.names.remove(&source);
+        self.rib.table.sources.remove(source);
+        for (_, entry) in self.rib.groups.iter_mut() {
+            entry.group.forget_source(source);
+        }
+    }
+
+    fn change_peer(
+        &mut self,
+        id: PeerId,
+        (old, before): (&Config, &PeerConfig),
+        (new, after): (&Config, &PeerConfig),
+    ) {
+        self.peers[id].config = after.clone();
+        if before.enabled != after.enabled {
+            if after.enabled {
+                self.start(id);
+            } else {
+                self.stop(id, "disabled in the configuration".to_owned());
+            }
+        } else if needs_new_session(old, new) || peer_needs_new_session(before, after) {
+            self.restart_session(id);
+        } else {
+            self.refresh_settings(id);
+            self.apply_policies(id);
+        }
+    }
+
+    /// Begins anew, with everything that an OPEN or a connection says.
+    fn restart_session(&mut self, id: PeerId) {
+        let notification = Notification::cease(CeaseError::OtherConfigurationChange);
+        self.refresh_settings(id);
+        let idle = self.peers[id].session.is_none();
+        self.end_session(id, Some(&notification), &DownReason::ConfigurationChanged);
+        let peer = &self.peers[id];
+        let config = self.config.as_ref();
+        let Some(kind) = config.map(|config| kind(config, &peer.config)) else { return };
+        let (source, asn) = (peer.source, peer.config.asn);
+        if self.rib.table.sources[source].kind != kind {
+            // Stale routes would mean something else now.
+            self.forget_paths(id);
+            self.rib.table.sources[source].kind = kind;
+        }
+        self.rib.table.sources[source].asn = asn;
+        if idle && self.peers[id].is_enabled() {
+            self.start(id);
+        }
+    }
+
+    /// Applies what can change under an Established session.
+    fn apply_policies(&mut self, id: PeerId) {
+        let Some(config) = &self.config else { return };
+        let peer = &self.peers[id];
+        let Some(session) = &peer.session else { return };
+        let import = import_rules(config, peer, session.import.local);
+        if import != session.import {
+            if let Some(session) = &mut self.peers[id].session {
+                session.import = import;
+            }
+            self.judge_again(id);
+        }
+        self.regroup(id);
+        self.check_prefix_limit(id);
+        self.schedule(id);
+    }
+}
+
+fn is_multipath(config: &Config) -> bool {
+    config.best_path.max_paths_ebgp > 1 || config.best_path.max_paths_ibgp > 1
+}
+
+/// Does the change concern what every session is about?
+fn needs_new_session(old: &Config, new: &Config) -> bool {
+    let about = |config: &Config| (config.asn, config.router_id, config.cluster_id);
+    about(old) != about(new)
+}
+
+/// Does the change concern what a session or its connection was made with?
+fn peer_needs_new_session(before: &PeerConfig, after: &PeerConfig) -> bool {
+    let about = |peer: &PeerConfig| {
+        let timers = (peer.timers.hold, peer.timers.keepalive);
+        (peer.asn, peer.transport.clone(), peer.families, peer.route_reflector_client, timers)
+    };
+    about(before) != about(after)
+}

@@ -1,0 +1,93 @@
+use std::fmt;
+
+use cairn_net::{Asn, Family, RouterId};
+
+use crate::wire::Notification;
+
+/// Why a session ended or could not begin, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DownReason {
+    /// The TCP connection could not be made.
+    ConnectFailed(String),
+    /// The TCP connection could not be made within the connect-retry time.
+    ConnectTimedOut,
+    /// The TCP connection ended without a NOTIFICATION.
+    ConnectionLost(String),
+    /// The peer ended it.
+    NotificationReceived(Notification),
+    /// We ended it, for what the peer did.
+    NotificationSent(Notification),
+    /// The peer's OPEN names an AS other than the configured one.
+    BadPeerAs {
+        /// As configured.
+        expected: Asn,
+        /// In the OPEN.
+        received: Asn,
+    },
+    /// An internal peer has our router id.
+    DuplicateRouterId(RouterId),
+    /// The peer does not support any family that is configured for it.
+    NoCommonFamily,
+    /// The peer announced more prefixes than allowed. Only `Input::StartPeer` or a new configuration tries again.
+    PrefixLimit {
+        /// Where.
+        family: Family,
+        /// As configured.
+        limit: u32,
+    },
+    /// The peer reads nothing any more (RFC 9687).
+    SendHoldTimerExpired,
+    /// Stopped by our operator, with this text.
+    Stopped(String),
+    /// Reset by our operator, with this text.
+    Reset(String),
+    /// Removed from the configuration.
+    Deconfigured,
+    /// A change of the configuration needs a new session.
+    ConfigurationChanged,
+    /// Another connection to the same peer is used.
+    Collision,
+    /// The peer restarted and opened a new connection.
+    Replaced,
+    /// The daemon ends.
+    Shutdown,
+}
+
+impl fmt::Display for DownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let with = |f: &mut fmt::Formatter<'_>, what: &str, text: &str| {
+            f.write_str(what)?;
+            if text.is_empty() { Ok(()) } else { write!(f, ": {text}") }
+        };
+        match self {
+            Self::ConnectFailed(reason) => with(f, "cannot connect", reason),
+            Self::ConnectTimedOut => f.write_str(
+                "cannot connect: no answer within the connect-retry time \
+                 (a peer with another TCP MD5 password does not answer either)",
+            ),
+            Self::ConnectionLost(reason) => with(f, "connection lost", reason),
+            Self::NotificationReceived(notification) => {
+                write!(f, "the peer sent NOTIFICATION {notification}")
+            }
+            Self::NotificationSent(notification) => write!(f, "sent NOTIFICATION {notification}"),
+            Self::BadPeerAs { expected, received } => {
+                write!(f, "wrong AS: the peer says AS {received}, the configuration says AS {expected}")
+            }
+            Self::DuplicateRouterId(id) => write!(f, "duplicate router id: the internal peer has ours, {id}"),
+            Self::NoCommonFamily => f.write_str("the peer supports none of the configured families"),
+            Self::PrefixLimit { family, limit } => {
+                write!(f, "the peer announced more than the {limit} {family} prefixes that are allowed")
+            }
+            Self::SendHoldTimerExpired => {
+                f.write_str("the peer has not read anything for the send hold time")
+            }
+            Self::Stopped(text) => with(f, "stopped by the operator", text),
+            Self::Reset(text) => with(f, "reset by the operator", text),
+            Self::Deconfigured => f.write_str("removed from the configuration"),
+            Self::ConfigurationChanged => f.write_str("reset by a change of the configuration"),
+            Self::Collision => f.write_str("closed in favour of the other connection to the same peer"),
+            Self::Replaced => f.write_str("the peer restarted and opened a new connection"),
+            Self::Shutdown => f.write_str("the daemon ends"),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What goes to a peer: update groups joined and left, messages handed out.
+
+use bytes::Bytes;
+use cairn_net::{Family, Prefix};
+
+use super::peer::{Peer, PeerId, kind};
+use super::rib::{Rib, UpdateGroup};
+use super::{Config, ConnId, DownReason, Speaker, Transmitted};
+use crate::policy::{Change, NextHopSetting, Policy};
+use crate::rib::{Cursor, Group, GroupId, LocalAddresses, SourceKind, Treatment};
+use crate::wire::{CeaseError, EncodeContext, Negotiated, Notification};
+
+/// Prefixes that a slow peer may have missed before it is cut off, beyond twice the size of the table.
+const MISSED_ALLOWANCE: usize = 1 << 18;
+
+impl Speaker {
+    /// How a peer is treated, given what was negotiated and our address on the session.
+    pub(super) fn treatment(
+        config: &Config,
+        peer: &Peer,
+        negotiated: &Negotiated,
+        local: std::net::IpAddr,
+    ) -> Treatment {
+        let kind = kind(config, &peer.config);
+        let addresses = [peer.config.next_hop_addresses.as_slice(), &config.next_hop_addresses].concat();
+        let policy = peer.config.export.clone();
+        Treatment {
+            kind,
+            local_as: config.asn,
+            cluster_id: config.cluster_id.unwrap_or(config.router_id),
+            next_hop: peer.config.next_hop,
+            local: LocalAddresses::choose(local, &addresses, negotiated.extended_next_hop),
+            families: negotiated.families,
+            extended_next_hop: negotiated.extended_next_hop,
+            encode: EncodeContext::new(negotiated),
+            peer_address: policy.as_deref().filter(|policy| names_the_peer(policy)).map(|_| peer.address),
+            denied: policy.is_none() && policy_required(config, peer, kind),
+            policy,
+        }
+    }
+
+    /// Makes the peer a member of the group with this treatment. Everything due must be in the logs.
+    pub(super) fn join(&mut self, id: PeerId, treatment: Treatment) -> GroupId {
+        let Rib { groups, table, .. } = &mut self.rib;
+        let found = groups.iter().find(|(_, entry)| entry.group.treatment == treatment).map(|(id, _)| id);
+        let group = found.unwrap_or_else(|| {
+            let group = Group::new(treatment, table);
+            groups.insert(UpdateGroup { group, members: Vec::new(), behind: 0 })
+        });
+        groups[group].members.push(id);
+        group
+    }
+
+    /// Takes the peer out of its group; the last one takes the group with it.
+    pub(super) fn leave(&mut self, id: PeerId, group: GroupId, cursor: &Cursor) {
+        let entry = &mut self.rib.groups[group];
+        entry.members.retain(|member| *member != id);
+        if cursor.behind {
+            entry.behind -= 1;
+        }
+        if entry.members.is_empty() {
+            self.rib.groups.remove(group);
+        } else if entry.behind == 0 {
+            entry.group.forget_log();
+        }
+    }
+
+    /// Treats an Established peer by its present configuration; what it was told differently is told again.
+    pub(super) fn regroup(&mut self, id: PeerId) {
+        self.flush();
+        let Some(config) = &self.config else { return };
+        let Some(peer) = self.peers.get(id) else { return };
+        let Some(session) = &peer.session else { return };
+        let Some(local) = session.import.local else { return };
+        let treatment = Self::treatment(config, peer, &session.negotiated, local);
+        let old = session.group;
+        let me = peer.source;
+        let group = &self.rib.groups[old].group;
+        if group.treatment == treatment {
+            return;
+        }
+        let mut prefixes: Vec<Prefix> = group.unread(&session.cursor, me);
+        prefixes.extend(self.rib.table.differences(&group.treatment, &treatment, me));
+        let new = self.join(id, treatment);
+        let place = self.rib.groups[new].group.end();
+        let Some(session) = self.peers.get_mut(id).and_then(|peer| peer.session.as_mut()) else { return };
+        let before = std::mem::replace(&mut session.cursor, Cursor::at(place));
+        session.group = new;
+        self.leave(id, old, &before);
+        let Some(session) = self.peers.get_mut(id).and_then(|peer| peer.session.as_mut()) else { return };
+        session.cursor = before.moved_to(place);
+        session.cursor.refresh(prefixes);
+        let conn = session.conn;
+        if self.rib.groups[new]
+            .group
+            .has_news_for(&self.peers[id].session.as_ref().expect("just used").cursor)
+        {
+            self.wake(conn);
+        }
+    }
+
+    /// Hands out what an Established peer is to be told.
+    pub(super) fn transmit_routes(
+        &mut self,
+        id: PeerId,
+        conn: ConnId,
+        budget: usize,
+        out: &mut Vec<Bytes>,
+    ) -> Transmitted {
+        let Some(peer) = self.peers.get_mut(id) else { return Transmitted::default() };
+        let Some(session) = peer.session.as_mut().filter(|session| session.conn == conn) else {
+            return Transmitted::default();
+        };
+        let entry = &mut self.rib.groups[session.group];
+        let progress = entry.group.read(&self.rib.table, &mut session.cursor, peer.source, budget, out);
+        peer.counters.updates_sent += progress.messages;
+        let more = progress.more && entry.group.has_news_for(&session.cursor);
+        if !more && std::mem::take(&mut session.cursor.behind) {
+            entry.behind -= 1;
+            if entry.behind == 0 {
+                entry.group.forget_log();
+            }
+        }
+        Transmitted { bytes: progress.bytes, more }
+    }
+
+    /// Sends a whole family again.
+    pub(super) fn dump_again(&mut self, id: PeerId, family: Family) {
+        let Some(session) = self.peers.get_mut(id).and_then(|peer| peer.session.as_mut()) else { return };
+        if session.negotiated.families.contains(family) {
+            session.cursor.dump(family);
+            let conn = session.conn;
+            self.wake(conn);
+        }
+    }
+
+    /// Keeps a log within its window: who lags behind is sent what it misses from the table, later.
+    pub(super) fn cut_log(&mut self, id: GroupId) {
+        let mut hopeless = Vec::new();
+        while let Some(cut) = self.rib.groups[id].group.cut_log() {
+            let limit = 2 * self.rib.table.len() + MISSED_ALLOWANCE;
+            for member in &self.rib.groups[id].members {
+                let Some(peer) = self.peers.get_mut(*member) else { continue };
+                let for_me = cut.is_for(peer.source);
+                let Some(session) = &mut peer.session else { continue };
+                session.cursor.lose(cut.place, for_me, &cut.prefixes);
+                if session.cursor.missed() > limit && !hopeless.contains(member) {
+                    hopeless.push(*member);
+                }
+            }
+        }
+        for member in hopeless {
+            let notification = Notification::cease(CeaseError::OutOfResources);
+            let reason = DownReason::NotificationSent(notification.clone());
+            self.end_session(member, Some(&notification), &reason);
+        }
+    }
+}
+
+/// Does RFC 8212 demand a policy of this peer?
+pub(super) fn policy_required(config: &Config, peer: &Peer, kind: SourceKind) -> bool {
+    kind == SourceKind::External && peer.config.ebgp_requires_policy.unwrap_or(config.ebgp_requires_policy)
+}
+
+/// Does the policy use the peer's address, so that no two peers can share what it says?
+fn names_the_peer(policy: &Policy) -> bool {
+    let mut changes = policy.filters.iter().flat_map(|filter| &filter.rules).flat_map(|rule| &rule.changes);
+    changes.any(|change| *change == Change::NextHop(NextHopSetting::PeerAddress))
+}

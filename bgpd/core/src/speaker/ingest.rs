@@ -1,0 +1,116 @@
+//! UPDATE and ROUTE-REFRESH of an Established peer.
+
+use std::sync::Arc;
+
+use super::peer::PeerId;
+use super::{ConnId, DownReason, Output, PeerChange, Speaker};
+use crate::fsm::Event;
+use crate::rib::{NewPath, PathId, RouteAttributes, Verdict};
+use crate::wire::{Attributes, CeaseError, Notification, Reach, RefreshSubtype, RouteRefresh, Update};
+
+impl Speaker {
+    pub(super) fn update(&mut self, id: PeerId, conn: ConnId, update: Update) {
+        let now = self.now;
+        let machine = self.peers[id].machine_of(conn);
+        if let Some(fsm) = self.peers[id].machine(machine) {
+            fsm.heard(now);
+        }
+        for fault in &update.faults {
+            self.warn(id, format!("UPDATE: {fault}"));
+        }
+        let source = self.peers[id].source;
+        for part in &update.unreach {
+            for nlri in &part.nlri {
+                self.rib.table.withdraw(source, *nlri);
+            }
+        }
+        if let Some(attributes) = update.attributes {
+            let mut reach = update.reach.into_iter().peekable();
+            // The last part takes the attributes along; there is hardly ever another one.
+            while let Some(part) = reach.next() {
+                if reach.peek().is_none() {
+                    self.announce_part(id, part, attributes);
+                    break;
+                }
+                self.announce_part(id, part, attributes.clone());
+            }
+            self.check_prefix_limit(id);
+        }
+        if let Some(family) = update.end_of_rib {
+            self.end_of_rib(id, family);
+        }
+    }
+
+    fn announce_part(&mut self, id: PeerId, part: Reach, attributes: Attributes) {
+        let peer = &self.peers[id];
+        let Some(session) = &peer.session else { return };
+        let rib = &mut self.rib;
+        let route = rib.interner.intern(attributes, part.next_hop);
+        let check = session.import.check(&route);
+        let learned = seconds(self.now.duration_since(self.started));
+        for nlri in part.nlri {
+            let verdict = match check {
+                Ok(()) => session.import.filter(nlri.prefix, &route, &mut rib.interner),
+                Err(rejection) => Verdict::Rejected(rejection),
+            };
+            let new = NewPath { received: Arc::clone(&route), verdict, learned };
+            rib.table.announce(peer.source, nlri, new);
+        }
+    }
+
+    pub(super) fn check_prefix_limit(&mut self, id: PeerId) {
+        let peer = &self.peers[id];
+        let Some(limit) = peer.config.max_prefixes else { return };
+        let source = &self.rib.table.sources[peer.source];
+        let over = cairn_net::Family::ALL.into_iter().find(|family| source.counts(*family).received > limit);
+        if let Some(family) = over {
+            let reason = DownReason::PrefixLimit { family, limit };
+            // Until an operator has looked at it.
+            self.peers[id].stopped = Some(reason.to_string());
+            let notification = Notification::cease(CeaseError::MaximumPrefixesReached);
+            self.end_session(id, Some(&notification), &reason);
+        }
+    }
+
+    fn end_of_rib(&mut self, id: PeerId, family: cairn_net::Family) {
+        let Some(session) = &mut self.peers[id].session else { return };
+        session.complete = session.complete.with(family);
+        self.sweep(id, family);
+        self.look_at_startup();
+    }
+
+    pub(super) fn route_refresh(&mut self, id: PeerId, conn: ConnId, refresh: RouteRefresh) {
+        self.connection_event(conn, Event::RoutesReceived(crate::wire::MessageType::RouteRefresh));
+        // What is not ours to answer is ignored (RFC 2918 section 4, RFC 7313 section 5).
+        if let (Some(family), RefreshSubtype::Request) = (refresh.family.family(), refresh.subtype) {
+            self.dump_again(id, family);
+        }
+    }
+
+    /// Asks the import side about every path of a peer again, after its rules changed.
+    pub(super) fn judge_again(&mut self, id: PeerId) {
+        let Some(import) = self.peers[id].session.as_ref().map(|session| session.import.clone()) else {
+            return;
+        };
+        let mut interner = std::mem::take(&mut self.rib.interner);
+        self.each_path(id, |table, path: PathId| {
+            let entry = &table.paths[path];
+            let route: Arc<RouteAttributes> = Arc::clone(&entry.received);
+            let verdict = match import.check(&route) {
+                Ok(()) => import.filter(table.nets[entry.net].prefix, &route, &mut interner),
+                Err(rejection) => Verdict::Rejected(rejection),
+            };
+            table.judge(path, verdict);
+        });
+        self.rib.interner = interner;
+    }
+
+    pub(super) fn warn(&mut self, id: PeerId, text: String) {
+        let peer = self.peers[id].address;
+        self.outputs.push_back(Output::PeerChanged { peer, change: PeerChange::Warning { text } });
+    }
+}
+
+fn seconds(time: std::time::Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}

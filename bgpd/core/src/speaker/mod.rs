@@ -1,0 +1,50 @@
+//! The speaker: everything that BGP is, apart from sockets and clocks.
+//!
+//! The shell calls [`Speaker::handle`] with what happens, drains [`Speaker::poll_output`], pulls bytes with
+//! [`Speaker::transmit`], and sleeps until [`Speaker::poll_timeout`]. Lists come from [`Speaker::peers`] and [`Speaker::routes`].
+//! Invariants: nothing here fails or panics, whatever comes in; an input costs what it changes; the same inputs at the same
+//! times give the same outputs.
+
+mod config;
+mod configure;
+mod connection;
+mod down;
+mod drive;
+mod egress;
+mod establish;
+mod ingest;
+mod input;
+mod operator;
+mod originate;
+mod output;
+mod own;
+mod peer;
+mod rib;
+mod run;
+mod session;
+mod startup;
+mod timer;
+mod view;
+
+pub use config::{
+    BestPathConfig, Config, GracefulRestartConfig, NextHopMode, Password, PeerConfig, ShutdownMode,
+    TimerConfig, TransportConfig, Ttl,
+};
+pub use down::DownReason;
+pub use input::{ConnId, Direction, Input, SoftReset};
+pub use originate::OriginatedRoute;
+pub use output::{BestRoute, Output, PeerChange, RouteSource, TcpOptions};
+pub use run::{Speaker, Transmitted};
+pub use view::{Counters, FamilyView, Page, PeerView, RibKind, RouteView, SessionView};
+
+/// TCP port of BGP.
+pub const BGP_PORT: u16 = 179;
+
+/// The settings of a peer's state machine, for the tests of those.
+#[cfg(test)]
+pub(crate) fn settings_for_tests(local: &Config, peer: &PeerConfig) -> crate::fsm::Settings {
+    peer::settings(local, peer, std::net::IpAddr::from([10, 0, 0, 9]), false)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cairn_net::{Families, RouterId};
+
+use super::session::Session;
+use super::view::Counters;
+use super::{Config, ConnId, DownReason, PeerConfig};
+use crate::fsm::{Fsm, Jitter, Settings, State};
+use crate::rib::slab::slab_id;
+use crate::rib::{SourceId, SourceKind};
+use crate::wire::{AfiSafi, Capability, GracefulRestart, GracefulRestartFamily, Open, OpenCheck};
+
+slab_id! {
+    /// Names a peer.
+    PeerId
+}
+
+/// A configured peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) config: PeerConfig,
+    pub(super) source: SourceId,
+    /// The machine that opens connections.
+    pub(super) connector: Fsm,
+    /// Its connection or attempt.
+    pub(super) attempt: Option<ConnId>,
+    /// A machine for each accepted connection: at most one that is Established, and one that is not yet.
+    pub(super) accepted: Vec<Fsm>,
+    /// Why it is administratively down; `None`: it is not.
+    pub(super) stopped: Option<String>,
+    /// The session in Established.
+    pub(super) session: Option<Session>,
+    /// Stale routes that are kept for it.
+    pub(super) retention: Option<Retention>,
+    /// Attempts that failed in a row, since it was last up.
+    pub(super) failures: u32,
+    pub(super) counters: Counters,
+    pub(super) last_error: Option<(Instant, DownReason)>,
+    /// As last reported, and since when.
+    pub(super) state: (State, Instant),
+    /// When the queue of timers will look at it.
+    pub(super) scheduled: Option<Instant>,
+}
+
+/// Routes kept over a restart of the peer (RFC 4724 section 4.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Retention {
+    pub(super) families: Families,
+    /// They go at this time.
+    pub(super) until: Instant,
+}
+
+/// One of a peer's machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Machine {
+    Connector,
+    Accepted(ConnId),
+}
+
+impl Peer {
+    pub(super) fn new(
+        address: IpAddr,
+        config: PeerConfig,
+        source: SourceId,
+        local: &Config,
+        now: Instant,
+    ) -> Self {
+        let settings = Arc::new(settings(local, &config, address, false));
+        Self {
+            address,
+            connector: Fsm::connecting(settings, jitter(local.router_id, address)),
+            attempt: None,
+            accepted: Vec::new(),
+            stopped: (!config.enabled).then(|| "disabled in the configuration".to_owned()),
+            config,
+            source,
+            session: None,
+            retention: None,
+            failures: 0,
+            counters: Counters::default(),
+            last_error: None,
+            state: (State::Idle, now),
+            scheduled: None,
+        }
+    }
+
+    /// The machine, if it still exists.
+    pub(super) fn machine(&mut self, machine: Machine) -> Option<&mut Fsm> {
+        match machine {
+            Machine::Connector => Some(&mut self.connector),
+            Machine::Accepted(conn) => self.accepted.iter_mut().find(|fsm| fsm.conn() == Some(conn)),
+        }
+    }
+
+    /// The machine of a connection.
+    pub(super) fn machine_of(&self, conn: ConnId) -> Machine {
+        if self.attempt == Some(conn) { Machine::Connector } else { Machine::Accepted(conn) }
+    }
+
+    /// All machines that have a connection, by name.
+    pub(super) fn connected(&self) -> impl Iterator<Item = (Machine, &Fsm)> {
+        let connector = self.connector.conn().map(|_| (Machine::Connector, &self.connector));
+        let accepted = self.accepted.iter().filter_map(|fsm| Some((Machine::Accepted(fsm.conn()?), fsm)));
+        connector.into_iter().chain(accepted)
+    }
+
+    /// The state of the peer: that of its most advanced machine.
+    pub(super) fn most_advanced(&self) -> State {
+        self.accepted.iter().map(Fsm::state).fold(self.connector.state(), State::max)
+    }
+
+    /// The earliest time at which something is due.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let machines = self.accepted.iter().chain([&self.connector]);
+        let timers = machines.filter_map(|fsm| fsm.timers().next());
+        timers.chain(self.retention.as_ref().map(|retention| retention.until)).min()
+    }
+
+    /// The peer may have a session.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.stopped.is_none()
+    }
+
+    /// Postpones our own attempt while the peer's is under way.
+    pub(super) fn yield_to_accepted(&mut self, now: Instant) {
+        let due = self.connector.timers().idle_hold.is_some_and(|at| at <= now);
+        if due && !self.accepted.is_empty() {
+            self.connector.retry_after(now, Duration::from_secs(1));
+        }
+    }
+}
+
+/// What kind of source of routes a peer is.
+pub(super) fn kind(local: &Config, peer: &PeerConfig) -> SourceKind {
+    match (peer.asn == local.asn, peer.route_reflector_client) {
+        (false, _) => SourceKind::External,
+        (true, false) => SourceKind::Internal,
+        (true, true) => SourceKind::Client,
+    }
+}
+
+/// What a peer's machines need to know; `restarted`: we have come up and do not have all routes yet.
+pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, restarted: bool) -> Settings {
+    let families = || peer.families.iter().map(AfiSafi::from);
+    let mut capabilities: Vec<_> = families().map(Capability::Multiprotocol).collect();
+    capabilities.push(Capability::RouteRefresh);
+    capabilities.push(Capability::FourOctetAs(local.asn));
+    if address.is_ipv6() {
+        const IPV6: u16 = 2;
+        let ipv4 = AfiSafi::from(cairn_net::Family::Ipv4);
+        capabilities.push(Capability::ExtendedNextHop(vec![(ipv4, IPV6)]));
+    }
+    capabilities.push(Capability::GracefulRestart(match &local.graceful_restart {
+        // Without families: we keep the peer's routes, but ours are not worth keeping (RFC 4724 section 4).
+        None => GracefulRestart { restarted: false, notification: true, ..GracefulRestart::default() },
+        Some(restart) => GracefulRestart {
+            restarted,
+            notification: true,
+            restart_time: u16::try_from(restart.restart_time.as_secs()).unwrap_or(u16::MAX),
+            families: families()
+                .map(|family| GracefulRestartFamily { family, forwarding: restart.forwarding_preserved })
+                .collect(),
+        },
+    }));
+    Settings {
+        open: Open {
+            asn: local.asn,
+            hold_time: u16::try_from(peer.timers.hold.as_secs()).unwrap_or(u16::MAX),
+            router_id: local.router_id,
+            capabilities,
+        },
+        check: OpenCheck {
+            local_as: local.asn,
+            local_id: local.router_id,
+            peer_as: Some(peer.asn),
+            role: None,
+            role_strict: false,
+        },
+        timers: peer.timers.clone(),
+        passive: peer.transport.passive,
+    }
+}
+
+/// Equal peers of different speakers, and different peers of one, retry at different times; the same in every run.
+pub(super) fn jitter(router_id: RouterId, peer: IpAddr) -> Jitter {
+    let peer = match peer {
+        IpAddr::V4(addr) => u64::from(u32::from(addr)),
+        #[allow(clippy::cast_possible_truncation)] // the low half tells neighbours apart
+        IpAddr::V6(addr) => u128::from(addr) as u64,
+    };
+    Jitter::new(u64::from(router_id.get()) << 32 ^ peer)
+}

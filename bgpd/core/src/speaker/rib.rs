@@ -1,0 +1,178 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use cairn_net::{Families, Family, Prefix};
+
+use super::peer::PeerId;
+use super::{BestRoute, Output, RouteSource, Speaker};
+use crate::rib::slab::Slab;
+use crate::rib::{
+    Change, Dirty, Group, GroupId, Interner, NetId, NextHopMetrics, Selection, SourceId, Table,
+};
+
+/// The routing side of a speaker.
+#[derive(Debug, Default)]
+pub(super) struct Rib {
+    pub(super) table: Table,
+    pub(super) interner: Interner,
+    pub(super) metrics: NextHopMetrics,
+    pub(super) groups: Slab<GroupId, UpdateGroup>,
+    /// Who originates or announces, for people.
+    pub(super) names: foldhash::HashMap<SourceId, RouteSource>,
+    reports: VecDeque<Report>,
+    unwatched: bool,
+    /// Families whose selection waits for the peers' End-of-RIB (RFC 4724 section 4.1).
+    pub(super) deferred: Families,
+}
+
+/// A group with its members.
+#[derive(Debug)]
+pub(super) struct UpdateGroup {
+    pub(super) group: Group,
+    pub(super) members: Vec<PeerId>,
+    /// Members that have not read the log to its end.
+    pub(super) behind: usize,
+}
+
+/// Something to tell the shell about the Loc-RIB, in order.
+#[derive(Debug, Clone, Copy)]
+enum Report {
+    /// Where it is in the table; `None`: it was gone.
+    Route(Prefix, Option<NetId>),
+    EndOfRib(Family),
+}
+
+impl Rib {
+    /// Begins or ends the reports of changed routes.
+    pub(super) fn watch(&mut self, watch: bool) {
+        self.unwatched = !watch;
+        if self.unwatched {
+            let reports = std::mem::take(&mut self.reports);
+            for report in reports {
+                match report {
+                    Report::Route(prefix, net) => {
+                        self.unmark(prefix, net);
+                    }
+                    Report::EndOfRib(_) => self.reports.push_back(report),
+                }
+            }
+        }
+    }
+
+    pub(super) fn report_end(&mut self, family: Family) {
+        self.reports.push_back(Report::EndOfRib(family));
+    }
+
+    /// Forgets that a report is due; the place, if the prefix is still there.
+    fn unmark(&mut self, prefix: Prefix, net: Option<NetId>) -> Option<NetId> {
+        let id = net?;
+        let net = self.table.nets.get_mut(id).filter(|net| net.prefix == prefix)?;
+        net.reported = false;
+        Some(id)
+    }
+
+    fn report(&mut self, prefix: Prefix, net: Option<NetId>) {
+        if self.unwatched {
+            return;
+        }
+        if let Some(net) = net {
+            let reported = &mut self.table.nets[net].reported;
+            if std::mem::replace(reported, true) {
+                return;
+            }
+        }
+        self.reports.push_back(Report::Route(prefix, net));
+    }
+}
+
+impl Speaker {
+    /// The next thing to say about the Loc-RIB, as it is now.
+    pub(super) fn next_report(&mut self) -> Option<Output> {
+        match self.rib.reports.pop_front()? {
+            Report::EndOfRib(family) => Some(Output::EndOfRib { family }),
+            Report::Route(prefix, net) => {
+                let best = self.rib.unmark(prefix, net).and_then(|net| self.best_of(net));
+                Some(Output::RouteChanged { prefix, best })
+            }
+        }
+    }
+
+    /// The best route to exactly this prefix.
+    pub fn best_route(&self, prefix: Prefix) -> Option<BestRoute> {
+        self.best_of(self.rib.table.find(prefix)?)
+    }
+
+    fn best_of(&self, net: NetId) -> Option<BestRoute> {
+        let table = &self.rib.table;
+        let best = table.best(net)?;
+        let source = self.rib.names.get(&best.source).cloned()?;
+        Some(BestRoute { next_hops: table.next_hops(net).into(), source })
+    }
+
+    /// Selects anew where that is due, and turns what changed into reports and messages.
+    pub(super) fn flush(&mut self) {
+        for family in Family::ALL {
+            if !self.rib.deferred.contains(family) && self.rib.table.is_dirty(family) {
+                let dirty = self.rib.table.take_dirty(family);
+                let changes = self.select(&dirty);
+                self.rib.table.reuse_dirty(family, dirty);
+                self.announce(&changes);
+            }
+        }
+    }
+
+    fn select(&mut self, dirty: &[Dirty]) -> Vec<Change> {
+        let Some(config) = &self.config else { return Vec::new() };
+        let rib = &mut self.rib;
+        let mut changes = Vec::with_capacity(dirty.len());
+        for Dirty { net, old, old_next_hops } in dirty {
+            let prefix = rib.table.nets[*net].prefix;
+            rib.table.select(*net, Selection { config: &config.best_path, metrics: &rib.metrics });
+            let net = rib.table.nets.get(*net).map(|_| *net);
+            let new = net.and_then(|net| rib.table.best(net));
+            let same = match (old, &new) {
+                (None, None) => true,
+                (Some(old), Some(new)) => {
+                    old.source == new.source && Arc::ptr_eq(&old.attributes, &new.attributes)
+                }
+                _ => false,
+            };
+            let single = !rib.table.multipath && old_next_hops.is_empty();
+            let same_hops =
+                single || net.map_or(Vec::new(), |net| rib.table.next_hops(net)) == *old_next_hops;
+            if !same || !same_hops {
+                rib.report(prefix, net);
+            }
+            if !same {
+                changes.push(Change { prefix, old: old.clone(), new });
+            }
+        }
+        changes
+    }
+
+    fn announce(&mut self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        let ids: Vec<GroupId> = self.rib.groups.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.cut_log(id);
+            let Rib { groups, table, .. } = &mut self.rib;
+            let entry = &mut groups[id];
+            if !entry.group.append(table, changes) {
+                continue;
+            }
+            entry.behind = entry.members.len();
+            let mut conns = Vec::with_capacity(entry.members.len());
+            for member in &entry.members {
+                if let Some(session) = self.peers.get_mut(*member).and_then(|peer| peer.session.as_mut()) {
+                    session.cursor.behind = true;
+                    conns.push(session.conn);
+                }
+            }
+            for conn in conns {
+                self.wake(conn);
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+use std::time::Instant;
+
+use cairn_net::{Families, RouterId};
+
+use super::ConnId;
+use crate::rib::{Cursor, GroupId, ImportRules};
+use crate::wire::{DecodeContext, GracefulRestart, Negotiated};
+
+/// What there is while a session is Established.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) conn: ConnId,
+    pub(super) since: Instant,
+    pub(super) router_id: RouterId,
+    pub(super) negotiated: Negotiated,
+    /// The peer's graceful restart capability.
+    pub(super) restart: Option<GracefulRestart>,
+    /// How its UPDATEs are read.
+    pub(super) decode: DecodeContext,
+    /// What becomes of its routes.
+    pub(super) import: ImportRules,
+    /// What it is told, together with whom.
+    pub(super) group: GroupId,
+    /// How far it has been told.
+    pub(super) cursor: Cursor,
+    /// Families of which it has sent End-of-RIB.
+    pub(super) complete: Families,
+}
