@@ -1,0 +1,39 @@
+//! The configuration document of bgpd: one YAML (or JSON) text, read from a file or handed over by `Apply`.
+//!
+//! Field names are camelCase, as in the Kubernetes manifests beside which the document usually lies. Every field has
+//! a type of its own here: nothing is parsed a second time. Unknown fields are refused, and every fault that
+//! [`load()`] reports says where it is: source, line, column, path of the field, the value, and the rule it breaks.
+//! All faults of meaning are reported at once; a fault of syntax or type ends the reading, so that one comes alone.
+//!
+//! Times are whole seconds in the document and `Duration` here.
+//!
+//! Invariant: a [`Config`] that comes from [`load()`] is valid; one that was put together in code is checked
+//! by [`Config::faults`], and in any case by the daemon that it is handed to.
+
+mod community;
+mod error;
+mod load;
+mod locate;
+mod name;
+mod neighbor;
+mod originate;
+mod path_pattern;
+mod policy;
+mod seconds;
+mod secret;
+mod speaker;
+mod validate;
+
+pub use community::Community;
+pub use error::{ConfigError, Fault};
+pub use load::{MAX_DOCUMENT, load, to_yaml};
+pub use name::Name;
+pub use neighbor::{Neighbor, NextHopMode, PeerOptions};
+pub use originate::OriginatedRoute;
+pub use path_pattern::{AsPathPattern, AsPathToken};
+pub use policy::{
+    CommunityChange, Filter, Match, NextHopAction, Origin, PathPrepend, PrefixRange, RouteSource, Rule,
+    SetActions, Verdict,
+};
+pub use secret::Secret;
+pub use speaker::{Config, GracefulRestart, Listen, Multipath, ShutdownMode, Timers};

@@ -1,0 +1,250 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cairn_net::{Asn, Family};
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Name, Secret, Timers, seconds};
+
+/// A neighbour: its address, its peer group if any, and [`PeerOptions`] beside them in the same map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Neighbor {
+    /// The neighbour's address; names the neighbour in every command and log line.
+    pub address: IpAddr,
+    /// The peer group whose options hold where the neighbour has none itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_group: Option<Name>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub options: PeerOptions,
+}
+
+/// Options of a neighbour or of a peer group. What is not set comes from the peer group, then from the document.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PeerOptions {
+    /// The neighbour's AS number. Required, here or in the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_as: Option<Asn>,
+    /// A text for people, shown by `cairnctl`. Range: up to 255 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// A neighbour that is not enabled is kept down. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Source address of the connection. Default: chosen by the kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_address: Option<IpAddr>,
+    /// The neighbour's TCP port. Default: the port that this speaker listens on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Wait for the neighbour to connect, never connect. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passive: Option<bool>,
+    /// TTL of packets to an external neighbour that is not directly connected. Range: 2 to 255. Default: off (TTL 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ebgp_multihop: Option<u8>,
+    /// GTSM (RFC 5082): packets from further away than so many hops are dropped by the kernel.
+    /// Range: 1 to 254. Default: off. Excludes `ebgpMultihop`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_security_hops: Option<u8>,
+    /// TCP MD5 password (RFC 2385). Range: 1 to 80 bytes. Excludes `passwordFile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// A file that holds the password; one line end after it is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Session timers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timers: Option<Timers>,
+    /// Families offered. Default: the family of the neighbour's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub families: Option<Vec<Family>>,
+    /// What becomes of the next hop of routes sent to this neighbour. Default: `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<NextHopMode>,
+    /// Own addresses as next hops for routes of a family that the session's own address is not of. Default: those of
+    /// the document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop_addresses: Option<Vec<IpAddr>>,
+    /// The neighbour is a client of this route reflector (RFC 4456); internal neighbours only. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route_reflector_client: Option<bool>,
+    /// How often the local AS may occur in the path of a route that is accepted. Range: 0 to 10. Default: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowas_in: Option<u8>,
+    /// Prefixes of each family that the neighbour may announce. One more ends the session (RFC 4486) until the neighbour
+    /// is enabled anew. Range: 1 to 4294967295. Default: no bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prefixes: Option<u32>,
+    /// The filter for routes from this neighbour.
+    /// Default: `accept-all`; `reject-all` for an external one while `ebgpRequiresPolicy` is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<Name>,
+    /// The filter for routes to this neighbour. Default: as with `import`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<Name>,
+    /// Overrides the document's `ebgpRequiresPolicy` for this neighbour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ebgp_requires_policy: Option<bool>,
+    /// How long routes of this neighbour are kept at most while it restarts (RFC 4724). Unit: seconds.
+    /// Range: 0 (not at all) to 65535. Default: 360.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub stale_routes_time: Option<Duration>,
+}
+
+impl PeerOptions {
+    /// The options with those of `group` where they are not set.
+    #[must_use]
+    pub fn or(self, group: Option<&Self>) -> Self {
+        let Some(group) = group.cloned() else { return self };
+        Self {
+            remote_as: self.remote_as.or(group.remote_as),
+            description: self.description.or(group.description),
+            enabled: self.enabled.or(group.enabled),
+            local_address: self.local_address.or(group.local_address),
+            port: self.port.or(group.port),
+            passive: self.passive.or(group.passive),
+            ebgp_multihop: self.ebgp_multihop.or(group.ebgp_multihop),
+            ttl_security_hops: self.ttl_security_hops.or(group.ttl_security_hops),
+            // One credential: a neighbour's file must not meet the group's password.
+            password: self.password.clone().or(group.password.filter(|_| self.password_file.is_none())),
+            password_file: self
+                .password_file
+                .clone()
+                .or(group.password_file.filter(|_| self.password.is_none())),
+            timers: match (self.timers, group.timers) {
+                (Some(own), Some(group)) => Some(own.or(&group)),
+                (own, group) => own.or(group),
+            },
+            families: self.families.or(group.families),
+            next_hop: self.next_hop.or(group.next_hop),
+            next_hop_addresses: self.next_hop_addresses.or(group.next_hop_addresses),
+            route_reflector_client: self.route_reflector_client.or(group.route_reflector_client),
+            allowas_in: self.allowas_in.or(group.allowas_in),
+            max_prefixes: self.max_prefixes.or(group.max_prefixes),
+            import: self.import.or(group.import),
+            export: self.export.or(group.export),
+            ebgp_requires_policy: self.ebgp_requires_policy.or(group.ebgp_requires_policy),
+            stale_routes_time: self.stale_routes_time.or(group.stale_routes_time),
+        }
+    }
+}
+
+/// What becomes of the next hop of routes sent to a neighbour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NextHopMode {
+    /// As RFC 4271 section 5.1.3 says: own address towards external neighbours, unchanged towards internal ones.
+    #[default]
+    Auto,
+    /// Always the own address.
+    #[serde(rename = "self")]
+    Itself,
+    /// Never changed, not even towards an external neighbour.
+    Unchanged,
+}
+
+impl<'de> Deserialize<'de> for Neighbor {
+    /// Reads the map once: `address` and `peerGroup` are taken out, every other field goes to [`PeerOptions`].
+    ///
+    /// serde's own `flatten` would do, but it forgets which fields are unknown and where a fault lies.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Neighbor;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a neighbour: a map with address, remoteAs and more")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Neighbor, A::Error> {
+                let (mut address, mut peer_group) = (None, None);
+                let options =
+                    PeerOptions::deserialize(serde::de::value::MapAccessDeserializer::new(TakeOut {
+                        map,
+                        address: &mut address,
+                        peer_group: &mut peer_group,
+                    }))?;
+                let address = address.ok_or_else(|| serde::de::Error::missing_field("address"))?;
+                Ok(Neighbor { address, peer_group, options })
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// A map without the fields that it puts aside.
+struct TakeOut<'a, A> {
+    map: A,
+    address: &'a mut Option<IpAddr>,
+    peer_group: &'a mut Option<Name>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for TakeOut<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let mut seed = Some(seed);
+        while let Some(field) = self.map.next_key_seed(KeySeed { seed: &mut seed, taken: self.taken() })? {
+            match field {
+                Field::Address => *self.address = Some(self.map.next_value()?),
+                Field::PeerGroup => *self.peer_group = Some(self.map.next_value()?),
+                Field::Other(key) => return Ok(Some(key)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+impl<A> TakeOut<'_, A> {
+    fn taken(&self) -> [bool; 2] {
+        [self.address.is_some(), self.peer_group.is_some()]
+    }
+}
+
+enum Field<K> {
+    Address,
+    PeerGroup,
+    Other(K),
+}
+
+/// Reads one key. Faults arise while the key is read, so that the reader knows their place.
+struct KeySeed<'a, K> {
+    seed: &'a mut Option<K>,
+    taken: [bool; 2],
+}
+
+impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KeySeed<'_, K> {
+    type Value = Field<K::Value>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeySeed<'_, K> {
+    type Value = Field<K::Value>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        match (key, self.taken) {
+            ("address", [true, _]) => Err(E::duplicate_field("address")),
+            ("peerGroup", [_, true]) => Err(E::duplicate_field("peerGroup")),
+            ("address", _) => Ok(Field::Address),
+            ("peerGroup", _) => Ok(Field::PeerGroup),
+            _ => {
+                let seed = self.seed.take().expect("a seed is used once: the loop ends with it");
+                seed.deserialize(StrDeserializer::new(key)).map(Field::Other)
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use cairn_net::{Asn, RouterId};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AsPathPattern, Community, Filter, Name, Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret,
+    seconds,
+};
+
+/// The whole document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a map with routerId, localAs and more")]
+pub struct Config {
+    /// BGP identifier; must be unique among all speakers of the AS (RFC 6286).
+    pub router_id: RouterId,
+    /// AS number of this speaker. Range: 1 to 4294967294, not 23456 and not 65535.
+    pub local_as: Asn,
+    /// Where connections are accepted.
+    #[serde(default)]
+    pub listen: Listen,
+    /// Timers of every neighbour that names none of its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub timers: Timers,
+    /// Graceful restart (RFC 4724) of this daemon.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub graceful_restart: GracefulRestart,
+    /// How many equal-cost paths a route may use.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub multipath: Multipath,
+    /// Compare MED between paths of different neighbouring ASes, too. Default: false.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub always_compare_med: bool,
+    /// Own addresses as next hops for routes of a family that a session's own address is not of, such as IPv6 routes over
+    /// an IPv4 session. Without one such routes are not announced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next_hop_addresses: Vec<IpAddr>,
+    /// Without an import (export) filter nothing is accepted from (sent to) an external neighbour (RFC 8212).
+    #[serde(default = "yes")]
+    pub ebgp_requires_policy: bool,
+    /// Cluster identifier of a route reflector (RFC 4456). Default: the router id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<RouterId>,
+    /// What peers are told when the daemon is stopped by SIGTERM.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_shutdown: ShutdownMode,
+    /// Named lists of prefixes. A route matches a list if any entry matches.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "super::load::unique_map"
+    )]
+    pub prefix_sets: BTreeMap<Name, Vec<PrefixRange>>,
+    /// Named lists of communities. A route matches a list if it carries any of them.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "super::load::unique_map"
+    )]
+    pub community_sets: BTreeMap<Name, Vec<Community>>,
+    /// Named lists of AS path patterns. A route matches a list if any pattern matches its whole path.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "super::load::unique_map"
+    )]
+    pub as_path_sets: BTreeMap<Name, Vec<AsPathPattern>>,
+    /// Named filters. `accept-all` and `reject-all` always exist and cannot be defined anew.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "super::load::unique_map"
+    )]
+    pub filters: BTreeMap<Name, Filter>,
+    /// Options shared by several neighbours.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "super::load::unique_map"
+    )]
+    pub peer_groups: BTreeMap<Name, PeerOptions>,
+    /// The neighbours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbors: Vec<Neighbor>,
+    /// Prefixes that this speaker originates itself, whoever else originates through the socket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub originate: Vec<OriginatedRoute>,
+}
+
+impl Config {
+    /// A document with a router id and an AS number, and the default for all else.
+    pub fn new(router_id: RouterId, local_as: Asn) -> Self {
+        Self {
+            router_id,
+            local_as,
+            listen: Listen::default(),
+            timers: Timers::default(),
+            graceful_restart: GracefulRestart::default(),
+            multipath: Multipath::default(),
+            always_compare_med: false,
+            next_hop_addresses: Vec::new(),
+            ebgp_requires_policy: true,
+            cluster_id: None,
+            on_shutdown: ShutdownMode::default(),
+            prefix_sets: BTreeMap::new(),
+            community_sets: BTreeMap::new(),
+            as_path_sets: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            peer_groups: BTreeMap::new(),
+            neighbors: Vec::new(),
+            originate: Vec::new(),
+        }
+    }
+
+    /// The same document with every password replaced by [`Secret::HIDDEN`].
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut config = self.clone();
+        let neighbors = config.neighbors.iter_mut().map(|neighbor| &mut neighbor.options);
+        for options in neighbors.chain(config.peer_groups.values_mut()) {
+            options.password = options.password.as_ref().map(|_| Secret::hidden());
+        }
+        config
+    }
+
+    /// The neighbour's options with those of its peer group in every place where it has none itself.
+    pub fn options_of(&self, neighbor: &Neighbor) -> PeerOptions {
+        let group = neighbor.peer_group.as_ref().and_then(|name| self.peer_groups.get(name));
+        neighbor.options.clone().or(group)
+    }
+}
+
+/// Where connections are accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Listen {
+    /// Local addresses. Default: all of both families. An empty list: no connection is accepted.
+    pub addresses: Vec<IpAddr>,
+    /// TCP port, also the default for the neighbours' ports. Default: 179.
+    pub port: u16,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let any = cairn_net::Family::ALL.map(cairn_net::Family::unspecified);
+        Self { addresses: any.to_vec(), port: 179 }
+    }
+}
+
+/// Session timers. Unit: seconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Timers {
+    /// Hold time offered in OPEN. Range: 0 (off) or 3 to 65535. Default: 90.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub hold_time: Option<Duration>,
+    /// Time between KEEPALIVEs. Range: 1 to a third of the hold time. Default: a third of the negotiated hold time.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub keepalive_time: Option<Duration>,
+    /// Time between two attempts to connect. Range: 1 to 65535. Default: 5.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub connect_retry_time: Option<Duration>,
+}
+
+impl Timers {
+    /// The timers with those of `fallback` where they are not set.
+    #[must_use]
+    pub fn or(self, fallback: &Self) -> Self {
+        Self {
+            hold_time: self.hold_time.or(fallback.hold_time),
+            keepalive_time: self.keepalive_time.or(fallback.keepalive_time),
+            connect_retry_time: self.connect_retry_time.or(fallback.connect_retry_time),
+        }
+    }
+}
+
+/// Graceful restart of this daemon (RFC 4724). What it does for neighbours that restart: `staleRoutesTime` of each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct GracefulRestart {
+    /// Announce that forwarding goes on while this daemon restarts. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// How long neighbours are asked to wait for this daemon. Unit: seconds. Range: 1 to 4095. Default: 120.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub restart_time: Option<Duration>,
+    /// How long best paths are held back after the daemon's own start until all neighbours have sent End-of-RIB.
+    /// Unit: seconds. Range: 0 to 65535. Default: 30.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub deferral_time: Option<Duration>,
+}
+
+/// How many equal-cost paths a route may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Multipath {
+    /// Paths from external neighbours. Range: 1 to 64. Default: 16.
+    pub ebgp: u8,
+    /// Paths from internal neighbours. Range: 1 to 64. Default: 16.
+    pub ibgp: u8,
+    /// Paths of equal length may be used together although their ASes differ. Default: true.
+    pub as_path_relax: bool,
+}
+
+impl Default for Multipath {
+    fn default() -> Self {
+        Self { ebgp: 16, ibgp: 16, as_path_relax: true }
+    }
+}
+
+/// What peers are told when the daemon is stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShutdownMode {
+    /// Nothing: connections close, and neighbours with graceful restart keep forwarding to this node.
+    #[default]
+    GracefulRestart,
+    /// Cease, Administrative Shutdown (RFC 4486): neighbours withdraw this node's routes at once.
+    Cease,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// For `skip_serializing_if`: leaves defaults out of printed documents.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

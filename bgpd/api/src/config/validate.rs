@@ -1,0 +1,144 @@
+//! What a document must be beyond its types. Every fault is reported, none hides another.
+
+mod neighbor;
+mod policy;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use cairn_net::Asn;
+
+use super::{Config, Fault, GracefulRestart, Timers};
+
+/// Neighbours that one daemon can have. Bounds what a document can make the daemon hold.
+const MAX_NEIGHBORS: usize = 10_000;
+
+impl Config {
+    /// Everything that is wrong, with paths but without lines.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut check = Check { config: self, faults: Vec::new() };
+        check.speaker();
+        check.timers("timers", &self.timers);
+        check.graceful_restart("gracefulRestart", &self.graceful_restart);
+        check.policy();
+        check.neighbors();
+        check.originate();
+        check.faults
+    }
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, path: impl Into<String>, value: impl Display, rule: impl Into<String>) {
+        self.faults.push(Fault {
+            line: 0,
+            column: 0,
+            path: path.into(),
+            value: value.to_string(),
+            rule: rule.into(),
+        });
+    }
+
+    fn speaker(&mut self) {
+        let config = self.config;
+        self.asn("localAs", config.local_as);
+        if config.listen.port == 0 {
+            self.fault("listen.port", 0, "a port is 1 to 65535");
+        }
+        for (index, addr) in config.listen.addresses.iter().enumerate() {
+            let path = format!("listen.addresses[{index}]");
+            if addr.is_multicast() {
+                self.fault(&*path, addr, "must be a unicast address, 0.0.0.0 or ::");
+            }
+            if config.listen.addresses.iter().take(index).any(|earlier| earlier == addr) {
+                self.fault(path, addr, "is listed twice");
+            }
+        }
+        for (path, paths) in
+            [("multipath.ebgp", config.multipath.ebgp), ("multipath.ibgp", config.multipath.ibgp)]
+        {
+            if !(1..=64).contains(&paths) {
+                self.fault(path, paths, "must be 1 to 64");
+            }
+        }
+        self.unicast_list("nextHopAddresses", &config.next_hop_addresses);
+    }
+
+    fn unicast_list(&mut self, path: &str, addresses: &[IpAddr]) {
+        for (index, addr) in addresses.iter().enumerate().filter(|(_, addr)| !is_unicast(**addr)) {
+            self.fault(format!("{path}[{index}]"), addr, "must be a unicast address");
+        }
+    }
+
+    fn asn(&mut self, path: &str, asn: Asn) {
+        // RFC 7607 (0), RFC 6793 (23456), RFC 7300 (65535, 4294967295).
+        if matches!(asn.0, 0 | 23456 | 65535 | u32::MAX) {
+            self.fault(path, asn, "is reserved and cannot be the number of a speaker");
+        }
+    }
+
+    fn timers(&mut self, path: &str, timers: &Timers) {
+        if let Some(hold) = timers.hold_time.filter(|hold| !matches!(hold.as_secs(), 0 | 3..=65535)) {
+            self.fault(
+                format!("{path}.holdTime"),
+                hold.as_secs(),
+                "must be 0 (off) or 3 to 65535 seconds (RFC 4271 section 4.2)",
+            );
+        }
+        if let Some(keepalive) = timers.keepalive_time {
+            let hold = timers.hold_time.or(self.config.timers.hold_time).unwrap_or(Duration::from_secs(90));
+            let seconds = keepalive.as_secs();
+            if seconds == 0 || (!hold.is_zero() && seconds * 3 > hold.as_secs()) {
+                let rule = format!("must be 1 to {} seconds, a third of the hold time", hold.as_secs() / 3);
+                self.fault(format!("{path}.keepaliveTime"), seconds, rule);
+            }
+        }
+        self.seconds(&format!("{path}.connectRetryTime"), timers.connect_retry_time, 1, 65535);
+    }
+
+    fn graceful_restart(&mut self, path: &str, restart: &GracefulRestart) {
+        self.seconds(&format!("{path}.restartTime"), restart.restart_time, 1, 4095);
+        self.seconds(&format!("{path}.deferralTime"), restart.deferral_time, 0, 65535);
+    }
+
+    fn seconds(&mut self, path: &str, value: Option<Duration>, low: u64, high: u64) {
+        if let Some(value) = value.map(|value| value.as_secs()).filter(|value| !(low..=high).contains(value))
+        {
+            self.fault(path, value, format!("must be {low} to {high} seconds"));
+        }
+    }
+
+    fn originate(&mut self) {
+        let config = self.config;
+        let mut seen = BTreeMap::new();
+        for (index, route) in config.originate.iter().enumerate() {
+            let path = format!("originate[{index}]");
+            if let Some(first) = seen.insert(route.prefix, index) {
+                let rule = format!("is originated already by originate[{first}]");
+                self.fault(format!("{path}.prefix"), route.prefix, rule);
+            }
+            if route.prefix.addr().is_multicast() {
+                self.fault(format!("{path}.prefix"), route.prefix, "must be unicast");
+            }
+            if let Some(next_hop) = route.next_hop.filter(|addr| !is_unicast(*addr)) {
+                self.fault(format!("{path}.nextHop"), next_hop, "must be a unicast address");
+            }
+            if route.communities.len() > 255 {
+                let count = format!("{} communities", route.communities.len());
+                self.fault(format!("{path}.communities"), count, "at most 255");
+            }
+        }
+    }
+}
+
+/// An address that one host can have.
+fn is_unicast(addr: IpAddr) -> bool {
+    let broadcast = matches!(addr, IpAddr::V4(v4) if v4.is_broadcast());
+    !addr.is_unspecified() && !addr.is_multicast() && !broadcast
+}

@@ -1,0 +1,306 @@
+//! Routes.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use cairn_net::Asn;
+
+use super::{FieldError, address, address_bytes, family_numbers, optional_address, prefix};
+use crate::config::{Community, Origin, OriginatedRoute};
+use crate::proto;
+use crate::route::{
+    AsSegment, Attributes, BestRoute, Path, Route, RouteChange, RoutePage, RouteSource, RouteUpdate, Table,
+};
+
+fn source(peer: &[u8], owner: &str) -> Result<RouteSource, FieldError> {
+    Ok(match optional_address("peer", peer)? {
+        Some(peer) => RouteSource::Peer(peer),
+        None => RouteSource::Local(owner.to_owned()),
+    })
+}
+
+impl From<RouteUpdate> for proto::WatchRoutesResponse {
+    fn from(update: RouteUpdate) -> Self {
+        Self {
+            changes: update.changes.into_iter().map(Into::into).collect(),
+            end_of_rib: family_numbers(update.end_of_rib),
+        }
+    }
+}
+
+impl TryFrom<proto::WatchRoutesResponse> for RouteUpdate {
+    type Error = FieldError;
+
+    fn try_from(message: proto::WatchRoutesResponse) -> Result<Self, FieldError> {
+        Ok(Self {
+            changes: message.changes.iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            end_of_rib: super::families(&message.end_of_rib)?,
+        })
+    }
+}
+
+impl From<RouteChange> for proto::RouteChange {
+    fn from(change: RouteChange) -> Self {
+        let prefix = Some(change.prefix.into());
+        let Some(best) = change.best else {
+            return Self { prefix, withdrawn: true, ..Self::default() };
+        };
+        let next_hops = best.next_hops.into_iter().map(address_bytes).collect();
+        match best.source {
+            RouteSource::Peer(peer) => {
+                Self { prefix, next_hops, peer: address_bytes(peer), ..Self::default() }
+            }
+            RouteSource::Local(owner) => Self { prefix, next_hops, owner, ..Self::default() },
+        }
+    }
+}
+
+impl TryFrom<&proto::RouteChange> for RouteChange {
+    type Error = FieldError;
+
+    fn try_from(message: &proto::RouteChange) -> Result<Self, FieldError> {
+        let prefix = prefix(message.prefix.as_ref())?;
+        if message.withdrawn {
+            return Ok(Self { prefix, best: None });
+        }
+        let next_hops =
+            message.next_hops.iter().map(|hop| address("next_hops", hop)).collect::<Result<_, _>>()?;
+        let source = source(&message.peer, &message.owner)?;
+        Ok(Self { prefix, best: Some(BestRoute { next_hops, source }) })
+    }
+}
+
+impl From<Table> for proto::Table {
+    fn from(table: Table) -> Self {
+        match table {
+            Table::AdjRibIn(_) => Self::AdjRibIn,
+            Table::LocRib => Self::LocRib,
+            Table::AdjRibOut(_) => Self::AdjRibOut,
+        }
+    }
+}
+
+impl Table {
+    /// The neighbour whose table it is.
+    pub const fn peer(self) -> Option<IpAddr> {
+        match self {
+            Self::AdjRibIn(peer) | Self::AdjRibOut(peer) => Some(peer),
+            Self::LocRib => None,
+        }
+    }
+
+    /// From the fields of a request.
+    ///
+    /// # Errors
+    /// If the table is not known, or a neighbour is missing or too much.
+    pub fn from_request(table: i32, peer: &[u8]) -> Result<Self, FieldError> {
+        match (proto::Table::try_from(table), optional_address("peer", peer)?) {
+            (Ok(proto::Table::AdjRibIn), Some(peer)) => Ok(Self::AdjRibIn(peer)),
+            (Ok(proto::Table::AdjRibOut), Some(peer)) => Ok(Self::AdjRibOut(peer)),
+            (Ok(proto::Table::LocRib), None) => Ok(Self::LocRib),
+            (Ok(proto::Table::LocRib), Some(peer)) => {
+                Err(FieldError::new("peer", peer, "must be empty for the Loc-RIB"))
+            }
+            (Ok(proto::Table::AdjRibIn | proto::Table::AdjRibOut), None) => {
+                Err(FieldError::new("peer", "", "is required for Adj-RIB-In and Adj-RIB-Out"))
+            }
+            (Ok(proto::Table::Unspecified) | Err(_), _) => {
+                Err(FieldError::new("table", table, "must be Adj-RIB-In, Loc-RIB or Adj-RIB-Out"))
+            }
+        }
+    }
+}
+
+impl From<Route> for proto::Route {
+    fn from(route: Route) -> Self {
+        Self { prefix: Some(route.prefix.into()), paths: route.paths.into_iter().map(Into::into).collect() }
+    }
+}
+
+impl TryFrom<proto::Route> for Route {
+    type Error = FieldError;
+
+    fn try_from(message: proto::Route) -> Result<Self, FieldError> {
+        Ok(Self {
+            prefix: prefix(message.prefix.as_ref())?,
+            paths: message.paths.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl TryFrom<proto::ListRoutesResponse> for RoutePage {
+    type Error = FieldError;
+
+    fn try_from(message: proto::ListRoutesResponse) -> Result<Self, FieldError> {
+        message.routes.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl From<Path> for proto::Path {
+    fn from(path: Path) -> Self {
+        let (peer, owner) = match path.source {
+            RouteSource::Peer(peer) => (address_bytes(peer), String::new()),
+            RouteSource::Local(owner) => (prost::bytes::Bytes::new(), owner),
+        };
+        Self {
+            best: path.best,
+            multipath: path.multipath,
+            stale: path.stale,
+            refused: path.refused,
+            peer,
+            owner,
+            attributes: Some(path.attributes.into()),
+            decided_by: path.decided_by,
+            age_seconds: path.age.as_secs(),
+        }
+    }
+}
+
+impl TryFrom<proto::Path> for Path {
+    type Error = FieldError;
+
+    fn try_from(message: proto::Path) -> Result<Self, FieldError> {
+        Ok(Self {
+            best: message.best,
+            multipath: message.multipath,
+            stale: message.stale,
+            source: source(&message.peer, &message.owner)?,
+            refused: message.refused,
+            decided_by: message.decided_by,
+            age: Duration::from_secs(message.age_seconds),
+            attributes: message.attributes.unwrap_or_default().try_into()?,
+        })
+    }
+}
+
+impl From<Origin> for proto::attributes::Origin {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Igp => Self::Igp,
+            Origin::Egp => Self::Egp,
+            Origin::Incomplete => Self::Incomplete,
+        }
+    }
+}
+
+fn origin(number: i32) -> Result<Origin, FieldError> {
+    match proto::attributes::Origin::try_from(number) {
+        Ok(proto::attributes::Origin::Igp) => Ok(Origin::Igp),
+        Ok(proto::attributes::Origin::Egp) => Ok(Origin::Egp),
+        Ok(proto::attributes::Origin::Incomplete) => Ok(Origin::Incomplete),
+        Err(_) => Err(FieldError::new("origin", number, "is not a known origin")),
+    }
+}
+
+/// Standard and large communities lie in one list here, in two in a message.
+fn split_communities(communities: &[Community]) -> (Vec<u32>, Vec<proto::LargeCommunity>) {
+    let mut parts = (Vec::new(), Vec::new());
+    for community in communities {
+        match *community {
+            Community::Standard(value) => parts.0.push(value),
+            Community::Large(global, local1, local2) => {
+                parts.1.push(proto::LargeCommunity { global, local1, local2 });
+            }
+        }
+    }
+    parts
+}
+
+fn join_communities(standard: &[u32], large: &[proto::LargeCommunity]) -> Vec<Community> {
+    let large = large.iter().map(|large| Community::Large(large.global, large.local1, large.local2));
+    standard.iter().map(|value| Community::Standard(*value)).chain(large).collect()
+}
+
+impl From<Attributes> for proto::Attributes {
+    fn from(attributes: Attributes) -> Self {
+        let (communities, large_communities) = split_communities(&attributes.communities);
+        Self {
+            origin: proto::attributes::Origin::from(attributes.origin).into(),
+            as_path: attributes.as_path.into_iter().map(Into::into).collect(),
+            next_hop: attributes.next_hop.map(address_bytes).unwrap_or_default(),
+            med: attributes.med,
+            local_preference: attributes.local_preference,
+            atomic_aggregate: attributes.atomic_aggregate,
+            aggregator: attributes
+                .aggregator
+                .map(|(asn, addr)| proto::Aggregator { asn: asn.0, address: address_bytes(addr) }),
+            communities,
+            large_communities,
+            extended_communities: attributes.extended_communities,
+            originator_id: attributes.originator_id.map(address_bytes).unwrap_or_default(),
+            cluster_list: attributes.cluster_list.into_iter().map(address_bytes).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::Attributes> for Attributes {
+    type Error = FieldError;
+
+    fn try_from(message: proto::Attributes) -> Result<Self, FieldError> {
+        Ok(Self {
+            origin: origin(message.origin)?,
+            as_path: message.as_path.into_iter().map(Into::into).collect(),
+            next_hop: optional_address("next_hop", &message.next_hop)?,
+            med: message.med,
+            local_preference: message.local_preference,
+            atomic_aggregate: message.atomic_aggregate,
+            aggregator: message
+                .aggregator
+                .map(|part| Ok((Asn(part.asn), address("aggregator.address", &part.address)?)))
+                .transpose()?,
+            communities: join_communities(&message.communities, &message.large_communities),
+            extended_communities: message.extended_communities,
+            originator_id: optional_address("originator_id", &message.originator_id)?,
+            cluster_list: message
+                .cluster_list
+                .iter()
+                .map(|id| address("cluster_list", id))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<AsSegment> for proto::AsSegment {
+    fn from(segment: AsSegment) -> Self {
+        let (set, asns) = match segment {
+            AsSegment::Sequence(asns) => (false, asns),
+            AsSegment::Set(asns) => (true, asns),
+        };
+        Self { set, asns: asns.into_iter().map(|asn| asn.0).collect() }
+    }
+}
+
+impl From<proto::AsSegment> for AsSegment {
+    fn from(message: proto::AsSegment) -> Self {
+        let asns = message.asns.into_iter().map(Asn).collect();
+        if message.set { Self::Set(asns) } else { Self::Sequence(asns) }
+    }
+}
+
+impl From<OriginatedRoute> for proto::OriginatedRoute {
+    fn from(route: OriginatedRoute) -> Self {
+        let (communities, large_communities) = split_communities(&route.communities);
+        Self {
+            prefix: Some(route.prefix.into()),
+            next_hop: route.next_hop.map(address_bytes).unwrap_or_default(),
+            med: route.med,
+            local_preference: route.local_preference,
+            communities,
+            large_communities,
+        }
+    }
+}
+
+impl TryFrom<&proto::OriginatedRoute> for OriginatedRoute {
+    type Error = FieldError;
+
+    fn try_from(message: &proto::OriginatedRoute) -> Result<Self, FieldError> {
+        Ok(Self {
+            prefix: prefix(message.prefix.as_ref())?,
+            next_hop: optional_address("next_hop", &message.next_hop)?,
+            med: message.med,
+            local_preference: message.local_preference,
+            communities: join_communities(&message.communities, &message.large_communities),
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! Routes as other programs see them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use cairn_net::{Asn, Families, Prefix};
+use serde::Serialize;
+
+use crate::config::{Community, Origin};
+
+/// A piece of the stream that [`crate::Client::watch_routes`] gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteUpdate {
+    /// Changes of the Loc-RIB. At the stream's begin: what is there.
+    pub changes: Vec<RouteChange>,
+    /// Families of which the whole Loc-RIB has been sent now. Each comes once.
+    pub end_of_rib: Families,
+}
+
+/// A prefix of the Loc-RIB has another route now, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouteChange {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Its route; `None`: it is gone.
+    pub best: Option<BestRoute>,
+}
+
+/// The route to a prefix in the Loc-RIB.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BestRoute {
+    /// All next hops of equal cost, the best path's first. Empty: the route is originated by the daemon itself.
+    pub next_hops: Vec<IpAddr>,
+    /// Whom the best path comes from.
+    pub source: RouteSource,
+}
+
+/// Where a route comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RouteSource {
+    /// From this neighbour.
+    Peer(IpAddr),
+    /// Originated by the daemon itself, in the name of an owner.
+    Local(String),
+}
+
+/// Which table a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// What a neighbour sent, before the import filter.
+    AdjRibIn(IpAddr),
+    /// The routes in use.
+    LocRib,
+    /// What is sent to a neighbour, after the export filter.
+    AdjRibOut(IpAddr),
+}
+
+/// A piece of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutePage(pub Vec<Route>);
+
+/// A prefix of a table with all its paths, the best one first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Route {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// The paths.
+    pub paths: Vec<Path>,
+}
+
+/// One way to a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Path {
+    /// The best path of the prefix.
+    pub best: bool,
+    /// Used beside the best path.
+    pub multipath: bool,
+    /// Kept for a neighbour that restarts.
+    pub stale: bool,
+    /// Adj-RIB-In: why the path is not used. Empty: it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub refused: String,
+    /// Whom it comes from.
+    pub source: RouteSource,
+    /// What set the best path apart from the second best, or what the others lost by. Empty: there was no choice.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub decided_by: String,
+    /// For how long it has been as it is.
+    #[serde(rename = "ageSeconds", serialize_with = "crate::peer::seconds")]
+    pub age: Duration,
+    /// Its attributes.
+    pub attributes: Attributes,
+}
+
+/// Path attributes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attributes {
+    /// ORIGIN.
+    pub origin: Origin,
+    /// AS_PATH, the nearest AS first.
+    pub as_path: Vec<AsSegment>,
+    /// NEXT_HOP, or the one of MP_REACH_NLRI. `None`: the daemon itself.
+    pub next_hop: Option<IpAddr>,
+    /// MULTI_EXIT_DISC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub med: Option<u32>,
+    /// LOCAL_PREF.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_preference: Option<u32>,
+    /// ATOMIC_AGGREGATE.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub atomic_aggregate: bool,
+    /// AGGREGATOR: AS and identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregator: Option<(Asn, IpAddr)>,
+    /// COMMUNITIES and LARGE_COMMUNITY.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub communities: Vec<Community>,
+    /// EXTENDED COMMUNITIES, as the eight octets of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extended_communities: Vec<u64>,
+    /// ORIGINATOR_ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub originator_id: Option<IpAddr>,
+    /// CLUSTER_LIST.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cluster_list: Vec<IpAddr>,
+}
+
+/// A segment of an AS_PATH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AsSegment {
+    /// In the order of travel, the latest first.
+    Sequence(Vec<Asn>),
+    /// Without order (AS_SET).
+    Set(Vec<Asn>),
+}

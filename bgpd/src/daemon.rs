@@ -1,0 +1,235 @@
+//! The one owner of the speaker: takes what happens, tells the speaker, does what the speaker says.
+//!
+//! One task, in turns. A turn takes what is ready (bounded in count and time), hands it to the speaker, runs due timers, then carries out
+//! the outputs. Everything else (gRPC, signals, the configuration file) runs in tasks of its own and reaches the daemon as
+//! [`Job`]s through one bounded channel.
+//!
+//! ```text
+//!   sockets ----- Events --------+
+//!   gRPC calls -- jobs (64) -----+--> Daemon { Speaker } --> writev, connect, close
+//!   file, signals - jobs --------+         |
+//!                                          +--> route watchers, peer watchers, lists: one message each in flight
+//! ```
+//!
+//! Invariants: keepalives wait for at most one turn; there is one sleep; no queue here grows with what a peer sends or does not read.
+
+mod apply;
+mod control;
+mod io;
+mod job;
+mod list;
+mod outbox;
+mod peer_watch;
+mod route_watch;
+mod view;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use bgp_core::speaker::{ConnId, Input, Speaker};
+use bgpd_api::config::{Config, Secret};
+use bytes::BytesMut;
+use cairn_net::Families;
+use tokio::sync::mpsc;
+use tokio::time::{Sleep, sleep_until};
+
+pub(crate) use apply::{ApplyError, CONFIG_OWNER};
+pub(crate) use control::Refused;
+pub(crate) use job::{Handle, Stopped};
+pub(crate) use list::Query;
+
+use crate::report::Reporter;
+use crate::transport::{Attempt, Connection, Event, Events, Listener, READ_TURN};
+use job::Job;
+
+/// Longest time that a turn takes in before it acts.
+const TURN: Duration = Duration::from_millis(2);
+/// Most events in a turn.
+const TURN_EVENTS: usize = 128;
+/// Most jobs in a turn.
+const TURN_JOBS: usize = 16;
+/// Turns in a row without a look at what else the runtime has to do.
+const TURNS_WITHOUT_YIELD: u32 = 8;
+/// Jobs that wait at most; callers wait beyond it.
+const JOBS: usize = 64;
+/// How long the daemon waits at its end for peers to read the last bytes.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// The daemon. See the module.
+pub(crate) struct Daemon {
+    started: Instant,
+    speaker: Speaker,
+    events: Events,
+    jobs: mpsc::Receiver<Job>,
+    /// What is read, until it is handed over; one for all connections.
+    buffer: BytesMut,
+    connections: HashMap<ConnId, Connection>,
+    attempts: HashMap<ConnId, Attempt>,
+    /// Connections that have something to write.
+    writers: VecDeque<ConnId>,
+    /// Connections that were closed and have not gone yet.
+    lingering: usize,
+    listeners: BTreeMap<SocketAddr, Listener>,
+    running: Option<Running>,
+    /// Families whose Loc-RIB is complete after the start.
+    complete: Families,
+    routes: route_watch::RouteWatchers,
+    peers: peer_watch::PeerWatchers,
+    lists: list::Lists,
+    /// Neighbours that were put up or down by hand.
+    by_hand: BTreeMap<IpAddr, bool>,
+    reporter: Reporter,
+    /// The text for the peers once the daemon ends.
+    farewell: Option<String>,
+}
+
+/// The configuration in force.
+struct Running {
+    config: Config,
+    /// What it is called: a file's path, or `Apply`.
+    source: String,
+    passwords: BTreeMap<IpAddr, Secret>,
+}
+
+impl Daemon {
+    /// A daemon without configuration, and the handle by which others reach it.
+    pub(crate) fn new() -> (Self, Handle) {
+        let (handle, jobs) = Handle::new(JOBS);
+        let now = Instant::now();
+        let daemon = Self {
+            started: now,
+            speaker: Speaker::new(now),
+            events: Events::default(),
+            jobs,
+            buffer: BytesMut::with_capacity(READ_TURN),
+            connections: HashMap::new(),
+            attempts: HashMap::new(),
+            writers: VecDeque::new(),
+            lingering: 0,
+            listeners: BTreeMap::new(),
+            running: None,
+            complete: Families::NONE,
+            routes: route_watch::RouteWatchers::default(),
+            peers: peer_watch::PeerWatchers::default(),
+            lists: list::Lists::default(),
+            by_hand: BTreeMap::new(),
+            reporter: Reporter::default(),
+            farewell: None,
+        };
+        (daemon, handle)
+    }
+
+    /// Runs until [`Daemon::shut_down`] was called by a job, or nobody holds a handle any more.
+    pub(crate) async fn run(mut self) {
+        // Reports of routes cost time for each change; they begin with the first watcher.
+        self.handle(Input::WatchRoutes(false));
+        let mut alarm = Alarm::default();
+        let mut turns = 0;
+        while self.farewell.is_none() {
+            alarm.set(self.speaker.poll_timeout());
+            tokio::select! {
+                biased;
+                () = alarm.rings() => {}
+                event = self.events.next() => self.event(event),
+                job = self.jobs.recv() => match job {
+                    Some(job) => job(&mut self),
+                    None => break,
+                },
+            }
+            let all = self.take_what_is_ready();
+            self.tick();
+            self.act();
+            // Lets calls and the kernel's news in; without it, a flood on one socket would hide all others. A turn that
+            // took everything is mostly followed by a wait, which does the same.
+            turns += 1;
+            if !all || turns >= TURNS_WITHOUT_YIELD {
+                turns = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Takes events and jobs that are there already, within the bounds of a turn. True if nothing is left.
+    fn take_what_is_ready(&mut self) -> bool {
+        let end = Instant::now() + TURN;
+        for _ in 0..TURN_JOBS {
+            let Ok(job) = self.jobs.try_recv() else { break };
+            job(self);
+        }
+        for _ in 0..TURN_EVENTS {
+            let Some(event) = self.events.take_ready() else { return true };
+            self.event(event);
+            if Instant::now() >= end {
+                break;
+            }
+        }
+        false
+    }
+
+    /// Runs due timers.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.speaker.poll_timeout().is_some_and(|at| at <= now) {
+            self.speaker.handle(now, Input::Tick);
+        }
+    }
+
+    /// Tells the speaker that something happened.
+    fn handle(&mut self, input: Input) {
+        self.speaker.handle(Instant::now(), input);
+    }
+
+    /// Takes leave of the peers, as the configuration says.
+    async fn leave(mut self) {
+        let text = self.farewell.take().unwrap_or_default();
+        self.handle(Input::Shutdown { text });
+        self.listeners.clear();
+        self.act();
+        let end = tokio::time::Instant::now() + FAREWELL;
+        while self.lingering > 0 {
+            tokio::select! {
+                event = self.events.next() => if matches!(event, Event::Lingered) { self.lingering -= 1 },
+                () = sleep_until(end) => break,
+            }
+        }
+    }
+}
+
+/// The one sleep.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    at: Option<Instant>,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { sleep: Box::pin(sleep_until(tokio::time::Instant::now())), at: None }
+    }
+}
+
+impl Alarm {
+    /// Rings at this time at the latest; never with `None`.
+    ///
+    /// Deadlines mostly move into the future: each message of a peer starts its hold timer anew. Then the alarm stays as it is,
+    /// rings too early once, and is set again.
+    fn set(&mut self, at: Option<Instant>) {
+        let Some(at) = at else {
+            self.at = None;
+            return;
+        };
+        if self.at.is_none_or(|armed| at < armed || self.sleep.is_elapsed()) {
+            self.sleep.as_mut().reset(at.into());
+            self.at = Some(at);
+        }
+    }
+
+    async fn rings(&mut self) {
+        match self.at {
+            Some(_) => self.sleep.as_mut().await,
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What operators and other daemons ask for.
+
+use std::net::IpAddr;
+
+use bgp_core::speaker::{Input, SoftReset};
+use bgpd_api::config::{Config, OriginatedRoute};
+use bgpd_api::peer::{FamilyStatus, Peer, SpeakerStatus, Status};
+use cairn_net::{Asn, Family, Prefix};
+use thiserror::Error;
+use tracing::info;
+
+use super::Daemon;
+use super::view::{self, PeerExtras};
+use crate::settings;
+use crate::transport::Connection;
+
+/// Why a request cannot be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum Refused {
+    /// There is no such neighbour.
+    #[error("neighbor {0}: no such neighbor is configured")]
+    UnknownPeer(IpAddr),
+    /// There is no configuration yet.
+    #[error("bgpd has no configuration yet: start it with --config, or Apply one")]
+    NotConfigured,
+}
+
+impl Daemon {
+    /// The daemon as a whole.
+    pub(crate) fn status(&self) -> Status {
+        let peers = self.speaker.peers();
+        let (prefixes, attribute_sets) = self.speaker.table_size();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime: self.started.elapsed(),
+            speaker: self.running.as_ref().map(|running| SpeakerStatus {
+                router_id: running.config.router_id,
+                local_as: running.config.local_as,
+            }),
+            listening: self.listeners.values().map(|listener| listener.local.to_string()).collect(),
+            peers: count(peers.len()),
+            peers_established: count(peers.iter().filter(|peer| peer.session.is_some()).count()),
+            families: Family::ALL
+                .map(|family| FamilyStatus { family, complete: self.complete.contains(family) })
+                .to_vec(),
+            prefixes: prefixes as u64,
+            attribute_sets: attribute_sets as u64,
+        }
+    }
+
+    /// The configuration in force with its passwords hidden, and its source.
+    pub(crate) fn config(&self) -> Option<(Config, String)> {
+        let running = self.running.as_ref()?;
+        Some((running.config.without_secrets(), running.source.clone()))
+    }
+
+    /// Addresses of the neighbours.
+    pub(super) fn configured_peers(&self) -> impl Iterator<Item = IpAddr> {
+        self.running.iter().flat_map(|running| &running.config.neighbors).map(|neighbor| neighbor.address)
+    }
+
+    /// The AS of a neighbour.
+    pub(super) fn remote_as(&self, peer: IpAddr) -> Option<Asn> {
+        self.speaker.peer(peer).map(|peer| peer.asn)
+    }
+
+    /// All neighbours, in the order of their addresses.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        self.speaker.peers().into_iter().map(|peer| self.with_extras(peer)).collect()
+    }
+
+    /// One neighbour.
+    pub(crate) fn peer(&self, address: IpAddr) -> Option<Peer> {
+        self.speaker.peer(address).map(|peer| self.with_extras(peer))
+    }
+
+    fn with_extras(&self, peer: bgp_core::speaker::PeerView) -> Peer {
+        let connections = self.connections.values().filter(|connection| connection.peer == peer.address);
+        let extras = PeerExtras {
+            local_as: self.running.as_ref().map_or(Asn::ZERO, |running| running.config.local_as),
+            enabled: self.is_enabled(peer.address),
+            ends: connections.filter_map(Connection::ends).next(),
+        };
+        view::peer(peer, extras)
+    }
+
+    fn is_enabled(&self, address: IpAddr) -> bool {
+        let Some(running) = &self.running else { return false };
+        let neighbor = running.config.neighbors.iter().find(|neighbor| neighbor.address == address);
+        let configured =
+            neighbor.is_some_and(|neighbor| running.config.options_of(neighbor).enabled.unwrap_or(true));
+        self.by_hand.get(&address).copied().unwrap_or(configured)
+    }
+
+    pub(super) fn known(&self, peer: IpAddr) -> Result<(), Refused> {
+        self.speaker.peer(peer).map(drop).ok_or(Refused::UnknownPeer(peer))
+    }
+
+    /// Puts a neighbour up or down by hand.
+    ///
+    /// # Errors
+    /// If there is no such neighbour.
+    pub(crate) fn set_peer_enabled(
+        &mut self,
+        peer: IpAddr,
+        enabled: bool,
+        text: String,
+    ) -> Result<(), Refused> {
+        self.known(peer)?;
+        info!(%peer, enabled, text, "neighbor set by hand");
+        self.by_hand.insert(peer, enabled);
+        self.handle(if enabled { Input::StartPeer { peer } } else { Input::StopPeer { peer, text } });
+        self.peers.changed(peer);
+        Ok(())
+    }
+
+    /// Ends a session and lets it begin again.
+    ///
+    /// # Errors
+    /// If there is no such neighbour.
+    pub(crate) fn reset_peer(&mut self, peer: IpAddr, text: String) -> Result<(), Refused> {
+        self.known(peer)?;
+        info!(%peer, text, "neighbor reset by hand");
+        self.handle(Input::ResetPeer { peer, text });
+        Ok(())
+    }
+
+    /// Asks for routes again, or sends them again.
+    ///
+    /// # Errors
+    /// If there is no such neighbour.
+    pub(crate) fn soft_reset(&mut self, peer: Option<IpAddr>, way: SoftReset) -> Result<(), Refused> {
+        peer.map_or(Ok(()), |peer| self.known(peer))?;
+        self.handle(Input::SoftReset { peer, way });
+        Ok(())
+    }
+
+    /// Announces routes in the name of an owner.
+    ///
+    /// # Errors
+    /// Before the first configuration: the speaker has no identity yet.
+    pub(crate) fn originate(
+        &mut self,
+        owner: String,
+        routes: &[OriginatedRoute],
+        replace: bool,
+    ) -> Result<(), Refused> {
+        self.running.as_ref().ok_or(Refused::NotConfigured)?;
+        let routes = routes.iter().map(settings::originated).collect();
+        self.handle(Input::Originate { owner, routes, replace });
+        Ok(())
+    }
+
+    /// Withdraws prefixes of an owner.
+    ///
+    /// # Errors
+    /// Before the first configuration.
+    pub(crate) fn withdraw(&mut self, owner: String, prefixes: Vec<Prefix>) -> Result<(), Refused> {
+        self.running.as_ref().ok_or(Refused::NotConfigured)?;
+        self.handle(Input::Withdraw { owner, prefixes });
+        Ok(())
+    }
+
+    /// Ends the daemon after this turn. The text is told to the peers where a Cease is sent.
+    pub(crate) fn shut_down(&mut self, text: String) {
+        self.farewell = Some(text);
+    }
+}

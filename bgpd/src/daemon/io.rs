@@ -1,0 +1,227 @@
+//! Between sockets and speaker.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use bgp_core::speaker::{ConnId, Direction, Input, Output, TcpOptions};
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tracing::{debug, warn};
+
+use super::Daemon;
+use crate::transport::{Attempt, Connection, Event, Flushed, PeerOptions, READ_TURN, linger};
+
+/// Connections that one peer may have at a time: two for a collision, and some that are about to end.
+const CONNECTIONS_OF_A_PEER: usize = 4;
+/// How long a listener rests after an error, such as too many open files.
+const LISTENER_REST: Duration = Duration::from_secs(1);
+
+impl Daemon {
+    /// Something happened that was waited for.
+    pub(super) fn event(&mut self, event: Event) {
+        match event {
+            Event::Readable(conn) => self.readable(conn),
+            Event::Writable(conn) => {
+                if let Some(connection) = self.connections.get_mut(&conn) {
+                    connection.blocked = false;
+                    self.enqueue(conn);
+                }
+            }
+            Event::Connected(conn, result) => self.connected(conn, result),
+            Event::Accepted(local, result) => self.accepted(local, result),
+            Event::Lingered => self.lingering = self.lingering.saturating_sub(1),
+            Event::WatcherReady(id) => self.watcher_ready(id),
+            Event::WatcherGone(id) => self.watcher_gone(id),
+            Event::PeerWatcherReady(id) => self.peer_watcher_ready(id),
+            Event::PeerWatcherGone(id) => self.peer_watcher_gone(id),
+            Event::ListReady(id) => self.send_page(id),
+            Event::GivenUp => {}
+        }
+    }
+
+    fn readable(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        // Takes the old allocation again, if the speaker has kept nothing of it.
+        self.buffer.reserve(READ_TURN);
+        match connection.read(&mut self.buffer) {
+            Ok(Some(bytes)) if bytes.is_empty() => self.lost(conn, "closed by the peer".to_owned()),
+            Ok(bytes) => {
+                self.events.readable(conn, &connection.stream);
+                if let Some(bytes) = bytes {
+                    self.handle(Input::Received { conn, bytes });
+                }
+            }
+            Err(error) => self.lost(conn, error.to_string()),
+        }
+    }
+
+    fn lost(&mut self, conn: ConnId, reason: String) {
+        if self.connections.remove(&conn).is_some() {
+            self.handle(Input::ConnectionClosed { conn, reason });
+        }
+    }
+
+    fn connected(&mut self, conn: ConnId, result: io::Result<TcpStream>) {
+        let Some(attempt) = self.attempts.remove(&conn) else { return };
+        let opened = result.and_then(|stream| {
+            let ends = (stream.local_addr()?, stream.peer_addr()?);
+            Ok((stream, ends))
+        });
+        match opened {
+            Ok((stream, ends)) => self.opened(conn, attempt.peer, stream, Direction::Outbound, ends),
+            Err(error) => {
+                let reason = self.reporter.explain_connect_error(&error);
+                self.handle(Input::ConnectFailed { conn, reason });
+            }
+        }
+    }
+
+    fn accepted(&mut self, local: SocketAddr, result: io::Result<(TcpStream, SocketAddr)>) {
+        let Some(listener) = self.listeners.get(&local) else { return };
+        let socket = std::rc::Rc::clone(&listener.socket);
+        match result {
+            Ok((stream, remote)) => {
+                self.events.acceptable(local, &socket);
+                self.admit(stream, remote);
+            }
+            Err(error) => {
+                warn!(%local, %error, "cannot accept connections; trying again in a second");
+                self.events.push(async move {
+                    tokio::time::sleep(LISTENER_REST).await;
+                    Event::Accepted(local, socket.accept().await)
+                });
+            }
+        }
+    }
+
+    /// Decides on an accepted connection.
+    fn admit(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let peer = remote.ip();
+        let Some(options) = self.inbound_options(peer) else {
+            self.reporter.unknown_peer(peer);
+            return;
+        };
+        if self.connections.values().filter(|connection| connection.peer == peer).count()
+            >= CONNECTIONS_OF_A_PEER
+        {
+            debug!(%peer, "refused a connection: the peer has {CONNECTIONS_OF_A_PEER} already");
+            return;
+        }
+        let prepared = options
+            .set_ttl(stream.as_fd())
+            .and_then(|()| stream.set_nodelay(true))
+            .and_then(|()| stream.local_addr());
+        match prepared {
+            Ok(local) => {
+                let conn = self.speaker.allocate_conn();
+                self.opened(conn, peer, stream, Direction::Inbound, (local, remote));
+            }
+            Err(error) => debug!(%peer, %error, "an accepted connection was gone at once"),
+        }
+    }
+
+    fn inbound_options(&self, peer: IpAddr) -> Option<PeerOptions> {
+        let running = self.running.as_ref()?;
+        let neighbor = running.config.neighbors.iter().find(|neighbor| neighbor.address == peer)?;
+        let options = running.config.options_of(neighbor);
+        Some(PeerOptions {
+            peer,
+            ttl: crate::settings::ttl(&options),
+            external: options.remote_as != Some(running.config.local_as),
+            password: None,
+        })
+    }
+
+    fn opened(
+        &mut self,
+        conn: ConnId,
+        peer: IpAddr,
+        stream: TcpStream,
+        direction: Direction,
+        (local, remote): (SocketAddr, SocketAddr),
+    ) {
+        let connection = Connection::new(peer, stream);
+        self.events.readable(conn, &connection.stream);
+        self.connections.insert(conn, connection);
+        self.handle(Input::ConnectionOpened { conn, direction, local, remote });
+    }
+
+    /// Carries out what the speaker wants, then lets everybody write and tells the watchers.
+    pub(super) fn act(&mut self) {
+        while let Some(output) = self.speaker.poll_output() {
+            self.output(output);
+        }
+        // Each once: who has more after its turn comes again in the next turn.
+        for _ in 0..self.writers.len() {
+            if let Some(conn) = self.writers.pop_front() {
+                self.write(conn);
+            }
+        }
+        self.serve_route_watchers();
+        self.serve_peer_watchers();
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Connect { conn, remote, local, options } => self.connect(conn, remote, local, &options),
+            Output::Close { conn, last } => self.close(conn, last),
+            Output::Transmit { conn } => self.enqueue(conn),
+            Output::PeerChanged { peer, change } => {
+                let remote_as = self.remote_as(peer);
+                self.reporter.peer_changed(peer, remote_as, &change);
+                self.peers.changed(peer);
+            }
+            Output::RouteChanged { prefix, best } => self.routes.changed(prefix, best.as_ref()),
+            Output::EndOfRib { family } => {
+                debug!(%family, "the Loc-RIB is complete");
+                self.complete = self.complete.with(family);
+                self.routes.complete(family);
+            }
+        }
+    }
+
+    fn connect(&mut self, conn: ConnId, remote: SocketAddr, local: Option<IpAddr>, options: &TcpOptions) {
+        let peer = remote.ip();
+        let password = self.running.as_ref().and_then(|running| running.passwords.get(&peer)).cloned();
+        let options = PeerOptions { peer, ttl: options.ttl, external: options.external, password };
+        self.attempts.insert(conn, Attempt::begin(&self.events, conn, remote, local, options));
+    }
+
+    fn close(&mut self, conn: ConnId, last: Bytes) {
+        self.attempts.remove(&conn);
+        if let Some(connection) = self.connections.remove(&conn) {
+            let (stream, rest) = connection.into_rest(last);
+            self.lingering += 1;
+            linger(&self.events, stream, rest);
+        }
+    }
+
+    /// Notes that a connection has something to write.
+    fn enqueue(&mut self, conn: ConnId) {
+        if let Some(connection) = self.connections.get_mut(&conn)
+            && !connection.blocked
+            && !std::mem::replace(&mut connection.queued, true)
+        {
+            self.writers.push_back(conn);
+        }
+    }
+
+    fn write(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.queued = false;
+        match connection.flush(conn, &mut self.speaker) {
+            Ok(Flushed::All) => {}
+            Ok(Flushed::More) => {
+                // Comes back as an event, so that the next turn does not wait for anything else.
+                self.events.push(async move { Event::Writable(conn) });
+            }
+            Ok(Flushed::Blocked) => {
+                connection.blocked = true;
+                self.events.writable(conn, &connection.stream);
+            }
+            Err(error) => self.lost(conn, error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The speaker's values as other programs see them.
+
+use std::time::Instant;
+
+use bgp_core::fsm::State;
+use bgp_core::rib::{RouteAttributes, Step};
+use bgp_core::speaker::{BestRoute, PeerView, RouteSource, RouteView, SessionView};
+use bgp_core::wire::{Negotiated, Origin as WireOrigin, SegmentKind};
+use bgpd_api::config::{Community, Origin};
+use bgpd_api::peer::{Counters, Peer, PeerFamily, SessionState};
+use bgpd_api::route::{self, AsSegment, Attributes, Path};
+use cairn_net::Asn;
+
+pub(super) fn best_route(best: BestRoute) -> route::BestRoute {
+    route::BestRoute { next_hops: best.next_hops.to_vec(), source: source(best.source) }
+}
+
+fn source(source: RouteSource) -> route::RouteSource {
+    match source {
+        RouteSource::Peer(peer) => route::RouteSource::Peer(peer),
+        RouteSource::Local(owner) => route::RouteSource::Local(owner.to_string()),
+    }
+}
+
+pub(super) fn path(view: RouteView) -> Path {
+    Path {
+        best: view.best,
+        multipath: view.selected && !view.best,
+        stale: view.stale,
+        refused: view.rejection.map(|reason| reason.to_string()).unwrap_or_default(),
+        source: source(view.source),
+        decided_by: view
+            .decided_by
+            .filter(|step| *step != Step::Only)
+            .map(|step| step.to_string())
+            .unwrap_or_default(),
+        age: view.age,
+        attributes: attributes(&view.route),
+    }
+}
+
+fn attributes(route: &RouteAttributes) -> Attributes {
+    let from = &route.attributes;
+    let standard = from.communities.iter().map(|community| Community::Standard(community.0));
+    let large =
+        from.large_communities.iter().map(|large| Community::Large(large.global, large.local1, large.local2));
+    Attributes {
+        origin: match from.origin {
+            WireOrigin::Igp => Origin::Igp,
+            WireOrigin::Egp => Origin::Egp,
+            WireOrigin::Incomplete => Origin::Incomplete,
+        },
+        as_path: from
+            .as_path
+            .segments()
+            .map(|segment| {
+                let asns = segment.asns().collect();
+                match segment.kind {
+                    SegmentKind::Set | SegmentKind::ConfedSet => AsSegment::Set(asns),
+                    SegmentKind::Sequence | SegmentKind::ConfedSequence => AsSegment::Sequence(asns),
+                }
+            })
+            .collect(),
+        next_hop: Some(route.next_hop.addr).filter(|addr| !addr.is_unspecified()),
+        med: from.med,
+        local_preference: from.local_pref,
+        atomic_aggregate: from.atomic_aggregate,
+        aggregator: from.aggregator.as_ref().map(|part| (part.asn, part.router_id.into())),
+        communities: standard.chain(large).collect(),
+        extended_communities: from
+            .extended_communities
+            .iter()
+            .map(|part| u64::from_be_bytes(part.0))
+            .collect(),
+        originator_id: from.originator_id.map(Into::into),
+        cluster_list: from.cluster_list.iter().map(Into::into).collect(),
+    }
+}
+
+/// What the shell knows of a peer beside the speaker.
+#[derive(Clone, Copy)]
+pub(super) struct PeerExtras {
+    pub(super) local_as: Asn,
+    /// Neither the document nor an operator keeps it down.
+    pub(super) enabled: bool,
+    pub(super) ends: Option<(std::net::SocketAddr, std::net::SocketAddr)>,
+}
+
+pub(super) fn peer(view: PeerView, extras: PeerExtras) -> Peer {
+    let session = view.session.as_ref();
+    let counters = view.counters;
+    let (error_at, last_error) = match view.last_error {
+        Some((at, reason)) => (Some(at), reason.to_string()),
+        None => (None, String::new()),
+    };
+    Peer {
+        address: view.address,
+        remote_as: view.asn,
+        local_as: extras.local_as,
+        description: view.description,
+        enabled: extras.enabled,
+        state: state(view.state),
+        state_for: view.since.elapsed(),
+        last_error,
+        last_error_age: error_at.as_ref().map(Instant::elapsed).unwrap_or_default(),
+        notes: view.notes,
+        established_count: counters.established,
+        router_id: session.map(|session| session.router_id),
+        local: extras.ends.map(|(local, _)| local),
+        remote_port: extras.ends.map(|(_, remote)| remote.port()),
+        hold_time: session.map(|session| session.hold_time).unwrap_or_default(),
+        keepalive_time: session.map(|session| session.keepalive).unwrap_or_default(),
+        capabilities: session.map(capabilities).unwrap_or_default(),
+        families: view
+            .families
+            .iter()
+            .map(|part| PeerFamily {
+                family: part.family,
+                received: part.counts.received.into(),
+                accepted: part.counts.accepted.into(),
+                sent: part.advertised.into(),
+                end_of_rib: part.end_of_rib,
+                stale: part.counts.stale.into(),
+            })
+            .collect(),
+        counters: Counters {
+            messages_received: counters.opens_received
+                + counters.updates_received
+                + counters.notifications_received
+                + counters.keepalives_received
+                + counters.route_refreshes_received,
+            messages_sent: counters.opens_sent
+                + counters.updates_sent
+                + counters.notifications_sent
+                + counters.keepalives_sent
+                + counters.route_refreshes_sent,
+            updates_received: counters.updates_received,
+            updates_sent: counters.updates_sent,
+        },
+    }
+}
+
+pub(super) fn state(state: State) -> SessionState {
+    match state {
+        State::Idle => SessionState::Idle,
+        State::Connect => SessionState::Connect,
+        State::Active => SessionState::Active,
+        State::OpenSent => SessionState::OpenSent,
+        State::OpenConfirm => SessionState::OpenConfirm,
+        State::Established => SessionState::Established,
+    }
+}
+
+fn capabilities(session: &SessionView) -> Vec<String> {
+    let agreed: &Negotiated = &session.negotiated;
+    let families = agreed.families.iter().map(|family| format!("{family}-unicast"));
+    let flags = [
+        (agreed.four_octet_as, "4-octet-as"),
+        (agreed.route_refresh, "route-refresh"),
+        (agreed.enhanced_route_refresh, "enhanced-route-refresh"),
+        (agreed.graceful_restart, "graceful-restart"),
+        (agreed.notification_restart, "graceful-restart-notification"),
+        (agreed.extended_next_hop, "extended-next-hop"),
+    ];
+    families.chain(flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned())).collect()
+}

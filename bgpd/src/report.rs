@@ -1,0 +1,147 @@
+//! What an operator reads: one line for each event of importance, with fields.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use bgp_core::fsm::State;
+use bgp_core::speaker::{DownReason, PeerChange};
+use cairn_net::Asn;
+use tracing::{debug, error, info, warn};
+
+use crate::signature::SignatureCounters;
+
+/// How often a line about the same matter is written.
+const REPEAT: Duration = Duration::from_secs(60);
+/// Warnings about one peer in that time.
+const WARNINGS: u32 = 10;
+/// Strangers that are remembered, so that none floods the log.
+const STRANGERS: usize = 256;
+
+/// Writes the lines, and remembers what was written to not repeat it.
+#[derive(Default)]
+pub(crate) struct Reporter {
+    strangers: HashMap<IpAddr, Instant>,
+    /// The last reason that was written for a peer that does not come up.
+    reasons: HashMap<IpAddr, (String, Instant)>,
+    /// When the current minute of a peer's warnings began, and how many there were in it.
+    warnings: HashMap<IpAddr, (Instant, u32)>,
+    signatures: SignatureCounters,
+}
+
+impl Reporter {
+    /// A peer's state changed.
+    pub(crate) fn peer_changed(&mut self, peer: IpAddr, remote_as: Option<Asn>, change: &PeerChange) {
+        let remote_as = remote_as.unwrap_or(Asn::ZERO);
+        match change {
+            PeerChange::State { from, to } => {
+                debug!(%peer, %remote_as, %from, state = %to, "peer state changed");
+            }
+            PeerChange::Up { router_id, asn } => {
+                self.reasons.remove(&peer);
+                info!(%peer, remote_as = %asn, %router_id, state = %State::Established, "peer is up");
+            }
+            PeerChange::Down { reason, was_up } => self.down(peer, remote_as, reason, *was_up),
+            PeerChange::Warning { text } => self.warning(peer, remote_as, text),
+        }
+    }
+
+    /// A peer decides how often there is a reason to warn, so warnings are counted out.
+    fn warning(&mut self, peer: IpAddr, remote_as: Asn, text: &str) {
+        let now = Instant::now();
+        let (since, count) = self.warnings.entry(peer).or_insert((now, 0));
+        if now.duration_since(*since) >= REPEAT {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        match *count {
+            0..WARNINGS => warn!(%peer, %remote_as, "{text}"),
+            WARNINGS => {
+                warn!(%peer, %remote_as, "{text}; further warnings about this peer are left out for a minute");
+            }
+            _ => debug!(%peer, %remote_as, "{text}"),
+        }
+    }
+
+    /// Forgets peers that are no longer configured.
+    pub(crate) fn retain(&mut self, mut configured: impl FnMut(IpAddr) -> bool) {
+        self.reasons.retain(|peer, _| configured(*peer));
+        self.warnings.retain(|peer, _| configured(*peer));
+    }
+
+    fn down(&mut self, peer: IpAddr, remote_as: Asn, reason: &DownReason, was_up: bool) {
+        let mut text = reason.to_string();
+        if matches!(reason, DownReason::ConnectTimedOut) {
+            text.push_str(self.why_silent());
+        }
+        let wanted = matches!(
+            reason,
+            DownReason::Stopped(_) | DownReason::Reset(_) | DownReason::Deconfigured | DownReason::Shutdown
+        );
+        match (was_up, wanted) {
+            (true, true) => info!(%peer, %remote_as, reason = text, "peer is down"),
+            (true, false) => error!(%peer, %remote_as, reason = text, "peer is down"),
+            (false, true) => debug!(%peer, %remote_as, reason = text, "peer does not come up"),
+            // The same failure every few seconds is one failure.
+            (false, false) if self.is_repeated(peer, &text) => {
+                debug!(%peer, %remote_as, reason = text, "peer does not come up");
+            }
+            (false, false) => warn!(%peer, %remote_as, reason = text, "peer does not come up"),
+        }
+    }
+
+    fn is_repeated(&mut self, peer: IpAddr, text: &str) -> bool {
+        let now = Instant::now();
+        match self.reasons.get_mut(&peer) {
+            Some((last, at)) if last == text && now.duration_since(*at) < REPEAT => true,
+            _ => {
+                self.reasons.insert(peer, (text.to_owned(), now));
+                false
+            }
+        }
+    }
+
+    /// A connection came from an address that is no neighbour's.
+    pub(crate) fn unknown_peer(&mut self, peer: IpAddr) {
+        let now = Instant::now();
+        if self.strangers.get(&peer).is_some_and(|at| now.duration_since(*at) < REPEAT) {
+            return;
+        }
+        if self.strangers.len() >= STRANGERS {
+            self.strangers.retain(|_, at| now.duration_since(*at) < REPEAT);
+        }
+        if self.strangers.len() < STRANGERS {
+            self.strangers.insert(peer, now);
+            warn!(%peer, "refused a connection: no neighbor with this address is configured");
+        }
+    }
+
+    /// The system's reason for a failed attempt, with what an operator should look at.
+    pub(crate) fn explain_connect_error(&mut self, error: &io::Error) -> String {
+        match error.kind() {
+            io::ErrorKind::TimedOut => format!("{error}{}", self.why_silent()),
+            io::ErrorKind::ConnectionRefused => {
+                format!("{error} (nobody listens there, or this speaker is not a neighbor of theirs)")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!("{error} (localAddress is not an address of this machine)")
+            }
+            _ => error.to_string(),
+        }
+    }
+
+    /// Why a peer may not answer: the kernel counts segments that it dropped for their signature.
+    fn why_silent(&mut self) -> &'static str {
+        let seen = self.signatures.since_last_look();
+        if seen.unexpected > 0 {
+            "; TCP segments WITH an MD5 signature were dropped: the other side has a password, this side has none"
+        } else if seen.missing > 0 {
+            "; TCP segments WITHOUT an MD5 signature were dropped: this side has a password, the other side has none"
+        } else if seen.wrong > 0 {
+            "; TCP segments with a WRONG MD5 signature were dropped: the passwords of both sides differ"
+        } else {
+            "; if a password is set on one side only, or differs, the other side drops segments silently"
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Putting the parts together.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use bgpd_api::config::Config;
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info};
+
+use crate::cli::Cli;
+use crate::daemon::{ApplyError, Daemon, Handle};
+use crate::fib;
+use crate::file::{self, ConfigFile, FileError};
+use crate::grpc::{self, Service, Socket, SocketError};
+use crate::log;
+
+/// The program cannot run.
+const FAILED: u8 = 1;
+/// The command line is wrong; clap uses the same.
+const USAGE: u8 = 2;
+/// The configuration is not valid.
+const INVALID: u8 = 3;
+
+/// Why the daemon does not start.
+#[derive(Debug, Error)]
+enum StartError {
+    #[error("socket {0}")]
+    Socket(#[from] SocketError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+impl StartError {
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::File(FileError::Invalid(_)) => INVALID,
+            Self::File(FileError::Read { .. }) | Self::Socket(_) | Self::Apply(_) | Self::System(_) => FAILED,
+        }
+    }
+}
+
+/// `bgpd check FILE`.
+pub(crate) fn check(path: &Path) -> ExitCode {
+    match file::read(path) {
+        Ok(config) => {
+            print!("{}", file::print(&config));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(if matches!(error, FileError::Invalid(_)) { INVALID } else { FAILED })
+        }
+    }
+}
+
+/// Runs the daemon to its end.
+pub(crate) fn run(cli: &Cli) -> ExitCode {
+    if let Err(error) = log::start(cli.log_format, &cli.log) {
+        eprintln!("--log {:?}: {error}", cli.log);
+        return ExitCode::from(USAGE);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(cli)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A line each, so that every fault of a document has its own.
+            for line in error.to_string().lines() {
+                error!("{line}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn serve(cli: &Cli) -> Result<(), StartError> {
+    let (_socket, listener) = Socket::open(&cli.socket)?;
+    let (mut daemon, handle) = Daemon::new();
+    let file = match &cli.config {
+        None => None,
+        Some(path) => {
+            let mut file = ConfigFile::watch(path)?;
+            daemon.apply(file.read()?, &path.display().to_string())?;
+            Some(file)
+        }
+    };
+    let source = cli.config.as_ref().map(|path| path.display().to_string());
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        socket = %cli.socket.display(),
+        config = source.as_deref().unwrap_or("none yet, waiting for Apply"),
+        "bgpd started"
+    );
+    tokio::spawn(grpc::serve(listener, Service::new(handle.clone(), source.clone())));
+    tokio::spawn(stop_on_signal(
+        handle.clone(),
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ));
+    tokio::spawn(follow(handle, file, source, signal(SignalKind::hangup())?));
+    if cli.install_routes {
+        fib::start(cli.socket.clone())?;
+    }
+    daemon.run().await;
+    info!("bgpd stopped");
+    Ok(())
+}
+
+async fn stop_on_signal(daemon: Handle, mut terminate: Signal, mut interrupt: Signal) {
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    info!(signal = name, "stopping");
+    // An error means that it has stopped already.
+    let _ = daemon.call(|daemon| daemon.shut_down(String::new())).await;
+}
+
+/// Applies the file whenever it changes, and on SIGHUP.
+async fn follow(daemon: Handle, file: Option<ConfigFile>, source: Option<String>, mut hangup: Signal) {
+    let (Some(mut file), Some(source)) = (file, source) else {
+        while hangup.recv().await.is_some() {
+            info!("SIGHUP ignored: there is no configuration file");
+        }
+        return;
+    };
+    loop {
+        let config = tokio::select! {
+            config = file.changed() => config,
+            signal = hangup.recv() => match signal {
+                Some(()) => file.read(),
+                None => return,
+            },
+        };
+        match config {
+            Ok(config) => reapply(&daemon, config, source.clone()).await,
+            Err(error) => {
+                for line in error.to_string().lines() {
+                    error!("{line}");
+                }
+                error!(source, "configuration refused: the old one stays in force");
+            }
+        }
+    }
+}
+
+async fn reapply(daemon: &Handle, config: Config, source: String) {
+    let name = source.clone();
+    match daemon.call(move |daemon| daemon.apply(config, &source)).await {
+        Ok(Ok(changes)) if changes.is_empty() => info!(source = name, "configuration read: nothing changed"),
+        Ok(Ok(changes)) => info!(source = name, changes = changes.len(), "configuration applied"),
+        Ok(Err(error)) => error!(source = name, %error, "configuration refused: the old one stays in force"),
+        Err(_stopped) => {}
+    }
+}

@@ -1,0 +1,198 @@
+//! The document as the speaker's configuration.
+//!
+//! Passwords stay here: the speaker would have to end a session for a new one, while the kernel changes the key under an open
+//! connection. So the speaker is never told one.
+
+mod policy;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgp_core::policy::Filter;
+use bgp_core::speaker;
+use bgpd_api::config::{
+    Config, Name, Neighbor, NextHopMode, OriginatedRoute, PeerOptions, Secret, ShutdownMode, Timers,
+};
+use cairn_kernel::tcp::MD5_KEY_MAX;
+use cairn_net::Family;
+use thiserror::Error;
+
+/// Largest password file that is looked at. Unit: bytes.
+const MAX_PASSWORD_FILE: u64 = 4096;
+
+/// A document made ready to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// For the speaker.
+    pub(crate) speaker: speaker::Config,
+    /// TCP MD5 passwords by neighbour.
+    pub(crate) passwords: BTreeMap<IpAddr, Secret>,
+}
+
+/// A document that is valid but cannot be run here.
+#[derive(Debug, Error)]
+pub(crate) enum SettingsError {
+    /// A password file cannot be read.
+    #[error("neighbor {neighbor}: cannot read passwordFile {path}: {source}", path = .path.display())]
+    PasswordFile {
+        /// Whose.
+        neighbor: IpAddr,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A password file holds no password.
+    #[error("neighbor {neighbor}: passwordFile {path}: {len} bytes: a password has 1 to 80 bytes", path = .path.display())]
+    PasswordLength {
+        /// Whose.
+        neighbor: IpAddr,
+        /// Which.
+        path: PathBuf,
+        /// How long its text is.
+        len: usize,
+    },
+}
+
+impl Settings {
+    /// Makes a valid document ready to run. Reads the password files.
+    ///
+    /// # Errors
+    /// If a password file is not usable.
+    pub(crate) fn new(config: &Config) -> Result<Self, SettingsError> {
+        let filters = policy::filters(config);
+        let mut speaker = speaker::Config::new(config.local_as, config.router_id);
+        speaker.cluster_id = config.cluster_id;
+        speaker.best_path = speaker::BestPathConfig {
+            always_compare_med: config.always_compare_med,
+            max_paths_ebgp: config.multipath.ebgp.into(),
+            max_paths_ibgp: config.multipath.ibgp.into(),
+            multipath_relax: config.multipath.as_path_relax,
+        };
+        speaker.graceful_restart = graceful_restart(config);
+        speaker.ebgp_requires_policy = config.ebgp_requires_policy;
+        speaker.shutdown = match config.on_shutdown {
+            ShutdownMode::GracefulRestart => speaker::ShutdownMode::KeepRoutes,
+            ShutdownMode::Cease => speaker::ShutdownMode::Cease,
+        };
+        speaker.next_hop_addresses.clone_from(&config.next_hop_addresses);
+        let mut passwords = BTreeMap::new();
+        for neighbor in &config.neighbors {
+            let options = config.options_of(neighbor);
+            if let Some(password) = password(neighbor.address, &options)? {
+                passwords.insert(neighbor.address, password);
+            }
+            speaker.peers.insert(neighbor.address, peer(config, neighbor, options, &filters));
+        }
+        Ok(Self { speaker, passwords })
+    }
+}
+
+fn graceful_restart(config: &Config) -> Option<speaker::GracefulRestartConfig> {
+    let settings = &config.graceful_restart;
+    let default = speaker::GracefulRestartConfig::default();
+    settings.enabled.unwrap_or(true).then(|| speaker::GracefulRestartConfig {
+        restart_time: settings.restart_time.unwrap_or(default.restart_time),
+        selection_deferral: settings.deferral_time.unwrap_or(default.selection_deferral),
+        forwarding_preserved: default.forwarding_preserved,
+    })
+}
+
+fn peer(
+    config: &Config,
+    neighbor: &Neighbor,
+    options: PeerOptions,
+    filters: &BTreeMap<Name, Arc<Filter>>,
+) -> speaker::PeerConfig {
+    // The document is valid, so every neighbour has an AS.
+    let mut peer = speaker::PeerConfig::new(options.remote_as.unwrap_or(config.local_as));
+    let policy = |name: Option<Name>| policy::policy(name.as_ref(), filters);
+    let ttl = ttl(&options);
+    peer.description = options.description.unwrap_or_default();
+    peer.enabled = options.enabled.unwrap_or(true);
+    peer.transport = speaker::TransportConfig {
+        port: Some(options.port.unwrap_or(config.listen.port)),
+        local: options.local_address,
+        passive: options.passive.unwrap_or(false),
+        password: None,
+        ttl,
+    };
+    peer.timers = timers(&options.timers.unwrap_or_default().or(&config.timers));
+    peer.families =
+        options.families.unwrap_or_else(|| vec![Family::of(neighbor.address)]).into_iter().collect();
+    peer.import = policy(options.import);
+    peer.export = policy(options.export);
+    peer.ebgp_requires_policy = options.ebgp_requires_policy;
+    peer.next_hop = match options.next_hop.unwrap_or_default() {
+        NextHopMode::Auto => speaker::NextHopMode::Default,
+        NextHopMode::Itself => speaker::NextHopMode::SelfAddress,
+        NextHopMode::Unchanged => speaker::NextHopMode::Unchanged,
+    };
+    peer.next_hop_addresses = options.next_hop_addresses.unwrap_or_default();
+    peer.route_reflector_client = options.route_reflector_client.unwrap_or(false);
+    peer.allow_own_as = options.allowas_in.unwrap_or(0);
+    peer.max_prefixes = options.max_prefixes;
+    peer.stale_time = options.stale_routes_time.unwrap_or(peer.stale_time);
+    peer
+}
+
+/// Time to live of a neighbour's packets.
+pub(crate) fn ttl(options: &PeerOptions) -> speaker::Ttl {
+    match (options.ttl_security_hops, options.ebgp_multihop) {
+        (Some(hops), _) => speaker::Ttl::Security(hops),
+        (None, Some(hops)) => speaker::Ttl::MultiHop(hops),
+        (None, None) => speaker::Ttl::Default,
+    }
+}
+
+/// A route of the document or of a client as the speaker has it.
+pub(crate) fn originated(route: &OriginatedRoute) -> speaker::OriginatedRoute {
+    let (communities, large_communities) = policy::split(&route.communities);
+    speaker::OriginatedRoute {
+        prefix: route.prefix,
+        next_hop: route.next_hop,
+        local_pref: route.local_preference,
+        med: route.med,
+        communities,
+        large_communities,
+    }
+}
+
+fn timers(timers: &Timers) -> speaker::TimerConfig {
+    let default = speaker::TimerConfig::default();
+    speaker::TimerConfig {
+        hold: timers.hold_time.unwrap_or(default.hold),
+        keepalive: timers.keepalive_time,
+        connect_retry: timers.connect_retry_time.unwrap_or(Duration::from_secs(5)),
+        delay_open: None,
+    }
+}
+
+fn password(neighbor: IpAddr, options: &PeerOptions) -> Result<Option<Secret>, SettingsError> {
+    let Some(path) = &options.password_file else { return Ok(options.password.clone()) };
+    let text = read_small(path).map_err(|source| SettingsError::PasswordFile {
+        neighbor,
+        path: path.clone(),
+        source,
+    })?;
+    let text = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
+    if (1..=MD5_KEY_MAX).contains(&text.len()) {
+        Ok(Some(Secret::new(text)))
+    } else {
+        Err(SettingsError::PasswordLength { neighbor, path: path.clone(), len: text.len() })
+    }
+}
+
+fn read_small(path: &Path) -> io::Result<String> {
+    use io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_PASSWORD_FILE).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Peers and watchers that misbehave, and what the others notice of it: nothing.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bgpd_api::config::OriginatedRoute;
+use bgpd_api::peer::SessionState;
+use cairn_net::{Families, Prefix};
+use socket2::{Domain, Socket, Type};
+
+use crate::world::{PATIENCE, World, eventually};
+
+/// Connects to the daemon of host 1 as host 2 would.
+fn connect(world: &World) -> Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(world.address(2), 0).into())?;
+    socket.connect(&SocketAddr::new(world.address(1), world.port).into())?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(19 + body.len()).expect("a short message");
+    [&[0xff; 16], &length.to_be_bytes()[..], &[kind], body].concat()
+}
+
+/// OPEN of AS 65002 with a hold time in seconds, four-octet AS and IPv4 unicast; then KEEPALIVE.
+fn greet(stream: &mut TcpStream, hold_time: u16) -> Result<()> {
+    let capabilities = [&[1, 4, 0, 1, 0, 1][..], &[65, 4], &65002u32.to_be_bytes()].concat();
+    let parameter = [&[2, u8::try_from(capabilities.len())?][..], &capabilities].concat();
+    let mut body = vec![4];
+    body.extend(65002u16.to_be_bytes());
+    body.extend(hold_time.to_be_bytes());
+    body.extend([10, 0, 0, 2, u8::try_from(parameter.len())?]);
+    body.extend(parameter);
+    stream.write_all(&message(1, &body))?;
+    stream.write_all(&message(4, &[]))?;
+    Ok(())
+}
+
+fn passive(world: &World) -> String {
+    format!("neighbors:\n{}{}", world.neighbor(1, 2, ", passive: true"), world.neighbor(1, 3, ""))
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_delays_nobody() -> Result<()> {
+    let world = World::new()?;
+    let mut first = world.start(1, &passive(&world)).await?;
+    let mut third = world.start(3, &format!("neighbors:\n{}", world.neighbor(3, 1, ""))).await?;
+    let mut deaf = connect(&world)?;
+    greet(&mut deaf, 240)?;
+    first.established(world.address(2)).await?;
+    first.established(world.address(3)).await?;
+    // Far more than the sockets between the two take.
+    let routes: Vec<OriginatedRoute> = (0..60_000u32)
+        .map(|number| {
+            let [_, a, b, c] = (number << 4).to_be_bytes();
+            let prefix = Prefix::new([10 + a, b, c & 0xf0, 0].into(), 28)
+                .or(Prefix::new([10 + a, b, c, 0].into(), 28));
+            OriginatedRoute { med: Some(number), ..OriginatedRoute::new(prefix.expect("no host bits")) }
+        })
+        .collect();
+    let expected = routes.iter().map(|route| route.prefix).collect::<std::collections::BTreeSet<_>>().len();
+    first.client.originate("test", routes, true).await?;
+    eventually("the third has every route", async || {
+        let peer = third.peer(world.address(1)).await?;
+        ensure!(peer.families[0].accepted == expected as u64, "{} of {expected}", peer.families[0].accepted);
+        Ok(())
+    })
+    .await?;
+    assert_eq!(first.peer(world.address(2)).await?.state, SessionState::Established);
+    drop(deaf);
+    Ok(())
+}
+
+#[tokio::test]
+async fn garbage_is_answered_with_a_notification() -> Result<()> {
+    let world = World::new()?;
+    let mut first = world.start(1, &passive(&world)).await?;
+    let mut stream = connect(&world)?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let kinds: Vec<u8> = kinds(&answer).context("whole messages")?;
+    assert_eq!(kinds.last(), Some(&3), "the last message is a NOTIFICATION: {kinds:?}");
+    let peer = first.peer(world.address(2)).await?;
+    assert!(peer.last_error.contains("Message Header Error"), "{}", peer.last_error);
+    Ok(())
+}
+
+/// Types of the messages in a stream; `None` if it is cut.
+fn kinds(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut kinds = Vec::new();
+    while !bytes.is_empty() {
+        let length = usize::from(u16::from_be_bytes([*bytes.get(16)?, *bytes.get(17)?]));
+        kinds.push(*bytes.get(18)?);
+        bytes = bytes.get(length..)?;
+    }
+    Some(kinds)
+}
+
+#[tokio::test]
+async fn a_flood_of_updates_leaves_the_daemon_answering() -> Result<()> {
+    let world = World::new()?;
+    let mut first = world.start(1, &passive(&world)).await?;
+    let mut flood = connect(&world)?;
+    greet(&mut flood, 240)?;
+    first.established(world.address(2)).await?;
+    let mut reader = flood.try_clone()?;
+    let reads = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    // ORIGIN, AS_PATH 65002, NEXT_HOP 192.0.2.2; another prefix each time.
+    let attributes =
+        [&[0x40, 1, 1, 0, 0x40, 2, 6, 2, 1][..], &65002u32.to_be_bytes(), &[0x40, 3, 4, 192, 0, 2, 2]]
+            .concat();
+    let writes = std::thread::spawn(move || -> std::io::Result<()> {
+        for number in 0..200_000u32 {
+            let [_, a, b, c] = number.to_be_bytes();
+            let mut body = vec![0, 0, 0, u8::try_from(attributes.len()).expect("short")];
+            body.extend(&attributes);
+            body.extend([32, 20, a, b, c]);
+            flood.write_all(&message(2, &body))?;
+        }
+        flood.shutdown(std::net::Shutdown::Both)
+    });
+    let mut slowest = Duration::ZERO;
+    while !writes.is_finished() {
+        let begin = std::time::Instant::now();
+        first.client.status().await?;
+        slowest = slowest.max(begin.elapsed());
+    }
+    writes.join().expect("the writer does not panic")?;
+    // The reader ends with the connection, however.
+    drop(reads.join());
+    assert!(slowest < Duration::from_secs(2), "an answer took {slowest:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_watcher_that_does_not_read_costs_nobody_anything() -> Result<()> {
+    let world = World::new()?;
+    let mut first = world.start(1, "").await?;
+    let lazy = first.client.watch_routes(Families::ALL).await?;
+    for round in 0..50u32 {
+        let routes = (0..2000u32).map(|number| {
+            let [_, _, high, low] = number.to_be_bytes();
+            OriginatedRoute {
+                med: Some(round),
+                ..OriginatedRoute::new(Prefix::host([10, 0, high, low].into()))
+            }
+        });
+        first.client.originate("test", routes, true).await?;
+    }
+    let mut other = first.client.watch_routes(Families::ALL).await?;
+    let (mut seen, mut ended) = (0, Families::NONE);
+    while ended != Families::ALL {
+        let update = other.next().await?.context("the stream goes on")?;
+        seen += update.changes.len();
+        ended = update.end_of_rib.iter().fold(ended, Families::with);
+    }
+    assert_eq!(seen, 2000);
+    drop(lazy);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_and_logged_once() -> Result<()> {
+    let world = World::new()?;
+    let first = world.start(1, "").await?;
+    for _ in 0..3 {
+        let mut stream = connect(&world)?;
+        let mut answer = Vec::new();
+        // A reset or a plain end: both are a refusal.
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty());
+    }
+    let line = "refused a connection: no neighbor with this address is configured";
+    first.logs(line).await?;
+    assert_eq!(first.log().matches(line).count(), 1);
+    Ok(())
+}

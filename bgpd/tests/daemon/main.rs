@@ -1,0 +1,11 @@
+//! Real bgpd processes on loopback addresses, driven over their sockets. No root needed.
+//!
+//! Every test has addresses of its own in 127.0.0.0/8, so all can run at once.
+
+mod apply;
+mod hostile;
+mod peering;
+mod process;
+mod reload;
+mod requests;
+mod world;
