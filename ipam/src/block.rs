@@ -1,0 +1,225 @@
+//! What a node may do to a block: pure functions on the stored object.
+//!
+//! Invariants: an entry of another node is never touched until it is released and rested; so whoever wins the
+//! compare-and-swap holds the address alone.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use cairn_api::Timestamp;
+use cairn_api::kinds::{Allocation, AllocationState, IpamBlock};
+
+use crate::Handle;
+use crate::ledger::{Hold, Ledger};
+use crate::record::Record;
+
+/// Clocks of nodes may differ by so much.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// What a reconciliation found.
+#[derive(Debug, Default)]
+pub(crate) struct Reconciled {
+    /// Must the block be written?
+    pub(crate) changed: bool,
+    /// What to do to the ledger once the block is as it is now in the store.
+    pub(crate) records: Vec<Record>,
+    /// Addresses that a pod here has and another node too, with that node's name.
+    pub(crate) conflicts: Vec<(IpAddr, String)>,
+}
+
+/// Who asks for addresses of a block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claimant<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) now: Timestamp,
+    pub(crate) cooldown: Duration,
+}
+
+impl Claimant<'_> {
+    /// Is a released address still resting?
+    pub(crate) fn rests(&self, entry: &Allocation) -> bool {
+        entry.state == AllocationState::Released
+            && self.now.since(entry.since) < self.cooldown
+            // A clock that was far ahead must not lock an address for ever.
+            && entry.since.since(self.now) <= self.cooldown + SKEW
+    }
+
+    fn is_free(&self, entry: &Allocation) -> bool {
+        entry.state == AllocationState::Released && !self.rests(entry)
+    }
+
+    /// Takes up to `count` free addresses that `usable` allows: first those never used, then the one released longest ago.
+    pub(crate) fn reserve(
+        &self,
+        block: &mut IpamBlock,
+        count: usize,
+        usable: impl Fn(IpAddr) -> bool,
+    ) -> Vec<IpAddr> {
+        let mut taken: Vec<IpAddr> = Vec::new();
+        let mut entries = block.allocations.iter().peekable();
+        let mut offset = 0;
+        while let Some(address) = block.cidr.nth(offset).filter(|_| taken.len() < count) {
+            offset += 1;
+            if entries.next_if(|entry| entry.address == address).is_none() && usable(address) {
+                taken.push(address);
+            }
+        }
+        let mut rested: Vec<_> = block.allocations.iter().filter(|entry| self.is_free(entry)).collect();
+        rested.sort_by_key(|entry| entry.since);
+        let rested = rested.into_iter().map(|entry| entry.address).filter(|address| usable(*address));
+        taken.extend(rested.take(count - taken.len()));
+        for address in &taken {
+            set(block, self.reservation(*address));
+        }
+        taken
+    }
+
+    /// Takes one certain address, for a pod that may have it again before it has rested.
+    ///
+    /// Errors: who has it, for people.
+    pub(crate) fn reserve_one(
+        &self,
+        block: &mut IpamBlock,
+        address: IpAddr,
+        pod: &str,
+    ) -> Result<(), String> {
+        if let Some(entry) = find(block, address) {
+            let same_pod = !pod.is_empty() && entry.pod == pod;
+            match entry.state {
+                AllocationState::Reserved if entry.node == self.node => return Ok(()),
+                AllocationState::Reserved => return Err(format!("node {} holds it ready", entry.node)),
+                AllocationState::Assigned => {
+                    let owner = if entry.pod.is_empty() { &entry.handle } else { &entry.pod };
+                    return Err(format!("{owner} on node {} has it", entry.node));
+                }
+                AllocationState::Released if self.rests(entry) && !same_pod => {
+                    return Err(format!("released at {}, and it rests for {:?}", entry.since, self.cooldown));
+                }
+                AllocationState::Released => {}
+            }
+        }
+        set(block, self.reservation(address));
+        Ok(())
+    }
+
+    fn reservation(&self, address: IpAddr) -> Allocation {
+        Allocation {
+            address,
+            node: self.node.to_owned(),
+            state: AllocationState::Reserved,
+            handle: String::new(),
+            pod: String::new(),
+            since: self.now,
+        }
+    }
+
+    /// Is nothing of the block in use, reserved or resting?
+    pub(crate) fn is_empty(&self, block: &IpamBlock) -> bool {
+        block.allocations.iter().all(|entry| self.is_free(entry))
+    }
+
+    /// Makes the entries of this node agree with its ledger. Whoever repeats it after a lost answer does no harm.
+    pub(crate) fn reconcile(&self, block: &mut IpamBlock, ledger: &Ledger) -> Reconciled {
+        let mut done = Reconciled::default();
+        let mut forget = Vec::new();
+        for (address, held) in ledger.of_block(block.cidr) {
+            let entry = find(block, address).cloned();
+            let mine = entry.as_ref().is_some_and(|entry| entry.node == self.node);
+            let state = entry.as_ref().map(|entry| entry.state).filter(|_| mine);
+            match &held.state {
+                Hold::Warm | Hold::Returning if state == Some(AllocationState::Assigned) => {
+                    done.records.extend(entry.iter().map(|entry| adopt(block, entry)));
+                }
+                Hold::Warm if state == Some(AllocationState::Reserved) => {}
+                Hold::Warm => forget.push(address),
+                Hold::Returning => {
+                    if state == Some(AllocationState::Reserved) {
+                        block.allocations.retain(|entry| entry.address != address);
+                        done.changed = true;
+                    }
+                    forget.push(address);
+                }
+                Hold::Assigned { handle, pod, since } => {
+                    let wanted = self.allocation(address, AllocationState::Assigned, handle, pod, *since);
+                    match entry {
+                        Some(entry) if entry == wanted => {}
+                        Some(entry) if !mine && entry.state != AllocationState::Released => {
+                            done.conflicts.push((address, entry.node));
+                        }
+                        _ => done.changed |= set(block, wanted),
+                    }
+                }
+                Hold::Released { handle, pod, since } => {
+                    if state.is_some_and(|state| state != AllocationState::Released) {
+                        let released =
+                            self.allocation(address, AllocationState::Released, handle, pod, *since);
+                        done.changed |= set(block, released);
+                    }
+                    forget.push(address);
+                }
+            }
+        }
+        let unknown = block
+            .allocations
+            .iter()
+            .filter(|entry| entry.node == self.node && !ledger.addresses.contains_key(&entry.address));
+        let known_again = unknown.filter_map(|entry| match entry.state {
+            // An answer that was lost.
+            AllocationState::Reserved if ledger.searched => {
+                Some(Record::Warm { block: block.cidr, addresses: vec![entry.address] })
+            }
+            // A pod may have had it without the store being told: it rests.
+            AllocationState::Reserved => Some(Record::Released {
+                handle: Handle::new(""),
+                pod: String::new(),
+                since: self.now,
+                address: entry.address,
+                block: block.cidr,
+            }),
+            // A journal that was lost.
+            AllocationState::Assigned => Some(adopt(block, entry)),
+            AllocationState::Released => None,
+        });
+        done.records.extend(known_again);
+        if !forget.is_empty() {
+            done.records.push(Record::Forget { addresses: forget });
+        }
+        done
+    }
+
+    fn allocation(
+        &self,
+        address: IpAddr,
+        state: AllocationState,
+        handle: &Handle,
+        pod: &str,
+        since: Timestamp,
+    ) -> Allocation {
+        let (node, handle, pod) = (self.node.to_owned(), handle.to_string(), pod.to_owned());
+        Allocation { address, node, state, handle, pod, since }
+    }
+}
+
+fn adopt(block: &IpamBlock, entry: &Allocation) -> Record {
+    Record::Assign {
+        handle: Handle::new(&entry.handle),
+        pod: entry.pod.clone(),
+        since: entry.since,
+        addresses: vec![(entry.address, block.cidr)],
+    }
+}
+
+/// The entry of an address.
+pub(crate) fn find(block: &IpamBlock, address: IpAddr) -> Option<&Allocation> {
+    let at = block.allocations.binary_search_by(|entry| entry.address.cmp(&address)).ok()?;
+    block.allocations.get(at)
+}
+
+/// Puts an entry in its place. Always a change.
+fn set(block: &mut IpamBlock, allocation: Allocation) -> bool {
+    match block.allocations.binary_search_by(|entry| entry.address.cmp(&allocation.address)) {
+        Ok(at) => block.allocations[at] = allocation,
+        Err(at) => block.allocations.insert(at, allocation),
+    }
+    true
+}

@@ -1,0 +1,111 @@
+//! Which pools a request may take from, and in which order blocks of a pool are tried. Pure.
+
+use std::net::IpAddr;
+
+use cairn_api::Object;
+use cairn_api::kinds::{AllowedUse, AssignmentMode, IpPool};
+use cairn_net::{Family, Prefix};
+
+use crate::journal::fnv1a;
+use crate::{Request, Settings};
+
+impl Settings {
+    /// Is the address inside a reservation?
+    pub(crate) fn is_reserved(&self, address: IpAddr) -> bool {
+        self.reserved.iter().any(|range| range.contains(address))
+    }
+
+    /// A pool by its name.
+    pub(crate) fn pool(&self, name: &str) -> Option<&Object<IpPool>> {
+        self.pools.iter().find(|pool| pool.metadata.name == name)
+    }
+
+    /// What speaks against any new address from the pool on this node; `None` if nothing does.
+    pub(crate) fn objection(&self, pool: &Object<IpPool>) -> Option<String> {
+        if pool.spec.disabled {
+            return Some("is disabled".to_owned());
+        }
+        if pool.metadata.deletion_timestamp.is_some() {
+            return Some("is being deleted".to_owned());
+        }
+        if !pool.spec.allowed_uses.contains(&AllowedUse::Workload) {
+            return Some("is not for workloads".to_owned());
+        }
+        if !pool.spec.node_selector.matches(&self.node_labels) {
+            return Some(format!("does not select this node: nodeSelector {}", pool.spec.node_selector));
+        }
+        let elder = self.pools.iter().find(|other| {
+            other.metadata.name < pool.metadata.name && other.spec.cidr.overlaps(pool.spec.cidr)
+        });
+        elder.map(|other| format!("overlaps with {} ({})", other.metadata.name, other.spec.cidr))
+    }
+
+    /// The pools of a family that a request may take from, in order; or what speaks against each.
+    pub(crate) fn candidates(
+        &self,
+        family: Family,
+        request: &Request,
+    ) -> Result<Vec<&Object<IpPool>>, String> {
+        let of_family = || self.pools.iter().filter(|pool| pool.spec.cidr.family() == family);
+        let is = |pool: &Object<IpPool>, name: &str| {
+            pool.metadata.name == name || name.parse() == Ok(pool.spec.cidr)
+        };
+        // A name that is no pool's is a mistake: to take from any pool instead would hide it.
+        if let Some(name) = request.pools.iter().find(|name| !self.pools.iter().any(|pool| is(pool, name))) {
+            return Err(format!("there is no pool {name:?}"));
+        }
+        let named: Vec<_> =
+            request.pools.iter().filter_map(|name| of_family().find(|pool| is(pool, name))).collect();
+        let by_name = !named.is_empty();
+        let mut tried = if by_name { named } else { of_family().collect() };
+        if !by_name {
+            tried.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        }
+        let mut reasons = Vec::new();
+        tried.retain(|pool| {
+            let objection = self.objection(pool).or_else(|| against_request(pool, request, by_name));
+            reasons.extend(objection.as_ref().map(|reason| format!("{} {reason}", pool.metadata.name)));
+            objection.is_none()
+        });
+        match (tried.is_empty(), reasons.is_empty()) {
+            (false, _) => Ok(tried),
+            (true, true) => Err("there is none".to_owned()),
+            (true, false) => Err(reasons.join("; ")),
+        }
+    }
+
+    /// How many addresses of a pool to hold ready: never more than a quarter of a block, so that a small pool is not
+    /// emptied by nodes that need nothing.
+    pub(crate) fn warm_target(&self, pool: &IpPool) -> usize {
+        let block = 1usize << (pool.cidr.family().bits() - pool.block_len()).min(12);
+        usize::try_from(self.warm_addresses).unwrap_or(usize::MAX).min((block / 4).max(1))
+    }
+}
+
+fn against_request(pool: &Object<IpPool>, request: &Request, by_name: bool) -> Option<String> {
+    if !by_name && pool.spec.assignment_mode == AssignmentMode::Manual {
+        return Some("must be asked for by name".to_owned());
+    }
+    if !pool.spec.namespace_selector.matches(&request.namespace_labels) {
+        let selector = &pool.spec.namespace_selector;
+        return Some(format!("does not select the namespace: namespaceSelector {selector}"));
+    }
+    None
+}
+
+/// The block of a pool that an address is in.
+pub(crate) fn block_of(pool: &IpPool, address: IpAddr) -> Option<Prefix> {
+    Prefix::containing(address, pool.block_len()).filter(|block| pool.cidr.covers(*block))
+}
+
+/// The blocks of a pool in the order in which a node tries them: all of them, from a start that depends on the node's name,
+/// so that nodes that start together do not fight for the same ones.
+pub(crate) fn blocks_for(pool: &IpPool, node: &str) -> impl Iterator<Item = Prefix> + use<> {
+    let (cidr, len) = (pool.cidr, pool.block_len());
+    let count = 1u128.checked_shl(u32::from(len.saturating_sub(cidr.len()))).unwrap_or(u128::MAX);
+    // FNV mixes its last bytes little into the high bits, and names differ in the last bytes.
+    let seed = fnv1a(node.as_bytes());
+    let start = u128::from((seed ^ seed >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)) % count;
+    let numbers = (start..count).chain(0..start);
+    numbers.filter_map(move |number| cidr.subnet(len, number))
+}

@@ -1,0 +1,453 @@
+//! Several nodes on one store, under any interleaving that the scheduler is told: the same driver code as in production.
+//!
+//! A schedule starts requests, polls one task at a time, drops tasks, crashes processes (with a torn journal), crashes machines (journal
+//! and pods gone), and lets time pass; the store loses requests and answers and reports conflicts.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+
+use cairn_api::kinds::{AllocationState, BlockAffinity, IpPool, IpamBlock, IpamConfiguration};
+use cairn_api::{Metadata, Object, Timestamp};
+use cairn_datastore::{Datastore, Fault, MemoryStore, Query};
+use cairn_net::{Families, Family};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::{Handle, IpamError, NodeAllocator, Request, Settings};
+
+const NODES: usize = 3;
+const HANDLES: u8 = 5;
+const COOLDOWN: u32 = 30;
+
+type Allocator = NodeAllocator<MemoryStore>;
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Assign { node: usize, handle: u8, families: u8 },
+    AssignFixed { node: usize, handle: u8, offset: u8 },
+    Release { node: usize, handle: u8 },
+    Maintain { node: usize },
+    Poll { task: usize, times: u8 },
+    Cancel { task: usize },
+    Crash { node: usize, torn: u8 },
+    Reboot { node: usize },
+    Pass { seconds: u64 },
+}
+
+/// What must be true: who has what, and what rests since when.
+#[derive(Default)]
+struct Model {
+    live: BTreeMap<IpAddr, (usize, Handle)>,
+    released: BTreeMap<IpAddr, (u64, String)>,
+    /// Requests on their way, by node and handle.
+    asking: BTreeMap<(usize, Handle), usize>,
+}
+
+impl Model {
+    fn of(&self, node: usize, handle: &Handle) -> Vec<IpAddr> {
+        let owned = self.live.iter().filter(|(_, owner)| **owner == (node, handle.clone()));
+        owned.map(|(address, _)| *address).collect()
+    }
+}
+
+struct World {
+    store: MemoryStore,
+    clock: Arc<AtomicU64>,
+    calm: Arc<AtomicBool>,
+    directory: TempDir,
+    settings: Settings,
+    nodes: Vec<Arc<Allocator>>,
+    /// How often each machine has started.
+    starts: [u32; NODES],
+    tasks: Vec<(usize, Task)>,
+    model: Rc<RefCell<Model>>,
+}
+
+fn settings(strict: bool) -> Settings {
+    let pool = |name: &str, cidr: &str, block_size| {
+        let mut pool = IpPool::of(cidr.parse().unwrap());
+        pool.block_size = Some(block_size);
+        Object::new(Metadata::named(name), pool)
+    };
+    Settings {
+        pools: vec![pool("four", "10.0.0.0/27", 30), pool("six", "fd00::/124", 125)],
+        reserved: vec!["10.0.0.4/32".parse().unwrap()],
+        ipam: IpamConfiguration {
+            strict_affinity: strict,
+            max_blocks_per_host: if strict { 3 } else { 0 },
+            ip_cooldown_seconds: COOLDOWN,
+            ..IpamConfiguration::default()
+        },
+        warm_addresses: 16,
+        ..Settings::default()
+    }
+}
+
+/// More of them for a long run: `CAIRN_SIMULATION_CASES=20000`.
+fn cases() -> u32 {
+    std::env::var("CAIRN_SIMULATION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
+}
+
+fn pod_of(handle: &Handle) -> String {
+    format!("test/{}", handle.as_str().rsplit('.').next().unwrap_or_default())
+}
+
+/// A container's name is never used again once its machine has stopped.
+fn handle(start: u32, number: u8) -> Handle {
+    Handle::new(format!("net.{start}.{number}"))
+}
+
+impl World {
+    fn new(strict: bool, faults: Vec<u8>) -> Self {
+        let store = MemoryStore::new();
+        let calm = Arc::new(AtomicBool::new(false));
+        let (quiet, at) = (Arc::clone(&calm), AtomicUsize::new(0));
+        store.set_hook(move |_| {
+            let fault = faults.get(at.fetch_add(1, Ordering::Relaxed) % faults.len().max(1)).copied();
+            match fault.filter(|_| !quiet.load(Ordering::Relaxed)) {
+                Some(0..=11) => Fault::AnswerLost,
+                Some(12..=19) => Fault::Lost,
+                Some(20..=31) => Fault::Conflict,
+                _ => Fault::None,
+            }
+        });
+        let shm = PathBuf::from("/dev/shm");
+        let directory = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() };
+        let clock = Arc::new(AtomicU64::new(1_000_000));
+        let (nodes, tasks, model) = (Vec::new(), Vec::new(), Rc::default());
+        let (directory, settings) = (directory.unwrap(), settings(strict));
+        let mut world =
+            Self { store, clock, calm, directory, settings, nodes, starts: [0; NODES], tasks, model };
+        for node in 0..NODES {
+            let allocator = world.open(node);
+            world.nodes.push(allocator);
+        }
+        world
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    fn path(&self, node: usize) -> PathBuf {
+        self.directory.path().join(format!("n{node}.journal"))
+    }
+
+    fn open(&self, node: usize) -> Arc<Allocator> {
+        let clock = Arc::clone(&self.clock);
+        let now = move || Timestamp::from_unix(clock.load(Ordering::Relaxed));
+        let opened =
+            Allocator::open_with_clock(self.store.clone(), &format!("n{node}"), &self.path(node), now);
+        let allocator = opened.unwrap();
+        allocator.configure(self.settings.clone()).unwrap();
+        Arc::new(allocator)
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Assign { node, handle: number, families } => {
+                let families =
+                    Family::ALL.into_iter().enumerate().filter(|(bit, _)| families & 1 << bit != 0);
+                let families = families.map(|(_, family)| family).collect::<Families>();
+                self.assign(node, Request::any(handle(self.starts[node], number), families));
+            }
+            Step::AssignFixed { node, handle: number, offset } => {
+                let mut request =
+                    Request::any(handle(self.starts[node], number), Families::NONE.with(Family::Ipv4));
+                request.pod = pod_of(&request.handle);
+                request.addresses.push(self.settings.pools[0].spec.cidr.nth(offset.into()).unwrap());
+                self.assign(node, request);
+            }
+            Step::Release { node, handle: number } => self.release(node, &handle(self.starts[node], number)),
+            Step::Maintain { node } => {
+                let allocator = Arc::clone(&self.nodes[node]);
+                self.tasks.push((node, Box::pin(async move { drop(allocator.maintain().await) })));
+            }
+            Step::Poll { task, times } => {
+                for _ in 0..times {
+                    self.poll(task);
+                }
+            }
+            Step::Cancel { task } if !self.tasks.is_empty() => {
+                let task = task % self.tasks.len();
+                drop(self.tasks.swap_remove(task));
+            }
+            Step::Cancel { .. } => {}
+            Step::Crash { node, torn } => {
+                self.stop(node);
+                if torn > 0 {
+                    let line = b"0123456789abcdef {\"assign\":{\"handle\":\"x\"";
+                    let mut file = std::fs::OpenOptions::new().append(true).open(self.path(node)).unwrap();
+                    file.write_all(&line[..usize::from(torn) % line.len()]).unwrap();
+                }
+                self.nodes[node] = self.open(node);
+            }
+            Step::Reboot { node } => {
+                self.stop(node);
+                self.starts[node] += 1;
+                std::fs::remove_file(self.path(node)).unwrap();
+                self.model.borrow_mut().live.retain(|_, (owner, _)| *owner != node);
+                self.nodes[node] = self.open(node);
+            }
+            Step::Pass { seconds } => {
+                self.clock.fetch_add(seconds, Ordering::Relaxed);
+            }
+        }
+        self.check();
+    }
+
+    /// Ends a node's process: its tasks and its memory are gone.
+    fn stop(&mut self, node: usize) {
+        self.tasks.retain(|(owner, _)| *owner != node);
+        self.model.borrow_mut().asking.retain(|(owner, _), _| *owner != node);
+        let clock = Arc::clone(&self.clock);
+        let other = self.directory.path().join(format!("none{node}.journal"));
+        let nobody = Allocator::open_with_clock(self.store.clone(), "none", &other, move || {
+            Timestamp::from_unix(clock.load(Ordering::Relaxed))
+        });
+        self.nodes[node] = Arc::new(nobody.unwrap());
+    }
+
+    fn assign(&mut self, node: usize, request: Request) {
+        let allocator = Arc::clone(&self.nodes[node]);
+        let (model, clock) = (Rc::clone(&self.model), Arc::clone(&self.clock));
+        let key = (node, request.handle.clone());
+        *model.borrow_mut().asking.entry(key.clone()).or_default() += 1;
+        let asking = Asking(Rc::clone(&model), key);
+        self.tasks.push((
+            node,
+            Box::pin(async move {
+                let answer = allocator.assign(&request).await;
+                drop(asking);
+                answered(&mut model.borrow_mut(), node, &request, answer, clock.load(Ordering::Relaxed));
+            }),
+        ));
+    }
+
+    fn release(&mut self, node: usize, handle: &Handle) {
+        let mut model = self.model.borrow_mut();
+        // The runtime never adds and deletes one container at the same time.
+        if model.asking.contains_key(&(node, handle.clone())) {
+            return;
+        }
+        let expected = model.of(node, handle);
+        let known = self.nodes[node].lookup(handle);
+        let released = self.nodes[node].release(handle).unwrap();
+        let addresses: Vec<_> = released.iter().map(|assigned| assigned.address).collect();
+        for address in expected {
+            assert!(
+                addresses.contains(&address),
+                "{handle} on n{node}: {address} was not released: {known:?}"
+            );
+            model.live.remove(&address);
+        }
+        let now = self.now();
+        let pod = pod_of(handle);
+        model.released.extend(addresses.into_iter().map(|address| (address, (now, pod.clone()))));
+    }
+
+    fn poll(&mut self, task: usize) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        let at = task % self.tasks.len();
+        let mut context = Context::from_waker(Waker::noop());
+        if self.tasks[at].1.as_mut().poll(&mut context).is_ready() {
+            drop(self.tasks.swap_remove(at));
+        }
+    }
+
+    /// What must hold at every moment.
+    fn check(&self) {
+        let model = self.model.borrow();
+        for (address, (node, handle)) in &model.live {
+            let held = self.nodes[*node].lookup(handle);
+            assert!(
+                held.iter().any(|a| a.address == *address),
+                "n{node} lost {address} of {handle}: {held:?}"
+            );
+        }
+        let mut announced = BTreeMap::new();
+        for (node, allocator) in self.nodes.iter().enumerate() {
+            for route in &allocator.routes().borrow().blocks {
+                let other = announced.insert(route.cidr, node);
+                assert_eq!(other, None, "two nodes announce {}: {node} too", route.cidr);
+            }
+        }
+    }
+
+    fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..100_000 {
+            if let std::task::Poll::Ready(done) = future.as_mut().poll(&mut context) {
+                return done;
+            }
+        }
+        panic!("a future that never ends");
+    }
+
+    fn blocks(&self) -> Vec<IpamBlock> {
+        let list = self.run(self.store.list::<IpamBlock>(&Query::all())).unwrap();
+        list.objects.into_iter().map(|object| object.spec).collect()
+    }
+
+    fn affinities(&self) -> Vec<BlockAffinity> {
+        let list = self.run(self.store.list::<BlockAffinity>(&Query::all())).unwrap();
+        list.objects.into_iter().map(|object| object.spec).collect()
+    }
+
+    /// The store no longer fails and every task ends.
+    fn calm_down(&mut self) {
+        self.calm.store(true, Ordering::Relaxed);
+        for round in 0.. {
+            if self.tasks.is_empty() {
+                break;
+            }
+            assert!(round < 100_000, "tasks that never end");
+            self.poll(round);
+        }
+        self.check();
+    }
+
+    fn maintain_all(&self) {
+        for node in &self.nodes {
+            self.run(node.maintain()).unwrap();
+        }
+    }
+
+    /// Every live address stands in the store under its owner; nothing else is assigned there.
+    fn check_store_is_exact(&self) {
+        let model = self.model.borrow();
+        let mut assigned = BTreeMap::new();
+        for block in self.blocks() {
+            for entry in block.allocations.iter().filter(|entry| entry.state == AllocationState::Assigned) {
+                assigned.insert(entry.address, (entry.node.clone(), entry.handle.clone()));
+            }
+        }
+        let expected: BTreeMap<_, _> = model
+            .live
+            .iter()
+            .map(|(address, (node, handle))| (*address, (format!("n{node}"), handle.to_string())))
+            .collect();
+        assert_eq!(assigned, expected);
+    }
+
+    /// When all is released and the pools are closed, nothing is left in the store.
+    fn check_nothing_leaks(&mut self) {
+        for node in &self.nodes {
+            node.retain(|_| false).unwrap();
+        }
+        self.model.borrow_mut().live.clear();
+        for pool in &mut self.settings.pools {
+            pool.spec.disabled = true;
+        }
+        for node in &self.nodes {
+            node.configure(self.settings.clone()).unwrap();
+        }
+        for _ in 0..4 {
+            self.maintain_all();
+            self.clock.fetch_add(u64::from(COOLDOWN) + 60, Ordering::Relaxed);
+        }
+        let ledgers: Vec<_> = self.nodes.iter().map(|node| node.inner().ledger.blocks.clone()).collect();
+        assert_eq!(self.blocks(), [], "{:?} {ledgers:?}", self.affinities());
+        assert_eq!(self.affinities(), [], "{ledgers:?}");
+        for node in &self.nodes {
+            assert_eq!(**node.routes().borrow(), crate::Routes::default());
+        }
+    }
+}
+
+/// A request on its way; gone with its task, however that ends.
+struct Asking(Rc<RefCell<Model>>, (usize, Handle));
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Ok(mut model) = self.0.try_borrow_mut()
+            && let Some(count) = model.asking.get_mut(&self.1)
+        {
+            *count -= 1;
+            if *count == 0 {
+                model.asking.remove(&self.1);
+            }
+        }
+    }
+}
+
+fn answered(
+    model: &mut Model,
+    node: usize,
+    request: &Request,
+    answer: Result<Vec<crate::Assigned>, IpamError>,
+    now: u64,
+) {
+    let Ok(assigned) = answer else { return };
+    let known = model.of(node, &request.handle);
+    let got: Vec<_> = assigned.iter().map(|assigned| assigned.address).collect();
+    if !known.is_empty() {
+        assert_eq!(got, known, "{} asked twice", request.handle);
+        return;
+    }
+    for address in got {
+        let owner = model.live.insert(address, (node, request.handle.clone()));
+        assert_eq!(owner, None, "{address} given to {} on n{node} too", request.handle);
+        if let Some((since, pod)) = model.released.remove(&address) {
+            // A pod may have its fixed address again at once.
+            let rested = now - since >= u64::from(COOLDOWN) || pod == request.pod;
+            assert!(rested, "{address} released at {since} and given at {now}");
+        }
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let node = 0..NODES;
+    prop_oneof![
+        6 => (node.clone(), 0..HANDLES, 1u8..4)
+            .prop_map(|(node, handle, families)| Step::Assign { node, handle, families }),
+        2 => (node.clone(), 0..HANDLES, 0u8..32)
+            .prop_map(|(node, handle, offset)| Step::AssignFixed { node, handle, offset }),
+        4 => (node.clone(), 0..HANDLES).prop_map(|(node, handle)| Step::Release { node, handle }),
+        3 => node.clone().prop_map(|node| Step::Maintain { node }),
+        20 => (any::<usize>(), 1u8..12).prop_map(|(task, times)| Step::Poll { task, times }),
+        1 => any::<usize>().prop_map(|task| Step::Cancel { task }),
+        1 => (node.clone(), 0u8..40).prop_map(|(node, torn)| Step::Crash { node, torn }),
+        1 => node.prop_map(|node| Step::Reboot { node }),
+        2 => prop_oneof![Just(1u64), Just(20), Just(31), Just(70)].prop_map(|seconds| Step::Pass { seconds }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..ProptestConfig::with_cases(cases()) })]
+
+    #[test]
+    fn no_interleaving_assigns_twice_loses_or_leaks(
+        strict in any::<bool>(),
+        faults in proptest::collection::vec(any::<u8>(), 1..64),
+        steps in proptest::collection::vec(step(), 1..160),
+    ) {
+        let mut world = World::new(strict, faults);
+        for step in steps {
+            world.take(step);
+        }
+        world.calm_down();
+        world.maintain_all();
+        // What a machine took with it when it crashed is collected by the list of attachments that are left.
+        for (number, node) in world.nodes.iter().enumerate() {
+            let model = world.model.borrow();
+            node.retain(|handle| !model.of(number, handle).is_empty()).unwrap();
+        }
+        world.maintain_all();
+        world.check_store_is_exact();
+        world.check_nothing_leaks();
+    }
+}
