@@ -1,0 +1,30 @@
+//! A pod's first hop: the same two addresses and the same MAC on every node, so that a pod can be moved by its image.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use cairn_net::{Family, Mac};
+
+/// The MAC address of every workload interface on the host.
+pub const HOST_MAC: Mac = Mac([0xee; 6]);
+
+/// A pod's default gateway: 169.254.1.1, and the link-local address that follows from [`HOST_MAC`] (RFC 4291, appendix A).
+pub const fn gateway(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1)),
+        Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0xecee, 0xeeff, 0xfeee, 0xeeee)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ipv6_gateway_is_the_eui_64_of_the_mac() {
+        let [a, b, c, d, e, f] = HOST_MAC.0;
+        let mut octets = [0; 16];
+        octets[..2].copy_from_slice(&[0xfe, 0x80]);
+        octets[8..].copy_from_slice(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+        assert_eq!(gateway(Family::Ipv6), IpAddr::from(octets));
+    }
+}

@@ -1,0 +1,54 @@
+//! What this node announces: its confirmed blocks, and the addresses that its pods borrow from others' blocks.
+//!
+//! Invariant I3: a block is announced only while its affinity is `Confirmed` for this node; an address outside
+//! such a block only while a pod of this node has it, which the allocator gave it by compare-and-swap.
+//! Prefixes inside a pool with `disableBGPExport` are not announced at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bgpd_api::config::OriginatedRoute;
+use cairn_api::Object;
+use cairn_api::kinds::{BgpConfiguration, IpPool};
+use cairn_net::{Family, Prefix};
+
+use crate::speaker::community;
+
+/// What decides about an announcement besides its prefix.
+#[derive(Debug)]
+pub(crate) struct Policy<'a> {
+    pub(crate) blocks: &'a BTreeSet<Prefix>,
+    pub(crate) pools: &'a BTreeMap<String, Box<Object<IpPool>>>,
+    pub(crate) bgp: &'a BgpConfiguration,
+    pub(crate) next_hop: [Option<IpAddr>; 2],
+}
+
+impl Policy<'_> {
+    /// The announcement of an own block.
+    pub(crate) fn block(&self, block: Prefix) -> Option<OriginatedRoute> {
+        self.blocks.contains(&block).then(|| self.route(block)).flatten()
+    }
+
+    /// The announcement of a local pod's address; none where an own block covers it.
+    pub(crate) fn address(&self, address: IpAddr) -> Option<OriginatedRoute> {
+        // Blocks do not overlap, so only the last one that starts at or before the address can cover it.
+        let before = self.blocks.range(..=Prefix::host(address)).next_back();
+        let covered = before.is_some_and(|block| block.contains(address));
+        (!covered).then(|| self.route(Prefix::host(address))).flatten()
+    }
+
+    fn route(&self, prefix: Prefix) -> Option<OriginatedRoute> {
+        if self.pools.values().any(|pool| pool.spec.disable_bgp_export && pool.spec.cidr.covers(prefix)) {
+            return None;
+        }
+        let advertisements = self.bgp.prefix_advertisements.iter().filter(|entry| entry.cidr.covers(prefix));
+        let named = advertisements.flat_map(|entry| &entry.communities);
+        let communities: BTreeSet<_> =
+            named.filter_map(|reference| self.bgp.community(reference)).map(community).collect();
+        Some(OriginatedRoute {
+            next_hop: self.next_hop[usize::from(prefix.family() == Family::Ipv6)],
+            communities: communities.into_iter().collect(),
+            ..OriginatedRoute::new(prefix)
+        })
+    }
+}

@@ -1,0 +1,34 @@
+use bgpd_api::config::{Config, OriginatedRoute};
+use cairn_net::Prefix;
+
+use crate::{Condition, Element, Route, Settings};
+
+/// A difference between what the reader has seen and what should be.
+///
+/// [`State::changes`](crate::State::changes) gives them in the order of this enum: first all that is added or replaced, what others
+/// depend on first, then all that is removed, in reverse. So a pod's source address is permitted before its
+/// route exists, a block is blackholed before it is announced, and each is undone the other way round. Within one
+/// variant the order is that of the keys.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Settings for the daemon itself.
+    Settings(Settings),
+    /// A set of the firewall gains an element.
+    AddElement(Element),
+    /// A prefix has this route.
+    SetRoute(Prefix, Route),
+    /// This is announced.
+    Announce(OriginatedRoute),
+    /// bgpd's document. There is none before the node's own Node object is known, and none that withdraws it.
+    Configure(Box<Config>),
+    /// A condition holds.
+    Report(Condition),
+    /// A condition no longer holds.
+    Retract(Condition),
+    /// This is no longer announced.
+    Withdraw(Prefix),
+    /// A prefix has no route.
+    RemoveRoute(Prefix),
+    /// A set of the firewall loses an element.
+    RemoveElement(Element),
+}

@@ -1,0 +1,63 @@
+use std::fmt;
+
+/// Something that is refused or impossible: who, what and why (I10).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Condition {
+    /// Whom it is about, such as `BGPPeer/tor-1` or `Node/a`.
+    pub subject: String,
+    /// What is wrong, in one word.
+    pub reason: Reason,
+    /// What it is and why, and what follows, in a sentence for people.
+    pub message: String,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.subject, self.reason, self.message)
+    }
+}
+
+/// What is wrong, in one word for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The node has no Node object, so nothing is known of its BGP identity.
+    NodeUnknown,
+    /// A node has no address that a session could use, or one that none of its interfaces has.
+    AddressUnknown,
+    /// An object's fields contradict each other or a rule.
+    Invalid,
+    /// Two nodes have one router id.
+    DuplicateRouterId,
+    /// Several objects configure one session, or one address.
+    Ambiguous,
+    /// A Secret, or a key in it, that is named does not exist.
+    SecretMissing,
+    /// A BGPFilter that is named does not exist.
+    FilterMissing,
+    /// What is asked for cannot be done by this version.
+    Unsupported,
+    /// Two pools, or a pool and a subnet of the node, share addresses.
+    CidrOverlap,
+    /// Another node announces a block of this node.
+    BlockConflict,
+    /// A next hop that no route leads to.
+    NextHopUnreachable,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NodeUnknown => "NodeUnknown",
+            Self::AddressUnknown => "AddressUnknown",
+            Self::Invalid => "Invalid",
+            Self::DuplicateRouterId => "DuplicateRouterId",
+            Self::Ambiguous => "Ambiguous",
+            Self::SecretMissing => "SecretMissing",
+            Self::FilterMissing => "FilterMissing",
+            Self::Unsupported => "Unsupported",
+            Self::CidrOverlap => "CIDROverlap",
+            Self::BlockConflict => "BlockConflict",
+            Self::NextHopUnreachable => "NextHopUnreachable",
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! The elements of the firewall's sets: which source belongs to which interface, and what is masqueraded.
+//!
+//! Not here: the table, its chains and rules, which never change and belong to the shell.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cairn_api::Object;
+use cairn_api::kinds::IpPool;
+use cairn_net::Prefix;
+
+use crate::condition::{Condition, Reason};
+use crate::host::Host;
+
+/// An element of one of the firewall's sets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Element {
+    /// Packets from this workload interface may have this source.
+    Source {
+        /// The host end of the veth pair.
+        interface: Arc<str>,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Addresses of pods: what goes there is never masqueraded. No two overlap.
+    Pool(Prefix),
+    /// Addresses of pods that are masqueraded when they leave all pools. No two overlap.
+    Masquerade(Prefix),
+}
+
+/// The pools' elements, with what is wrong with the pools.
+pub(crate) fn pools(
+    pools: &BTreeMap<String, Box<Object<IpPool>>>,
+    host: &Host,
+) -> (Vec<Element>, Vec<Condition>) {
+    let all = outermost(pools.values().map(|pool| pool.spec.cidr));
+    let masquerade =
+        outermost(pools.values().filter(|pool| pool.spec.nat_outgoing).map(|pool| pool.spec.cidr));
+    let elements = all.into_iter().map(Element::Pool).chain(masquerade.into_iter().map(Element::Masquerade));
+    (elements.collect(), overlaps(pools, host))
+}
+
+/// The prefixes that no other one covers.
+fn outermost(prefixes: impl Iterator<Item = Prefix>) -> Vec<Prefix> {
+    let mut sorted: Vec<Prefix> = prefixes.collect();
+    sorted.sort_unstable();
+    // A covering prefix sorts before what it covers, so only the last one kept can cover the next.
+    sorted.dedup_by(|next, kept| kept.covers(*next));
+    sorted
+}
+
+fn overlaps(pools: &BTreeMap<String, Box<Object<IpPool>>>, host: &Host) -> Vec<Condition> {
+    let condition = |name: &str, message: String| Condition {
+        subject: format!("IPPool/{name}"),
+        reason: Reason::CidrOverlap,
+        message,
+    };
+    let mut found = Vec::new();
+    for (name, pool) in pools {
+        let cidr = pool.spec.cidr;
+        for (other, against) in pools.range(name.clone()..).skip(1) {
+            if cidr.overlaps(against.spec.cidr) {
+                let message =
+                    format!("{cidr} overlaps {} of IPPool/{other}: use one of the two", against.spec.cidr);
+                found.push(condition(name, message));
+            }
+        }
+        for own in host.addresses.iter().filter(|own| cidr.overlaps(own.subnet())) {
+            let message = format!(
+                "{cidr} overlaps the subnet {} of interface {}: pods and hosts there would share addresses",
+                own.subnet(),
+                own.interface
+            );
+            found.push(condition(name, message));
+        }
+    }
+    found
+}

@@ -1,0 +1,34 @@
+//! Cluster state in, this node's desired state out: a pure function.
+//!
+//! [`State::apply`] takes facts ([`Update`]) and only marks what they touch; [`State::changes`] works out what follows
+//! and gives the net difference since the last call ([`Change`]), in dependency order.
+//!
+//! Invariants:
+//! - what is given out depends on the current facts alone, never on their order or on facts that no longer hold;
+//! - a learned route and an endpoint cost O(1), all else the size of what it may touch;
+//! - nothing here fails: what is refused or impossible is a [`Condition`].
+//!
+//! Not here: any clock, socket or syscall (clippy.toml keeps them out), and how the kernel or bgpd is spoken to.
+
+mod announce;
+mod change;
+mod condition;
+mod endpoint;
+mod firewall;
+mod host;
+mod route;
+mod settings;
+mod speaker;
+mod state;
+mod table;
+mod update;
+
+pub use change::Change;
+pub use condition::{Condition, Reason};
+pub use endpoint::Endpoint;
+pub use firewall::Element;
+pub use host::{Host, HostAddress, HostHop, HostRoute};
+pub use route::{Gateway, Route};
+pub use settings::Settings;
+pub use state::State;
+pub use update::Update;

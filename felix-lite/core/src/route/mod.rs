@@ -1,0 +1,144 @@
+//! This node's kernel routes: pods, own blocks, and what bgpd has learned.
+//!
+//! Invariants:
+//! - one route per prefix; a pod on this node wins over an own block, which wins over a learned route;
+//! - a learned route never takes over one of the node's own addresses or its connected subnets;
+//! - next hops are resolved to a gateway on a link before the kernel sees them.
+//!
+//! Cost: one learned route or one endpoint is O(1). A change of the node's own routes, or of a learned route that
+//! covers a next hop, resolves every distinct next hop again; only where a resolution changed are the learned
+//! routes walked.
+//!
+//! Not here: nexthop object ids, which the kernel's side chooses.
+
+mod hop;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cairn_net::Prefix;
+
+pub use hop::Gateway;
+use hop::{Hops, Lookup};
+
+use crate::host::Host;
+use crate::table::{Difference, Table};
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// To a pod: the host end of its veth pair.
+    Interface(Arc<str>),
+    /// Nowhere: an own block, so that a packet to an unassigned address does not loop.
+    Blackhole,
+    /// To other routers: one, or several of equal cost in ascending order.
+    Gateways(Arc<[Gateway]>),
+}
+
+/// Desired routes with everything they follow from.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    host: Host,
+    lookup: Lookup,
+    pods: HashMap<IpAddr, Arc<str>>,
+    blocks: BTreeSet<Prefix>,
+    hops: Hops,
+    desired: Table<Prefix, Route>,
+    dirty: BTreeSet<Prefix>,
+    resolve: bool,
+}
+
+impl Routes {
+    /// The node's own addresses and routes are now these.
+    pub(crate) fn set_host(&mut self, host: Host) {
+        if self.host.addresses != host.addresses {
+            self.dirty.extend(self.lookup.learned().map(|(prefix, _)| prefix));
+        }
+        self.lookup.replace_host(&host);
+        self.host = host;
+        self.resolve = true;
+    }
+
+    /// The interface of a pod's address, or none.
+    pub(crate) fn set_pod(&mut self, address: IpAddr, interface: Option<Arc<str>>) {
+        match interface {
+            Some(interface) => self.pods.insert(address, interface),
+            None => self.pods.remove(&address),
+        };
+        self.dirty.insert(Prefix::host(address));
+    }
+
+    /// The node's own confirmed blocks.
+    pub(crate) fn set_blocks(&mut self, blocks: BTreeSet<Prefix>) {
+        self.dirty.extend(self.blocks.symmetric_difference(&blocks));
+        self.blocks = blocks;
+    }
+
+    /// The best path's next hops for a prefix, or none.
+    pub(crate) fn set_learned(&mut self, prefix: Prefix, next_hops: Option<&[IpAddr]>) {
+        let new = next_hops.filter(|hops| !hops.is_empty()).map(|hops| self.hops.acquire(hops));
+        let differs = self.lookup.next_hops(prefix) != new.as_ref();
+        let old = self.lookup.set_learned(prefix, new);
+        self.hops.release(old.as_ref());
+        if differs {
+            self.resolve |= self.hops.any_within(prefix);
+            self.dirty.insert(prefix);
+        }
+    }
+
+    /// Prefixes learned from bgpd.
+    pub(crate) fn learned(&self) -> impl Iterator<Item = Prefix> {
+        self.lookup.learned().map(|(prefix, _)| prefix)
+    }
+
+    /// The next hops that a prefix was learned with.
+    pub(crate) fn next_hops(&self, prefix: Prefix) -> Option<&[IpAddr]> {
+        self.lookup.next_hops(prefix).map(|hops| &**hops)
+    }
+
+    /// Did [`Self::unresolved`] change since the last time?
+    pub(crate) fn unresolved_changed(&mut self) -> bool {
+        self.hops.unresolved_changed()
+    }
+
+    /// Next hops that lead nowhere.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = IpAddr> {
+        self.hops.unresolved()
+    }
+
+    /// How many routes are desired.
+    pub(crate) fn len(&self) -> usize {
+        self.desired.len()
+    }
+
+    /// Brings the desired routes up to date and tells what changed since the last time.
+    pub(crate) fn take(&mut self) -> Difference<Prefix, Route> {
+        if std::mem::take(&mut self.resolve) && self.hops.resolve_all(&self.lookup, &self.host) {
+            let moved = self.lookup.learned().filter(|(_, hops)| self.hops.has_changed(hops));
+            self.dirty.extend(moved.map(|(prefix, _)| prefix));
+        }
+        for prefix in std::mem::take(&mut self.dirty) {
+            let route = self.route(prefix);
+            self.desired.put(&prefix, route);
+        }
+        self.desired.take()
+    }
+
+    /// The one route that a prefix should have.
+    fn route(&mut self, prefix: Prefix) -> Option<Route> {
+        if prefix.is_host()
+            && let Some(interface) = self.pods.get(&prefix.addr())
+        {
+            return Some(Route::Interface(Arc::clone(interface)));
+        }
+        if self.blocks.contains(&prefix) {
+            return Some(Route::Blackhole);
+        }
+        let hops = self.lookup.next_hops(prefix)?;
+        if self.host.is_own(prefix) {
+            return None;
+        }
+        self.hops.gateways(hops, &self.lookup, &self.host).map(Route::Gateways)
+    }
+}

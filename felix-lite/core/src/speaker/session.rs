@@ -1,0 +1,213 @@
+//! One session: what its peer's entry in bgpd's document says.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bgpd_api::config::{Neighbor, NextHopMode, PeerOptions, Secret as Password, Timers};
+use cairn_api::core::Secret;
+use cairn_api::kinds::{BgpPassword, BgpPeer, NextHopMode as Mode, SourceAddress};
+use cairn_api::{GoDuration, Object};
+use cairn_net::{Asn, Family};
+
+use super::filter::{Direction, Filters, Scope};
+use super::{Inputs, Member};
+use crate::condition::{Condition, Reason};
+
+/// TTL of packets to external peers without TTL security: as far as it takes.
+const ANY_DISTANCE: u8 = 255;
+
+/// Secrets by `namespace/name`, and the namespace that passwords are looked up in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Secrets<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) by_name: &'a BTreeMap<String, Box<Object<Secret>>>,
+}
+
+/// Why there is a session.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin<'a> {
+    /// The node-to-node mesh.
+    Mesh,
+    /// A BGPPeer, by name.
+    Peer(&'a str, &'a BgpPeer),
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remote<'a> {
+    /// The node, if it is one.
+    pub(super) node: Option<&'a str>,
+    /// Its AS.
+    pub(super) asn: Asn,
+}
+
+/// A session that should be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Session<'a> {
+    pub(super) address: IpAddr,
+    pub(super) port: Option<u16>,
+    pub(super) remote: Remote<'a>,
+    pub(super) origin: Origin<'a>,
+}
+
+impl<'a> Session<'a> {
+    /// Whom conditions about it name.
+    pub(super) fn subject(&self) -> String {
+        match (self.origin, self.remote.node) {
+            (Origin::Peer(name, _), _) => format!("BGPPeer/{name}"),
+            (Origin::Mesh, Some(node)) => format!("Node/{node}"),
+            (Origin::Mesh, None) => "BGPConfiguration/default".to_owned(),
+        }
+    }
+
+    /// Do both come from one object?
+    pub(super) fn same_peer(&self, other: &Self) -> bool {
+        self.subject() == other.subject()
+    }
+
+    fn spec(&self) -> Option<&'a BgpPeer> {
+        match self.origin {
+            Origin::Peer(_, spec) => Some(spec),
+            Origin::Mesh => None,
+        }
+    }
+
+    fn condition(&self, reason: Reason, message: String) -> Condition {
+        Condition { subject: self.subject(), reason, message }
+    }
+
+    /// The peer's entry; a condition where there can be none.
+    pub(super) fn neighbor(
+        &self,
+        inputs: Inputs<'a>,
+        me: &Member,
+        filters: &mut Filters<'a>,
+    ) -> Result<Neighbor, Condition> {
+        let spec = self.spec();
+        let local_as = inputs.asn(me);
+        let external = self.remote.asn != local_as;
+        if let Some(asn) = spec.and_then(|spec| spec.local_as_number).filter(|asn| *asn != local_as) {
+            let message = format!("no session: localASNumber {asn} differs from the node's AS {local_as}");
+            return Err(self.condition(Reason::Unsupported, message));
+        }
+        let reflector_client = !external && self.is_client(inputs, me);
+        let scope = Scope { external, reflector: !external && me.identity.cluster_id.is_some() };
+        let names: &[String] = spec.map_or(&[], |spec| &spec.filters);
+        let subject = self.subject();
+        let ttl_security_hops = spec.and_then(|spec| spec.ttl_security).map(|hops| hops.min(254));
+        let options = PeerOptions {
+            remote_as: Some(self.remote.asn),
+            description: Some(self.description()),
+            local_address: self.local_address(me)?,
+            port: self.port,
+            ebgp_multihop: (external && ttl_security_hops.is_none()).then_some(ANY_DISTANCE),
+            ttl_security_hops,
+            password: self.password(inputs)?,
+            timers: spec.and_then(|spec| spec.keepalive_time).map(timers),
+            families: Some(self.families(inputs, me)),
+            next_hop: spec.and_then(|spec| next_hop(spec.next_hop_mode)),
+            route_reflector_client: reflector_client.then_some(true),
+            allowas_in: spec.and_then(|spec| spec.num_allowed_local_as_numbers),
+            import: Some(filters.name(&subject, names, Direction::Import, scope)?),
+            export: Some(filters.name(&subject, names, Direction::Export, scope)?),
+            ..PeerOptions::default()
+        };
+        Ok(Neighbor { address: self.address, peer_group: None, options })
+    }
+
+    fn description(&self) -> String {
+        let text = match (self.origin, self.remote.node) {
+            (Origin::Peer(name, _), Some(node)) => format!("BGPPeer {name}, node {node}"),
+            (Origin::Peer(name, _), None) => format!("BGPPeer {name}"),
+            (Origin::Mesh, node) => format!("mesh, node {}", node.unwrap_or_default()),
+        };
+        text.chars().take(255).collect()
+    }
+
+    /// An internal peer of a route reflector is its client, unless it is a reflector of the same cluster.
+    fn is_client(&self, inputs: Inputs<'_>, me: &Member) -> bool {
+        let theirs = self.remote.node.and_then(|node| inputs.nodes.get(node)?.identity.cluster_id);
+        me.identity.cluster_id.is_some_and(|own| theirs != Some(own))
+    }
+
+    /// The node's own address of the peer's family, unless the kernel is to choose.
+    fn local_address(&self, me: &Member) -> Result<Option<IpAddr>, Condition> {
+        if self.spec().is_some_and(|spec| spec.source_address == SourceAddress::None) {
+            return Ok(None);
+        }
+        let family = Family::of(self.address);
+        match me.identity.address(family) {
+            Some(own) => Ok(Some(own.addr)),
+            None => {
+                let message = format!("no session with {}: this node has no {family} address", self.address);
+                Err(self.condition(Reason::AddressUnknown, message))
+            }
+        }
+    }
+
+    /// Families that this node has an address of; towards another node, only those that both have.
+    fn families(&self, inputs: Inputs<'_>, me: &Member) -> Vec<Family> {
+        let remote = self.remote.node.and_then(|node| inputs.nodes.get(node));
+        let mut families: Vec<Family> = me
+            .families()
+            .filter(|family| remote.is_none_or(|member| member.identity.address(*family).is_some()))
+            .collect();
+        if families.is_empty() {
+            families.push(Family::of(self.address));
+        }
+        families
+    }
+
+    pub(super) fn restart_time(&self, inputs: Inputs<'_>) -> Option<GoDuration> {
+        let time = match self.spec() {
+            Some(spec) => spec.max_restart_time,
+            None => inputs.bgp.node_mesh_max_restart_time,
+        };
+        time.filter(|time| time.get().as_secs() > 0)
+    }
+
+    fn password(&self, inputs: Inputs<'_>) -> Result<Option<Password>, Condition> {
+        let password = match self.spec() {
+            Some(spec) => spec.password.as_ref(),
+            None => inputs.bgp.node_mesh_password.as_ref(),
+        };
+        let Some(BgpPassword { secret_key_ref: reference }) = password else { return Ok(None) };
+        let name = format!("{}/{}", inputs.secrets.namespace, reference.name);
+        let missing = |what: String| {
+            let message = format!("no session with {}: {what}", self.address);
+            self.condition(Reason::SecretMissing, message)
+        };
+        let secret =
+            inputs.secrets.by_name.get(&name).ok_or_else(|| missing(format!("there is no Secret {name}")))?;
+        let value = secret
+            .spec
+            .get(&reference.key)
+            .ok_or_else(|| missing(format!("Secret {name} has no key {}", reference.key)))?;
+        let text = std::str::from_utf8(value).unwrap_or_default().trim_end_matches(['\n', '\r']);
+        if text.is_empty() || text.len() > 80 {
+            let message = format!(
+                "no session with {}: key {} of Secret {name} must be a text of 1 to 80 bytes",
+                self.address, reference.key
+            );
+            return Err(self.condition(Reason::Invalid, message));
+        }
+        Ok(Some(Password::new(text)))
+    }
+}
+
+/// A keepalive time implies a hold time of thrice as much.
+fn timers(keepalive: GoDuration) -> Timers {
+    Timers {
+        keepalive_time: Some(keepalive.get()),
+        hold_time: Some((keepalive.get() * 3).max(std::time::Duration::from_secs(3))),
+        ..Timers::default()
+    }
+}
+
+fn next_hop(mode: Mode) -> Option<NextHopMode> {
+    match mode {
+        Mode::Auto => None,
+        Mode::Own => Some(NextHopMode::Itself),
+        Mode::Keep => Some(NextHopMode::Unchanged),
+    }
+}

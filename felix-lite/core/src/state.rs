@@ -1,0 +1,279 @@
+//! The facts, and what follows from them.
+
+mod derive;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bgpd_api::config::{Config, OriginatedRoute};
+use cairn_api::Object;
+use cairn_api::core::Secret;
+use cairn_api::kinds::{
+    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
+};
+use cairn_net::Prefix;
+
+use crate::firewall::Element;
+use crate::host::Host;
+use crate::route::Routes;
+use crate::settings::Settings;
+use crate::speaker::Member;
+use crate::table::Table;
+use crate::{Condition, Endpoint, Update};
+
+/// The only BGPConfiguration that counts.
+const DEFAULT: &str = "default";
+
+/// What may have to be worked out again.
+#[derive(Debug, Default)]
+struct Dirty {
+    settings: bool,
+    speaker: bool,
+    pools: bool,
+    announcements: bool,
+    /// Endpoint addresses whose announcement may differ.
+    addresses: BTreeSet<IpAddr>,
+    conditions: bool,
+}
+
+/// The current facts of the cluster and of this node, and what was given out.
+#[derive(Debug)]
+pub struct State {
+    node: String,
+    secret_namespace: String,
+
+    nodes: BTreeMap<String, Member>,
+    pools: BTreeMap<String, Box<Object<IpPool>>>,
+    /// Own confirmed blocks, by the name of their affinity.
+    affinities: BTreeMap<String, Prefix>,
+    blocks: BTreeSet<Prefix>,
+    bgp: BTreeMap<String, Box<Object<BgpConfiguration>>>,
+    peers: BTreeMap<String, Box<Object<BgpPeer>>>,
+    filters: BTreeMap<String, Box<Object<BgpFilter>>>,
+    configurations: BTreeMap<String, Box<Object<NodeConfiguration>>>,
+    secrets: BTreeMap<String, Box<Object<Secret>>>,
+    endpoints: HashMap<String, Endpoint>,
+    /// Which interface has an address; the first one to claim it.
+    holders: HashMap<IpAddr, Vec<Arc<str>>>,
+    host: Host,
+
+    dirty: Dirty,
+    routes: Routes,
+    elements: Table<Element, ()>,
+    announced: Table<Prefix, OriginatedRoute>,
+    config: Table<(), Box<Config>>,
+    settings: Table<(), Settings>,
+    conditions: Table<Condition, ()>,
+    speaker_conditions: Vec<Condition>,
+    pool_conditions: Vec<Condition>,
+}
+
+impl State {
+    /// Nothing is known but the node's own name, and the namespace of the Secrets that hold passwords.
+    pub fn new(node: impl Into<String>, secret_namespace: impl Into<String>) -> Self {
+        Self {
+            node: node.into(),
+            secret_namespace: secret_namespace.into(),
+            nodes: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            affinities: BTreeMap::new(),
+            blocks: BTreeSet::new(),
+            bgp: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            configurations: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            endpoints: HashMap::new(),
+            holders: HashMap::new(),
+            host: Host::default(),
+            dirty: Dirty {
+                settings: true,
+                speaker: true,
+                pools: true,
+                announcements: true,
+                conditions: true,
+                ..Dirty::default()
+            },
+            routes: Routes::default(),
+            elements: Table::default(),
+            announced: Table::default(),
+            config: Table::default(),
+            settings: Table::default(),
+            conditions: Table::default(),
+            speaker_conditions: Vec::new(),
+            pool_conditions: Vec::new(),
+        }
+    }
+
+    /// Takes a fact. Cheap: what follows from it is worked out by [`Self::changes`].
+    pub fn apply(&mut self, update: Update) {
+        match update {
+            Update::Node(name, node) => self.node_updated(name, node.map(|node| Member::of(&node))),
+            Update::Pool(name, pool) => {
+                if put(&mut self.pools, name, pool) {
+                    (self.dirty.pools, self.dirty.announcements) = (true, true);
+                }
+            }
+            Update::Affinity(name, affinity) => self.affinity_updated(name, affinity.as_deref()),
+            Update::BgpConfiguration(name, bgp) => {
+                if name == DEFAULT && put(&mut self.bgp, name, bgp) {
+                    (self.dirty.speaker, self.dirty.announcements) = (true, true);
+                }
+            }
+            Update::BgpPeer(name, peer) => self.dirty.speaker |= put(&mut self.peers, name, peer),
+            Update::BgpFilter(name, filter) => self.dirty.speaker |= put(&mut self.filters, name, filter),
+            Update::NodeConfiguration(name, configuration) => {
+                self.dirty.settings |= put(&mut self.configurations, name, configuration);
+            }
+            Update::Secret(name, secret) => self.dirty.speaker |= put(&mut self.secrets, name, secret),
+            Update::Endpoint(interface, endpoint) => self.endpoint_updated(interface, endpoint),
+            Update::Learned(prefix, next_hops) => {
+                self.routes.set_learned(prefix, next_hops.as_deref());
+                self.dirty.conditions |= self.blocks.contains(&prefix);
+            }
+            Update::Host(host) => self.host_updated(*host),
+        }
+    }
+
+    /// The endpoint on an interface.
+    pub fn endpoint(&self, interface: &str) -> Option<&Endpoint> {
+        self.endpoints.get(interface)
+    }
+
+    /// All endpoints, in no order.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.values()
+    }
+
+    /// The interface that holds an address, if a pod has it.
+    pub fn holder(&self, address: IpAddr) -> Option<&str> {
+        self.holders.get(&address)?.first().map(|interface| &**interface)
+    }
+
+    /// Prefixes learned from bgpd, in no order.
+    pub fn learned(&self) -> impl Iterator<Item = Prefix> {
+        self.routes.learned()
+    }
+
+    /// How many routes are desired, of all kinds.
+    pub fn route_count(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Everything that is announced now, in no order: what a restarted bgpd has to be told.
+    pub fn announced(&self) -> impl Iterator<Item = &OriginatedRoute> {
+        self.announced.iter().map(|(_, route)| route)
+    }
+
+    /// bgpd's document as it is now.
+    pub fn config(&self) -> Option<&Config> {
+        self.config.get(&()).map(|config| &**config)
+    }
+
+    /// The conditions that hold now, in no order.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().map(|(condition, ())| condition)
+    }
+
+    /// The node's own confirmed blocks, ascending.
+    pub fn blocks(&self) -> impl Iterator<Item = Prefix> {
+        self.blocks.iter().copied()
+    }
+
+    /// The labels of this node's Node object.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        const NONE: &BTreeMap<String, String> = &BTreeMap::new();
+        self.nodes.get(&self.node).map_or(NONE, |me| &me.labels)
+    }
+
+    /// The addresses that this node is known by: IPv4, IPv6.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let me = self.nodes.get(&self.node);
+        me.into_iter()
+            .flat_map(|me| me.families().filter_map(|family| Some(me.identity.address(family)?.addr)))
+    }
+
+    fn node_updated(&mut self, name: String, member: Option<Member>) {
+        let own = name == self.node;
+        // Most changes of a Node are heartbeats; only what counts is compared.
+        if put(&mut self.nodes, name, member) {
+            self.dirty.speaker = true;
+            self.dirty.settings |= own;
+            self.dirty.announcements |= own;
+        }
+    }
+
+    fn affinity_updated(&mut self, name: String, affinity: Option<&Object<BlockAffinity>>) {
+        let own = affinity.map(|affinity| &affinity.spec).filter(|spec| spec.node == self.node);
+        let confirmed = own.filter(|spec| spec.state == AffinityState::Confirmed).map(|spec| spec.cidr);
+        if put(&mut self.affinities, name, confirmed) {
+            self.blocks = self.affinities.values().copied().collect();
+            self.routes.set_blocks(self.blocks.clone());
+            (self.dirty.announcements, self.dirty.conditions) = (true, true);
+        }
+    }
+
+    fn endpoint_updated(&mut self, interface: String, endpoint: Option<Endpoint>) {
+        let old = match endpoint.clone() {
+            Some(endpoint) => self.endpoints.insert(interface.clone(), endpoint),
+            None => self.endpoints.remove(&interface),
+        };
+        if old == endpoint {
+            return;
+        }
+        let interface: Arc<str> = interface.into();
+        let before = old.into_iter().flat_map(|endpoint| endpoint.addresses);
+        for address in before {
+            self.elements.put(&Element::Source { interface: Arc::clone(&interface), address }, None);
+            let holders = self.holders.entry(address).or_default();
+            self.dirty.conditions |= holders.len() > 1;
+            holders.retain(|holder| *holder != interface);
+            if holders.is_empty() {
+                self.holders.remove(&address);
+            }
+            self.address_changed(address);
+        }
+        for address in endpoint.into_iter().flat_map(|endpoint| endpoint.addresses) {
+            self.elements.put(&Element::Source { interface: Arc::clone(&interface), address }, Some(()));
+            let holders = self.holders.entry(address).or_default();
+            // In order of name, so that it does not matter who came first.
+            if let Err(at) = holders.binary_search(&interface) {
+                holders.insert(at, Arc::clone(&interface));
+            }
+            self.address_changed(address);
+        }
+    }
+
+    fn address_changed(&mut self, address: IpAddr) {
+        let holders = self.holders.get(&address);
+        self.dirty.conditions |= holders.is_some_and(|holders| holders.len() > 1);
+        let first = holders.and_then(|holders| holders.first().cloned());
+        self.routes.set_pod(address, first);
+        self.dirty.addresses.insert(address);
+    }
+
+    fn host_updated(&mut self, host: Host) {
+        if self.host == host {
+            return;
+        }
+        self.routes.set_host(host.clone());
+        if self.host.addresses != host.addresses {
+            (self.dirty.speaker, self.dirty.pools) = (true, true);
+        }
+        self.dirty.conditions = true;
+        self.host = host;
+    }
+}
+
+/// Puts or removes; true if that made a difference.
+fn put<V: PartialEq>(map: &mut BTreeMap<String, V>, name: String, value: Option<V>) -> bool {
+    if map.get(&name) == value.as_ref() {
+        return false;
+    }
+    match value {
+        Some(value) => map.insert(name, value),
+        None => map.remove(&name),
+    };
+    true
+}

@@ -1,0 +1,36 @@
+use std::net::IpAddr;
+
+use cairn_api::Object;
+use cairn_api::core::{Node, Secret};
+use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration};
+use cairn_net::Prefix;
+
+use crate::{Endpoint, Host};
+
+/// A fact about the current state. Each names one thing; the newest fact about a thing is what counts, and `None`
+/// means that there is no such thing (any more).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Update {
+    /// A node of the cluster, by name.
+    Node(String, Option<Box<Object<Node>>>),
+    /// A pool, by name.
+    Pool(String, Option<Box<Object<IpPool>>>),
+    /// A claim on a block, by name.
+    Affinity(String, Option<Box<Object<BlockAffinity>>>),
+    /// The cluster's BGP settings, by name; only `default` counts.
+    BgpConfiguration(String, Option<Box<Object<BgpConfiguration>>>),
+    /// A BGP peer, by name.
+    BgpPeer(String, Option<Box<Object<BgpPeer>>>),
+    /// A BGP filter, by name.
+    BgpFilter(String, Option<Box<Object<BgpFilter>>>),
+    /// Settings of some nodes, by name.
+    NodeConfiguration(String, Option<Box<Object<NodeConfiguration>>>),
+    /// A secret, as `namespace/name`.
+    Secret(String, Option<Box<Object<Secret>>>),
+    /// A pod on this node, by its host interface.
+    Endpoint(String, Option<Endpoint>),
+    /// The next hops of bgpd's best path for a prefix; several where they are of equal cost.
+    Learned(Prefix, Option<Vec<IpAddr>>),
+    /// What the kernel of this node has besides Cairn's own objects.
+    Host(Box<Host>),
+}

@@ -1,0 +1,54 @@
+use cairn_api::kinds::IpPool;
+use felix_core::{Element, Reason, State, Update};
+
+use crate::world::{Reader, derived, endpoint, host, ip, node, pool, prefix};
+
+fn nat(cidr: &str) -> IpPool {
+    IpPool { nat_outgoing: true, ..IpPool::of(prefix(cidr)) }
+}
+
+#[test]
+fn each_address_of_a_pod_is_a_source_of_its_interface_alone() {
+    let mut state = State::new("a", "cairn-system");
+    let mut reader = Reader::default();
+    state.apply(endpoint("crn1", &["10.0.0.1", "fd00::1"]));
+    assert_eq!(
+        reader.read(&mut state),
+        1 + 2 + 2 + 2 + 1,
+        "settings, sources, routes, announcements, a condition"
+    );
+    let source =
+        |interface: &str, address| Element::Source { interface: interface.into(), address: ip(address) };
+    assert!(reader.elements.contains_key(&source("crn1", "10.0.0.1")));
+    assert!(reader.elements.contains_key(&source("crn1", "fd00::1")));
+    state.apply(Update::Endpoint("crn1".to_owned(), None));
+    state.apply(endpoint("crn2", &["10.0.0.1"]));
+    reader.read(&mut state);
+    assert_eq!(reader.elements.into_keys().collect::<Vec<_>>(), [source("crn2", "10.0.0.1")]);
+}
+
+#[test]
+fn what_leaves_all_pools_from_a_natted_one_is_masqueraded() {
+    let found = derived([pool("a", nat("10.0.0.0/16")), pool("b", IpPool::of(prefix("fd00::/64")))]);
+    let expected = [
+        Element::Pool(prefix("10.0.0.0/16")),
+        Element::Pool(prefix("fd00::/64")),
+        Element::Masquerade(prefix("10.0.0.0/16")),
+    ];
+    assert_eq!(found.elements.into_keys().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn overlapping_pools_are_reported_and_their_elements_do_not_overlap() {
+    let found = derived([pool("a", IpPool::of(prefix("10.0.0.0/16"))), pool("b", nat("10.0.1.0/24"))]);
+    let expected = [Element::Pool(prefix("10.0.0.0/16")), Element::Masquerade(prefix("10.0.1.0/24"))];
+    assert_eq!(found.elements.keys().cloned().collect::<Vec<_>>(), expected);
+    assert!(found.has_condition(Reason::CidrOverlap, "10.0.1.0/24 of IPPool/b"));
+}
+
+#[test]
+fn a_pool_that_overlaps_the_nodes_subnet_is_reported() {
+    let cluster =
+        [node("a", &["10.0.0.1"], &[]), host(&[("10.0.0.1", 24)], &[]), pool("a", nat("10.0.0.0/16"))];
+    assert!(derived(cluster).has_condition(Reason::CidrOverlap, "10.0.0.0/24 of interface eth0"));
+}

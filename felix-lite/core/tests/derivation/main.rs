@@ -1,0 +1,8 @@
+//! What the core derives from cluster states, through its public interface.
+
+mod announcements;
+mod expansion;
+mod firewall;
+mod routes;
+mod sessions;
+mod world;

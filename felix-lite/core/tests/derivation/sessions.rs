@@ -1,0 +1,297 @@
+use bgpd_api::config::{NextHopMode as Hop, PrefixRange, RouteSource, Verdict};
+use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
+use cairn_api::core::Secret;
+use cairn_api::kinds::{
+    BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, FilterAction, FilterRule, MatchOperator, NextHopMode,
+    SecretKeyRef, SourceAddress,
+};
+use cairn_api::{Metadata, Object};
+use cairn_net::{Asn, Family};
+use felix_core::{Reason, Update};
+
+use crate::world::{Reader, bgp, derived, host, ip, node, peer, prefix};
+
+fn three_nodes() -> Vec<Update> {
+    vec![
+        node("a", &["192.0.2.1", "2001:db8::1"], &[]),
+        node("b", &["192.0.2.2", "2001:db8::2"], &[]),
+        node("c", &["2001:db8::3"], &[]),
+    ]
+}
+
+fn with(facts: impl IntoIterator<Item = Update>) -> Reader {
+    derived(three_nodes().into_iter().chain(facts))
+}
+
+fn addresses(reader: &Reader) -> Vec<String> {
+    let config = reader.config.as_ref().expect("there is a document");
+    config.neighbors.iter().map(|neighbor| neighbor.address.to_string()).collect()
+}
+
+fn tor() -> BgpPeer {
+    BgpPeer {
+        peer_ip: Some("192.0.2.254".parse().unwrap()),
+        as_number: Some(Asn(65001)),
+        ..BgpPeer::default()
+    }
+}
+
+fn no_mesh() -> Update {
+    bgp(BgpConfiguration { node_to_node_mesh_enabled: false, ..BgpConfiguration::default() })
+}
+
+fn secret(name: &str, key: &str, value: &str) -> Update {
+    let mut spec = Secret::default();
+    spec.data.insert(key.to_owned(), cairn_api::core::SecretBytes(value.as_bytes().to_vec()));
+    let object = Object::new(Metadata::namespaced("cairn-system", name), spec);
+    Update::Secret(format!("cairn-system/{name}"), Some(Box::new(object)))
+}
+
+#[test]
+fn the_mesh_is_one_session_per_node_over_ipv4_where_both_have_it() {
+    let found = with([]);
+    assert_eq!(addresses(&found), ["192.0.2.2", "2001:db8::3"]);
+    let config = found.config.as_ref().unwrap();
+    assert_eq!((config.local_as, config.router_id.to_string().as_str()), (Asn(64512), "192.0.2.1"));
+    assert_eq!(config.next_hop_addresses, [ip("192.0.2.1"), ip("2001:db8::1")]);
+    let both = found.neighbor("192.0.2.2");
+    assert_eq!(both.options.families.as_deref(), Some(&Family::ALL[..]));
+    assert_eq!(both.options.local_address, Some(ip("192.0.2.1")));
+    assert_eq!(both.options.remote_as, Some(Asn(64512)));
+    assert_eq!(both.options.ebgp_multihop, None);
+    let six = found.neighbor("2001:db8::3");
+    assert_eq!(six.options.families.as_deref(), Some(&[Family::Ipv6][..]));
+    assert_eq!(six.options.local_address, Some(ip("2001:db8::1")));
+    assert!(found.conditions.is_empty(), "{:?}", found.conditions);
+}
+
+#[test]
+fn the_mesh_can_be_turned_off() {
+    assert!(addresses(&with([no_mesh()])).is_empty());
+}
+
+#[test]
+fn nothing_is_configured_before_the_own_node_is_known() {
+    let found = derived([node("b", &["192.0.2.2"], &[])]);
+    assert_eq!(found.config, None);
+    assert!(found.has_condition(Reason::NodeUnknown, "Node/a"));
+}
+
+#[test]
+fn identity_comes_from_annotations_before_defaults() {
+    let me = node("a", &["192.0.2.1"], &[(AS_NUMBER, "65010"), (ROUTER_ID, "7.7.7.7")]);
+    let found = with([me, bgp(BgpConfiguration { as_number: Asn(64600), ..BgpConfiguration::default() })]);
+    let config = found.config.as_ref().unwrap();
+    assert_eq!((config.local_as, config.router_id.to_string().as_str()), (Asn(65010), "7.7.7.7"));
+    let other = &found.neighbor("192.0.2.2").options;
+    assert_eq!((other.remote_as, other.ebgp_multihop), (Some(Asn(64600)), Some(255)));
+}
+
+#[test]
+fn a_node_without_ipv4_has_a_router_id_of_its_own() {
+    let id = |name| derived([node("a", &["2001:db8::1"], &[]), node(name, &["2001:db8::2"], &[])]);
+    let found = id("b");
+    assert!(found.config.is_some() && found.conditions.is_empty(), "{:?}", found.conditions);
+}
+
+#[test]
+fn a_duplicate_router_id_is_reported() {
+    let twin = node("b", &["192.0.2.2"], &[(ROUTER_ID, "192.0.2.1")]);
+    assert!(with([twin]).has_condition(Reason::DuplicateRouterId, "192.0.2.1 is that of Node/a"));
+}
+
+#[test]
+fn nodes_that_share_no_family_are_reported() {
+    let found = with([node("d", &[], &[]), node("a", &["192.0.2.1"], &[])]);
+    assert!(found.has_condition(Reason::AddressUnknown, "Node/c: AddressUnknown: no session: it shares no"));
+    assert!(found.has_condition(Reason::AddressUnknown, "Node/d"));
+}
+
+#[test]
+fn an_own_address_that_no_interface_has_is_reported() {
+    let found = with([host(&[("192.0.2.9", 24), ("2001:db8::1", 64)], &[])]);
+    assert!(found.has_condition(Reason::AddressUnknown, "192.0.2.1"));
+}
+
+#[test]
+fn a_tor_gets_only_what_the_node_originates() {
+    let found = with([no_mesh(), peer("tor", tor())]);
+    let options = &found.neighbor("192.0.2.254").options;
+    assert_eq!((options.remote_as, options.ebgp_multihop), (Some(Asn(65001)), Some(255)));
+    assert_eq!(options.import.as_ref().unwrap().as_str(), "accept-all");
+    let filter = &found.config.as_ref().unwrap().filters[options.export.as_ref().unwrap()];
+    assert_eq!(filter.default, Verdict::Reject);
+    let rules: Vec<_> = filter.rules.iter().map(|rule| (rule.condition.source, rule.then)).collect();
+    assert_eq!(rules, [(Some(RouteSource::Local), Verdict::Accept)]);
+}
+
+#[test]
+fn options_of_a_peer_reach_bgpd() {
+    let spec = BgpPeer {
+        peer_ip: Some("192.0.2.254:1790".parse().unwrap()),
+        next_hop_mode: NextHopMode::Keep,
+        source_address: SourceAddress::None,
+        max_restart_time: Some("60s".parse().unwrap()),
+        keepalive_time: Some("5s".parse().unwrap()),
+        ttl_security: Some(1),
+        num_allowed_local_as_numbers: Some(2),
+        ..tor()
+    };
+    let found = with([no_mesh(), peer("tor", spec)]);
+    let options = &found.neighbor("192.0.2.254").options;
+    assert_eq!((options.port, options.local_address, options.allowas_in), (Some(1790), None, Some(2)));
+    assert_eq!((options.ttl_security_hops, options.ebgp_multihop), (Some(1), None));
+    assert_eq!(options.next_hop, Some(Hop::Unchanged));
+    let timers = options.timers.clone().unwrap();
+    let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
+    assert_eq!((seconds(timers.keepalive_time), seconds(timers.hold_time)), (Some(5), Some(15)));
+    let restart = &found.config.as_ref().unwrap().graceful_restart;
+    assert_eq!(seconds(restart.restart_time), Some(60));
+}
+
+#[test]
+fn a_peer_is_for_the_nodes_that_it_names() {
+    let by_name = |name: &str| BgpPeer { node: name.to_owned(), ..tor() };
+    let by_selector = |text: &str| BgpPeer { node_selector: Some(text.parse().unwrap()), ..tor() };
+    for (spec, expected) in [
+        (tor(), true),
+        (by_name("a"), true),
+        (by_name("b"), false),
+        (by_selector("name == 'a'"), true),
+        (by_selector("name == 'b'"), false),
+    ] {
+        let found = addresses(&with([no_mesh(), peer("tor", spec.clone())]));
+        assert_eq!(found.contains(&"192.0.2.254".to_owned()), expected, "{spec:?}");
+    }
+}
+
+#[test]
+fn the_more_specific_of_two_peers_wins_and_equals_are_reported() {
+    let specific = BgpPeer { node: "a".to_owned(), as_number: Some(Asn(65009)), ..tor() };
+    let found = with([no_mesh(), peer("all", tor()), peer("mine", specific)]);
+    assert_eq!(found.neighbor("192.0.2.254").options.remote_as, Some(Asn(65009)));
+    assert!(found.conditions.is_empty(), "{:?}", found.conditions);
+    let found = with([no_mesh(), peer("one", tor()), peer("two", tor())]);
+    assert!(found.has_condition(Reason::Ambiguous, "BGPPeer/two: Ambiguous: BGPPeer/one"));
+}
+
+#[test]
+fn a_password_comes_from_its_secret_and_without_it_there_is_no_session() {
+    let reference = SecretKeyRef { name: "bgp".to_owned(), key: "tor".to_owned() };
+    let spec = BgpPeer { password: Some(BgpPassword { secret_key_ref: reference }), ..tor() };
+    let found = with([no_mesh(), peer("tor", spec.clone()), secret("bgp", "tor", "s3cret\n")]);
+    assert_eq!(found.neighbor("192.0.2.254").options.password.as_ref().unwrap().expose(), "s3cret");
+    let found = with([no_mesh(), peer("tor", spec.clone()), secret("bgp", "other", "x")]);
+    assert!(addresses(&found).is_empty() && found.has_condition(Reason::SecretMissing, "no key tor"));
+    let found = with([no_mesh(), peer("tor", spec)]);
+    assert!(addresses(&found).is_empty() && found.has_condition(Reason::SecretMissing, "cairn-system/bgp"));
+}
+
+#[test]
+fn a_peer_with_another_local_as_has_no_session() {
+    let spec = BgpPeer { local_as_number: Some(Asn(65055)), ..tor() };
+    let found = with([no_mesh(), peer("tor", spec)]);
+    assert!(addresses(&found).is_empty() && found.has_condition(Reason::Unsupported, "65055"));
+}
+
+#[test]
+fn reflectors_are_out_of_the_mesh_and_sessions_with_them_exist_at_both_ends() {
+    let reflector = |name, address| node(name, &[address], &[(ROUTE_REFLECTOR_CLUSTER_ID, "244.0.0.1")]);
+    let to_reflectors =
+        BgpPeer { peer_selector: Some("name in {'r', 's'}".parse().unwrap()), ..BgpPeer::default() };
+    let cluster = |me| {
+        derived([
+            me,
+            node("b", &["192.0.2.2"], &[]),
+            reflector("r", "192.0.2.50"),
+            peer("rr", to_reflectors.clone()),
+        ])
+    };
+
+    let client = cluster(node("a", &["192.0.2.1"], &[]));
+    assert_eq!(addresses(&client), ["192.0.2.2", "192.0.2.50"]);
+    assert_eq!(client.neighbor("192.0.2.50").options.route_reflector_client, None);
+
+    let mut me = reflector("a", "192.0.2.1");
+    if let Update::Node(_, Some(object)) = &mut me {
+        object.metadata.labels.insert("name".to_owned(), "s".to_owned());
+    }
+    let found = cluster(me);
+    assert_eq!(addresses(&found), ["192.0.2.2", "192.0.2.50"]);
+    assert_eq!(found.config.as_ref().unwrap().cluster_id, Some("244.0.0.1".parse().unwrap()));
+    let client = &found.neighbor("192.0.2.2").options;
+    assert_eq!(client.route_reflector_client, Some(true));
+    assert_eq!(client.export.as_ref().unwrap().as_str(), "own-and-reflected");
+    assert_eq!(found.neighbor("192.0.2.50").options.route_reflector_client, None, "same cluster");
+}
+
+fn rule(cidr: &str, operator: MatchOperator, action: FilterAction) -> FilterRule {
+    FilterRule {
+        cidr: Some(prefix(cidr)),
+        match_operator: Some(operator),
+        prefix_length: None,
+        source: None,
+        peer_type: None,
+        communities: None,
+        as_path_prefix: Vec::new(),
+        action,
+        operations: Vec::new(),
+    }
+}
+
+fn filtered(spec: BgpFilter) -> Reader {
+    let object = Box::new(Object::new(Metadata::named("f"), spec));
+    let peer_spec = BgpPeer { filters: vec!["f".to_owned()], ..tor() };
+    with([no_mesh(), peer("tor", peer_spec), Update::BgpFilter("f".to_owned(), Some(object))])
+}
+
+/// Does the prefix set of the only filter rule of the import filter hold the prefix?
+fn holds(set: &[PrefixRange], text: &str) -> bool {
+    let candidate = prefix(text);
+    set.iter().any(|range| {
+        let (ge, le) = range.bounds();
+        range.prefix.covers(candidate) && (ge..=le).contains(&candidate.len())
+    })
+}
+
+#[test]
+fn prefix_operators_select_what_they_say() {
+    let all =
+        ["0.0.0.0/0", "10.0.0.0/7", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "11.0.0.0/8", "192.0.2.0/24"];
+    for (operator, expected) in [
+        (MatchOperator::Equal, [false, false, true, false, false, false, false]),
+        (MatchOperator::NotEqual, [true, true, false, true, true, true, true]),
+        (MatchOperator::In, [false, false, true, true, true, false, false]),
+        (MatchOperator::NotIn, [true, true, false, false, false, true, true]),
+    ] {
+        let rules = vec![rule("10.0.0.0/8", operator, FilterAction::Reject)];
+        let found = filtered(BgpFilter { import_v4: rules, ..BgpFilter::default() });
+        let config = found.config.as_ref().unwrap();
+        let set = config.prefix_sets.values().next().unwrap();
+        assert_eq!(all.map(|text| holds(set, text)), expected, "{operator:?}");
+    }
+}
+
+#[test]
+fn a_filter_comes_before_the_default_of_its_direction() {
+    let found = filtered(BgpFilter {
+        import_v4: vec![rule("10.0.0.0/8", MatchOperator::In, FilterAction::Reject)],
+        export_v6: vec![rule("fd00::/8", MatchOperator::In, FilterAction::Accept)],
+        ..BgpFilter::default()
+    });
+    let config = found.config.as_ref().unwrap();
+    let options = &found.neighbor("192.0.2.254").options;
+    let import = &config.filters[options.import.as_ref().unwrap()];
+    assert_eq!((import.rules.len(), import.default), (1, Verdict::Accept));
+    assert_eq!(import.rules[0].condition.family, Some(Family::Ipv4));
+    let export = &config.filters[options.export.as_ref().unwrap()];
+    let sources: Vec<_> = export.rules.iter().map(|rule| rule.condition.source).collect();
+    assert_eq!((sources, export.default), (vec![None, Some(RouteSource::Local)], Verdict::Reject));
+}
+
+#[test]
+fn a_missing_filter_means_no_session() {
+    let spec = BgpPeer { filters: vec!["gone".to_owned()], ..tor() };
+    let found = with([no_mesh(), peer("tor", spec)]);
+    assert!(addresses(&found).is_empty() && found.has_condition(Reason::FilterMissing, "gone"));
+}

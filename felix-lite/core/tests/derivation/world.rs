@@ -1,0 +1,216 @@
+//! Cluster states for tests, and a reader that keeps what the core gives out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bgpd_api::config::{Config, Neighbor, OriginatedRoute};
+use cairn_api::kinds::{AffinityState, BgpConfiguration, BgpPeer, BlockAffinity, IpPool};
+use cairn_api::{Metadata, Object, annotation};
+use cairn_net::Prefix;
+use felix_core::{
+    Change, Condition, Element, Endpoint, Host, HostAddress, HostHop, HostRoute, Route, Settings, State,
+    Update,
+};
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+/// Facts by the thing they are about.
+pub(crate) type World = BTreeMap<String, Update>;
+
+pub(crate) fn world(facts: impl IntoIterator<Item = Update>) -> World {
+    facts.into_iter().map(|fact| (key(&fact), fact)).collect()
+}
+
+fn key(update: &Update) -> String {
+    let (kind, name) = match update {
+        Update::Node(name, _) => ("node", name.clone()),
+        Update::Pool(name, _) => ("pool", name.clone()),
+        Update::Affinity(name, _) => ("affinity", name.clone()),
+        Update::BgpConfiguration(name, _) => ("bgp", name.clone()),
+        Update::BgpPeer(name, _) => ("peer", name.clone()),
+        Update::BgpFilter(name, _) => ("filter", name.clone()),
+        Update::NodeConfiguration(name, _) => ("configuration", name.clone()),
+        Update::Secret(name, _) => ("secret", name.clone()),
+        Update::Endpoint(name, _) => ("endpoint", name.clone()),
+        Update::Learned(prefix, _) => ("learned", prefix.to_string()),
+        Update::Host(_) => ("host", String::new()),
+    };
+    format!("{kind} {name}")
+}
+
+/// The same thing, gone.
+pub(crate) fn gone(update: &Update) -> Update {
+    match update.clone() {
+        Update::Node(name, _) => Update::Node(name, None),
+        Update::Pool(name, _) => Update::Pool(name, None),
+        Update::Affinity(name, _) => Update::Affinity(name, None),
+        Update::BgpConfiguration(name, _) => Update::BgpConfiguration(name, None),
+        Update::BgpPeer(name, _) => Update::BgpPeer(name, None),
+        Update::BgpFilter(name, _) => Update::BgpFilter(name, None),
+        Update::NodeConfiguration(name, _) => Update::NodeConfiguration(name, None),
+        Update::Secret(name, _) => Update::Secret(name, None),
+        Update::Endpoint(name, _) => Update::Endpoint(name, None),
+        Update::Learned(prefix, _) => Update::Learned(prefix, None),
+        Update::Host(_) => Update::Host(Box::default()),
+    }
+}
+
+fn named<K: cairn_api::Kind>(name: &str, spec: K) -> Box<Object<K>> {
+    Box::new(Object::new(Metadata::named(name), spec))
+}
+
+/// A node with addresses, and further annotations.
+pub(crate) fn node(name: &str, addresses: &[&str], annotations: &[(&str, &str)]) -> Update {
+    let mut object = named(name, cairn_api::core::Node::default());
+    for address in addresses {
+        let key = if address.contains(':') { annotation::IPV6_ADDRESS } else { annotation::IPV4_ADDRESS };
+        object.metadata.annotations.insert(key.to_owned(), (*address).to_owned());
+    }
+    for (key, value) in annotations {
+        object.metadata.annotations.insert((*key).to_owned(), (*value).to_owned());
+    }
+    object.metadata.labels.insert("name".to_owned(), name.to_owned());
+    Update::Node(name.to_owned(), Some(object))
+}
+
+pub(crate) fn pool(name: &str, spec: IpPool) -> Update {
+    Update::Pool(name.to_owned(), Some(named(name, spec)))
+}
+
+pub(crate) fn affinity(block: &str, node: &str, state: AffinityState) -> Update {
+    let cidr = prefix(block);
+    let name = cairn_api::name::of_prefix(cidr);
+    let spec = BlockAffinity { cidr, node: node.to_owned(), pool: "pool".to_owned(), state };
+    Update::Affinity(name.clone(), Some(named(&name, spec)))
+}
+
+pub(crate) fn bgp(spec: BgpConfiguration) -> Update {
+    Update::BgpConfiguration("default".to_owned(), Some(named("default", spec)))
+}
+
+pub(crate) fn peer(name: &str, spec: BgpPeer) -> Update {
+    Update::BgpPeer(name.to_owned(), Some(named(name, spec)))
+}
+
+pub(crate) fn endpoint(interface: &str, addresses: &[&str]) -> Update {
+    let addresses = addresses.iter().map(|address| ip(address)).collect();
+    let endpoint =
+        Endpoint { interface: interface.to_owned(), addresses, owner: format!("default/{interface}") };
+    Update::Endpoint(interface.to_owned(), Some(endpoint))
+}
+
+pub(crate) fn learned(text: &str, next_hops: &[&str]) -> Update {
+    Update::Learned(prefix(text), Some(next_hops.iter().map(|hop| ip(hop)).collect()))
+}
+
+/// A host with one interface (index 2) and a default route through the first gateway of each family.
+pub(crate) fn host(addresses: &[(&str, u8)], gateways: &[&str]) -> Update {
+    let addresses: Vec<_> = addresses
+        .iter()
+        .map(|(address, prefix_len)| HostAddress {
+            address: ip(address),
+            prefix_len: *prefix_len,
+            interface: "eth0".to_owned(),
+        })
+        .collect();
+    let connected = addresses.iter().map(|own| HostRoute {
+        prefix: own.subnet(),
+        metric: 0,
+        hops: vec![HostHop { gateway: None, index: 2 }],
+    });
+    let defaults = gateways.iter().map(|gateway| HostRoute {
+        prefix: if gateway.contains(':') { prefix("::/0") } else { prefix("0.0.0.0/0") },
+        metric: 0,
+        hops: vec![HostHop { gateway: Some(ip(gateway)), index: 2 }],
+    });
+    let routes = connected.chain(defaults).collect();
+    Update::Host(Box::new(Host { addresses, routes }))
+}
+
+/// What a reader of the changes holds; refuses changes that make no sense or come out of order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Reader {
+    pub(crate) settings: Option<Settings>,
+    pub(crate) elements: BTreeMap<Element, ()>,
+    pub(crate) routes: BTreeMap<Prefix, Route>,
+    pub(crate) announced: BTreeMap<Prefix, OriginatedRoute>,
+    pub(crate) config: Option<Config>,
+    pub(crate) conditions: BTreeMap<Condition, ()>,
+}
+
+impl Reader {
+    /// Takes the changes; how many there were.
+    pub(crate) fn read(&mut self, state: &mut State) -> usize {
+        let changes = state.changes();
+        let ranks: Vec<u8> = changes.iter().map(rank).collect();
+        assert!(ranks.is_sorted(), "out of order: {changes:?}");
+        let count = changes.len();
+        for change in changes {
+            self.take(change);
+        }
+        count
+    }
+
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Settings(settings) => self.settings = Some(settings),
+            Change::AddElement(element) => assert_eq!(self.elements.insert(element, ()), None),
+            Change::SetRoute(prefix, route) => {
+                assert_ne!(self.routes.insert(prefix, route.clone()), Some(route), "{prefix} did not change");
+            }
+            Change::Announce(route) => {
+                let old = self.announced.insert(route.prefix, route.clone());
+                assert_ne!(old, Some(route), "announcement did not change");
+            }
+            Change::Configure(config) => self.config = Some(*config),
+            Change::Report(condition) => assert_eq!(self.conditions.insert(condition, ()), None),
+            Change::Retract(condition) => assert_eq!(self.conditions.remove(&condition), Some(())),
+            Change::Withdraw(prefix) => assert!(self.announced.remove(&prefix).is_some(), "{prefix}"),
+            Change::RemoveRoute(prefix) => assert!(self.routes.remove(&prefix).is_some(), "{prefix}"),
+            Change::RemoveElement(element) => assert_eq!(self.elements.remove(&element), Some(())),
+        }
+    }
+
+    pub(crate) fn neighbor(&self, address: &str) -> &Neighbor {
+        let config = self.config.as_ref().expect("there is a document");
+        config
+            .neighbors
+            .iter()
+            .find(|neighbor| neighbor.address == ip(address))
+            .expect("there is such a neighbour")
+    }
+
+    pub(crate) fn has_condition(&self, reason: felix_core::Reason, words: &str) -> bool {
+        self.conditions.keys().any(|found| found.reason == reason && found.to_string().contains(words))
+    }
+}
+
+fn rank(change: &Change) -> u8 {
+    match change {
+        Change::Settings(_) => 0,
+        Change::AddElement(_) => 1,
+        Change::SetRoute(..) => 2,
+        Change::Announce(_) => 3,
+        Change::Configure(_) => 4,
+        Change::Report(_) => 5,
+        Change::Retract(_) => 6,
+        Change::Withdraw(_) => 7,
+        Change::RemoveRoute(_) => 8,
+        Change::RemoveElement(_) => 9,
+    }
+}
+
+/// Node `a`, fresh, with these facts.
+pub(crate) fn derived(facts: impl IntoIterator<Item = Update>) -> Reader {
+    let mut state = State::new("a", "cairn-system");
+    facts.into_iter().for_each(|fact| state.apply(fact));
+    let mut reader = Reader::default();
+    reader.read(&mut state);
+    reader
+}

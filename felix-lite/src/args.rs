@@ -1,0 +1,78 @@
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, ValueEnum};
+
+/// Cairn's node daemon: routes, links, firewall and the CNI server of one node.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "felix-lite", version, about)]
+pub struct Args {
+    /// Name of this node's Node object [default: the host's name]
+    #[arg(long, env = "CAIRN_NODE_NAME", value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// Where the cluster's objects are: dir:/path
+    #[arg(long, env = "CAIRN_DATASTORE", value_name = "STORE", default_value = "dir:/etc/cairn/objects")]
+    pub datastore: StoreUrl,
+    /// Socket of bgpd
+    #[arg(long, env = "CAIRN_BGPD_SOCKET", value_name = "PATH", default_value = bgpd_api::DEFAULT_SOCKET)]
+    pub bgpd_socket: PathBuf,
+    /// Socket that the CNI plugin speaks to
+    #[arg(long, env = "CAIRN_CNI_SOCKET", value_name = "PATH", default_value = felix_api::DEFAULT_SOCKET)]
+    pub cni_socket: PathBuf,
+    /// Where journals are kept
+    #[arg(long, env = "CAIRN_DATA_DIR", value_name = "DIR", default_value = "/var/lib/cairn")]
+    pub data_dir: PathBuf,
+    /// Namespace of the Secrets that BGP passwords are in
+    #[arg(long, env = "CAIRN_SECRET_NAMESPACE", value_name = "NAMESPACE", default_value = "cairn-system")]
+    pub secret_namespace: String,
+    /// How log lines look
+    #[arg(long, env = "CAIRN_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, also by module
+    #[arg(long, env = "CAIRN_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// YAML files in a directory.
+    Directory(PathBuf),
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("dir:") {
+            Some(path) if path.starts_with('/') => Ok(Self::Directory(path.into())),
+            _ => Err("must be dir: and an absolute path, such as dir:/etc/cairn/objects".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_a_directory_with_an_absolute_path() {
+        let parsed =
+            Args::try_parse_from(["felix-lite", "--datastore", "dir:/tmp/x", "--log-format", "json"])
+                .unwrap();
+        assert_eq!(parsed.datastore, StoreUrl::Directory("/tmp/x".into()));
+        assert_eq!(parsed.log_format, LogFormat::Json);
+        for bad in ["", "dir:", "dir:relative", "/tmp/x", "etcd:/x"] {
+            assert!(Args::try_parse_from(["felix-lite", "--datastore", bad]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! ADD: addresses, record, wiring, engine; and back in reverse if one of them fails.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cairn_datastore::Datastore;
+use cairn_ipam::{Assigned, IpamError};
+use cairn_net::{Families, Family};
+use felix_api::{Add, AddressRequest, Attached, Code, Refusal};
+use tracing::{debug, info, warn};
+
+use super::journal::{NetnsId, Record};
+use super::name::{host_ifname, pod_mac};
+use super::server::{Server, engine, handle, handle_of};
+
+/// Least MTU of a link that carries IPv6 (RFC 8200 section 5), and of one that carries IPv4 (RFC 791).
+const MIN_MTU: [(Family, u32); 2] = [(Family::Ipv6, 1280), (Family::Ipv4, 68)];
+
+impl<D: Datastore + Send + Sync + 'static> Server<D> {
+    /// Connects a container. The same call again gives the same answer; with another namespace the wiring is made anew around the same addresses.
+    pub(super) async fn add(&self, add: Add, netns: Option<File>) -> Result<Attached, Refusal> {
+        let (netns, netns_id) = namespace(&add.netns, netns)?;
+        let _guard = self.locks.lock(&add.attachment).await;
+        // A DEL kept from before this ADD must not be carried out after it.
+        self.spool.remove(&add.attachment).unwrap_or_else(|error| warn!(%error, "a kept DEL stays"));
+        if let Some(old) = self.journal.get(&add.attachment) {
+            if old.netns_id == netns_id && self.still_there(&old, &netns).await {
+                self.endpoints.add(old.endpoint()).await.map_err(|error| engine(&error))?;
+                return Ok(old.attached());
+            }
+            debug!(attachment = %add.attachment, "made anew: the namespace is another, or not as it was left");
+            self.unwire(&old).await?;
+        }
+        let addresses = self.assign(&add).await?;
+        let record = Arc::new(self.record(add, netns_id, &addresses));
+        match self.connect(&record, &netns).await {
+            Ok(()) => {
+                info!(attachment = %record.attachment, owner = record.owner(), interface = record.interface, addresses = ?record.addresses, "ADD");
+                Ok(record.attached())
+            }
+            Err(refusal) => {
+                self.roll_back(&record).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn still_there(&self, record: &Arc<Record>, netns: &Arc<File>) -> bool {
+        self.wiring.check(Arc::clone(record), Arc::clone(netns)).await.is_ok()
+    }
+
+    /// One address of each family that is asked for; of each that has a pool where nothing is said.
+    async fn assign(&self, add: &Add) -> Result<Vec<IpAddr>, Refusal> {
+        let AddressRequest { pools, addresses, .. } = &add.addresses;
+        let named = add.addresses.families().or_else(|| {
+            (!addresses.is_empty()).then(|| addresses.iter().map(|address| Family::of(*address)).collect())
+        });
+        let mut request = cairn_ipam::Request {
+            pod: add.pod.as_ref().map(ToString::to_string).unwrap_or_default(),
+            families: named.unwrap_or(Families::ALL),
+            pools: pools.clone(),
+            addresses: addresses.clone(),
+            ..cairn_ipam::Request::any(handle_of(&add.network, &add.attachment), Families::NONE)
+        };
+        loop {
+            match self.ipam.assign(&request).await {
+                Ok(assigned) => return Ok(in_order(&assigned)),
+                Err(IpamError::NoPool { family, .. })
+                    if named.is_none() && request.families == Families::ALL =>
+                {
+                    request.families = request.families.without(family);
+                }
+                Err(error) => return Err(refused(&error)),
+            }
+        }
+    }
+
+    fn record(&self, add: Add, netns_id: NetnsId, addresses: &[IpAddr]) -> Record {
+        let wanted = add.mtu.unwrap_or_else(|| self.mtu());
+        let least =
+            MIN_MTU.iter().find(|(family, _)| addresses.iter().any(|addr| Family::of(*addr) == *family));
+        Record {
+            interface: host_ifname(&add.attachment),
+            pod_mac: add.mac.unwrap_or_else(|| pod_mac(&add.attachment)),
+            mtu: wanted.max(least.map_or(0, |(_, mtu)| *mtu)),
+            attachment: add.attachment,
+            network: add.network,
+            netns: add.netns,
+            netns_id,
+            pod: add.pod,
+            addresses: addresses.to_vec(),
+        }
+    }
+
+    async fn connect(&self, record: &Arc<Record>, netns: &Arc<File>) -> Result<(), Refusal> {
+        self.journal.put(record).map_err(|error| Refusal::new(Code::IO, error.to_string()))?;
+        self.wiring.up(Arc::clone(record), Arc::clone(netns)).await?;
+        self.endpoints.add(record.endpoint()).await.map_err(|error| engine(&error))
+    }
+
+    /// Undoes whatever of an ADD was done. What fails is logged: DEL, which the runtime owes us, tries it again.
+    async fn roll_back(&self, record: &Arc<Record>) {
+        if let Err(refusal) = self.unwire(record).await {
+            warn!(attachment = %record.attachment, %refusal, "roll-back of ADD is incomplete");
+            return;
+        }
+        self.forget(record).unwrap_or_else(|refusal| {
+            warn!(attachment = %record.attachment, handle = %handle(record), %refusal, "roll-back of ADD is incomplete");
+        });
+    }
+
+    /// Removes routes, firewall elements and the interface, and waits until it is gone.
+    async fn unwire(&self, record: &Record) -> Result<(), Refusal> {
+        self.endpoints.remove(&record.interface).await.map_err(|error| engine(&error))?;
+        Ok(self.wiring.remove(&record.interface).await?)
+    }
+}
+
+/// The namespace that came with the request, and who it is; never the node's own.
+pub(super) fn namespace(path: &str, netns: Option<File>) -> Result<(Arc<File>, NetnsId), Refusal> {
+    let io = |error: std::io::Error| Refusal::new(Code::IO, format!("{path}: {error}"));
+    let netns =
+        netns.ok_or_else(|| Refusal::new(Code::INVALID_ENVIRONMENT, "CNI_NETNS did not come along"))?;
+    let id = NetnsId::of(&netns).map_err(io)?;
+    let own = File::open("/proc/thread-self/ns/net").and_then(|own| NetnsId::of(&own)).map_err(io)?;
+    if id == own {
+        let msg = format!("CNI_NETNS: {path:?} is the node's own namespace");
+        return Err(
+            Refusal::new(Code::INVALID_ENVIRONMENT, msg).because("pods on the host's network need no plugin")
+        );
+    }
+    Ok((Arc::new(netns), id))
+}
+
+/// IPv4 first.
+fn in_order(assigned: &[Assigned]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = assigned.iter().map(|assigned| assigned.address).collect();
+    addresses.sort_by_key(|address| Family::of(*address));
+    addresses
+}
+
+fn refused(error: &IpamError) -> Refusal {
+    let code = match error {
+        IpamError::Store { .. } => Code::TRY_AGAIN,
+        IpamError::Journal { .. } => Code::IO,
+        IpamError::BadRequest { .. } => Code::INVALID_CONFIG,
+        IpamError::NoPool { .. } | IpamError::Exhausted { .. } | IpamError::NotAvailable { .. } => Code::IPAM,
+    };
+    Refusal::new(code, error.to_string())
+}

@@ -1,0 +1,110 @@
+//! Is the kernel as `up` left it?
+
+use std::fmt;
+use std::fs::File;
+
+use cairn_kernel::Rtnl;
+use cairn_kernel::netlink::{Protocol, Socket};
+use cairn_kernel::nftables::{self, Element, Table, Value};
+use cairn_kernel::object::{Address, IfIndex, Link, Route, RouteTarget, TableId};
+use cairn_net::{Family, Mac, Prefix};
+use felix_api::HOST_MAC;
+
+use super::WiringError;
+use super::up::{families, open};
+use crate::cni::journal::Record;
+
+/// Both ends, the container's addresses and default routes. Routes of the host are not looked at: see [`host_routes`].
+pub(super) fn pair(rtnl: &mut Rtnl, record: &Record, netns: &File) -> Result<(), WiringError> {
+    let ifname = record.attachment.ifname.as_str();
+    let mut inside = Rtnl::open_in(&open(record, netns)?)?;
+    let host = end(rtnl, &record.interface, HOST_MAC, record.mtu)?;
+    let pod = end(&mut inside, ifname, record.pod_mac, record.mtu)?;
+    if host.peer != Some(pod.index) || pod.peer != Some(host.index) {
+        return Err(mismatch(ifname, format_args!("not the other end of {}", record.interface)));
+    }
+    let addresses: Vec<Address> = inside.list(None)?;
+    for wanted in &record.addresses {
+        let has = |address: &Address| address.link == pod.index && address.addr == *wanted;
+        if !addresses.iter().any(has) {
+            return Err(mismatch(ifname, format_args!("the address {} is missing", Prefix::host(*wanted))));
+        }
+    }
+    for family in families(record) {
+        default_route(&mut inside, family, ifname)?;
+    }
+    Ok(())
+}
+
+/// A plugin behind us may have changed the route, but without any the container reaches nothing.
+fn default_route(inside: &mut Rtnl, family: Family, ifname: &str) -> Result<(), WiringError> {
+    let routes: Vec<Route> = inside.list(Some(family))?;
+    let leads = |route: &Route| {
+        route.table == TableId::MAIN && route.prefix.len() == 0 && route.target != RouteTarget::None
+    };
+    if routes.iter().any(leads) {
+        return Ok(());
+    }
+    let all = Prefix::host(family.unspecified()).addr();
+    Err(mismatch(ifname, format_args!("the route to {all}/0 is missing")))
+}
+
+/// The host's routes to the container's addresses.
+pub(super) fn host_routes(rtnl: &mut Rtnl, record: &Record) -> Result<(), WiringError> {
+    let interface = &record.interface;
+    let gone = || mismatch(interface, "the interface is missing");
+    let index: IfIndex = rtnl.link(&interface.parse()?)?.ok_or_else(gone)?.index;
+    for addr in &record.addresses {
+        match rtnl.resolve(*addr)? {
+            Some(hop) if hop.dev == Some(index) => {}
+            Some(_) => {
+                return Err(mismatch(interface, format_args!("the node's route to {addr} leads elsewhere")));
+            }
+            None => return Err(mismatch(interface, format_args!("the node has no route to {addr}"))),
+        }
+    }
+    Ok(())
+}
+
+/// The firewall's elements that let the container's packets in.
+pub(super) fn firewall(record: &Record) -> Result<(), WiringError> {
+    let mut socket = Socket::open(Protocol::Netfilter)?;
+    for addr in &record.addresses {
+        let set = source_set(Family::of(*addr));
+        let wanted = Element::new(&[Value::Interface(&record.interface), Value::Address(*addr)]);
+        if !nftables::elements(&mut socket, Table::CAIRN, set)?.contains(&wanted) {
+            let difference = format_args!("the firewall's set {set} does not have {addr}");
+            return Err(mismatch(&record.interface, difference));
+        }
+    }
+    Ok(())
+}
+
+/// The sets of the firewall's source check, as its rules name them.
+const fn source_set(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "sources-v4",
+        Family::Ipv6 => "sources-v6",
+    }
+}
+
+fn end(rtnl: &mut Rtnl, name: &str, mac: Mac, mtu: u32) -> Result<Link, WiringError> {
+    let Some(link) = rtnl.link(&name.parse()?)? else {
+        return Err(mismatch(name, format_args!("the interface {name} is missing")));
+    };
+    if !link.flags.up {
+        return Err(mismatch(name, "the interface is down"));
+    }
+    if link.mac != Some(mac) {
+        let has = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        return Err(mismatch(name, format_args!("the MAC address is {has}, not {mac}")));
+    }
+    if link.mtu != mtu {
+        return Err(mismatch(name, format_args!("the MTU is {}, not {mtu}", link.mtu)));
+    }
+    Ok(link)
+}
+
+fn mismatch(interface: &str, difference: impl fmt::Display) -> WiringError {
+    WiringError::Mismatch { interface: interface.to_owned(), difference: difference.to_string() }
+}

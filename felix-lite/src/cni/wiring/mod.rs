@@ -1,0 +1,121 @@
+//! Kernel work for pods, on threads of its own: netlink blocks, and the kernel takes one writer at a time anyway.
+//!
+//! Invariant: whatever is made for a pod is found again by the name of the host's end alone.
+//! Not here: host routes and firewall (the engine).
+
+mod check;
+mod error;
+mod links;
+mod reaper;
+mod up;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use cairn_kernel::Rtnl;
+use tokio::sync::{mpsc, oneshot};
+
+use super::journal::Record;
+pub(super) use error::WiringError;
+use reaper::Reaper;
+
+/// More do not help: the kernel's own lock (RTNL) lets one through at a time.
+const THREADS: usize = 2;
+/// Jobs that may wait for a thread.
+const QUEUE: usize = 64;
+
+type Job = Box<dyn FnOnce(&mut Rtnl) + Send>;
+
+/// The threads.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    jobs: mpsc::Sender<Job>,
+    reaper: Reaper,
+}
+
+impl Wiring {
+    /// Starts the threads. They end when this is dropped and their work is done.
+    pub(super) fn start() -> Result<Self, cairn_kernel::Error> {
+        let (jobs, queue) = mpsc::channel::<Job>(QUEUE);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..THREADS {
+            let mut rtnl = Rtnl::open()?;
+            let queue = Arc::clone(&queue);
+            spawn(&format!("cni-wiring-{number}"), move || {
+                // The lock is held while waiting for a job, not while doing it.
+                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+                while let Some(job) = next() {
+                    job(&mut rtnl);
+                }
+            })?;
+        }
+        Ok(Self { jobs, reaper: Reaper::start()? })
+    }
+
+    /// Makes the pair and everything inside the container's namespace. Whatever it made is removed by [`Wiring::remove`] if it fails.
+    pub(super) async fn up(&self, record: Arc<Record>, netns: Arc<File>) -> Result<(), WiringError> {
+        self.perform(move |rtnl| up::up(rtnl, &record, &netns)).await
+    }
+
+    /// Compares the kernel with what [`Wiring::up`] made.
+    pub(super) async fn check(&self, record: Arc<Record>, netns: Arc<File>) -> Result<(), WiringError> {
+        self.perform(move |rtnl| check::pair(rtnl, &record, &netns)).await
+    }
+
+    /// Do the node's routes lead to the container, and does the firewall let its packets in?
+    pub(super) async fn check_node(&self, record: Arc<Record>) -> Result<(), WiringError> {
+        self.perform(move |rtnl| {
+            check::host_routes(rtnl, &record)?;
+            check::firewall(&record)
+        })
+        .await
+    }
+
+    /// Hands an interface over for deletion. One that is gone is no error.
+    pub(super) async fn doom(&self, interface: &str) -> Result<(), WiringError> {
+        let interface = interface.to_owned();
+        if self.perform(move |rtnl| links::doom(rtnl, &interface)).await? {
+            self.reaper.wake();
+        }
+        Ok(())
+    }
+
+    /// Deletes an interface and waits until it is gone. One that is gone is no error.
+    pub(super) async fn remove(&self, interface: &str) -> Result<(), WiringError> {
+        let interface = interface.to_owned();
+        self.perform(move |rtnl| links::remove(rtnl, &interface)).await
+    }
+
+    /// The names of all workload interfaces, without those that are being deleted.
+    pub(super) async fn links(&self) -> Result<HashSet<String>, cairn_kernel::Error> {
+        match self.perform(|rtnl| Ok(links::names(rtnl)?)).await {
+            Err(WiringError::Kernel(error)) => Err(error),
+            result => Ok(result.unwrap_or_default()),
+        }
+    }
+
+    async fn perform<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Rtnl) -> Result<T, WiringError> + Send + 'static,
+    ) -> Result<T, WiringError> {
+        let (answer, reply) = oneshot::channel();
+        let job: Job = Box::new(move |rtnl| {
+            // The caller runs to its end; should it be gone after all, the work is done all the same.
+            let _ = answer.send(work(rtnl));
+        });
+        self.jobs.send(job).await.map_err(|_| WiringError::Stopping)?;
+        reply.await.map_err(|_| WiringError::Stopping)?
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), cairn_kernel::Error> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(body);
+    started
+        .map(drop)
+        .map_err(|error| cairn_kernel::Error::refused("start", format_args!("thread {name}"), error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+use std::time::{Duration, Instant};
+
+use cairn_kernel::object::{LinkChange, LinkName, Neighbour, NeighbourState};
+use cairn_kernel::{Netns, Requests, Rtnl};
+use felix_api::{Attachment, HOST_MAC};
+
+use super::*;
+use crate::cni::journal::NetnsId;
+use crate::cni::name::{host_ifname, pod_mac};
+
+/// Two namespaces that go with the test.
+struct Place {
+    host: String,
+    pod: String,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let name = |end: &str| format!("cni-{}-{name}-{end}", std::process::id());
+        let place = Self { host: name("h"), pod: name("p") };
+        Netns::create(&place.host).unwrap();
+        Netns::create(&place.pod).unwrap();
+        place
+    }
+
+    fn pod(&self) -> Netns {
+        Netns::named(&self.pod).unwrap()
+    }
+
+    /// Runs the test on the host: a runtime and the wiring of its own.
+    fn run<F: Future<Output = ()>>(
+        &self,
+        test: impl FnOnce(Arc<Wiring>, Arc<Record>, Arc<File>) -> F + Send,
+    ) {
+        let (record, netns) = (Arc::new(record()), Arc::new(File::open(self.pod().path()).unwrap()));
+        let body = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(test(Arc::new(Wiring::start().unwrap()), record, netns));
+        };
+        Netns::named(&self.host).unwrap().run(body).unwrap();
+    }
+
+    fn host_rtnl(&self) -> Rtnl {
+        Rtnl::open_in(&Netns::named(&self.host).unwrap()).unwrap()
+    }
+
+    fn pod_rtnl(&self) -> Rtnl {
+        Rtnl::open_in(&self.pod()).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for name in [&self.host, &self.pod] {
+            let _ = Netns::delete(name);
+        }
+    }
+}
+
+fn record() -> Record {
+    let attachment = Attachment { container: "c1".parse().unwrap(), ifname: "eth0".parse().unwrap() };
+    Record {
+        interface: host_ifname(&attachment),
+        pod_mac: pod_mac(&attachment),
+        attachment,
+        network: "pods".to_owned(),
+        netns: "/run/netns/p".to_owned(),
+        netns_id: NetnsId { dev: 0, ino: 0 },
+        pod: None,
+        mtu: 1480,
+        addresses: vec!["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
+    }
+}
+
+fn eth0() -> LinkName {
+    "eth0".parse().unwrap()
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn what_is_wired_checks_and_nothing_is_tentative() {
+    let place = Place::new("up");
+    place.run(async |wiring, record, netns| {
+        wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+        wiring.check(Arc::clone(&record), netns).await.unwrap();
+        assert_eq!(wiring.links().await.unwrap(), HashSet::from([record.interface.clone()]));
+
+        let mut host = place.host_rtnl();
+        let link = host.link(&record.interface.parse::<LinkName>().unwrap()).unwrap().unwrap();
+        let addresses: Vec<cairn_kernel::object::Address> = host.list(None).unwrap();
+        let own: Vec<_> = addresses.iter().filter(|address| address.link == link.index).collect();
+        assert_eq!(own.len(), 1, "the gateway's and no other: {own:?}");
+        assert_eq!(own[0].addr, felix_api::gateway(cairn_net::Family::Ipv6));
+        assert!(!own[0].tentative);
+        let neighbours: Vec<Neighbour> = host.list(None).unwrap();
+        let permanent = |addr| {
+            neighbours.iter().any(|n| n.addr == addr && n.state == NeighbourState::Permanent(record.pod_mac))
+        };
+        assert!(record.addresses.iter().all(|addr| permanent(*addr)), "{neighbours:?}");
+        let inside: Vec<Neighbour> = place.pod_rtnl().list(None).unwrap();
+        assert_eq!(inside.iter().filter(|n| n.state == NeighbourState::Permanent(HOST_MAC)).count(), 2);
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn the_nodes_routes_must_lead_to_the_container() {
+    let place = Place::new("routes");
+    place.run(async |wiring, record, netns| {
+        wiring.up(Arc::clone(&record), netns).await.unwrap();
+        let mut host = place.host_rtnl();
+        let index = host.link(&record.interface.parse::<LinkName>().unwrap()).unwrap().unwrap().index;
+        let missing = check::host_routes(&mut host, &record).unwrap_err();
+        assert!(missing.to_string().contains("no route"), "{missing}");
+        for addr in &record.addresses {
+            let prefix = cairn_net::Prefix::host(*addr);
+            host.replace(&cairn_kernel::object::Route::dev(prefix, index)).unwrap();
+        }
+        check::host_routes(&mut host, &record).unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn the_doomed_go_together_and_a_new_one_may_come_at_once() {
+    let place = Place::new("doom");
+    place.run(async |wiring, record, netns| {
+        for _ in 0..3 {
+            wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+            wiring.doom(&record.interface).await.unwrap();
+        }
+        wiring.doom(&record.interface).await.unwrap();
+        let start = Instant::now();
+        while place.host_rtnl().list::<cairn_kernel::object::Link>(None).unwrap().len() > 1 {
+            assert!(start.elapsed() < Duration::from_secs(5), "never deleted");
+            thread::sleep(Duration::from_millis(5));
+        }
+        wiring.remove(&record.interface).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_strangers_interface_is_neither_taken_nor_touched() {
+    let place = Place::new("taken");
+    place.run(async |wiring, record, netns| {
+        wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+        let mut other = (*record).clone();
+        other.interface = "crn00000000000".to_owned();
+        let error = wiring.up(Arc::new(other), Arc::clone(&netns)).await.unwrap_err();
+        assert!(matches!(error, WiringError::InterfaceExists { .. }), "{error}");
+        wiring.check(record, netns).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn check_names_each_difference() {
+    let place = Place::new("check");
+    place.run(async |wiring, record, netns| {
+        let down = LinkChange { up: Some(false), ..LinkChange::default() };
+        let small = LinkChange { mtu: Some(1300), ..LinkChange::default() };
+        for (change, word) in [(down, "down"), (small, "MTU")] {
+            wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+            place.pod_rtnl().change_link(&eth0(), &change).unwrap();
+            let error = wiring.check(Arc::clone(&record), Arc::clone(&netns)).await.unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+            wiring.remove(&record.interface).await.unwrap();
+        }
+        let error = wiring.check(Arc::clone(&record), netns).await.unwrap_err();
+        assert!(error.to_string().contains(&record.interface), "{error}");
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn ipv6_is_switched_on_where_a_runtime_switched_it_off() {
+    let place = Place::new("noipv6");
+    place.pod().run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap()).unwrap();
+    place.run(async |wiring, record, netns| {
+        wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+        wiring.check(record, netns).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_file_that_is_no_namespace_is_refused() {
+    let place = Place::new("file");
+    place.run(async |wiring, record, _| {
+        let file = Arc::new(File::open("/proc/self/status").unwrap());
+        let error = wiring.up(record, file).await.unwrap_err();
+        assert!(matches!(error, WiringError::NotNetns { .. }), "{error}");
+        let mut rtnl = place.host_rtnl();
+        assert!(rtnl.execute(&mut Requests::new()).unwrap().is_empty());
+    });
+}

@@ -1,0 +1,173 @@
+//! Starts the parts of the daemon and waits for the end.
+//!
+//! Tasks: engine, bgpd client, one per watched kind, allocator, report, CNI server; a thread for the kernel. A part
+//! that ends takes the daemon with it, to be started again by its supervisor: a half-dead daemon helps nobody, and the
+//! kernel goes on forwarding meanwhile (I2).
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cairn_datastore::{Datastore, DirectoryStore};
+use cairn_ipam::{IpamError, NodeAllocator};
+use felix_core::State;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+use crate::args::{Args, StoreUrl};
+use crate::bgp::Bgp;
+use crate::dataplane::Dataplane;
+use crate::endpoint::Endpoints;
+use crate::engine::{Engine, Inputs, NodeFacts};
+use crate::store::Feed;
+use crate::{cni, ipam, status};
+
+/// MTU of pods before the node's interfaces are known: what every IPv6 link carries is too small to be useful, what
+/// Ethernet carries is what nearly all nodes have. Bytes.
+const FALLBACK_MTU: u32 = 1500;
+
+/// Why the daemon ends in disorder.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// No runtime.
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[source] io::Error),
+    /// No directory for journals.
+    #[error("cannot make {path}: {source}", path = path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The host has no name, and none was given.
+    #[error("--node-name is not given, and the host's name cannot be used: {0}")]
+    NodeName(String),
+    /// The kernel's side does not start.
+    #[error("cannot use the kernel: {0}")]
+    Kernel(#[from] cairn_kernel::Error),
+    /// The allocator's journal cannot be used.
+    #[error(transparent)]
+    Ipam(Box<IpamError>),
+    /// The CNI server does not start.
+    #[error(transparent)]
+    Cni(#[from] cni::StartError),
+    /// A part ended.
+    #[error("{0} ended")]
+    Ended(&'static str),
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`DaemonError`]. What is in the kernel stays in every case.
+pub async fn run(args: Args) -> Result<(), DaemonError> {
+    let StoreUrl::Directory(root) = args.datastore.clone();
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    serve(args, DirectoryStore::new(root), stop).await
+}
+
+async fn serve<D: Datastore + Clone>(
+    args: Args,
+    store: D,
+    stop: impl Future<Output = &'static str>,
+) -> Result<(), DaemonError> {
+    let node = node_name(args.node_name.clone())?;
+    std::fs::create_dir_all(&args.data_dir)
+        .map_err(|source| DaemonError::DataDir { path: args.data_dir.clone(), source })?;
+    info!(node, version = env!("CARGO_PKG_VERSION"), "felix-lite starts");
+
+    let allocator = Arc::new(
+        NodeAllocator::open(store.clone(), &node, &args.data_dir.join("ipam"))
+            .map_err(Box::new)
+            .map_err(DaemonError::Ipam)?,
+    );
+    let (endpoints, requests) = Endpoints::new();
+    let (snapshot_requests, snapshots) = mpsc::channel(4);
+    let (facts, facts_seen) = watch::channel(NodeFacts::default());
+    let (news, news_seen) = watch::channel(());
+    let inputs = Inputs {
+        feed: Feed::start(&store, &args.secret_namespace),
+        bgp: Bgp::start(args.bgpd_socket.clone()),
+        dataplane: Dataplane::start()?,
+        requests,
+        snapshots,
+    };
+    let state = State::new(node.clone(), args.secret_namespace.clone());
+    let engine = tokio::spawn(Engine::new(state, inputs, facts, news).run());
+    let allocation = tokio::spawn(ipam::run(store.clone(), Arc::clone(&allocator), facts_seen.clone()));
+    let reports = tokio::spawn(status::run(store, node, news_seen, snapshot_requests));
+    let served = cni_server(&args, endpoints, Arc::clone(&allocator), facts_seen);
+
+    tokio::select! {
+        signal = stop => {
+            info!(signal, "felix-lite ends; what is in the kernel stays");
+            // What the store is not told now it is told after the next start: the journal has it.
+            let _told = tokio::time::timeout(std::time::Duration::from_secs(2), allocator.flush()).await;
+            Ok(())
+        }
+        ended = engine => Err(DaemonError::Ended(ended.unwrap_or("engine"))),
+        _ = allocation => Err(DaemonError::Ended("allocator")),
+        _ = reports => Err(DaemonError::Ended("report")),
+        served = served => served.and(Err(DaemonError::Ended("CNI server"))),
+    }
+}
+
+/// Starts and runs the CNI server.
+async fn cni_server<D: Datastore>(
+    args: &Args,
+    endpoints: Endpoints,
+    allocator: Arc<NodeAllocator<D>>,
+    mut facts: watch::Receiver<NodeFacts>,
+) -> Result<(), DaemonError> {
+    let config = cni::Config {
+        socket: args.cni_socket.clone(),
+        journal: args.data_dir.join("endpoints"),
+        spool: args.data_dir.join("cni-del"),
+    };
+    let (mtu, mtu_seen) = watch::channel(FALLBACK_MTU);
+    let (not_ready, not_ready_seen) = watch::channel(facts.borrow().not_ready.clone());
+    let follow = async move {
+        loop {
+            let now = facts.borrow_and_update().clone();
+            mtu.send_replace(now.configured_mtu.or(now.link_mtu).unwrap_or(FALLBACK_MTU));
+            not_ready.send_replace(now.not_ready);
+            if facts.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let serve = async move {
+        let (server, listener) =
+            cni::Server::start(config, endpoints, allocator, mtu_seen, not_ready_seen).await?;
+        server.run(listener, std::future::pending()).await;
+        Ok(())
+    };
+    tokio::select! {
+        () = follow => Ok(()),
+        served = serve => served,
+    }
+}
+
+/// The name given, else the host's.
+fn node_name(given: Option<String>) -> Result<String, DaemonError> {
+    let name = match given {
+        Some(name) => name,
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .map(|text| text.trim().to_lowercase())
+            .map_err(|error| DaemonError::NodeName(error.to_string()))?,
+    };
+    if cairn_api::name::is_valid(&name) {
+        return Ok(name);
+    }
+    Err(DaemonError::NodeName(format!("{name:?} is not a valid object name")))
+}

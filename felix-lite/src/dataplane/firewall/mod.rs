@@ -1,0 +1,220 @@
+//! The firewall in the kernel, kept equal to what the core wants.
+//!
+//! Everything that changes is an element of a set; one batch of the core's changes is one transaction. The table is read
+//! at the start and whenever somebody else changed something: what is missing is put back, and what is not
+//! ours goes, but not before the picture is complete. At no time is the live state flushed.
+//!
+//! Sets of prefixes are written only once the picture is complete: until then what an earlier run left there stays in
+//! force, because a new prefix might overlap an old one that has yet to be recognised as such.
+
+mod ruleset;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cairn_kernel::Error;
+use cairn_kernel::netlink::{Protocol, Socket};
+use cairn_kernel::nftables::{self, Element, ListedRule, Table, Transaction, Value};
+use cairn_net::Family;
+use felix_core::Element as Wanted;
+use tracing::{debug, info};
+
+use ruleset::SetName;
+
+type Elements = BTreeMap<SetName, BTreeSet<Element>>;
+
+/// The table, and what should be in it.
+#[derive(Debug)]
+pub(super) struct Firewall {
+    socket: Socket,
+    wanted: Elements,
+    /// As last read or written.
+    actual: Elements,
+    /// Elements that may differ between the two.
+    pending: BTreeSet<(SetName, Element)>,
+    /// The rules as the kernel numbered them when they were written.
+    rules: Vec<ListedRule>,
+    /// Commits so far in this namespace, as last seen; somebody else's are recognised by it.
+    generation: u32,
+    /// Is the picture complete?
+    swept: bool,
+}
+
+impl Firewall {
+    /// Puts table, chains and rules in place in one transaction and adopts the elements that are there.
+    pub(super) fn open() -> Result<Self, Error> {
+        let mut socket = Socket::open(Protocol::Netfilter)?;
+        let mut transaction = Transaction::new(Table::CAIRN);
+        ruleset::write(&mut transaction);
+        transaction.commit(&mut socket)?;
+        let mut firewall = Self {
+            socket,
+            wanted: Elements::new(),
+            actual: Elements::new(),
+            pending: BTreeSet::new(),
+            rules: Vec::new(),
+            generation: 0,
+            swept: false,
+        };
+        firewall.read()?;
+        firewall.rules = nftables::rules(&mut firewall.socket, Table::CAIRN)?;
+        firewall.note_generation()?;
+        let adopted: usize = firewall.actual.values().map(BTreeSet::len).sum();
+        info!(adopted, "firewall is in the kernel");
+        Ok(firewall)
+    }
+
+    /// Wants an element, from the next [`Self::write`] on.
+    pub(super) fn add(&mut self, element: &Wanted) {
+        let (set, members) = members(element);
+        for member in members {
+            self.pending.insert((set, member.clone()));
+            self.wanted.entry(set).or_default().insert(member);
+        }
+    }
+
+    /// Does not want it any more: it goes at the next [`Self::write`], for it is known, even before the sweep.
+    pub(super) fn remove(&mut self, element: &Wanted) {
+        let (set, members) = members(element);
+        for member in members {
+            self.wanted.entry(set).or_default().remove(&member);
+            self.pending.insert((set, member));
+        }
+    }
+
+    /// The picture is complete: what is not wanted goes at the next [`Self::write`].
+    pub(super) fn sweep(&mut self) {
+        self.swept = true;
+        self.compare();
+    }
+
+    /// Is the element in the kernel?
+    pub(super) fn has(&self, element: &Wanted) -> bool {
+        let (set, members) = members(element);
+        let actual = self.actual.get(&set);
+        members.iter().all(|member| actual.is_some_and(|actual| actual.contains(member)))
+    }
+
+    /// Brings the kernel up to date, in one transaction. If it refuses, the table is read again and what is
+    /// missing then is tried once more, in case somebody had changed it.
+    pub(super) fn write(&mut self) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        match self.commit(false) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                debug!(%error, "the firewall is read again");
+                self.repair().map(drop)
+            }
+        }
+    }
+
+    /// Has anybody else committed since our last look? Cheap.
+    pub(super) fn is_foreign(&mut self) -> Result<bool, Error> {
+        let now = nftables::Generation::current(&mut self.socket)?;
+        Ok(now.id != self.generation)
+    }
+
+    /// Reads the table and puts back what is missing or changed. True if something was.
+    pub(super) fn repair(&mut self) -> Result<bool, Error> {
+        let mut chains = nftables::chains(&mut self.socket, Table::CAIRN)?;
+        chains.sort_unstable();
+        let mut sets = nftables::sets(&mut self.socket, Table::CAIRN)?;
+        sets.sort_unstable();
+        let mut expected = SetName::ALL.map(SetName::as_str);
+        expected.sort_unstable();
+        let rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
+        let whole = chains == ruleset::chains() && sets == expected && rules == self.rules;
+        self.read()?;
+        self.compare();
+        let changed = self.commit(!whole)?;
+        if !whole {
+            self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
+        }
+        self.note_generation()?;
+        Ok(changed || !whole)
+    }
+
+    /// Marks every difference that may be mended now.
+    fn compare(&mut self) {
+        let none = BTreeSet::new();
+        for set in SetName::ALL {
+            let wanted = self.wanted.get(&set).unwrap_or(&none);
+            let actual = self.actual.get(&set).unwrap_or(&none);
+            self.pending.extend(wanted.difference(actual).map(|element| (set, element.clone())));
+            if self.swept {
+                self.pending.extend(actual.difference(wanted).map(|element| (set, element.clone())));
+            }
+        }
+    }
+
+    /// One transaction for all that is pending; with the rules too, if asked for. True if there was anything.
+    fn commit(&mut self, with_rules: bool) -> Result<bool, Error> {
+        let mut transaction = Transaction::new(Table::CAIRN);
+        if with_rules {
+            ruleset::write(&mut transaction);
+        }
+        let (mut missing, mut strange) = (Elements::new(), Elements::new());
+        for (set, element) in &self.pending {
+            if set.holds_prefixes() && !self.swept {
+                continue;
+            }
+            let holds = |elements: &Elements| elements.get(set).is_some_and(|found| found.contains(element));
+            match (holds(&self.wanted), holds(&self.actual)) {
+                (true, false) => drop(missing.entry(*set).or_default().insert(element.clone())),
+                (false, true) => drop(strange.entry(*set).or_default().insert(element.clone())),
+                _ => {}
+            }
+        }
+        for (set, elements) in &strange {
+            transaction.delete_elements(set.as_str(), elements.iter().cloned());
+        }
+        for (set, elements) in &missing {
+            transaction.add_elements(set.as_str(), elements.iter().cloned());
+        }
+        if transaction.is_empty() {
+            self.pending.clear();
+            return Ok(false);
+        }
+        transaction.commit(&mut self.socket)?;
+        self.pending.clear();
+        for (set, elements) in strange {
+            let actual = self.actual.entry(set).or_default();
+            for element in &elements {
+                actual.remove(element);
+            }
+        }
+        for (set, elements) in missing {
+            self.actual.entry(set).or_default().extend(elements);
+        }
+        self.note_generation()?;
+        Ok(true)
+    }
+
+    fn read(&mut self) -> Result<(), Error> {
+        for set in SetName::ALL {
+            let elements = nftables::elements(&mut self.socket, Table::CAIRN, set.as_str())?;
+            self.actual.insert(set, elements.into_iter().collect());
+        }
+        Ok(())
+    }
+
+    fn note_generation(&mut self) -> Result<(), Error> {
+        self.generation = nftables::Generation::current(&mut self.socket)?.id;
+        Ok(())
+    }
+}
+
+/// The set of an element, and the members that it has there.
+fn members(element: &Wanted) -> (SetName, Vec<Element>) {
+    match element {
+        Wanted::Source { interface, address } => {
+            let member = Element::new(&[Value::Interface(interface), Value::Address(*address)]);
+            (SetName::Sources(Family::of(*address)), vec![member])
+        }
+        Wanted::Pool(prefix) => (SetName::Pools(prefix.family()), Element::prefix(*prefix).collect()),
+        Wanted::Masquerade(prefix) => {
+            (SetName::Masquerade(prefix.family()), Element::prefix(*prefix).collect())
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The table `inet cairn`: its sets, chains and rules, which never change while the daemon runs.
+//!
+//! Hooks in the order in which a packet of a pod meets them; the gaps are for what comes later:
+//!
+//! | chain | hook, priority | what |
+//! |---|---|---|
+//! | `source-check` | prerouting, -310 | pods send from their own addresses only; before conntrack, so that a forged packet leaves no entry |
+//! | (services) | prerouting, -100 | |
+//! | (policy) | forward, 0 | |
+//! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with the node's address |
+//!
+//! IPv6 cannot live from global addresses alone: an unassigned source (`::`) does duplicate address detection, a
+//! link-local one resolves neighbours. From these a pod may send neighbour discovery and multicast listener reports
+//! (RFC 4861, RFC 3810) and nothing else; link-local packets are not forwarded, so they reach no further than the node.
+
+use cairn_kernel::nftables::{
+    Chain, ChainType, Comparison, DataType, Expression, Hook, MetaKey, PayloadBase, Register, Rule, Set,
+    Transaction, Verdict,
+};
+use cairn_net::Family;
+
+use super::super::host::WORKLOAD;
+
+/// Types of ICMPv6 that a pod may send from a link-local or unassigned source: router solicitation, neighbour
+/// solicitation and advertisement, multicast listener report version 2.
+const OWN_LINK_TYPES: [u8; 4] = [133, 135, 136, 143];
+/// Next header of ICMPv6.
+const ICMPV6: u8 = 58;
+
+const SOURCE_CHECK: &str = "source-check";
+const OWN_LINK: &str = "own-link";
+const MASQUERADE: &str = "masquerade";
+
+/// Which set an element is in, for a family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum SetName {
+    Sources(Family),
+    Pools(Family),
+    Masquerade(Family),
+}
+
+impl SetName {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Sources(Family::Ipv4),
+        Self::Sources(Family::Ipv6),
+        Self::Pools(Family::Ipv4),
+        Self::Pools(Family::Ipv6),
+        Self::Masquerade(Family::Ipv4),
+        Self::Masquerade(Family::Ipv6),
+    ];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sources(Family::Ipv4) => "sources-v4",
+            Self::Sources(Family::Ipv6) => "sources-v6",
+            Self::Pools(Family::Ipv4) => "pools-v4",
+            Self::Pools(Family::Ipv6) => "pools-v6",
+            Self::Masquerade(Family::Ipv4) => "masquerade-v4",
+            Self::Masquerade(Family::Ipv6) => "masquerade-v6",
+        }
+    }
+
+    /// Does it hold prefixes, which may not overlap?
+    pub(super) const fn holds_prefixes(self) -> bool {
+        !matches!(self, Self::Sources(_))
+    }
+
+    fn set(self) -> Set {
+        match self {
+            Self::Sources(family) => {
+                Set::hash(self.as_str(), &[DataType::Interface, DataType::Address(family)])
+            }
+            Self::Pools(family) | Self::Masquerade(family) => Set::prefixes(self.as_str(), family),
+        }
+    }
+}
+
+/// Puts everything but the elements in place, whatever is there already; the rules are written anew.
+pub(super) fn write(transaction: &mut Transaction) {
+    transaction.create_table();
+    for name in SetName::ALL {
+        transaction.create_set(&name.set());
+    }
+    transaction
+        .create_chain(&Chain::regular(OWN_LINK))
+        .create_chain(&Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310))
+        .create_chain(&Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100));
+    for chain in [OWN_LINK, SOURCE_CHECK, MASQUERADE] {
+        transaction.flush_chain(chain);
+    }
+    for rule in rules() {
+        transaction.append_rule(&rule);
+    }
+}
+
+/// The names of the chains, sorted.
+pub(super) fn chains() -> [&'static str; 3] {
+    [MASQUERADE, OWN_LINK, SOURCE_CHECK]
+}
+
+/// The rules in the order of their chains.
+pub(super) fn rules() -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for kind in OWN_LINK_TYPES {
+        rules.push(own_link_rule(kind, "link-local", 0xfe80, 0xffc0));
+        rules.push(own_link_rule(kind, "unassigned", 0, 0xffff));
+    }
+    let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
+    rules.push(rule(OWN_LINK, "nothing else from a source that is not the pod's", drop));
+    for family in Family::ALL {
+        rules.push(source_rule(family));
+    }
+    for family in Family::ALL {
+        rules.push(masquerade_rule(family));
+    }
+    rules
+}
+
+/// `iifname "crn*"`, of a family, whose source is not one of the interface's.
+fn source_rule(family: Family) -> Rule {
+    let mut parts = vec![
+        Expression::Meta { key: MetaKey::InputInterface, into: Register(0) },
+        equal(Register(0), WORKLOAD.as_bytes()),
+    ];
+    parts.extend(of_family(family, Register(8)));
+    let foreign = Expression::Lookup {
+        set: SetName::Sources(family).as_str().to_owned(),
+        key: Register(0),
+        inverted: true,
+    };
+    parts.extend([source(family, Register(4)), foreign]);
+    match family {
+        Family::Ipv4 => parts.extend([Expression::Counter, Expression::Verdict(Verdict::Drop)]),
+        Family::Ipv6 => parts.push(Expression::Verdict(Verdict::Goto(OWN_LINK.to_owned()))),
+    }
+    rule(SOURCE_CHECK, "pods send from their own addresses", parts)
+}
+
+/// One type of ICMPv6 from a source whose first 16 bits, and for `::` all others too, are these.
+fn own_link_rule(kind: u8, what: &'static str, first: u16, mask: u16) -> Rule {
+    let len = if first == 0 { 16 } else { 2 };
+    let mut parts = vec![
+        Expression::Meta { key: MetaKey::TransportProtocol, into: Register(0) },
+        equal(Register(0), &[ICMPV6]),
+        Expression::Payload { base: PayloadBase::Network, offset: 8, len, into: Register(0) },
+    ];
+    if first == 0 {
+        parts.push(equal(Register(0), &[0; 16]));
+    } else {
+        parts.push(Expression::Bitwise {
+            register: Register(0),
+            mask: mask.to_be_bytes().to_vec(),
+            xor: vec![0; 2],
+        });
+        parts.push(equal(Register(0), &first.to_be_bytes()));
+    }
+    parts.push(Expression::Payload { base: PayloadBase::Transport, offset: 0, len: 1, into: Register(0) });
+    parts.extend([equal(Register(0), &[kind]), Expression::Verdict(Verdict::Accept)]);
+    rule(OWN_LINK, what, parts)
+}
+
+/// From a masqueraded pool to an address of no pool.
+fn masquerade_rule(family: Family) -> Rule {
+    let lookup = |set: SetName, inverted| Expression::Lookup {
+        set: set.as_str().to_owned(),
+        key: Register(0),
+        inverted,
+    };
+    let mut parts = of_family(family, Register(0)).to_vec();
+    parts.extend([
+        source(family, Register(0)),
+        lookup(SetName::Masquerade(family), false),
+        destination(family, Register(0)),
+        lookup(SetName::Pools(family), true),
+        Expression::Masquerade { fully_random: true },
+    ]);
+    rule(MASQUERADE, "pods leave all pools with the node's address", parts)
+}
+
+fn rule(chain: &str, comment: &'static str, expressions: Vec<Expression>) -> Rule {
+    Rule { chain: chain.to_owned(), expressions, comment }
+}
+
+fn equal(register: Register, value: &[u8]) -> Expression {
+    Expression::Compare { register, operator: Comparison::Equal, value: value.to_vec() }
+}
+
+/// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+fn of_family(family: Family, register: Register) -> [Expression; 2] {
+    let number = match family {
+        Family::Ipv4 => 2,
+        Family::Ipv6 => 10,
+    };
+    [Expression::Meta { key: MetaKey::NetworkProtocol, into: register }, equal(register, &[number])]
+}
+
+/// The source address (RFC 791 section 3.1, RFC 8200 section 3).
+fn source(family: Family, into: Register) -> Expression {
+    let (offset, len) = match family {
+        Family::Ipv4 => (12, 4),
+        Family::Ipv6 => (8, 16),
+    };
+    Expression::Payload { base: PayloadBase::Network, offset, len, into }
+}
+
+fn destination(family: Family, into: Register) -> Expression {
+    let (offset, len) = match family {
+        Family::Ipv4 => (16, 4),
+        Family::Ipv6 => (24, 16),
+    };
+    Expression::Payload { base: PayloadBase::Network, offset, len, into }
+}

@@ -1,0 +1,72 @@
+//! What the kernel has besides our own objects: see [`felix_core::Host`].
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use cairn_kernel::object::{Address, Hop, IfIndex, Link, PROTOCOL, Route, RouteKind, RouteTarget, TableId};
+use cairn_kernel::{Error, Rtnl};
+use cairn_net::Family;
+use felix_core::{Host, HostAddress, HostHop, HostRoute};
+
+/// How workload interfaces begin.
+pub(super) const WORKLOAD: &str = "crn";
+
+/// Reads the host's addresses and routes, and the MTU of each of its interfaces that is not a pod's nor the loopback.
+pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeMap<String, u32>), Error> {
+    let mut links: BTreeMap<IfIndex, Link> =
+        rtnl.list::<Link>(None)?.into_iter().map(|link| (link.index, link)).collect();
+    links.retain(|_, link| !is_workload(link) && !link.flags.loopback);
+    let mut addresses: Vec<HostAddress> = rtnl
+        .list::<Address>(None)?
+        .into_iter()
+        .filter_map(|address| {
+            let link = links.get(&address.link)?;
+            let (address, prefix_len) = (address.addr, address.prefix_len);
+            Some(HostAddress { address, prefix_len, interface: link.name.clone() })
+        })
+        .collect();
+    addresses.sort_unstable();
+    let indices: HashSet<IfIndex> = links.keys().copied().collect();
+    let mut routes = Vec::new();
+    for family in Family::ALL {
+        let listed = rtnl.list::<Route>(Some(family))?;
+        routes.extend(listed.into_iter().filter_map(|route| host_route(&route, &indices)));
+    }
+    routes.sort_unstable();
+    let mtus = links.into_values().map(|link| (link.name, link.mtu)).collect();
+    Ok((Host { addresses, routes }, mtus))
+}
+
+/// Is it the host end of a pod's veth pair?
+pub(super) fn is_workload(link: &Link) -> bool {
+    link.name.starts_with(WORKLOAD)
+}
+
+/// Does the route lead to interfaces that are not among these?
+pub(super) fn leads_to_pods<T>(route: &Route, links: &HashMap<IfIndex, T>) -> bool {
+    match &route.target {
+        RouteTarget::Hop(Hop { dev: Some(index), .. }) => !links.contains_key(index),
+        _ => false,
+    }
+}
+
+/// Is a change of this route a change of the host's own?
+pub(super) fn is_foreign(route: &Route) -> bool {
+    route.table == TableId::MAIN && route.protocol != PROTOCOL && route.kind == RouteKind::Unicast
+}
+
+fn host_route(route: &Route, links: &HashSet<IfIndex>) -> Option<HostRoute> {
+    if !is_foreign(route) {
+        return None;
+    }
+    let hops = match &route.target {
+        RouteTarget::Hop(hop) => std::slice::from_ref(hop),
+        RouteTarget::Multipath(hops) => hops.as_slice(),
+        RouteTarget::None | RouteTarget::Nexthop(_) => &[],
+    };
+    let hop = |hop: &Hop| {
+        let index = hop.dev.filter(|index| links.contains(index))?;
+        Some(HostHop { gateway: hop.gateway, index: index.0 })
+    };
+    let hops: Vec<HostHop> = hops.iter().filter_map(hop).collect();
+    (!hops.is_empty()).then_some(HostRoute { prefix: route.prefix, metric: route.priority, hops })
+}

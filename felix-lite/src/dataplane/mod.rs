@@ -1,0 +1,143 @@
+//! The thread that owns routes and firewall in the kernel.
+//!
+//! It takes the core's changes in their order, writes them in batches, and tells the engine what the kernel has besides.
+//! Netlink calls block, so they have a thread of their own and never hold up the engine.
+//!
+//! - `firewall`: the table `inet cairn`;
+//! - `host`: the node's own addresses and routes, read for the core;
+//! - `nexthop`: nexthop objects and groups, shared by the routes that use them;
+//! - `route`: routes of protocol 202;
+//! - `sysctl`: what a node needs to forward;
+//! - `worker`: the loop.
+//!
+//! Invariants: nothing is removed at the end of the thread (I2); what was there before is adopted, and swept only when
+//! the engine says that its picture is complete.
+
+mod firewall;
+mod host;
+mod nexthop;
+mod route;
+mod sysctl;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::collections::BTreeMap;
+
+use cairn_net::Prefix;
+use felix_core::{Change, Element, Endpoint, Host, Route};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::endpoint::EndpointError;
+use crate::mailbox::{Writer, mailbox};
+use worker::Worker;
+
+/// Events that may wait for the engine.
+const QUEUE: usize = 16;
+
+/// What the engine tells the thread, merged by key.
+#[derive(Debug, Default)]
+struct Orders {
+    /// Elements that are wanted, or no longer.
+    elements: BTreeMap<Element, bool>,
+    /// Routes that are wanted, or no longer.
+    routes: BTreeMap<Prefix, Option<Route>>,
+    /// Who waits until all of this, and what was before, is written.
+    waiting: Vec<Waiting>,
+    /// The firewall's elements are complete: others may go.
+    sweep_firewall: bool,
+    /// The routes are complete: others of ours may go.
+    sweep_routes: bool,
+}
+
+/// Who waits for what was ordered to be written. As many as the CNI server has calls under way.
+#[derive(Debug)]
+enum Waiting {
+    /// Wants to know whether this endpoint's part is in the kernel.
+    Endpoint(Endpoint, oneshot::Sender<Result<(), EndpointError>>),
+    /// Wants to know when all was tried.
+    Barrier(oneshot::Sender<()>),
+}
+
+/// What the thread tells the engine.
+#[derive(Debug)]
+pub(crate) enum DataplaneEvent {
+    /// The node's own addresses and routes, and the MTU of its interfaces in bytes.
+    Host { host: Host, mtus: BTreeMap<String, u32> },
+    /// The kernel was read and the firewall is in it.
+    Ready,
+    /// What the kernel refuses now, and why.
+    Faults(Vec<String>),
+}
+
+/// The engine's end of the thread.
+#[derive(Debug)]
+pub(crate) struct Dataplane {
+    orders: Writer<Orders>,
+    events: mpsc::Receiver<DataplaneEvent>,
+}
+
+impl Dataplane {
+    /// Opens the kernel's sockets, sets what the node needs to forward, and starts the thread.
+    ///
+    /// # Errors
+    /// If the kernel cannot be read, usually for lack of `CAP_NET_ADMIN`.
+    pub(crate) fn start() -> Result<Self, cairn_kernel::Error> {
+        let (orders, reader) = mailbox();
+        let (sender, events) = mpsc::channel(QUEUE);
+        let worker = Worker::open(reader, sender)?;
+        let spawned = std::thread::Builder::new().name("dataplane".to_owned()).spawn(move || worker.run());
+        spawned.map_err(|error| cairn_kernel::Error::refused("start", "the dataplane's thread", error))?;
+        Ok(Self { orders, events })
+    }
+
+    /// Applies changes of elements and routes; others are not its business.
+    pub(crate) fn apply(&self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        self.orders.write(|orders| {
+            for change in changes {
+                match change {
+                    Change::AddElement(element) => drop(orders.elements.insert(element, true)),
+                    Change::RemoveElement(element) => drop(orders.elements.insert(element, false)),
+                    Change::SetRoute(prefix, route) => drop(orders.routes.insert(prefix, Some(route))),
+                    Change::RemoveRoute(prefix) => drop(orders.routes.insert(prefix, None)),
+                    Change::Settings(_)
+                    | Change::Announce(_)
+                    | Change::Withdraw(_)
+                    | Change::Configure(_)
+                    | Change::Report(_)
+                    | Change::Retract(_) => {}
+                }
+            }
+        });
+    }
+
+    /// Tells when the endpoint's elements and routes, applied before, are in the kernel.
+    pub(crate) fn confirm(&self, endpoint: Endpoint) -> oneshot::Receiver<Result<(), EndpointError>> {
+        let (answer, reply) = oneshot::channel();
+        self.orders.write(|orders| orders.waiting.push(Waiting::Endpoint(endpoint, answer)));
+        reply
+    }
+
+    /// Answers once everything applied before was tried.
+    pub(crate) fn barrier(&self, answer: oneshot::Sender<()>) {
+        self.orders.write(|orders| orders.waiting.push(Waiting::Barrier(answer)));
+    }
+
+    /// The firewall's elements are complete.
+    pub(crate) fn sweep_firewall(&self) {
+        self.orders.write(|orders| orders.sweep_firewall = true);
+    }
+
+    /// The routes are complete.
+    pub(crate) fn sweep_routes(&self) {
+        self.orders.write(|orders| orders.sweep_routes = true);
+    }
+
+    /// The next event; `None` if the thread ended. Safe to drop and call again.
+    pub(crate) async fn next(&mut self) -> Option<DataplaneEvent> {
+        self.events.recv().await
+    }
+}

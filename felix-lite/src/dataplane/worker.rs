@@ -1,0 +1,273 @@
+//! The loop of the thread.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use cairn_kernel::Error;
+use cairn_kernel::monitor::{Event, Monitor, Topic};
+use cairn_kernel::object::{Change as Kernel, IfIndex, Link, LinkFlags};
+use cairn_net::Prefix;
+use felix_core::{Element, Endpoint};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{error, info, warn};
+
+use super::firewall::Firewall;
+use super::route::Routes;
+use super::{DataplaneEvent, Orders, Waiting, host, sysctl};
+use crate::endpoint::EndpointError;
+use crate::mailbox::Reader;
+
+/// When a write that failed as a whole is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often the firewall's commit counter is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// Changes of the host's own addresses and routes that come together are read together.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Refusals that are reported.
+const REPORTED: usize = 10;
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Worker {
+    orders: Reader<Orders>,
+    events: mpsc::Sender<DataplaneEvent>,
+    routes: Routes,
+    firewall: Firewall,
+    waiting: Vec<Waiting>,
+    /// Why the last write failed as a whole.
+    firewall_fault: Option<Error>,
+    reported: Vec<String>,
+    retry_at: Option<Instant>,
+    /// Interfaces that are no pods', and whether they can carry packets.
+    links: HashMap<IfIndex, LinkFlags>,
+    host_at: Option<Instant>,
+}
+
+impl Worker {
+    /// Reads the kernel, and puts the firewall's rules in place.
+    pub(super) fn open(orders: Reader<Orders>, events: mpsc::Sender<DataplaneEvent>) -> Result<Self, Error> {
+        // The firewall first: until its rules are there nothing of ours may forward.
+        let firewall = Firewall::open()?;
+        let mut routes = Routes::open()?;
+        let links = routes.rtnl().list::<Link>(None)?;
+        for error in sysctl::prepare(&links) {
+            warn!(%error, "the node may not forward");
+        }
+        let links = links.into_iter().filter(|link| !host::is_workload(link));
+        let links = links.map(|link| (link.index, link.flags)).collect();
+        Ok(Self {
+            orders,
+            events,
+            routes,
+            firewall,
+            waiting: Vec::new(),
+            firewall_fault: None,
+            reported: Vec::new(),
+            retry_at: None,
+            links,
+            host_at: None,
+        })
+    }
+
+    /// Runs until the engine ends.
+    pub(super) fn run(self) {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(self.work()),
+            Err(error) => error!(%error, "the dataplane's thread has no runtime"),
+        }
+    }
+
+    async fn work(mut self) {
+        match self.follow().await {
+            Ok(()) | Err(Ended::Engine) => {}
+            Err(Ended::Kernel(error)) => error!(%error, "the dataplane cannot follow the kernel"),
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), Ended> {
+        let mut monitor = Monitor::open(&[Topic::Links, Topic::Addresses, Topic::Routes, Topic::Nexthops])?;
+        self.routes.silence(&mut monitor)?;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.tell_host().await?;
+        self.tell(DataplaneEvent::Ready).await?;
+        loop {
+            let routes_at = self.routes.poll_timeout().map(Instant::from_std);
+            let (retry_at, host_at) = ([self.retry_at, routes_at].into_iter().flatten().min(), self.host_at);
+            tokio::select! {
+                orders = self.orders.collect() => match orders {
+                    Some(orders) => self.take(orders),
+                    None => return Ok(()),
+                },
+                event = monitor.next() => self.happened(event?),
+                _ = look.tick() => self.look()?,
+                () = at(host_at) => {
+                    self.host_at = None;
+                    self.tell_host().await?;
+                }
+                () = at(retry_at) => {}
+            }
+            self.write();
+            self.report().await?;
+        }
+    }
+
+    /// Somebody else changed something in the kernel.
+    fn happened(&mut self, event: Event) {
+        let host_changed = match event {
+            Event::Link(change) if host::is_workload(change.object()) => {
+                self.routes.pod_link_changed(&change);
+                false
+            }
+            Event::Link(Kernel::Present(link)) => {
+                if self.links.insert(link.index, link.flags) != Some(link.flags) {
+                    self.routes.link_changed(link.index);
+                }
+                true
+            }
+            Event::Link(Kernel::Gone(link)) => {
+                self.routes.link_changed(link.index);
+                self.links.remove(&link.index).is_some()
+            }
+            Event::Address(change) => self.links.contains_key(&change.object().link),
+            Event::Route(change) => {
+                let route = change.object();
+                let changed = host::is_foreign(route) && !host::leads_to_pods(route, &self.links);
+                self.routes.route_changed(change);
+                changed
+            }
+            Event::Nexthop(change) => {
+                self.routes.nexthop_changed(change);
+                false
+            }
+            Event::Neighbour(_) => false,
+            Event::Resync => {
+                self.routes.resync();
+                true
+            }
+        };
+        if host_changed && self.host_at.is_none() {
+            self.host_at = Some(Instant::now() + SETTLE);
+        }
+    }
+
+    /// Repairs the firewall if anybody else committed anything.
+    fn look(&mut self) -> Result<(), Error> {
+        if self.firewall.is_foreign()? && self.firewall.repair()? {
+            info!("somebody changed the firewall: it is put back");
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, orders: Orders) {
+        for (element, wanted) in &orders.elements {
+            if *wanted {
+                self.firewall.add(element);
+            } else {
+                self.firewall.remove(element);
+            }
+        }
+        for (prefix, route) in orders.routes {
+            self.routes.want(prefix, route);
+        }
+        self.waiting.extend(orders.waiting);
+        if orders.sweep_firewall {
+            self.firewall.sweep();
+        }
+        if orders.sweep_routes {
+            self.routes.sweep();
+        }
+    }
+
+    /// Elements before routes: a pod's source is known before it is reached (I1).
+    fn write(&mut self) {
+        self.firewall_fault = self.firewall.write().err();
+        if let Some(error) = &self.firewall_fault {
+            warn!(%error, "the firewall is not up to date");
+        }
+        let written = self.routes.write();
+        if let Err(error) = &written {
+            warn!(%error, "routes are not up to date");
+        }
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting {
+                Waiting::Endpoint(endpoint, answer) => {
+                    let _nobody_waits = answer.send(self.confirm(&endpoint));
+                }
+                Waiting::Barrier(answer) => {
+                    let _nobody_waits = answer.send(());
+                }
+            }
+        }
+        let faulty = written.is_err() || self.firewall_fault.is_some();
+        self.retry_at = faulty.then(|| Instant::now() + RETRY);
+    }
+
+    /// Is all of an endpoint in the kernel?
+    fn confirm(&self, endpoint: &Endpoint) -> Result<(), EndpointError> {
+        let refused =
+            |reason: String| EndpointError::Kernel { interface: endpoint.interface.clone(), reason };
+        for address in &endpoint.addresses {
+            let source = Element::Source { interface: endpoint.interface.as_str().into(), address: *address };
+            if !self.firewall.has(&source) {
+                let why = self.firewall_fault.as_ref().map(ToString::to_string);
+                return Err(refused(
+                    why.unwrap_or_else(|| format!("source {address} is not in the firewall")),
+                ));
+            }
+            if let Some(reason) = self.routes.fault_of(Prefix::host(*address)) {
+                return Err(refused(reason));
+            }
+        }
+        Ok(())
+    }
+
+    async fn report(&mut self) -> Result<(), Ended> {
+        let routes = self.routes.faults().take(REPORTED).cloned();
+        let mut faults: Vec<String> =
+            self.firewall_fault.iter().map(ToString::to_string).chain(routes).collect();
+        faults.sort_unstable();
+        if faults != self.reported {
+            self.reported.clone_from(&faults);
+            self.tell(DataplaneEvent::Faults(faults)).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_host(&mut self) -> Result<(), Ended> {
+        match host::read(self.routes.rtnl()) {
+            Ok((host, mtus)) => self.tell(DataplaneEvent::Host { host, mtus }).await,
+            Err(error) => {
+                warn!(%error, "the node's own addresses and routes cannot be read");
+                Ok(())
+            }
+        }
+    }
+
+    async fn tell(&self, event: DataplaneEvent) -> Result<(), Ended> {
+        self.events.send(event).await.map_err(|_| Ended::Engine)
+    }
+}
+
+/// Why the loop ends.
+enum Ended {
+    /// The engine is gone.
+    Engine,
+    /// The kernel's notifications cannot be read.
+    Kernel(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+/// Completes at a time; never, if there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

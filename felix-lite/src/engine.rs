@@ -1,0 +1,392 @@
+//! The one owner of the core's state: facts in, changes out.
+//!
+//! ```text
+//! datastore watches --+                      +--> dataplane thread --> kernel
+//! CNI server ---------+--> engine (State) ---+
+//! bgpd's routes ------+                      +--> bgpd task --> bgpd
+//! kernel's addresses -+
+//! ```
+//!
+//! One task; every queue into it is bounded. It never waits for the kernel or for bgpd: who waits for an endpoint is
+//! answered when the dataplane reports.
+
+mod sync;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bgpd_api::peer::{Peer, PeerEvent, SessionState};
+use bgpd_api::route::RouteSource;
+use cairn_net::Prefix;
+use felix_core::{Change, Condition, Endpoint, State, Update};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::bgp::{Bgp, BgpEvent, Stale};
+use crate::dataplane::{Dataplane, DataplaneEvent};
+use crate::endpoint::{EndpointError, Request};
+use crate::store::{Feed, FeedEvent};
+use sync::Progress;
+
+/// How many events of one source are taken before what follows from them is worked out.
+const BATCH: usize = 64;
+
+/// What other parts of the daemon follow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct NodeFacts {
+    /// The Node's labels.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// How many addresses per pool are held ready.
+    pub(crate) warm_addresses: u32,
+    /// MTU of pods as configured.
+    pub(crate) configured_mtu: Option<u32>,
+    /// MTU of the interface with the node's address.
+    pub(crate) link_mtu: Option<u32>,
+    /// Why the node is not ready for pods.
+    pub(crate) not_ready: Option<String>,
+}
+
+/// A picture of the node for its report.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) blocks: Vec<Prefix>,
+    pub(crate) routes: usize,
+    pub(crate) endpoints: usize,
+    pub(crate) not_ready: Option<String>,
+    /// Why bgpd cannot be reached, or what it refuses.
+    pub(crate) bgpd_fault: Option<String>,
+    /// What the kernel refuses, and why.
+    pub(crate) kernel_faults: Vec<String>,
+}
+
+/// Everything the engine listens to.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) feed: Feed,
+    pub(crate) bgp: Bgp,
+    pub(crate) dataplane: Dataplane,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) snapshots: mpsc::Receiver<oneshot::Sender<Snapshot>>,
+}
+
+/// An endpoint that is being programmed, and who waits for it.
+type Programmed = (String, Result<(), EndpointError>, oneshot::Sender<Result<(), EndpointError>>);
+
+/// The engine.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    state: State,
+    inputs: Inputs,
+    stale: Stale,
+    progress: Progress,
+    programming: JoinSet<Programmed>,
+    peers: BTreeMap<IpAddr, Peer>,
+    bgpd_fault: Option<String>,
+    kernel_faults: Vec<String>,
+    /// MTU of the interface that has an address of the node's own.
+    mtus: BTreeMap<IpAddr, u32>,
+    least_mtu: Option<u32>,
+    facts: watch::Sender<NodeFacts>,
+    /// Raised whenever a snapshot would differ.
+    news: watch::Sender<()>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub(crate) fn new(
+        state: State,
+        inputs: Inputs,
+        facts: watch::Sender<NodeFacts>,
+        news: watch::Sender<()>,
+    ) -> Self {
+        Self {
+            state,
+            inputs,
+            stale: Stale::default(),
+            progress: Progress::default(),
+            programming: JoinSet::new(),
+            peers: BTreeMap::new(),
+            bgpd_fault: None,
+            kernel_faults: Vec::new(),
+            mtus: BTreeMap::new(),
+            least_mtu: None,
+            facts,
+            news,
+        }
+    }
+
+    /// Runs until one of its sources ends, which none does in order; gives its name.
+    pub(crate) async fn run(mut self) -> &'static str {
+        self.facts.send_modify(|facts| facts.not_ready = self.progress.not_ready());
+        loop {
+            tokio::select! {
+                event = self.inputs.feed.next() => match event {
+                    Some(event) => self.fed(event),
+                    None => return "datastore",
+                },
+                event = self.inputs.bgp.next() => match event {
+                    Some(event) => self.heard(event),
+                    None => return "bgpd client",
+                },
+                event = self.inputs.dataplane.next() => match event {
+                    Some(event) => self.seen(event),
+                    None => return "dataplane",
+                },
+                Some(request) = self.inputs.requests.recv() => self.asked(request),
+                Some(done) = self.programming.join_next() => {
+                    if let Ok(done) = done {
+                        self.programmed(done);
+                    }
+                }
+                Some(answer) = self.inputs.snapshots.recv() => {
+                    let _nobody_waits = answer.send(self.snapshot());
+                }
+            }
+            self.drain();
+            self.dispatch();
+        }
+    }
+
+    /// Takes what waits already, so that one calculation serves many facts.
+    fn drain(&mut self) {
+        for _ in 0..BATCH {
+            match self.inputs.feed.try_next() {
+                Some(event) => self.fed(event),
+                None => break,
+            }
+        }
+        for _ in 0..BATCH {
+            match self.inputs.bgp.try_next() {
+                Some(event) => self.heard(event),
+                None => break,
+            }
+        }
+    }
+
+    fn fed(&mut self, event: FeedEvent) {
+        match event {
+            FeedEvent::Facts(facts) => {
+                facts.into_iter().for_each(|fact| self.state.apply(fact));
+                self.update_mtu();
+            }
+            FeedEvent::Listed => {
+                self.progress.kind_listed();
+                self.progressed();
+            }
+        }
+    }
+
+    fn heard(&mut self, event: BgpEvent) {
+        match event {
+            BgpEvent::Connected => {
+                info!("connected to bgpd");
+                self.bgpd_fault = None;
+                self.peers.clear();
+                self.stale.begin(self.state.learned());
+            }
+            BgpEvent::Disconnected(error) => {
+                if self.bgpd_fault.as_ref() != Some(&error) {
+                    warn!(error, "bgpd is away: its routes stay in the kernel");
+                }
+                self.bgpd_fault = Some(error);
+                self.peers.clear();
+            }
+            BgpEvent::Applied(result) => self.bgpd_fault = result.err(),
+            BgpEvent::Routes(update) => {
+                for change in update.changes {
+                    self.stale.confirm(change.prefix);
+                    // What this node originates itself is not learned.
+                    let learned = change.best.filter(|best| matches!(best.source, RouteSource::Peer(_)));
+                    let next_hops = learned.map(|best| best.next_hops);
+                    self.state.apply(Update::Learned(change.prefix, next_hops));
+                }
+                for prefix in self.stale.end_of_rib(update.end_of_rib) {
+                    debug!(%prefix, "bgpd no longer has it");
+                    self.state.apply(Update::Learned(prefix, None));
+                }
+                if !update.end_of_rib.is_empty() {
+                    self.progress.end_of_rib(update.end_of_rib);
+                    self.progressed();
+                }
+            }
+            BgpEvent::Peer(event) => self.peer_changed(*event),
+        }
+        self.news.send_replace(());
+    }
+
+    fn peer_changed(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Changed(peer) => {
+                let before = self.peers.insert(peer.address, (*peer).clone());
+                let was_up = before.is_some_and(|before| before.state == SessionState::Established);
+                match (was_up, peer.state == SessionState::Established) {
+                    (false, true) => info!(peer = %peer.address, asn = %peer.remote_as, "session is up"),
+                    (true, false) => warn!(peer = %peer.address, reason = peer.last_error, "session is down"),
+                    _ => {}
+                }
+            }
+            PeerEvent::Removed(address) => drop(self.peers.remove(&address)),
+            PeerEvent::InSync => {}
+        }
+    }
+
+    fn seen(&mut self, event: DataplaneEvent) {
+        match event {
+            DataplaneEvent::Host { host, mtus } => {
+                self.mtus = host
+                    .addresses
+                    .iter()
+                    .filter_map(|own| Some((own.address, *mtus.get(&own.interface)?)))
+                    .collect();
+                self.least_mtu = mtus.values().copied().min();
+                self.state.apply(Update::Host(Box::new(host)));
+                self.update_mtu();
+            }
+            DataplaneEvent::Ready => {
+                self.progress.dataplane_ready();
+                self.progressed();
+            }
+            DataplaneEvent::Faults(faults) => self.kernel_faults = faults,
+        }
+        self.news.send_replace(());
+    }
+
+    /// The MTU of the interface with the node's address; before that is known, the least of all.
+    fn update_mtu(&mut self) {
+        let named = self.state.addresses().find_map(|address| self.mtus.get(&address).copied());
+        let link_mtu = named.or(self.least_mtu);
+        self.facts.send_if_modified(|facts| std::mem::replace(&mut facts.link_mtu, link_mtu) != link_mtu);
+    }
+
+    fn asked(&mut self, request: Request) {
+        match request {
+            Request::Add(endpoint, answer) => self.add(endpoint, answer),
+            Request::Remove(interface, answer) => {
+                self.state.apply(Update::Endpoint(interface, None));
+                self.dispatch();
+                self.inputs.dataplane.barrier(answer);
+            }
+            Request::Restore(endpoints, answer) => {
+                info!(count = endpoints.len(), "endpoints restored from the journal");
+                for endpoint in endpoints {
+                    self.state.apply(Update::Endpoint(endpoint.interface.clone(), Some(endpoint)));
+                }
+                self.progress.endpoints_restored();
+                self.dispatch();
+                self.progressed();
+                self.inputs.dataplane.barrier(answer);
+            }
+            Request::List(answer) => {
+                let mut all: Vec<Endpoint> = self.state.endpoints().cloned().collect();
+                all.sort_by(|a, b| a.interface.cmp(&b.interface));
+                let _nobody_waits = answer.send(all);
+            }
+        }
+        self.news.send_replace(());
+    }
+
+    fn add(&mut self, endpoint: Endpoint, answer: oneshot::Sender<Result<(), EndpointError>>) {
+        let taken = endpoint.addresses.iter().find_map(|address| {
+            let holder = self.state.holder(*address).filter(|holder| *holder != endpoint.interface)?;
+            Some((*address, holder.to_owned()))
+        });
+        if let Some((address, holder)) = taken {
+            let error = EndpointError::AddressInUse { address, owner: endpoint.owner, holder };
+            let _nobody_waits = answer.send(Err(error));
+            return;
+        }
+        self.state.apply(Update::Endpoint(endpoint.interface.clone(), Some(endpoint.clone())));
+        self.dispatch();
+        let interface = endpoint.interface.clone();
+        let done = self.inputs.dataplane.confirm(endpoint);
+        self.programming.spawn(async move {
+            let result = done.await.unwrap_or(Err(EndpointError::Stopping));
+            (interface, result, answer)
+        });
+    }
+
+    fn programmed(&mut self, (interface, result, answer): Programmed) {
+        if let Err(error) = &result {
+            warn!(interface, %error, "endpoint is not programmed");
+            self.state.apply(Update::Endpoint(interface, None));
+        }
+        let _nobody_waits = answer.send(result);
+    }
+
+    /// Passes on what follows from the facts.
+    fn dispatch(&mut self) {
+        let changes = self.state.changes();
+        if changes.is_empty() {
+            return;
+        }
+        let mut kernel = Vec::new();
+        for change in changes {
+            match change {
+                Change::Settings(settings) => self.facts.send_modify(|facts| {
+                    facts.warm_addresses = settings.warm_addresses;
+                    facts.configured_mtu = settings.mtu;
+                }),
+                Change::Announce(route) => self.inputs.bgp.announce(route),
+                Change::Withdraw(prefix) => self.inputs.bgp.withdraw(prefix),
+                Change::Configure(config) => self.inputs.bgp.configure(config),
+                // While objects are still being read, much seems to be missing.
+                Change::Report(_) | Change::Retract(_) if !self.progress.is_picture_told() => {}
+                Change::Report(condition) => report(&condition),
+                Change::Retract(condition) => {
+                    info!(subject = condition.subject, reason = %condition.reason, "no longer: {}", condition.message);
+                }
+                change @ (Change::AddElement(_)
+                | Change::RemoveElement(_)
+                | Change::SetRoute(..)
+                | Change::RemoveRoute(_)) => kernel.push(change),
+            }
+        }
+        let labels = self.state.labels();
+        self.facts.send_if_modified(|facts| {
+            let differs = facts.labels != *labels;
+            facts.labels.clone_from(labels);
+            differs
+        });
+        self.inputs.dataplane.apply(kernel);
+        self.news.send_replace(());
+    }
+
+    /// A source became complete: what that allows is done once.
+    fn progressed(&mut self) {
+        self.dispatch();
+        if self.progress.picture_completed() {
+            info!("datastore and endpoints are in sync");
+            self.state.conditions().for_each(report);
+            self.inputs.bgp.ready();
+            self.inputs.dataplane.sweep_firewall();
+        }
+        if self.progress.routes_completed() {
+            info!("routes are in sync");
+            self.inputs.dataplane.sweep_routes();
+        }
+        let not_ready = self.progress.not_ready();
+        self.facts.send_if_modified(|facts| {
+            std::mem::replace(&mut facts.not_ready, not_ready.clone()) != not_ready
+        });
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            conditions: self.state.conditions().cloned().collect(),
+            peers: self.peers.values().cloned().collect(),
+            blocks: self.state.blocks().collect(),
+            routes: self.state.route_count(),
+            endpoints: self.state.endpoints().count(),
+            not_ready: self.progress.not_ready(),
+            bgpd_fault: self.bgpd_fault.clone(),
+            kernel_faults: self.kernel_faults.clone(),
+        }
+    }
+}
+
+fn report(condition: &Condition) {
+    warn!(subject = condition.subject, reason = %condition.reason, "{}", condition.message);
+}

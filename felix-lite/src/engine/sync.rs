@@ -1,0 +1,100 @@
+use cairn_net::{Families, Family};
+
+use crate::store::KINDS;
+
+/// How far the daemon has got since its start. What is in the kernel is swept only at the end of it (I2).
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    kinds_listed: usize,
+    endpoints_restored: bool,
+    dataplane_ready: bool,
+    families_ended: Families,
+    picture_told: bool,
+    routes_told: bool,
+}
+
+impl Progress {
+    /// Every object of one more kind is known.
+    pub(super) fn kind_listed(&mut self) {
+        self.kinds_listed += 1;
+    }
+
+    /// The CNI server handed over its journal.
+    pub(super) fn endpoints_restored(&mut self) {
+        self.endpoints_restored = true;
+    }
+
+    /// The kernel was read and the firewall is in it.
+    pub(super) fn dataplane_ready(&mut self) {
+        self.dataplane_ready = true;
+    }
+
+    /// bgpd has told its whole RIB of these families.
+    pub(super) fn end_of_rib(&mut self, families: Families) {
+        self.families_ended = families.iter().fold(self.families_ended, Families::with);
+    }
+
+    fn has_picture(&self) -> bool {
+        self.kinds_listed >= KINDS && self.endpoints_restored
+    }
+
+    /// True once: all but the learned routes is known.
+    pub(super) fn picture_completed(&mut self) -> bool {
+        let now = self.has_picture() && !self.picture_told;
+        self.picture_told |= now;
+        now
+    }
+
+    /// Was that said?
+    pub(super) const fn is_picture_told(&self) -> bool {
+        self.picture_told
+    }
+
+    /// True once: the learned routes are known, too.
+    pub(super) fn routes_completed(&mut self) -> bool {
+        let all = Family::ALL.into_iter().all(|family| self.families_ended.contains(family));
+        let now = self.has_picture() && all && !self.routes_told;
+        self.routes_told |= now;
+        now
+    }
+
+    /// Why the node is not ready for pods.
+    pub(super) fn not_ready(&self) -> Option<String> {
+        let reason = match (self.dataplane_ready, self.kinds_listed >= KINDS) {
+            (false, _) => "the firewall is not in the kernel yet",
+            (true, false) => "the datastore has not been read yet",
+            (true, true) => return None,
+        };
+        Some(reason.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stage_is_told_once_and_routes_only_after_the_picture() {
+        let mut progress = Progress::default();
+        progress.end_of_rib(Families::ALL);
+        assert!(!progress.routes_completed());
+        progress.endpoints_restored();
+        (0..KINDS).for_each(|_| progress.kind_listed());
+        assert!(progress.picture_completed() && !progress.picture_completed());
+        assert!(progress.routes_completed() && !progress.routes_completed());
+        assert!(progress.not_ready().is_some());
+        progress.dataplane_ready();
+        assert_eq!(progress.not_ready(), None);
+    }
+
+    #[test]
+    fn one_family_alone_is_not_the_whole_rib() {
+        let mut progress = Progress::default();
+        progress.endpoints_restored();
+        (0..KINDS).for_each(|_| progress.kind_listed());
+        progress.end_of_rib(Families::NONE.with(Family::Ipv4));
+        assert!(!progress.routes_completed());
+        progress.end_of_rib(Families::NONE.with(Family::Ipv6));
+        assert!(progress.routes_completed());
+    }
+}

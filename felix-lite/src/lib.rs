@@ -1,0 +1,30 @@
+//! Cairn's node daemon: the shell around felix-core.
+//!
+//! Watches of the datastore, endpoints of the CNI server and best paths of bgpd go into felix-core; its changes go
+//! to the kernel and to bgpd. Nothing is decided here that the core could decide.
+//!
+//! | room | what |
+//! |---|---|
+//! | [`daemon`] | starts the parts and waits for the end |
+//! | `engine` | the one owner of the core's state |
+//! | `store` | watches of the datastore as facts |
+//! | `bgp` | bgpd's client |
+//! | `dataplane` | the thread that owns routes and firewall in the kernel |
+//! | [`endpoint`] | the seam between the CNI server and the engine |
+//! | `cni` | the CNI server |
+//! | `ipam`, `status` | the node's allocator kept running; its report |
+
+mod args;
+mod bgp;
+pub mod cni;
+pub mod daemon;
+mod dataplane;
+pub mod endpoint;
+mod engine;
+mod ipam;
+pub mod log;
+mod mailbox;
+mod status;
+mod store;
+
+pub use args::{Args, StoreUrl};

@@ -1,0 +1,27 @@
+//! Cairn's node daemon: routes, links, firewall and the CNI server.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use felix_lite::{Args, daemon, log};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(error) = log::start(&args) {
+        eprintln!("felix-lite: {error}");
+        return ExitCode::from(2);
+    }
+    // One thread for everything that waits; the kernel's side has a thread of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(daemon::run(args)),
+        Err(error) => Err(daemon::DaemonError::Runtime(error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "felix-lite ends; what is in the kernel stays");
+            ExitCode::FAILURE
+        }
+    }
+}

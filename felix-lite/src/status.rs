@@ -1,0 +1,166 @@
+//! The node's report: its NodeStatus object.
+//!
+//! Written when something of it changed, at most every ten seconds, and not at all while nothing changes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bgpd_api::peer::Peer;
+use cairn_api::kinds::{NodeReport, NodeStatus, SessionReport};
+use cairn_api::{Condition, ConditionStatus, Metadata, Object, Timestamp};
+use cairn_datastore::{Datastore, Key, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::debug;
+
+use crate::engine::Snapshot;
+
+/// Changes that come together are written together.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Least time between two writes.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Writes reports until the engine ends.
+pub(crate) async fn run<D: Datastore>(
+    store: D,
+    node: String,
+    mut news: watch::Receiver<()>,
+    snapshots: mpsc::Sender<oneshot::Sender<Snapshot>>,
+) {
+    let mut written: Option<NodeReport> = None;
+    while news.changed().await.is_ok() {
+        tokio::time::sleep(SETTLE).await;
+        news.mark_unchanged();
+        let (answer, reply) = oneshot::channel();
+        if snapshots.send(answer).await.is_err() {
+            return;
+        }
+        let Ok(snapshot) = reply.await else { return };
+        let mut report = report(&snapshot, now(), written.as_ref());
+        if written.as_ref().is_some_and(|written| same(written, &report)) {
+            continue;
+        }
+        report.last_updated = Some(now());
+        match write(&store, &node, &report).await {
+            Ok(()) => written = Some(report),
+            Err(error) => debug!(%error, "the node's report is not written"),
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix(since.as_secs())
+}
+
+/// Do two reports say the same, apart from when?
+fn same(a: &NodeReport, b: &NodeReport) -> bool {
+    let timeless = |report: &NodeReport| NodeReport { last_updated: None, ..report.clone() };
+    timeless(a) == timeless(b)
+}
+
+/// What a snapshot says. Conditions keep the time of their last change from the report before.
+fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> NodeReport {
+    let ready = match &snapshot.not_ready {
+        None => condition("Ready", ConditionStatus::True, "OK", String::new(), now),
+        Some(why) => condition("Ready", ConditionStatus::False, "Starting", why.clone(), now),
+    };
+    let bgpd = match &snapshot.bgpd_fault {
+        None => condition("BGPReady", ConditionStatus::True, "OK", String::new(), now),
+        Some(why) => condition("BGPReady", ConditionStatus::False, "Unavailable", why.clone(), now),
+    };
+    let mut conditions = vec![ready, bgpd];
+    conditions.extend(
+        snapshot
+            .kernel_faults
+            .iter()
+            .map(|fault| condition("KernelRefused", ConditionStatus::True, "Refused", fault.clone(), now)),
+    );
+    let mut found = snapshot.conditions.clone();
+    found.sort_unstable();
+    conditions.extend(found.into_iter().map(|found| {
+        let message = format!("{}: {}", found.subject, found.message);
+        condition("Problem", ConditionStatus::True, &found.reason.to_string(), message, now)
+    }));
+    for condition in &mut conditions {
+        let known = before.into_iter().flat_map(|report| &report.conditions);
+        let same = |known: &&Condition| {
+            known.kind == condition.kind
+                && known.status == condition.status
+                && known.reason == condition.reason
+                && known.message == condition.message
+        };
+        if let Some(known) = known.clone().find(same) {
+            condition.last_transition_time = known.last_transition_time;
+        }
+    }
+    NodeReport {
+        last_updated: None,
+        conditions,
+        sessions: snapshot.peers.iter().map(|peer| session(peer, now, before)).collect(),
+        blocks: snapshot.blocks.clone(),
+        installed_routes: u64::try_from(snapshot.routes).unwrap_or(u64::MAX),
+        attachments: u64::try_from(snapshot.endpoints).unwrap_or(u64::MAX),
+    }
+}
+
+fn condition(
+    kind: &str,
+    status: ConditionStatus,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) -> Condition {
+    Condition {
+        kind: kind.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: now,
+        observed_generation: None,
+    }
+}
+
+fn session(peer: &Peer, now: Timestamp, before: Option<&NodeReport>) -> SessionReport {
+    let state = peer.state.to_string();
+    let since = Timestamp::from_unix(now.unix().saturating_sub(peer.state_for.as_secs()));
+    let known = before.into_iter().flat_map(|report| &report.sessions);
+    let same = |known: &&SessionReport| known.peer_ip == peer.address && known.state == state;
+    let since = known.clone().find(same).and_then(|known| known.since).unwrap_or(since);
+    SessionReport {
+        peer_ip: peer.address,
+        as_number: peer.remote_as,
+        state,
+        since: Some(since),
+        last_error: peer.last_error.clone(),
+        received: peer.families.iter().map(|family| family.accepted).sum(),
+        advertised: peer.families.iter().map(|family| family.sent).sum(),
+    }
+}
+
+async fn write<D: Datastore>(store: &D, node: &str, report: &NodeReport) -> Result<(), StoreError> {
+    let object = match store.get::<NodeStatus>(&Key::named(node)).await {
+        Ok(object) => object,
+        Err(StoreError::NotFound { .. }) => {
+            store.create(&Object::new(Metadata::named(node), NodeStatus::default())).await?
+        }
+        Err(error) => return Err(error),
+    };
+    store.update_status(&Object { status: Some(report.clone()), ..object }).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_keeps_the_time_of_its_last_change() {
+        let at = Timestamp::from_unix;
+        let starting = Snapshot { not_ready: Some("datastore".to_owned()), ..Snapshot::default() };
+        let first = report(&starting, at(100), None);
+        let second = report(&starting, at(200), Some(&first));
+        assert!(same(&first, &second));
+        let third = report(&Snapshot::default(), at(300), Some(&second));
+        let times: Vec<_> = third.conditions.iter().map(|found| found.last_transition_time.unix()).collect();
+        assert_eq!(times, [300, 100], "Ready changed, BGPReady did not");
+    }
+}

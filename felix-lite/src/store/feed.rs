@@ -1,0 +1,161 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use cairn_api::Object;
+use cairn_api::core::{Node, Secret};
+use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration};
+use cairn_datastore::{Datastore, Event, Query, Watch};
+use felix_core::Update;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use super::kind::Watched;
+
+/// Events that may wait for the engine; after that the store waits.
+const QUEUE: usize = 64;
+
+/// What a watch tells the engine.
+#[derive(Debug)]
+pub(crate) enum FeedEvent {
+    /// Facts.
+    Facts(Vec<Update>),
+    /// Every object of one more kind has been told once.
+    Listed,
+}
+
+/// Running watches. Dropping it ends them.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    events: mpsc::Receiver<FeedEvent>,
+    _tasks: JoinSet<()>,
+}
+
+impl Feed {
+    /// Watches every kind that the core wants to know about.
+    pub(crate) fn start<D: Datastore>(store: &D, secret_namespace: &str) -> Self {
+        let (sender, events) = mpsc::channel(QUEUE);
+        let mut tasks = JoinSet::new();
+        let all = Query::all;
+        let secrets = Query { namespace: Some(secret_namespace.to_owned()), ..Query::all() };
+        tasks.spawn(follow(store.watch::<Node>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<IpPool>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<BlockAffinity>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<BgpConfiguration>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<BgpPeer>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<BgpFilter>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<NodeConfiguration>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<Secret>(secrets), sender));
+        debug_assert_eq!(tasks.len(), super::KINDS);
+        Self { events, _tasks: tasks }
+    }
+
+    /// The next event, if one waits.
+    pub(crate) fn try_next(&mut self) -> Option<FeedEvent> {
+        self.events.try_recv().ok()
+    }
+
+    /// The next event; `None` once the store is closed. Safe to drop and call again.
+    pub(crate) async fn next(&mut self) -> Option<FeedEvent> {
+        self.events.recv().await
+    }
+}
+
+/// Passes the facts of one kind on until nobody listens.
+async fn follow<K: Watched>(mut watch: Watch<K>, queue: mpsc::Sender<FeedEvent>) {
+    let mut told = HashSet::new();
+    let mut listed = false;
+    while let Some(event) = watch.next().await {
+        let first = matches!(event, Event::Listed(_)) && !listed;
+        let facts = facts(event, &mut told);
+        if !facts.is_empty() && queue.send(FeedEvent::Facts(facts)).await.is_err() {
+            return;
+        }
+        if first {
+            listed = true;
+            if queue.send(FeedEvent::Listed).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The facts of an event; `told` are the names of objects that were told to exist.
+fn facts<K: Watched>(event: Event<K>, told: &mut HashSet<String>) -> Vec<Update> {
+    match event {
+        Event::Listed(objects) => {
+            let mut gone = std::mem::take(told);
+            let mut facts = Vec::with_capacity(objects.len());
+            for object in objects {
+                let name = object.full_name();
+                gone.remove(&name);
+                told.insert(name.clone());
+                facts.push(exists(name, object));
+            }
+            facts.extend(gone.into_iter().map(|name| K::fact(name, None)));
+            facts
+        }
+        Event::Added(object) | Event::Modified(object) => {
+            let name = object.full_name();
+            told.insert(name.clone());
+            vec![exists(name, object)]
+        }
+        Event::Deleted(object) => {
+            let name = object.full_name();
+            told.remove(&name);
+            vec![K::fact(name, None)]
+        }
+        Event::Invalid { key, reason } => {
+            warn!(kind = K::KIND, %key, reason, "object is not valid: its last good form stays in force");
+            Vec::new()
+        }
+        Event::Unavailable { reason } => {
+            debug!(kind = K::KIND, reason, "datastore is not available: what is known stays in force");
+            Vec::new()
+        }
+    }
+}
+
+fn exists<K: Watched>(name: String, object: Arc<Object<K>>) -> Update {
+    K::fact(name, Some(Box::new(Arc::unwrap_or_clone(object))))
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_api::Metadata;
+    use cairn_api::kinds::IpPool;
+
+    use super::*;
+
+    fn pool(name: &str) -> Arc<Object<IpPool>> {
+        Arc::new(Object::new(Metadata::named(name), IpPool::of("10.0.0.0/16".parse().unwrap())))
+    }
+
+    fn names(facts: &[Update]) -> Vec<(&str, bool)> {
+        let mut names = Vec::new();
+        for fact in facts {
+            let Update::Pool(name, pool) = fact else { panic!("{fact:?}") };
+            names.push((name.as_str(), pool.is_some()));
+        }
+        names
+    }
+
+    #[test]
+    fn what_a_new_listing_lacks_is_told_as_gone() {
+        let mut told = HashSet::new();
+        facts(Event::Listed(vec![pool("a"), pool("b")]), &mut told);
+        facts(Event::Added(pool("c")), &mut told);
+        facts(Event::Deleted(pool("b")), &mut told);
+        let next = facts(Event::Listed(vec![pool("c"), pool("d")]), &mut told);
+        assert_eq!(names(&next), [("c", true), ("d", true), ("a", false)]);
+    }
+
+    #[test]
+    fn an_invalid_object_leaves_the_last_good_one() {
+        let mut told = HashSet::new();
+        facts(Event::Added(pool("a")), &mut told);
+        let key = cairn_datastore::Key::named("a");
+        let next = facts::<IpPool>(Event::Invalid { key, reason: "spec.cidr".to_owned() }, &mut told);
+        assert!(next.is_empty() && told.contains("a"));
+    }
+}
