@@ -1,0 +1,121 @@
+//! `ipam`, and the other places from which a pod's wishes about addresses come.
+
+use std::net::IpAddr;
+
+use cairn_net::Family;
+use felix_api::{AddressRequest, Refusal};
+use serde_json::{Map, Value};
+
+use super::Config;
+use super::fields::{self, Fields};
+use crate::args::{ADDRESS_RULE, Args, address};
+
+/// The capability by which containerd and CRI-O hand over a pod's annotations.
+const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+/// The annotations read from there: JSON lists of strings.
+const POOL_ANNOTATIONS: [&str; 2] = ["cairn.network/ipv4-pools", "cairn.network/ipv6-pools"];
+const ADDRESS_ANNOTATION: &str = "cairn.network/ip-addresses";
+
+/// The object `ipam` of the configuration. Its keys are those that Calico's plugin knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Ipam {
+    /// `assign_ipv4` and `assign_ipv6`; `None`: not said.
+    assign: [Option<bool>; 2],
+    /// `ipv4_pools` and `ipv6_pools`: names or CIDRs.
+    pools: [Vec<String>; 2],
+}
+
+impl Ipam {
+    pub(super) fn parse(map: Map<String, Value>) -> Result<Self, Refusal> {
+        let mut fields = Fields::new("ipam", map);
+        if let Some(kind) = fields.text("type")?.filter(|kind| kind != "cairn") {
+            let msg = format!("the key ipam.type with the value {kind:?} is not supported");
+            return Err(Refusal::new(felix_api::Code::UNSUPPORTED_FIELD, msg)
+                .because("addresses come from Cairn's own pools: leave it out, or write \"cairn\""));
+        }
+        let ipam = Self {
+            assign: [fields.boolean("assign_ipv4")?, fields.boolean("assign_ipv6")?],
+            pools: [
+                pools("ipam.ipv4_pools", fields.take("ipv4_pools"))?,
+                pools("ipam.ipv6_pools", fields.take("ipv6_pools"))?,
+            ],
+        };
+        fields.end()?;
+        if ipam.assign == [Some(false); 2] {
+            return Err(fields::invalid(
+                "ipam.assign_ipv6",
+                false,
+                "a pod needs an address of one family at least",
+            ));
+        }
+        Ok(ipam)
+    }
+
+    /// The families to assign: those said to be, or, where only a no is said, the others.
+    fn families(&self) -> Option<Vec<Family>> {
+        let yes = self.assign.contains(&Some(true));
+        let wanted = |assign: Option<bool>| if yes { assign == Some(true) } else { assign != Some(false) };
+        self.assign.iter().any(Option::is_some).then(|| {
+            Family::ALL
+                .into_iter()
+                .zip(self.assign)
+                .filter_map(|(family, assign)| wanted(assign).then_some(family))
+                .collect()
+        })
+    }
+}
+
+/// What ADD asks for. Exact addresses come from the first of: `runtimeConfig.ips`, the pod's annotation, `args.cni.ips`, `CNI_ARGS`;
+/// pools from the pod's annotations, else from `ipam`.
+pub(crate) fn requested(config: &Config, args: &Args) -> Result<AddressRequest, Refusal> {
+    let annotations = match config.runtime.get(POD_ANNOTATIONS) {
+        Some(Value::Object(annotations)) => Some(annotations),
+        _ => None,
+    };
+    let annotation = |key: &str| annotations.and_then(|all| all.get(key));
+    let mut all_pools = Vec::new();
+    for (key, configured) in POOL_ANNOTATIONS.into_iter().zip(&config.ipam.pools) {
+        match annotation(key) {
+            Some(value) => all_pools.extend(pools(key, Some(list_in_text(key, value)?))?),
+            None => all_pools.extend_from_slice(configured),
+        }
+    }
+    let addresses = if let Some(value) = config.runtime.get("ips") {
+        addresses("runtimeConfig.ips", value.clone())?
+    } else if let Some(value) = annotation(ADDRESS_ANNOTATION) {
+        addresses(ADDRESS_ANNOTATION, list_in_text(ADDRESS_ANNOTATION, value)?)?
+    } else if let Some(value) = &config.args_ips {
+        addresses("args.cni.ips", value.clone())?
+    } else {
+        args.ip.into_iter().collect()
+    };
+    Ok(AddressRequest { families: config.ipam.families(), pools: all_pools, addresses })
+}
+
+/// An annotation's value is text that holds JSON.
+fn list_in_text(key: &str, value: &Value) -> Result<Value, Refusal> {
+    let text = value.as_str().ok_or_else(|| fields::wrong_type(key, value, "a string"))?;
+    serde_json::from_str(text).map_err(|error| fields::rule(key, format_args!("not a JSON list: {error}")))
+}
+
+fn pools(path: &str, value: Option<Value>) -> Result<Vec<String>, Refusal> {
+    let pools = fields::texts(path, value)?;
+    let charset = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:/".contains(&byte);
+    match pools.iter().find(|pool| !(1..=253).contains(&pool.len()) || !pool.bytes().all(charset)) {
+        Some(bad) => Err(fields::invalid(path, bad, "a pool's name or CIDR")),
+        None if pools.len() > 64 => Err(fields::invalid(path, pools.len(), "at most 64 pools")),
+        None => Ok(pools),
+    }
+}
+
+fn addresses(path: &str, value: Value) -> Result<Vec<IpAddr>, Refusal> {
+    let mut found: Vec<IpAddr> = Vec::new();
+    for text in fields::texts(path, Some(value))? {
+        let addr = address(&text).ok_or_else(|| fields::invalid(path, &text, ADDRESS_RULE))?;
+        if found.iter().any(|other| Family::of(*other) == Family::of(addr)) {
+            return Err(fields::invalid(path, &text, "at most one address of a family"));
+        }
+        found.push(addr);
+    }
+    Ok(found)
+}
