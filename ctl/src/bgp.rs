@@ -1,0 +1,199 @@
+//! `cairnctl bgp`: sessions and routes of the bgpd on this machine.
+
+mod change;
+mod neighbor;
+mod route;
+mod summary;
+mod watch;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use bgpd_api::config::Community;
+use bgpd_api::{Client, DEFAULT_SOCKET};
+use cairn_net::{Family, Prefix};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::Error;
+use crate::output::{Format, Output};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// bgpd's Unix socket.
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET, env = "BGPD_SOCKET", global = true)]
+    socket: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The daemon and its sessions, one line each.
+    Summary,
+    /// Neighbors in detail.
+    Neighbors {
+        /// Only this one.
+        address: Option<IpAddr>,
+    },
+    /// Routes of a table.
+    Routes(Routes),
+    /// Changes as they happen, after what is there now.
+    Watch {
+        /// Of what.
+        #[arg(value_enum, default_value_t = Watched::Routes)]
+        what: Watched,
+        /// Only this family.
+        #[arg(long, value_enum)]
+        family: Option<FamilyName>,
+    },
+    /// The configuration in force, passwords hidden.
+    Config,
+    /// Make a document the configuration. Only for a bgpd without a configuration file.
+    Apply {
+        /// YAML or JSON.
+        file: PathBuf,
+        /// Only check and compare.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Announce prefixes.
+    Originate(Originate),
+    /// Withdraw prefixes that were announced with `originate`.
+    Withdraw {
+        /// The prefixes.
+        #[arg(required = true)]
+        prefixes: Vec<Prefix>,
+        /// In whose name they were announced.
+        #[arg(long, default_value = OWNER)]
+        owner: String,
+    },
+    /// Ask a neighbor for its routes again, or send it all routes again. The session stays up.
+    SoftReset {
+        /// Only this one. Default: all.
+        address: Option<IpAddr>,
+        /// Which way.
+        #[arg(long, value_enum, default_value_t = Way::Both)]
+        way: Way,
+    },
+    /// End a session and let it begin again.
+    Reset(Target),
+    /// Take a neighbor down until `enable`.
+    Shutdown(Target),
+    /// Undo `shutdown`, or end the idle time of a neighbor that was refused.
+    Enable {
+        /// The neighbor.
+        address: IpAddr,
+    },
+}
+
+/// The owner of what is announced by hand.
+const OWNER: &str = "cairnctl";
+
+#[derive(Args)]
+struct Routes {
+    /// Only this prefix.
+    prefix: Option<Prefix>,
+    /// Whatever the prefix covers, too.
+    #[arg(long, requires = "prefix")]
+    longer: bool,
+    /// `loc`: in use; `in`: received, before the import filter; `out`: sent, after the export filter.
+    #[arg(long, value_enum, default_value_t = TableName::Loc)]
+    table: TableName,
+    /// The neighbor; required for `in` and `out`.
+    #[arg(long, required_if_eq_any([("table", "in"), ("table", "out")]))]
+    peer: Option<IpAddr>,
+    /// Only this family.
+    #[arg(long, value_enum)]
+    family: Option<FamilyName>,
+}
+
+#[derive(Args)]
+struct Originate {
+    /// The prefixes.
+    #[arg(required = true)]
+    prefixes: Vec<Prefix>,
+    /// In whose name.
+    #[arg(long, default_value = OWNER)]
+    owner: String,
+    /// Withdraw whatever else the owner announced before.
+    #[arg(long)]
+    replace: bool,
+    /// Next hop. Default: the local address of each session.
+    #[arg(long)]
+    next_hop: Option<IpAddr>,
+    /// MULTI_EXIT_DISC.
+    #[arg(long)]
+    med: Option<u32>,
+    /// LOCAL_PREF.
+    #[arg(long)]
+    local_preference: Option<u32>,
+    /// A community such as 65000:100, 65000:1:2 or no-export. May be given several times.
+    #[arg(long)]
+    community: Vec<Community>,
+}
+
+#[derive(Args)]
+struct Target {
+    /// The neighbor.
+    address: IpAddr,
+    /// A text for its operator (RFC 9003), at most 128 octets.
+    #[arg(long, default_value = "")]
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Watched {
+    Routes,
+    Peers,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TableName {
+    Loc,
+    In,
+    Out,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Way {
+    In,
+    Out,
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FamilyName {
+    Ipv4,
+    Ipv6,
+}
+
+impl From<FamilyName> for Family {
+    fn from(name: FamilyName) -> Self {
+        match name {
+            FamilyName::Ipv4 => Self::Ipv4,
+            FamilyName::Ipv6 => Self::Ipv6,
+        }
+    }
+}
+
+/// Runs a command.
+pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
+    let mut client = Client::connect(&arguments.socket).await?;
+    let output = &mut Output::new(format);
+    let client = &mut client;
+    match arguments.command {
+        Command::Summary => summary::print(client, output).await,
+        Command::Neighbors { address } => neighbor::print(client, address, output).await,
+        Command::Routes(wanted) => route::print(client, &wanted, output).await,
+        Command::Watch { what: Watched::Routes, family } => watch::routes(client, family, output).await,
+        Command::Watch { what: Watched::Peers, .. } => watch::peers(client, output).await,
+        Command::Config => change::config(client, output).await,
+        Command::Apply { file, dry_run } => change::apply(client, &file, dry_run, output).await,
+        Command::Originate(wanted) => change::originate(client, wanted).await,
+        Command::Withdraw { prefixes, owner } => Ok(client.withdraw(&owner, prefixes).await?),
+        Command::SoftReset { address, way } => change::soft_reset(client, address, way).await,
+        Command::Reset(target) => Ok(client.reset_peer(target.address, &target.text).await?),
+        Command::Shutdown(target) => Ok(client.set_peer_enabled(target.address, false, &target.text).await?),
+        Command::Enable { address } => Ok(client.set_peer_enabled(address, true, "").await?),
+    }
+}

@@ -1,0 +1,127 @@
+//! `cairnctl bgp routes`.
+
+use bgpd_api::Client;
+use bgpd_api::client::RouteQuery;
+use bgpd_api::config::Origin;
+use bgpd_api::route::{AsSegment, Path, Route, RouteSource, Table as Rib};
+
+use super::{Routes, TableName};
+use crate::Error;
+use crate::output::Output;
+use crate::table::{Table, age};
+
+/// Routes that are sorted before they are printed. A longer list is printed as it comes, a piece at a time.
+const SORTED: usize = 10_000;
+
+pub(super) async fn print(client: &mut Client, wanted: &Routes, output: &mut Output) -> Result<(), Error> {
+    let query = RouteQuery {
+        table: table(wanted)?,
+        family: wanted.family.map(Into::into),
+        prefix: wanted.prefix,
+        longer_prefixes: wanted.longer,
+    };
+    let mut stream = client.list_routes(query).await?;
+    let mut routes: Vec<Route> = Vec::new();
+    while let Some(page) = stream.next().await? {
+        routes.extend(page.0);
+        if routes.len() >= SORTED {
+            show(&mut routes, output)?;
+        }
+    }
+    show(&mut routes, output)
+}
+
+fn table(wanted: &Routes) -> Result<Rib, Error> {
+    match (wanted.table, wanted.peer) {
+        (TableName::Loc, None) => Ok(Rib::LocRib),
+        (TableName::In, Some(peer)) => Ok(Rib::AdjRibIn(peer)),
+        (TableName::Out, Some(peer)) => Ok(Rib::AdjRibOut(peer)),
+        (TableName::Loc, Some(_)) => {
+            Err(Error::Answer("--peer goes with --table in or --table out".to_owned()))
+        }
+        (TableName::In | TableName::Out, None) => {
+            Err(Error::Answer("--table in and out need --peer".to_owned()))
+        }
+    }
+}
+
+fn show(routes: &mut Vec<Route>, output: &mut Output) -> Result<(), Error> {
+    routes.sort_by_key(|route| route.prefix);
+    if output.is_json() {
+        return routes.drain(..).try_for_each(|route| output.json(&route));
+    }
+    if routes.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        "",
+        "PREFIX",
+        "NEXT HOP",
+        "FROM",
+        "PREF",
+        "MED",
+        "AGE",
+        "AS PATH",
+        "COMMUNITIES",
+        "REMARK",
+    ]);
+    for route in routes.drain(..) {
+        for (index, path) in route.paths.iter().enumerate() {
+            let prefix = if index == 0 { route.prefix.to_string() } else { String::new() };
+            table.row(row(prefix, path));
+        }
+    }
+    table.print(output)
+}
+
+fn row(prefix: String, path: &Path) -> Vec<String> {
+    let attributes = &path.attributes;
+    let mark = match (path.best, path.multipath) {
+        (true, _) => ">",
+        (false, true) => "=",
+        (false, false) => "",
+    };
+    let optional = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    let communities: Vec<String> = attributes.communities.iter().map(ToString::to_string).collect();
+    let mut remarks = Vec::new();
+    if path.stale {
+        remarks.push("stale");
+    }
+    remarks.extend([path.refused.as_str(), path.decided_by.as_str()].iter().filter(|text| !text.is_empty()));
+    vec![
+        mark.to_owned(),
+        prefix,
+        attributes.next_hop.map_or_else(|| "self".to_owned(), |addr| addr.to_string()),
+        match &path.source {
+            RouteSource::Peer(peer) => peer.to_string(),
+            RouteSource::Local(owner) => format!("local {owner}"),
+        },
+        optional(attributes.local_preference),
+        optional(attributes.med),
+        age(path.age),
+        as_path(&attributes.as_path, attributes.origin),
+        communities.join(" "),
+        remarks.join("; "),
+    ]
+}
+
+/// As routers write it: the ASes, then the origin as a letter.
+fn as_path(segments: &[AsSegment], origin: Origin) -> String {
+    let list = |asns: &[cairn_net::Asn]| asns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut words: Vec<String> = Vec::new();
+    for segment in segments {
+        match segment {
+            AsSegment::Sequence(asns) => words.extend(list(asns)),
+            AsSegment::Set(asns) => words.push(format!("{{{}}}", list(asns).join(","))),
+        }
+    }
+    words.push(
+        match origin {
+            Origin::Igp => "i",
+            Origin::Egp => "e",
+            Origin::Incomplete => "?",
+        }
+        .to_owned(),
+    );
+    words.join(" ")
+}
