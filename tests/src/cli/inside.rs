@@ -1,0 +1,157 @@
+//! Commands that the lab runs itself, in and around nodes; not for people.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use cairn_lab::node::{self, NodeProcess};
+use cairn_lab::pod;
+use cairn_lab::probe::{self, Pace};
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make a node's namespaces and start its PID 1
+    #[command(hide = true)]
+    NodeInit {
+        #[arg(long)]
+        lab: String,
+        #[arg(long)]
+        node: String,
+    },
+    /// Be a node's PID 1
+    #[command(hide = true)]
+    NodeMain {
+        #[arg(long)]
+        lab: String,
+        #[arg(long)]
+        node: String,
+    },
+    /// Run a command in the namespaces of a process
+    #[command(hide = true)]
+    Enter {
+        #[arg(long)]
+        pid: i32,
+        #[arg(long)]
+        netns: Option<PathBuf>,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<String>,
+    },
+    /// Add or remove a pod, in the namespaces of a node's PID 1
+    #[command(hide = true)]
+    PodInside {
+        #[arg(long)]
+        pid: i32,
+        #[command(subcommand)]
+        command: PodCommand,
+    },
+    /// Send traffic and count what comes back; prints one line of JSON
+    Probe {
+        #[command(subcommand)]
+        command: ProbeCommand,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PodCommand {
+    /// Make the network namespace and run ADD
+    Add {
+        name: String,
+        #[arg(long = "argument")]
+        arguments: Vec<String>,
+    },
+    /// Run DEL and remove the network namespace
+    Del { name: String },
+}
+
+#[derive(Clone, Copy, Subcommand)]
+pub(crate) enum ProbeCommand {
+    /// ICMP echo at a steady pace
+    Ping {
+        /// Whom to ask
+        address: IpAddr,
+        /// Requests
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+        /// Milliseconds between requests
+        #[arg(long, default_value_t = 1000)]
+        interval: u64,
+        /// Milliseconds to wait for the last answers
+        #[arg(long, default_value_t = 1000)]
+        patience: u64,
+    },
+    /// Echo every TCP connection to a port
+    Serve {
+        /// The port
+        port: u16,
+    },
+    /// Keep one TCP connection to a `serve` busy
+    Stream {
+        /// The server's address
+        address: IpAddr,
+        /// Its port
+        port: u16,
+        /// Messages
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+        /// Milliseconds between messages
+        #[arg(long, default_value_t = 10)]
+        interval: u64,
+    },
+}
+
+impl Command {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::NodeInit { lab, node } => node::initialise(&lab, &node).map(|()| ExitCode::SUCCESS),
+            Self::NodeMain { .. } => node::run_as_init().map(|()| ExitCode::SUCCESS),
+            Self::Enter { pid, netns, words } => enter(NodeProcess { pid }, netns.as_deref(), &words),
+            Self::PodInside { pid, command } => pod_inside(NodeProcess { pid }, command),
+            Self::Probe { command } => probe(command),
+        }
+    }
+}
+
+/// Runs a command in a node. A child is needed: entering a PID namespace moves children, not ourselves.
+fn enter(process: NodeProcess, netns: Option<&Path>, words: &[String]) -> Result<ExitCode> {
+    let env = node::enter_namespaces(process, netns)?;
+    let (program, arguments) = words.split_first().context("there is no command")?;
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).env_clear().envs(env);
+    for kept in ["TERM", "CAIRN_PROBE"] {
+        command.envs(std::env::var_os(kept).map(|value| (kept, value)));
+    }
+    let status = command.status().with_context(|| format!("cannot start {program}"))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn pod_inside(process: NodeProcess, command: PodCommand) -> Result<ExitCode> {
+    node::enter_namespaces(process, None)?;
+    match command {
+        PodCommand::Add { name, arguments } => {
+            println!("{}", serde_json::to_string(&pod::add(&name, &arguments)?)?);
+        }
+        PodCommand::Del { name } => pod::delete(&name)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn probe(command: ProbeCommand) -> Result<ExitCode> {
+    let report = match command {
+        ProbeCommand::Ping { address, count, interval, patience } => {
+            let (interval, patience) = (Duration::from_millis(interval), Duration::from_millis(patience));
+            probe::ping(address, Pace { count, interval, patience })?
+        }
+        ProbeCommand::Serve { port } => {
+            probe::serve(port)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        ProbeCommand::Stream { address, port, count, interval } => {
+            probe::stream(address, port, count, Duration::from_millis(interval))?
+        }
+    };
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(if report.lost() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,116 @@
+//! `cnitool` and the plugins of containernetworking, built from `tests/cnitool/go.mod` into the user's cache.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash as _, Hasher as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{Flock, FlockArg};
+
+/// First release with `tool` lines in go.mod.
+const GO_MINIMUM: (u32, u32) = (1, 24);
+/// Fetched as the module that it is, where the system's Go is older.
+const GO_TOOLCHAIN: &str = "1.26.0";
+
+/// The directory with `cnitool`, `ptp`, `host-local`, `portmap`, `bandwidth` and `loopback`; built if this version of them is not there yet.
+///
+/// # Errors
+/// There is no Go, or what it says.
+pub fn directory() -> Result<PathBuf> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("cnitool");
+    let cache = cache()?;
+    let target = cache.join(format!("cnitool-{:016x}", version(&module)?));
+    // One process builds, others wait; the lock ends with the process.
+    let lock = File::create(cache.join("cnitool.lock"))?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+    if !target.exists() {
+        eprintln!("building cnitool and the plugins of containernetworking into {} ...", target.display());
+        let unfinished = target.with_extension("new");
+        build(&module, &unfinished, &cache)?;
+        fs::rename(&unfinished, &target)?;
+    }
+    Ok(target)
+}
+
+/// `$XDG_CACHE_HOME/cairn/bin`, or below `~/.cache`.
+fn cache() -> Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
+    let cache = base.join("cairn/bin");
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    Ok(cache)
+}
+
+fn version(module: &Path) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    for file in ["go.mod", "go.sum"] {
+        fs::read(module.join(file))
+            .with_context(|| format!("cannot read {file} of {}", module.display()))?
+            .hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
+
+fn build(module: &Path, output: &Path, cache: &Path) -> Result<()> {
+    fs::create_dir_all(output)?;
+    let mut go = Command::new(go(cache)?);
+    go.args(["build", "-trimpath", "-buildvcs=false", "-o"]).arg(output).arg("tool").current_dir(module);
+    let status =
+        go.env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly").env("GOTOOLCHAIN", "local").status();
+    ensure!(status.context("cannot run go")?.success(), "`go build` of {} failed", module.display());
+    Ok(())
+}
+
+/// A Go that is new enough: the system's, or one that the system's fetches.
+fn go(cache: &Path) -> Result<PathBuf> {
+    let found = [PathBuf::from("go"), PathBuf::from("/usr/local/go/bin/go")];
+    let Some((go, version)) = found.into_iter().find_map(|go| Some((go.clone(), go_version(&go)?))) else {
+        bail!("there is no `go`: install Debian's golang-go, or a release of go.dev");
+    };
+    if version >= GO_MINIMUM { Ok(go) } else { fetch_go(&go, cache) }
+}
+
+/// `(1, 24)` of `go version go1.24.2 linux/amd64`.
+fn go_version(go: &Path) -> Option<(u32, u32)> {
+    let output = Command::new(go).arg("version").env("GOTOOLCHAIN", "local").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let mut numbers = text.split_whitespace().nth(2)?.strip_prefix("go")?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Go releases are modules too (`golang.org/toolchain`), checked against Go's checksum database like any other.
+fn fetch_go(old: &Path, cache: &Path) -> Result<PathBuf> {
+    let root = cache.join(format!("go-{GO_TOOLCHAIN}"));
+    let go = root.join("bin/go");
+    if go.exists() {
+        return Ok(go);
+    }
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => bail!("no Go for {other} is known here: install one of at least {GO_MINIMUM:?}"),
+    };
+    let module = format!("golang.org/toolchain@v0.0.1-go{GO_TOOLCHAIN}.linux-{machine}");
+    eprintln!("fetching {module}, as the system's Go is too old ...");
+    let output = Command::new(old).args(["mod", "download", "-json", &module]).current_dir(cache).output()?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("`go mod download` failed: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let source =
+        answer["Dir"].as_str().with_context(|| format!("`go mod download` failed: {}", answer["Error"]))?;
+    let unfinished = root.with_extension("new");
+    let copied = Command::new("cp").args(["-r", "--no-preserve=mode", source]).arg(&unfinished).status()?;
+    ensure!(copied.success(), "cannot copy {source}");
+    // Modules have no executable files.
+    for programs in [format!("pkg/tool/linux_{machine}"), "bin".to_owned()] {
+        for entry in fs::read_dir(unfinished.join(programs))? {
+            fs::set_permissions(entry?.path(), fs::Permissions::from_mode(0o755))?;
+        }
+    }
+    fs::rename(&unfinished, &root)?;
+    Ok(go)
+}
