@@ -1,0 +1,198 @@
+//! `cargo xtask fuzz`: every fuzz target for a bounded time, on the stable toolchain.
+//!
+//! A package whose directory is named `fuzz` holds targets, each a program of it. Its seeds lie in
+//! `../testdata/<target>/`: `.hex` files of hex digits and `#` comments, `.txt` files with one input on each line.
+//! Coverage is LLVM's own pass, which needs no nightly flag, only the linked libFuzzer (and so a C++ compiler).
+//! What a run learns is kept under `target/fuzz/corpus`; what crashes, under `target/fuzz/crashes`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{process, workspace};
+
+/// What makes rustc instrument everything for libFuzzer, and check arithmetic as in a debug build.
+const RUSTFLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 \
+    -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table \
+    -C llvm-args=-sanitizer-coverage-trace-compares -C codegen-units=1 -C debug-assertions=on -C overflow-checks=on";
+
+/// Longest input, in octets: one BGP message of the usual kind, and more than any text needs.
+const MAX_LEN: usize = 4096;
+/// Seconds that one input may take before it counts as a hang.
+const INPUT_SECONDS: u32 = 5;
+/// Memory that a target may take, in MiB: growth beyond is a failure.
+const MEMORY_MIB: u32 = 512;
+
+/// What `fuzz` takes.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only targets whose name contains this; `all` or nothing for all
+    target: Option<String>,
+    /// Seconds for each target
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+}
+
+/// Runs the targets.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let filter = arguments.target.as_deref().filter(|name| *name != "all");
+    let (passed, failed) = all(filter, arguments.seconds)?;
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 {
+        bail!("{failed} fuzz targets failed")
+    }
+    if passed == 0 {
+        bail!("no fuzz target's name contains {:?}", filter.unwrap_or_default())
+    } else {
+        Ok(())
+    }
+}
+
+/// Runs every target whose name contains `filter`; returns how many passed and failed.
+pub(crate) fn all(filter: Option<&str>, seconds: u64) -> Result<(usize, usize)> {
+    let metadata = workspace::metadata()?;
+    let targets: Vec<Target> = targets(&metadata)?
+        .into_iter()
+        .filter(|target| filter.is_none_or(|part| target.name.contains(part)))
+        .collect();
+    if targets.is_empty() {
+        return Ok((0, 0));
+    }
+    let directory =
+        metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
+    let directory = Path::new(directory).join("fuzz");
+    let programs = build(&targets, &directory)?;
+    let mut failed = 0;
+    for target in &targets {
+        let passed = target.fuzz(&programs, &directory, seconds)?;
+        failed += usize::from(!passed);
+    }
+    Ok((targets.len() - failed, failed))
+}
+
+/// A fuzz target.
+struct Target {
+    name: String,
+    package: String,
+    seeds: PathBuf,
+}
+
+/// The programs of all packages in directories named `fuzz`.
+fn targets(metadata: &Value) -> Result<Vec<Target>> {
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+    let mut found = Vec::new();
+    for package in packages.iter().filter(|package| package["source"].is_null()) {
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("cargo metadata lacks a name");
+        let manifest = PathBuf::from(text(&package["manifest_path"])?);
+        let Some(directory) = manifest.parent().filter(|directory| directory.ends_with("fuzz")) else {
+            continue;
+        };
+        for target in package["targets"].as_array().into_iter().flatten() {
+            if target["kind"] == serde_json::json!(["bin"]) {
+                let name = text(&target["name"])?;
+                let seeds = directory.with_file_name("testdata").join(&name);
+                found.push(Target { name, package: text(&package["name"])?, seeds });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Builds the targets' packages instrumented; returns where the programs are.
+fn build(targets: &[Target], directory: &Path) -> Result<PathBuf> {
+    let host = workspace::host()?;
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--quiet", "--release", "--bins", "--target", &host]);
+    cargo
+        .env("RUSTFLAGS", RUSTFLAGS)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("CARGO_TARGET_DIR", directory);
+    let mut packages: Vec<&str> = targets.iter().map(|target| target.package.as_str()).collect();
+    packages.dedup();
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    println!("building {} instrumented fuzz targets", targets.len());
+    process::run(&mut cargo)?;
+    Ok(directory.join(host).join("release"))
+}
+
+impl Target {
+    /// Runs the target; false if it found something.
+    fn fuzz(&self, programs: &Path, directory: &Path, seconds: u64) -> Result<bool> {
+        let corpus = directory.join("corpus").join(&self.name);
+        let crashes = directory.join("crashes").join(&self.name);
+        fs::create_dir_all(&crashes)?;
+        let seeds = plant(&self.seeds, &corpus).with_context(|| format!("seeds of {}", self.name))?;
+        println!("{}: {seconds} s, {seeds} seeds", self.name);
+        let log = crashes.join("log");
+        let output = fs::File::create(&log)?;
+        let status = Command::new(programs.join(&self.name))
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-max_len={MAX_LEN}"))
+            .arg(format!("-timeout={INPUT_SECONDS}"))
+            .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+            .arg(format!("-artifact_prefix={}/", crashes.display()))
+            .args(["-print_final_stats=1", "-verbosity=1"])
+            .arg(&corpus)
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .status()
+            .with_context(|| format!("cannot start the fuzz target {}", self.name))?;
+        let text = fs::read(&log)?;
+        let text = String::from_utf8_lossy(&text);
+        if status.success() {
+            println!("  {}", summary(&text));
+            return Ok(true);
+        }
+        failure(&text).for_each(|line| println!("  {line}"));
+        println!("  {} FAILED; to run one input again: {}/{} FILE", self.name, programs.display(), self.name);
+        println!("  inputs and log: {}", crashes.display());
+        Ok(false)
+    }
+}
+
+/// libFuzzer's last word: executions, coverage, corpus.
+fn summary(log: &str) -> String {
+    let done = log.lines().rev().find(|line| line.contains("DONE"));
+    done.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+}
+
+/// The lines that say what went wrong: from the panic, or from libFuzzer's own error.
+fn failure(log: &str) -> impl Iterator<Item = &str> {
+    log.lines()
+        .skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR: libFuzzer"))
+        .take(12)
+}
+
+/// Writes the seeds as octets into the corpus; returns how many there are.
+fn plant(seeds: &Path, corpus: &Path) -> Result<usize> {
+    fs::create_dir_all(corpus)?;
+    let mut count = 0;
+    let mut write = |octets: &[u8]| {
+        count += 1;
+        fs::write(corpus.join(format!("seed-{count}")), octets)
+    };
+    for entry in fs::read_dir(seeds).with_context(|| format!("cannot read {}", seeds.display()))? {
+        let path = entry?.path();
+        let text = fs::read_to_string(&path)?;
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("hex") => write(&octets(&text).with_context(|| format!("{} is not hex", path.display()))?)?,
+            Some("txt") => text.lines().try_for_each(|line| write(line.as_bytes()))?,
+            _ => write(text.as_bytes())?,
+        }
+    }
+    Ok(count)
+}
+
+/// Octets of hex digits; blanks and `#` comments are passed over.
+fn octets(text: &str) -> Result<Vec<u8>> {
+    let code = text.lines().filter_map(|line| line.split('#').next());
+    let digits: Vec<char> = code.flat_map(str::chars).filter(|c| !c.is_whitespace()).collect();
+    let octet = |pair: &[char]| Ok(u8::from_str_radix(&pair.iter().collect::<String>(), 16)?);
+    digits.chunks(2).map(octet).collect()
+}

@@ -1,0 +1,67 @@
+//! The developer's loop: one file per subcommand, no logic anywhere else (the justfile and `.ci/run` only forward).
+//!
+//! Everything here runs programs and prints what it does; nothing here is part of what Cairn ships.
+
+mod bench;
+mod build;
+mod check;
+mod demo;
+mod fuzz;
+mod generate;
+mod lab;
+mod process;
+mod progress;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The developer's commands of Cairn.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build every program, static, in release mode
+    Build(build::Arguments),
+    /// Format, lints, layers, generated code, licences, documentation
+    Check(check::Arguments),
+    /// Install what tests need and run all of them (root needed for the lab tier)
+    Test(test::Arguments),
+    /// Bring up 3 nodes in 2 racks behind 2 ToRs and show that all pods reach each other
+    Demo(demo::Arguments),
+    /// Measure: prints a table, and the same figures as JSON on the last line
+    Bench(bench::Arguments),
+    /// Run the fuzz targets for a bounded time
+    Fuzz(fuzz::Arguments),
+    /// Write generated code anew
+    Gen(generate::Arguments),
+    /// Containerlab topologies on network namespaces: up, down, exec, status, graph, logs, pod
+    Lab(lab::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Build(arguments) => build::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Test(arguments) => return test::run(&arguments),
+        Command::Demo(arguments) => return demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Gen(arguments) => generate::run(&arguments),
+        Command::Lab(arguments) => return lab::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

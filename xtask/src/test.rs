@@ -1,0 +1,120 @@
+//! `cargo xtask test`: installs what the tests need, runs every tier, and says how many passed.
+//!
+//! Tiers: `unit` is whatever a plain `cargo test --workspace` runs, without root; `lab` is every test marked
+//! `#[ignore = "needs root ..."]`: real daemons in network namespaces. The last line is always `N passed, M failed`.
+
+mod install;
+mod suite;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::progress::bold;
+use crate::{check, fuzz, process, workspace};
+use suite::{Count, Suite};
+
+/// Seconds that each fuzz target gets.
+const FUZZ_SECONDS: u64 = 60;
+
+/// What `test` takes.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this tier
+    #[arg(long)]
+    tier: Option<Tier>,
+    /// Only tests whose name contains this; leaves out checks and fuzzing
+    filter: Option<String>,
+    /// Tests of the lab tier that run at a time in one suite
+    #[arg(long, default_value_t = 2)]
+    lab_threads: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Tier {
+    Unit,
+    Lab,
+}
+
+/// Runs the chosen tiers; the exit code says whether everything passed.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    let started = Instant::now();
+    let mut total = Count::default();
+    if let Err(error) = tiers(arguments, &mut total) {
+        eprintln!("error: {error:#}");
+        total.failed += 1;
+    }
+    println!("\nall of it took {}", minutes(started.elapsed()));
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if total.failed == 0 && total.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn tiers(arguments: &Arguments, total: &mut Count) -> Result<()> {
+    let (unit, lab) = (arguments.tier != Some(Tier::Lab), arguments.tier != Some(Tier::Unit));
+    if lab && !process::is_root() {
+        bail!("the lab tier makes network namespaces: run as root, or take `--tier unit`");
+    }
+    if lab {
+        heading("what the tests need");
+        install::all()?;
+    }
+    if unit && arguments.filter.is_none() {
+        heading("checks");
+        one("check", total, || check::run(&check::Arguments {}));
+    }
+    heading("building tests and programs");
+    let suites = Suite::build_all()?;
+    process::run(workspace::cargo().args(["build", "--workspace", "--bins", "--locked"]))?;
+    let programs = workspace::programs("debug")?;
+    if unit {
+        unit_tier(&suites, arguments.filter.as_deref(), &programs, total);
+    }
+    if lab {
+        heading(&format!("lab tier: real daemons in namespaces, {} tests at a time", arguments.lab_threads));
+        for suite in &suites {
+            total.add(suite.run_root(arguments.filter.as_deref(), arguments.lab_threads, &programs));
+        }
+    }
+    if unit && arguments.filter.is_none() {
+        heading(&format!("fuzzing, {FUZZ_SECONDS} seconds for each target"));
+        let (passed, failed) = fuzz::all(None, FUZZ_SECONDS)?;
+        total.add(Count { passed, failed });
+    }
+    Ok(())
+}
+
+fn unit_tier(suites: &[Suite], filter: Option<&str>, programs: &Path, total: &mut Count) {
+    heading("unit tier: units, properties, simulations");
+    for suite in suites {
+        total.add(suite.run_plain(filter, programs));
+    }
+    if filter.is_none() {
+        one("examples in the documentation", total, || {
+            process::run(workspace::cargo().args(["test", "--workspace", "--doc", "--quiet", "--locked"]))
+        });
+    }
+}
+
+/// Something that passes or fails as a whole.
+fn one(name: &str, total: &mut Count, body: impl FnOnce() -> Result<()>) {
+    let started = Instant::now();
+    let result = body();
+    let failed = usize::from(result.is_err());
+    let count = Count { passed: 1 - failed, failed };
+    if let Err(error) = result {
+        eprintln!("error: {error:#}");
+    }
+    println!("  {name}: {count} ({:.1} s)", started.elapsed().as_secs_f64());
+    total.add(count);
+}
+
+fn heading(text: &str) {
+    println!("\n{}", bold(&format!("== {text}")));
+    crate::progress::flush();
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
+}

@@ -1,0 +1,114 @@
+//! Installs the programs that the lab tier runs, from Debian's packages, and none of their services.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+
+/// Program, and the Debian package that has it.
+const NEEDED: [(&str, &str); 13] = [
+    ("ip", "iproute2"),
+    ("ping", "iputils-ping"),
+    ("nft", "nftables"),
+    ("tcpdump", "tcpdump"),
+    ("iperf3", "iperf3"),
+    ("bird", "bird2"),
+    ("zebra", "frr"),
+    ("vtysh", "frr"),
+    ("gobgpd", "gobgpd"),
+    ("gobgp", "gobgpd"),
+    ("go", "golang-go"),
+    ("git", "git"),
+    // libFuzzer is C++.
+    ("c++", "g++"),
+];
+
+/// Package, and the service that comes along with it: it must run neither now nor after the next boot.
+const SERVICES: [(&str, &str); 3] = [("bird2", "bird"), ("frr", "frr"), ("gobgpd", "gobgpd")];
+
+/// While this file says 101, Debian's packages start no service (invoke-rc.d(8)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs what is missing, after saying so.
+pub(super) fn all() -> Result<()> {
+    let mut packages: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(program, _)| process::find(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    packages.dedup();
+    if packages.is_empty() {
+        println!("  nothing to install");
+        return Ok(());
+    }
+    let packages = packages.join(" ");
+    if process::find("apt-get").is_none() {
+        bail!("missing, and there is no apt-get to install it with: {packages}");
+    }
+    println!("  installing with apt-get: {packages}");
+    let policy = Policy::forbid_services()?;
+    let result = apt(&["update", "-qq"]).and_then(|()| {
+        let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+        arguments.extend(packages.split(' '));
+        apt(&arguments)
+    });
+    drop(policy);
+    result?;
+    disable_services(&packages);
+    match NEEDED.iter().find(|(program, _)| process::find(program).is_none()) {
+        Some((program, package)) => {
+            bail!("package {package} was installed, yet there is no program `{program}`")
+        }
+        None => Ok(()),
+    }
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    process::run(
+        Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("NEEDRESTART_MODE", "l"),
+    )
+}
+
+/// On a machine with systemd a package's service would start at the next boot.
+fn disable_services(packages: &str) {
+    if !Path::new("/run/systemd/system").exists() {
+        return;
+    }
+    for (_, service) in
+        SERVICES.iter().filter(|(package, _)| packages.split(' ').any(|name| name == *package))
+    {
+        // A package that brings no such service leaves nothing to disable.
+        let _ = Command::new("systemctl").args(["disable", "--now", "--quiet", service]).status();
+    }
+}
+
+/// The temporary ban on starting services; lifted when dropped.
+struct Policy {
+    ours: bool,
+}
+
+impl Policy {
+    fn forbid_services() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { ours: false });
+        }
+        std::fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
+        std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))?;
+        Ok(Self { ours: true })
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if self.ours {
+            // Nothing better can be done about a file that was there a moment ago.
+            let _ = std::fs::remove_file(POLICY);
+        }
+    }
+}

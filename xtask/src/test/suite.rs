@@ -1,0 +1,165 @@
+//! One test program of the workspace: built by cargo, run by us, so that each has its own count and time.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{process, progress, workspace};
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Count {
+    pub(super) passed: usize,
+    pub(super) failed: usize,
+}
+
+impl Count {
+    /// Adds another suite's count.
+    pub(super) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// A test program.
+pub(super) struct Suite {
+    name: String,
+    program: PathBuf,
+    directory: PathBuf,
+}
+
+/// How long one suite may take.
+const SUITE_SECONDS: &str = "1800";
+
+impl Suite {
+    /// Builds all test programs of the workspace.
+    pub(super) fn build_all() -> Result<Vec<Self>> {
+        let messages = process::capture(workspace::cargo().args([
+            "test",
+            "--workspace",
+            "--locked",
+            "--no-run",
+            "--message-format=json-render-diagnostics",
+        ]))?;
+        let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut suites: Vec<Self> = messages.filter_map(|message| Self::from_message(&message)).collect();
+        suites.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(suites)
+    }
+
+    fn from_message(message: &Value) -> Option<Self> {
+        if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
+            return None;
+        }
+        let directory = Path::new(message["manifest_path"].as_str()?).parent()?;
+        let room = directory.strip_prefix(workspace::root()).ok()?;
+        let (kind, target) = (message["target"]["kind"][0].as_str()?, message["target"]["name"].as_str()?);
+        Some(Self {
+            name: format!("{} {kind} {target}", room.display()),
+            program: message["executable"].as_str()?.into(),
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// Runs what needs no root.
+    pub(super) fn run_plain(&self, filter: Option<&str>, programs: &Path) -> Count {
+        let mut command = self.command(filter, programs);
+        self.report(&mut command)
+    }
+
+    /// Runs what is marked as needing root.
+    pub(super) fn run_root(&self, filter: Option<&str>, threads: usize, programs: &Path) -> Count {
+        let mut command = self.command(filter, programs);
+        command.args(["--ignored", &format!("--test-threads={threads}")]);
+        self.report(&mut command)
+    }
+
+    fn command(&self, filter: Option<&str>, programs: &Path) -> Command {
+        // A test that hangs must fail, not take the whole run's time.
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=10", SUITE_SECONDS])
+            .arg(&self.program)
+            .current_dir(&self.directory)
+            .env("CARGO_MANIFEST_DIR", &self.directory)
+            .env("CAIRN_BIN", programs)
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .args(filter);
+        command
+    }
+
+    /// Runs to the end and prints the suite's line; failures are shown in full. A program that dies counts as one failure.
+    fn report(&self, command: &mut Command) -> Count {
+        match self.tests(command) {
+            Ok(0) => return Count::default(),
+            Ok(number) if number > 1 => {
+                print!("  {} ({number} tests) ... ", self.name);
+                progress::flush();
+            }
+            _ => print!("  {} ... ", self.name),
+        }
+        let started = Instant::now();
+        let count = match command.stderr(Stdio::piped()).stdout(Stdio::piped()).output() {
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                let mut count = parse(&text).unwrap_or_default();
+                if !output.status.success() {
+                    count.failed = count.failed.max(1);
+                    println!("FAILED\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
+                }
+                count
+            }
+            Err(error) => {
+                println!("FAILED: cannot start {}: {error}", self.program.display());
+                Count { passed: 0, failed: 1 }
+            }
+        };
+        println!("{count} ({:.1} s)", started.elapsed().as_secs_f64());
+        progress::flush();
+        count
+    }
+
+    /// How many tests the command would run.
+    fn tests(&self, command: &Command) -> Result<usize> {
+        let mut list = Command::new(command.get_program());
+        list.args(command.get_args()).args(["--list", "--format=terse"]).current_dir(&self.directory);
+        let output = list.output().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // Without --ignored the list names ignored tests too; they do no harm, only an empty suite is left out.
+        Ok(text.lines().filter(|line| line.ends_with(": test")).count())
+    }
+}
+
+/// Reads the line `test result: ok. 12 passed; 0 failed; ...`.
+fn parse(text: &str) -> Option<Count> {
+    let line = text.lines().rev().find(|line| line.starts_with("test result:"))?;
+    let number = |word: &str| -> Option<usize> {
+        let before = line.split(word).next()?;
+        before.trim_end().rsplit([' ', '.']).next()?.parse().ok()
+    };
+    Some(Count { passed: number(" passed")?, failed: number(" failed")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn counts_are_read_from_the_result_line() {
+        let text = "running 3 tests\ntest a ... ok\n\ntest result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured";
+        let count = parse(text).expect("there is a result line");
+        assert_eq!((count.passed, count.failed), (12, 3));
+        assert!(parse("thread panicked").is_none());
+    }
+}
