@@ -34,12 +34,15 @@ pub(crate) struct Arguments {
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Where the random numbers begin, 1 to 4294967295; otherwise somewhere else each time
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    seed: Option<u32>,
 }
 
 /// Runs the targets.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let filter = arguments.target.as_deref().filter(|name| *name != "all");
-    let (passed, failed) = all(filter, arguments.seconds)?;
+    let (passed, failed) = all(filter, arguments.seconds, arguments.seed)?;
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         bail!("{failed} fuzz targets failed")
@@ -52,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Runs every target whose name contains `filter`; returns how many passed and failed.
-pub(crate) fn all(filter: Option<&str>, seconds: u64) -> Result<(usize, usize)> {
+pub(crate) fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Result<(usize, usize)> {
     let metadata = workspace::metadata()?;
     let targets: Vec<Target> = targets(&metadata)?
         .into_iter()
@@ -67,7 +70,7 @@ pub(crate) fn all(filter: Option<&str>, seconds: u64) -> Result<(usize, usize)> 
     let programs = build(&targets, &directory)?;
     let mut failed = 0;
     for target in &targets {
-        let passed = target.fuzz(&programs, &directory, seconds)?;
+        let passed = target.fuzz(&programs, &directory, seconds, seed)?;
         failed += usize::from(!passed);
     }
     Ok((targets.len() - failed, failed))
@@ -123,7 +126,7 @@ fn build(targets: &[Target], directory: &Path) -> Result<PathBuf> {
 
 impl Target {
     /// Runs the target; false if it found something.
-    fn fuzz(&self, programs: &Path, directory: &Path, seconds: u64) -> Result<bool> {
+    fn fuzz(&self, programs: &Path, directory: &Path, seconds: u64, seed: Option<u32>) -> Result<bool> {
         let corpus = directory.join("corpus").join(&self.name);
         let crashes = directory.join("crashes").join(&self.name);
         fs::create_dir_all(&crashes)?;
@@ -137,6 +140,7 @@ impl Target {
             .arg(format!("-timeout={INPUT_SECONDS}"))
             .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
             .arg(format!("-artifact_prefix={}/", crashes.display()))
+            .args(seed.map(|seed| format!("-seed={seed}")))
             .args(["-print_final_stats=1", "-verbosity=1"])
             .arg(&corpus)
             .stdout(output.try_clone()?)

@@ -38,6 +38,17 @@ pub(super) struct Suite {
     directory: PathBuf,
 }
 
+/// More failures than this in one suite are no accident, and get no second try.
+const MOST_SECOND_TRIES: usize = 4;
+
+/// What a run of a test program came to.
+struct Outcome {
+    passed: usize,
+    failed: usize,
+    /// What it printed.
+    text: String,
+}
+
 /// How long one suite may take.
 const SUITE_SECONDS: &str = "1800";
 
@@ -74,14 +85,39 @@ impl Suite {
     /// Runs what needs no root.
     pub(super) fn run_plain(&self, filter: Option<&str>, programs: &Path) -> Count {
         let mut command = self.command(filter, programs);
-        self.report(&mut command)
+        self.report(&mut command).0
     }
 
-    /// Runs what is marked as needing root.
-    pub(super) fn run_root(&self, filter: Option<&str>, threads: usize, programs: &Path) -> Count {
+    /// Runs what is marked as needing root. Daemons, kernel and machine are real and shared, so a test that fails gets a
+    /// second try, alone; one that passes then is named as flaky, in the suite's line and at the end.
+    pub(super) fn run_root(
+        &self,
+        filter: Option<&str>,
+        threads: usize,
+        programs: &Path,
+    ) -> (Count, Vec<String>) {
         let mut command = self.command(filter, programs);
         command.args(["--ignored", &format!("--test-threads={threads}")]);
-        self.report(&mut command)
+        let (mut count, failed) = self.report(&mut command);
+        let mut flaky = Vec::new();
+        if failed.len() > MOST_SECOND_TRIES {
+            return (count, flaky);
+        }
+        for name in failed {
+            print!("  again, alone: {name} ... ");
+            progress::flush();
+            let mut command = self.command(Some(&name), programs);
+            command.args(["--ignored", "--exact"]);
+            let again = Self::output(&mut command);
+            if again.passed == 1 && again.failed == 0 {
+                count = Count { passed: count.passed + 1, failed: count.failed.saturating_sub(1) };
+                println!("passed: it is flaky");
+                flaky.push(name);
+            } else {
+                println!("failed");
+            }
+        }
+        (count, flaky)
     }
 
     fn command(&self, filter: Option<&str>, programs: &Path) -> Command {
@@ -99,10 +135,10 @@ impl Suite {
         command
     }
 
-    /// Runs to the end and prints the suite's line; failures are shown in full. A program that dies counts as one failure.
-    fn report(&self, command: &mut Command) -> Count {
+    /// Runs to the end and prints the suite's line; failures are shown in full. Returns also the names of tests that failed.
+    fn report(&self, command: &mut Command) -> (Count, Vec<String>) {
         match self.tests(command) {
-            Ok(0) => return Count::default(),
+            Ok(0) => return (Count::default(), Vec::new()),
             Ok(number) if number > 1 => {
                 print!("  {} ({number} tests) ... ", self.name);
                 progress::flush();
@@ -110,24 +146,34 @@ impl Suite {
             _ => print!("  {} ... ", self.name),
         }
         let started = Instant::now();
-        let count = match command.stderr(Stdio::piped()).stdout(Stdio::piped()).output() {
+        let result = Self::output(command);
+        let count = Count { passed: result.passed, failed: result.failed };
+        if count.failed > 0 {
+            println!("FAILED\n{}", result.text);
+        }
+        println!("{count} ({:.1} s)", started.elapsed().as_secs_f64());
+        progress::flush();
+        (count, failures(&result.text))
+    }
+
+    /// Runs to the end. A program that dies or cannot be started counts as one failure.
+    fn output(command: &mut Command) -> Outcome {
+        match command.stderr(Stdio::piped()).stdout(Stdio::piped()).output() {
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 let mut count = parse(&text).unwrap_or_default();
-                if !output.status.success() {
-                    count.failed = count.failed.max(1);
-                    println!("FAILED\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
+                if output.status.success() {
+                    return Outcome { passed: count.passed, failed: count.failed, text };
                 }
-                count
+                count.failed = count.failed.max(1);
+                let text = format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
+                Outcome { passed: count.passed, failed: count.failed, text }
             }
             Err(error) => {
-                println!("FAILED: cannot start {}: {error}", self.program.display());
-                Count { passed: 0, failed: 1 }
+                let text = format!("cannot start {}: {error}", command.get_program().display());
+                Outcome { passed: 0, failed: 1, text }
             }
-        };
-        println!("{count} ({:.1} s)", started.elapsed().as_secs_f64());
-        progress::flush();
-        count
+        }
     }
 
     /// How many tests the command would run.
@@ -139,6 +185,12 @@ impl Suite {
         // Without --ignored the list names ignored tests too; they do no harm, only an empty suite is left out.
         Ok(text.lines().filter(|line| line.ends_with(": test")).count())
     }
+}
+
+/// The names of the tests that failed, from lines like `test mesh::v4 ... FAILED`.
+fn failures(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    lines.map(str::to_owned).collect()
 }
 
 /// Reads the line `test result: ok. 12 passed; 0 failed; ...`.
@@ -153,7 +205,13 @@ fn parse(text: &str) -> Option<Count> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{failures, parse};
+
+    #[test]
+    fn failures_are_read_by_name() {
+        let text = "test mesh::v4 ... ok\ntest mesh::v6 ... FAILED\ntest racks::v4 - should panic ... ok\n\nfailures:";
+        assert_eq!(failures(text), ["mesh::v6"]);
+    }
 
     #[test]
     fn counts_are_read_from_the_result_line() {
