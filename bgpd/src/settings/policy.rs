@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bgp_core::policy::{
-    AsPathMatch, Change, Condition, Disposition, Filter, ListChange, ListMatch, NextHopSetting, PathToken,
-    Policy, PrefixEntry, PrefixList, Rule,
+    AsPathMatch, Change, CommunitySet, Condition, Disposition, Filter, KindSet, ListChange, NextHopSetting,
+    PathToken, PeerType, Policy, PrefixEntry, PrefixList, Quantity, Rule,
 };
-use bgp_core::wire::{Community as Standard, LargeCommunity, Origin as WireOrigin, PeerKind};
+use bgp_core::wire::{Community as Standard, LargeCommunity, Origin as WireOrigin};
 use bgpd_api::config::{
     self, AsPathPattern, AsPathToken, Community, Config, Match, Name, NextHopAction, Origin, PrefixRange,
     RouteSource, SetActions, Verdict,
@@ -24,7 +24,7 @@ pub(super) fn policy(name: Option<&Name>, filters: &BTreeMap<Name, Arc<Filter>>)
     let policy = match name?.as_str() {
         "accept-all" => Policy::accept_all(),
         // The document is valid, so every name is defined; one that is not lets nothing pass.
-        _ => Policy { filters: filters.get(name?).cloned().into_iter().collect(), accept_by_default: false },
+        _ => Policy::new(filters.get(name?).cloned().into_iter().collect(), false),
     };
     Some(Arc::new(policy))
 }
@@ -42,10 +42,8 @@ impl<'a> Sets<'a> {
     }
 
     fn filter(&self, name: &Name, filter: &config::Filter) -> Filter {
-        let rules = filter.rules.iter().map(|rule| Rule {
-            condition: self.condition(&rule.condition),
-            changes: self.changes(&rule.set),
-            then: disposition(rule.then),
+        let rules = filter.rules.iter().map(|rule| {
+            Rule::new(self.condition(&rule.condition), self.changes(&rule.set), disposition(rule.then))
         });
         Filter {
             name: name.as_str().to_owned(),
@@ -59,8 +57,8 @@ impl<'a> Sets<'a> {
         all.extend(wanted.family.map(Condition::Family));
         all.extend(wanted.source.map(|source| match source {
             RouteSource::Local => Condition::SourceLocal,
-            RouteSource::Ebgp => Condition::SourcePeer(PeerKind::External),
-            RouteSource::Ibgp => Condition::SourcePeer(PeerKind::Internal),
+            RouteSource::Ebgp => Condition::SourcePeer(PeerType::External),
+            RouteSource::Ibgp => Condition::SourcePeer(PeerType::Internal),
         }));
         all.extend(wanted.prefix_set.as_ref().map(|name| {
             let list = self.prefixes.get(name).cloned().unwrap_or_default();
@@ -77,10 +75,12 @@ impl<'a> Sets<'a> {
     fn communities(&self, name: &Name) -> Condition {
         let set = self.config.community_sets.get(name).map(Vec::as_slice).unwrap_or_default();
         let (standard, large) = split(set);
-        Condition::Any(vec![
-            Condition::Communities(ListMatch::AnyOf(standard)),
-            Condition::LargeCommunities(ListMatch::AnyOf(large)),
-        ])
+        let set = CommunitySet {
+            standard: KindSet::new(standard, Vec::new()),
+            large: KindSet::new(large, Vec::new()),
+            ..CommunitySet::default()
+        };
+        Condition::Communities(Arc::new(set), Quantity::Any)
     }
 
     fn as_paths(&self, name: &Name) -> Condition {

@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use cairn_net::{Asn, Family, Prefix};
 
+use super::community_set::{CommunitySet, Quantity};
 use super::path_pattern::{self, PathToken};
 use super::prefix_list::PrefixList;
-use super::route::{RouteSource, RouteView};
-use crate::wire::{
-    AsPath, Attributes, Community, ExtendedCommunity, LargeCommunity, Origin, PeerKind, WireElement, WireList,
-};
+use super::route::{PeerType, RouteSource, RouteView};
+use super::text_pattern::TextPattern;
+use crate::wire::{AsPath, Attributes, Origin};
 
 /// The LOCAL_PREF of a route without one, as most speakers have it.
 pub const DEFAULT_LOCAL_PREF: u32 = 100;
@@ -32,26 +32,26 @@ pub enum Condition {
     NextHop(Arc<PrefixList>),
     /// The AS path matches.
     AsPath(AsPathMatch),
-    /// COMMUNITIES match.
-    Communities(ListMatch<Community>),
-    /// EXTENDED COMMUNITIES match.
-    ExtendedCommunities(ListMatch<ExtendedCommunity>),
-    /// LARGE COMMUNITIES match.
-    LargeCommunities(ListMatch<LargeCommunity>),
+    /// The communities of any kind match.
+    Communities(Arc<CommunitySet>, Quantity),
     /// ORIGIN is this.
     Origin(Origin),
     /// MULTI_EXIT_DISC is in the range; an absent one counts as zero (RFC 4271 section 9.1.2.2 c).
     Med(RangeInclusive<u32>),
     /// LOCAL_PREF is in the range; an absent one counts as [`DEFAULT_LOCAL_PREF`].
     LocalPref(RangeInclusive<u32>),
-    /// The session's peer is of this kind.
-    Peer(PeerKind),
+    /// The tag is in the range; a route without one has 0.
+    Tag(RangeInclusive<u32>),
+    /// The list permits the address of the session's peer as a host prefix.
+    Peer(Arc<PrefixList>),
+    /// The session's peer is of this type.
+    PeerType(PeerType),
     /// The route is local.
     SourceLocal,
     /// The route was learned from any peer.
     SourceAnyPeer,
-    /// The route was learned from a peer of this kind.
-    SourcePeer(PeerKind),
+    /// The route was learned from a peer of this type.
+    SourcePeer(PeerType),
 }
 
 /// A question about an AS path.
@@ -67,17 +67,9 @@ pub enum AsPathMatch {
     Length(RangeInclusive<usize>),
     /// The whole of it matches these tokens.
     Pattern(Vec<PathToken>),
-}
-
-/// A question about a list of communities.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListMatch<T> {
-    /// At least one of these is there.
-    AnyOf(Vec<T>),
-    /// All of these are there.
-    AllOf(Vec<T>),
-    /// None at all is there.
-    Empty,
+    /// The expression matches its text: `65001 65002 {65003 65004}`, confederation segments in parentheses, confederation sets in
+    /// brackets.
+    Text(TextPattern),
 }
 
 impl Condition {
@@ -92,16 +84,37 @@ impl Condition {
             Self::Prefix(list) => list.permits(route.prefix),
             Self::NextHop(list) => list.permits(Prefix::host(route.next_hop.addr)),
             Self::AsPath(path) => path.matches(&attributes.as_path),
-            Self::Communities(list) => list.matches(&attributes.communities),
-            Self::ExtendedCommunities(list) => list.matches(&attributes.extended_communities),
-            Self::LargeCommunities(list) => list.matches(&attributes.large_communities),
+            Self::Communities(set, quantity) => set.matches(*quantity, attributes),
             Self::Origin(origin) => attributes.origin == *origin,
             Self::Med(range) => range.contains(&attributes.med.unwrap_or(0)),
             Self::LocalPref(range) => range.contains(&attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)),
-            Self::Peer(kind) => route.peer == *kind,
+            Self::Tag(range) => range.contains(&attributes.marks.tag),
+            Self::Peer(list) => list.permits(Prefix::host(route.peer.address)),
+            Self::PeerType(wanted) => route.peer.kind.is(*wanted),
             Self::SourceLocal => route.source == RouteSource::Local,
             Self::SourceAnyPeer => matches!(route.source, RouteSource::Peer(_)),
-            Self::SourcePeer(kind) => route.source == RouteSource::Peer(*kind),
+            Self::SourcePeer(wanted) => {
+                matches!(route.source, RouteSource::Peer(kind) if kind.is(*wanted))
+            }
+        }
+    }
+
+    /// Does it depend on the address of the session's peer?
+    pub(crate) fn asks_peer(&self) -> bool {
+        let mut asks = false;
+        self.each(&mut |condition| asks |= matches!(condition, Self::Peer(_)));
+        asks
+    }
+
+    /// Visits this condition and all those that it is made of.
+    pub(super) fn each<'a>(&'a self, visit: &mut impl FnMut(&'a Self)) {
+        visit(self);
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => {
+                conditions.iter().for_each(|condition| condition.each(visit));
+            }
+            Self::Not(condition) => condition.each(visit),
+            _ => {}
         }
     }
 }
@@ -115,17 +128,7 @@ impl AsPathMatch {
             Self::OriginatedBy(asn) => path.origin_as() == Some(*asn),
             Self::Length(range) => range.contains(&path.hop_count()),
             Self::Pattern(tokens) => path_pattern::matches(tokens, path),
-        }
-    }
-}
-
-impl<T: WireElement + PartialEq> ListMatch<T> {
-    /// Does the list match?
-    pub fn matches(&self, list: &WireList<T>) -> bool {
-        match self {
-            Self::AnyOf(wanted) => list.iter().any(|element| wanted.contains(&element)),
-            Self::AllOf(wanted) => wanted.iter().all(|element| list.contains(*element)),
-            Self::Empty => list.is_empty(),
+            Self::Text(pattern) => pattern.is_match(&path.to_string()),
         }
     }
 }

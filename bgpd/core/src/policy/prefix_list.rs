@@ -1,8 +1,7 @@
-use std::hash::BuildHasher;
-
-use cairn_net::{Family, Prefix};
-use hashbrown::HashTable;
+use cairn_net::Prefix;
 use thiserror::Error;
+
+use super::prefix_trie::PrefixTrie;
 
 /// One entry of a prefix list: prefixes inside `prefix` with a length of `min` to `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +60,16 @@ impl PrefixEntry {
         }
     }
 
+    /// Is the prefix inside, and of a length between the bounds?
+    pub fn matches(&self, prefix: Prefix) -> bool {
+        self.prefix.covers(prefix) && self.allows_len(prefix.len())
+    }
+
+    /// Does the entry permit what it matches?
+    pub const fn permits(&self) -> bool {
+        self.permit
+    }
+
     const fn allows_len(&self, len: u8) -> bool {
         self.min <= len && len <= self.max
     }
@@ -68,49 +77,19 @@ impl PrefixEntry {
 
 /// A prefix list: ordered entries, the first one that matches decides, no match denies.
 ///
-/// A look-up costs one hash probe for each length that occurs in the list, however long the list is.
+/// A look-up walks down a trie: its cost depends on how many entries cover the prefix, not on how many there are.
 #[derive(Debug, Clone, Default)]
 pub struct PrefixList {
     entries: Vec<PrefixEntry>,
-    /// Ranges of `order` that have one prefix.
-    groups: HashTable<Group>,
-    /// Indexes of entries, grouped by prefix, in a group by rank.
-    order: Vec<u32>,
-    /// Lengths of the entries' prefixes, one bit each; index 0 is IPv4.
-    lengths: [[u128; 2]; 2],
-    hasher: foldhash::fast::FixedState,
-}
-
-/// The entries of one prefix: a range of `order`.
-#[derive(Debug, Clone, Copy)]
-struct Group {
-    prefix: Prefix,
-    start: u32,
-    end: u32,
+    /// The entries' places by prefix.
+    trie: PrefixTrie,
 }
 
 impl PrefixList {
     /// A list of these entries in this order. Of more than 2^32 entries, the rest is not looked at.
     pub fn new(entries: Vec<PrefixEntry>) -> Self {
-        let mut order: Vec<u32> = (0..u32::try_from(entries.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_by_key(|index| (entries[*index as usize].prefix, *index));
-        let mut list = Self { entries, ..Self::default() };
-        let mut start = 0;
-        for group in
-            order.chunk_by(|a, b| list.entries[*a as usize].prefix == list.entries[*b as usize].prefix)
-        {
-            let end = start + u32::try_from(group.len()).unwrap_or(u32::MAX);
-            let prefix = list.entries[group[0] as usize].prefix;
-            list.lengths[family_index(prefix.family())][usize::from(prefix.len() == 128)] |=
-                1u128 << (prefix.len() & 127);
-            let hasher = &list.hasher;
-            list.groups.insert_unique(hasher.hash_one(prefix), Group { prefix, start, end }, |group| {
-                hasher.hash_one(group.prefix)
-            });
-            start = end;
-        }
-        list.order = order;
-        list
+        let trie = PrefixTrie::new(entries.iter().map(|entry| entry.prefix));
+        Self { entries, trie }
     }
 
     /// The entries in their order.
@@ -125,26 +104,17 @@ impl PrefixList {
 
     /// The index of the entry that decides on the prefix.
     pub fn first_match(&self, prefix: Prefix) -> Option<usize> {
-        let [low, high] = self.lengths[family_index(prefix.family())];
-        let mut first: Option<u32> = None;
-        let mut probe = |len: u8| {
-            let covering = Prefix::containing(prefix.addr(), len)?;
-            let group = self.groups.find(self.hasher.hash_one(covering), |group| group.prefix == covering)?;
-            let members = self.order.get(group.start as usize..group.end as usize)?;
-            let hit = members.iter().find(|index| self.entries[**index as usize].allows_len(prefix.len()))?;
-            first = Some(first.map_or(*hit, |first| first.min(*hit)));
-            Some(())
+        let allows = |place: &u32| {
+            self.entries.get(*place as usize).is_some_and(|entry| entry.allows_len(prefix.len()))
         };
-        let mut lengths = low & (u128::MAX >> 127u8.saturating_sub(prefix.len()));
-        while lengths != 0 {
-            #[allow(clippy::cast_possible_truncation)] // at most 127
-            probe(lengths.trailing_zeros() as u8);
-            lengths &= lengths - 1;
-        }
-        if high != 0 && prefix.len() == 128 {
-            probe(128);
-        }
-        first.map(|index| index as usize)
+        let mut first: Option<u32> = None;
+        self.trie.covering(prefix, |places| {
+            // The places of one prefix ascend, so the first that fits is its best.
+            if let Some(place) = places.iter().copied().find(allows) {
+                first = Some(first.map_or(place, |first| first.min(place)));
+            }
+        });
+        first.map(|place| place as usize)
     }
 }
 
@@ -159,13 +129,6 @@ impl Eq for PrefixList {}
 impl FromIterator<PrefixEntry> for PrefixList {
     fn from_iter<I: IntoIterator<Item = PrefixEntry>>(entries: I) -> Self {
         Self::new(entries.into_iter().collect())
-    }
-}
-
-const fn family_index(family: Family) -> usize {
-    match family {
-        Family::Ipv4 => 0,
-        Family::Ipv6 => 1,
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Candidate {
 /// The step of the decision process that told two paths apart, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// Higher weight, which only this speaker knows of.
+    Weight,
     /// Higher LOCAL_PREF (9.1.1).
     LocalPref,
     /// Our own before a learned one.
@@ -57,6 +59,7 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Weight => "higher weight",
             Self::LocalPref => "higher local preference",
             Self::LocallyOriginated => "originated here",
             Self::AsPathLength => "shorter AS path",
@@ -82,6 +85,7 @@ impl Candidate {
     fn before_med(&self, other: &Self) -> Option<(Ordering, Step)> {
         let local = |kind| kind != SourceKind::Local;
         first_difference([
+            (other.rank.weight.cmp(&self.rank.weight), Step::Weight),
             (other.rank.local_pref.cmp(&self.rank.local_pref), Step::LocalPref),
             (local(self.kind).cmp(&local(other.kind)), Step::LocallyOriginated),
             (self.rank.path_len.cmp(&other.rank.path_len), Step::AsPathLength),

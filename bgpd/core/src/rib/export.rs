@@ -13,9 +13,9 @@ use cairn_net::{Asn, Families, Family, Prefix, RouterId};
 use super::attrs::{DEFAULT_LOCAL_PREF, RouteAttributes, Scope};
 use super::source::{Source, SourceId, SourceKind};
 use super::table::{Best, Table};
-use crate::policy::{NextHopSetting, Policy, RouteView, Verdict};
+use crate::policy::{Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView, Verdict};
 use crate::speaker::NextHopMode;
-use crate::wire::{Attributes, EncodeContext, NextHop, WireList};
+use crate::wire::{Attributes, EncodeContext, Marks, NextHop, WireList};
 
 /// Everything that decides what a peer is told. Peers with equal treatment form one update group.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,13 +49,8 @@ pub(crate) struct Treatment {
 pub(crate) struct Filtered<'a> {
     pub(crate) attributes: Cow<'a, Attributes>,
     pub(crate) next_hop: Option<NextHopSetting>,
-}
-
-impl Filtered<'_> {
-    /// Did the policy leave everything as it was?
-    pub(crate) fn is_unchanged(&self) -> bool {
-        self.next_hop.is_none() && matches!(self.attributes, Cow::Borrowed(_))
-    }
+    /// MULTI_EXIT_DISC is the policy's word.
+    med_set: bool,
 }
 
 /// Our address for each family of routes, as far as there is one.
@@ -91,31 +86,61 @@ impl LocalAddresses {
 }
 
 impl Treatment {
-    /// Does the export policy let the route pass, and how does it change it? `None`: it is not announced.
+    /// May the route go to such a peer at all, whatever the policy says?
+    pub(crate) fn may_be_told(&self, family: Family, route: &RouteAttributes, source: &Source) -> bool {
+        !self.denied && self.families.contains(family) && self.may_pass(route.scope, source.kind)
+    }
+
+    /// The class of a prefix: routes with the same attributes, source and class are told alike. `None`: there are no classes.
+    pub(crate) fn class(&self, prefix: Prefix) -> Option<PrefixClass> {
+        self.policy.as_ref().map_or(Some(PrefixClass::ONLY), |policy| policy.class(prefix))
+    }
+
+    /// The route as the export policy sees it.
+    pub(crate) fn view<'a>(
+        &self,
+        prefix: Prefix,
+        route: &'a RouteAttributes,
+        source: &Source,
+    ) -> RouteView<'a> {
+        // Only a policy that asks for the address gets one, and then no two peers share the treatment.
+        let address = self.peer_address.unwrap_or(prefix.family().unspecified());
+        RouteView {
+            prefix,
+            attributes: &route.attributes,
+            next_hop: route.next_hop,
+            source: source.kind.into(),
+            peer: PolicyPeer { address, kind: self.kind.peer_type() },
+        }
+    }
+
+    /// Does the export policy let the route pass, and how does it change it? `None`: it is not announced. Also the statements of the policy
+    /// that matched.
     pub(crate) fn filter<'a>(
         &'a self,
         prefix: Prefix,
         route: &'a RouteAttributes,
         source: &Source,
-    ) -> Option<Filtered<'a>> {
-        if self.denied || !self.families.contains(prefix.family()) || !self.may_pass(route.scope, source.kind)
-        {
-            return None;
+    ) -> (Option<Filtered<'a>>, Matched) {
+        if !self.may_be_told(prefix.family(), route, source) {
+            return (None, Matched::new());
         }
         let Some(policy) = &self.policy else {
-            return Some(Filtered { attributes: Cow::Borrowed(&route.attributes), next_hop: None });
+            let attributes = Cow::Borrowed(&route.attributes);
+            return (Some(Filtered { attributes, next_hop: None, med_set: false }), Matched::new());
         };
-        let view = RouteView {
-            prefix,
-            attributes: &route.attributes,
-            next_hop: route.next_hop,
-            source: source.kind.into(),
-            peer: self.kind.peer_kind(),
-        };
-        match policy.evaluate(&view) {
-            Verdict::Accept(accepted) => {
-                Some(Filtered { attributes: accepted.attributes, next_hop: accepted.next_hop })
-            }
+        let (verdict, matched) = policy.evaluate_counted(&self.view(prefix, route, source));
+        (Self::passed(verdict), matched)
+    }
+
+    /// What passed a policy.
+    pub(crate) fn passed(verdict: Verdict<'_>) -> Option<Filtered<'_>> {
+        match verdict {
+            Verdict::Accept(accepted) => Some(Filtered {
+                attributes: accepted.attributes,
+                next_hop: accepted.next_hop,
+                med_set: accepted.med_set,
+            }),
             Verdict::Reject(_) => None,
         }
     }
@@ -139,9 +164,9 @@ impl Treatment {
             }
             Some(NextHopSetting::Unchanged) | None => self.next_hop(family, route.next_hop, source.kind),
         }?;
-        let attributes = filtered.attributes.as_ref().clone();
+        let attributes = Attributes { marks: Marks::default(), ..filtered.attributes.as_ref().clone() };
         let attributes = match self.kind {
-            SourceKind::External => self.to_external(attributes, route, source),
+            SourceKind::External => self.to_external(attributes, filtered.med_set, source),
             SourceKind::Internal | SourceKind::Client | SourceKind::Local => {
                 self.to_internal(attributes, source)
             }
@@ -181,17 +206,12 @@ impl Treatment {
         (family == hop.family() || extended).then_some(hop)
     }
 
-    fn to_external(
-        &self,
-        mut attributes: Attributes,
-        route: &RouteAttributes,
-        source: &Source,
-    ) -> Attributes {
+    fn to_external(&self, mut attributes: Attributes, med_set: bool, source: &Source) -> Attributes {
         attributes.as_path = attributes.as_path.without_confederation().prepended(self.local_as, 1);
         attributes.local_pref = None;
         attributes.originator_id = None;
         attributes.cluster_list = WireList::default();
-        if source.kind != SourceKind::Local && attributes.med == route.attributes.med {
+        if source.kind != SourceKind::Local && !med_set {
             // A received MED goes no further than this AS (RFC 4271 section 5.1.4), one that the policy set does.
             attributes.med = None;
         }
@@ -215,7 +235,7 @@ impl Table {
         let differs = |prefix: Prefix, best: &Best| {
             let source = &self.sources[best.source];
             let told = |treatment: &Treatment| {
-                let filtered = treatment.filter(prefix, &best.attributes, source)?;
+                let filtered = treatment.filter(prefix, &best.attributes, source).0?;
                 treatment.transform(prefix.family(), &best.attributes, &filtered, source)
             };
             told(old) != told(new)

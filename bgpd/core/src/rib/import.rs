@@ -8,11 +8,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use cairn_net::{Asn, Prefix, RouterId};
+use foldhash::HashMap;
+use smallvec::SmallVec;
 
 use super::attrs::{Interner, RouteAttributes};
 use super::source::SourceKind;
 use super::table::Verdict;
-use crate::policy::{self, NextHopSetting, Policy, RouteView};
+use crate::policy::{self, Hits, Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView};
 use crate::wire::NextHop;
 
 /// Why a received path is not used.
@@ -86,24 +88,51 @@ impl ImportRules {
         if self.denied { Err(Rejection::NoPolicy) } else { Ok(()) }
     }
 
+    /// The path as the import policy sees it.
+    pub(crate) fn view<'a>(&self, prefix: Prefix, route: &'a RouteAttributes) -> RouteView<'a> {
+        RouteView {
+            prefix,
+            attributes: &route.attributes,
+            next_hop: route.next_hop,
+            source: self.kind.into(),
+            peer: PolicyPeer { address: self.peer, kind: self.kind.peer_type() },
+        }
+    }
+
     /// What becomes of a path that passed [`ImportRules::check`].
     pub(crate) fn filter(
         &self,
         prefix: Prefix,
         route: &Arc<RouteAttributes>,
         interner: &mut Interner,
+        verdicts: &mut Verdicts,
+        hits: &Hits,
     ) -> Verdict {
         let Some(policy) = &self.policy else {
             return Verdict::Accepted(Arc::clone(route));
         };
-        let view = RouteView {
-            prefix,
-            attributes: &route.attributes,
-            next_hop: route.next_hop,
-            source: self.kind.into(),
-            peer: self.kind.peer_kind(),
-        };
-        let policy::Verdict::Accept(accepted) = policy.evaluate(&view) else {
+        let class = policy.class(prefix);
+        if let Some((verdict, matched)) = verdicts.find(class) {
+            hits.count(matched);
+            return verdict.clone();
+        }
+        let (verdict, matched) = policy.evaluate_counted(&self.view(prefix, route));
+        let verdict = self.settle(route, verdict, interner);
+        hits.count(&matched);
+        if let Some(class) = class {
+            verdicts.keep(class, verdict.clone(), matched);
+        }
+        verdict
+    }
+
+    /// What a policy's word means for a path of this session.
+    pub(crate) fn settle(
+        &self,
+        route: &Arc<RouteAttributes>,
+        verdict: policy::Verdict<'_>,
+        interner: &mut Interner,
+    ) -> Verdict {
+        let policy::Verdict::Accept(accepted) = verdict else {
             return Verdict::Rejected(Rejection::Policy);
         };
         let next_hop = match accepted.next_hop {
@@ -116,5 +145,41 @@ impl ImportRules {
             Cow::Borrowed(_) if next_hop == route.next_hop => Verdict::Accepted(Arc::clone(route)),
             attributes => Verdict::Accepted(interner.intern(attributes.into_owned(), next_hop)),
         }
+    }
+}
+
+/// What the import policy said about one attribute set, by the class of the prefix.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts(SmallVec<[(PrefixClass, Verdict, Matched); 1]>);
+
+impl Verdicts {
+    /// Classes that are remembered; a policy that tells more apart is asked again.
+    const KEPT: usize = 16;
+
+    fn find(&self, class: Option<PrefixClass>) -> Option<(&Verdict, &[u32])> {
+        let (_, verdict, matched) = self.0.iter().find(|(known, ..)| Some(*known) == class)?;
+        Some((verdict, matched))
+    }
+
+    fn keep(&mut self, class: PrefixClass, verdict: Verdict, matched: Matched) {
+        if self.0.len() < Self::KEPT {
+            self.0.push((class, verdict, matched));
+        }
+    }
+}
+
+/// [`Verdicts`] for many attribute sets, each of which must outlive this.
+#[derive(Debug, Default)]
+pub(crate) struct VerdictsBySet(HashMap<usize, Verdicts>);
+
+impl VerdictsBySet {
+    /// Attribute sets that are remembered at a time.
+    const KEPT: usize = 1 << 16;
+
+    pub(crate) fn of(&mut self, route: &Arc<RouteAttributes>) -> &mut Verdicts {
+        if self.0.len() >= Self::KEPT {
+            self.0.clear();
+        }
+        self.0.entry(Arc::as_ptr(route) as usize).or_default()
     }
 }

@@ -4,7 +4,7 @@ use cairn_net::{Asn, Family};
 
 use super::slab::slab_id;
 use super::table::PathId;
-use crate::policy::RouteSource;
+use crate::policy::{PeerType, RouteSource};
 use crate::wire::PeerKind;
 
 slab_id! {
@@ -31,6 +31,15 @@ impl SourceKind {
         matches!(self, Self::Internal | Self::Client)
     }
 
+    /// What policies call a peer of this kind.
+    pub(crate) const fn peer_type(self) -> PeerType {
+        match self {
+            Self::External => PeerType::External,
+            Self::Client => PeerType::Client,
+            Self::Local | Self::Internal => PeerType::Internal,
+        }
+    }
+
     /// The relation to a peer of this kind.
     pub(crate) const fn peer_kind(self) -> PeerKind {
         match self {
@@ -44,7 +53,7 @@ impl From<SourceKind> for RouteSource {
     fn from(kind: SourceKind) -> Self {
         match kind {
             SourceKind::Local => Self::Local,
-            SourceKind::External | SourceKind::Internal | SourceKind::Client => Self::Peer(kind.peer_kind()),
+            SourceKind::External | SourceKind::Internal | SourceKind::Client => Self::Peer(kind.peer_type()),
         }
     }
 }

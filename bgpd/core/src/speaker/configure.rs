@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::establish::import_rules;
 use super::peer::{Peer, PeerId, kind};
 use super::{Config, DownReason, PeerConfig, RouteSource, Speaker};
+use crate::policy::Hits;
 use crate::rib::Source;
 use crate::wire::{CeaseError, Notification};
 
@@ -81,6 +82,9 @@ impl Speaker {
         (new, after): (&Config, &PeerConfig),
     ) {
         self.peers[id].config = after.clone();
+        if before.import != after.import {
+            self.peers[id].import_hits = Hits::new(after.import.as_deref());
+        }
         if before.enabled != after.enabled {
             if after.enabled {
                 self.start(id);

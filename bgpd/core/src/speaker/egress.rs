@@ -164,6 +164,7 @@ pub(super) fn policy_required(config: &Config, peer: &Peer, kind: SourceKind) ->
 
 /// Does the policy use the peer's address, so that no two peers can share what it says?
 fn names_the_peer(policy: &Policy) -> bool {
-    let mut changes = policy.filters.iter().flat_map(|filter| &filter.rules).flat_map(|rule| &rule.changes);
-    changes.any(|change| *change == Change::NextHop(NextHopSetting::PeerAddress))
+    policy.rules().any(|rule| {
+        rule.changes.contains(&Change::NextHop(NextHopSetting::PeerAddress)) || rule.condition.asks_peer()
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::peer::PeerId;
 use super::{ConnId, DownReason, Output, PeerChange, Speaker};
 use crate::fsm::Event;
-use crate::rib::{NewPath, PathId, RouteAttributes, Verdict};
+use crate::rib::{NewPath, PathId, RouteAttributes, Verdict, Verdicts, VerdictsBySet};
 use crate::wire::{Attributes, CeaseError, Notification, Reach, RefreshSubtype, RouteRefresh, Update};
 
 impl Speaker {
@@ -48,9 +48,13 @@ impl Speaker {
         let route = rib.interner.intern(attributes, part.next_hop);
         let check = session.import.check(&route);
         let learned = seconds(self.now.duration_since(self.started));
+        let mut verdicts = Verdicts::default();
         for nlri in part.nlri {
             let verdict = match check {
-                Ok(()) => session.import.filter(nlri.prefix, &route, &mut rib.interner),
+                Ok(()) => {
+                    let (interner, hits) = (&mut rib.interner, &peer.import_hits);
+                    session.import.filter(nlri.prefix, &route, interner, &mut verdicts, hits)
+                }
                 Err(rejection) => Verdict::Rejected(rejection),
             };
             let new = NewPath { received: Arc::clone(&route), verdict, learned };
@@ -93,16 +97,22 @@ impl Speaker {
             return;
         };
         let mut interner = std::mem::take(&mut self.rib.interner);
+        let hits = std::mem::take(&mut self.peers[id].import_hits);
+        let mut verdicts = VerdictsBySet::default();
         self.each_path(id, |table, path: PathId| {
             let entry = &table.paths[path];
             let route: Arc<RouteAttributes> = Arc::clone(&entry.received);
             let verdict = match import.check(&route) {
-                Ok(()) => import.filter(table.nets[entry.net].prefix, &route, &mut interner),
+                Ok(()) => {
+                    let (prefix, verdicts) = (table.nets[entry.net].prefix, verdicts.of(&route));
+                    import.filter(prefix, &route, &mut interner, verdicts, &hits)
+                }
                 Err(rejection) => Verdict::Rejected(rejection),
             };
             table.judge(path, verdict);
         });
         self.rib.interner = interner;
+        self.peers[id].import_hits = hits;
     }
 
     pub(super) fn warn(&mut self, id: PeerId, text: String) {

@@ -8,6 +8,7 @@ use super::session::Session;
 use super::view::Counters;
 use super::{Config, ConnId, DownReason, PeerConfig};
 use crate::fsm::{Fsm, Jitter, Settings, State};
+use crate::policy::Hits;
 use crate::rib::slab::slab_id;
 use crate::rib::{SourceId, SourceKind};
 use crate::wire::{AfiSafi, Capability, GracefulRestart, GracefulRestartFamily, Open, OpenCheck};
@@ -38,6 +39,8 @@ pub(super) struct Peer {
     /// Attempts that failed in a row, since it was last up.
     pub(super) failures: u32,
     pub(super) counters: Counters,
+    /// How often the statements of the import policy matched a path that came or was judged anew.
+    pub(super) import_hits: Hits,
     pub(super) last_error: Option<(Instant, DownReason)>,
     /// As last reported, and since when.
     pub(super) state: (State, Instant),
@@ -75,6 +78,7 @@ impl Peer {
             attempt: None,
             accepted: Vec::new(),
             stopped: (!config.enabled).then(|| "disabled in the configuration".to_owned()),
+            import_hits: Hits::new(config.import.as_deref()),
             config,
             source,
             session: None,

@@ -281,7 +281,7 @@ impl Speaker {
         let best = table.best(net).filter(|best| best.source != peer.source)?;
         let source = &table.sources[best.source];
         let prefix = table.nets[net].prefix;
-        let filtered = treatment.filter(prefix, &best.attributes, source)?;
+        let filtered = treatment.filter(prefix, &best.attributes, source).0?;
         let (attributes, next_hop) =
             treatment.transform(prefix.family(), &best.attributes, &filtered, source)?;
         let view = self.path_view(net, best_id, &table.paths[best_id])?;

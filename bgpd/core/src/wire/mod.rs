@@ -21,7 +21,7 @@ pub use afi::AfiSafi;
 pub use attribute::{
     Aggregator, AsPath, AsPathError, Attributes, Communities, Community, ElementIter, ExtendedCommunities,
     ExtendedCommunity, Ipv6ExtendedCommunities, Ipv6ExtendedCommunity, LargeCommunities, LargeCommunity,
-    NextHop, Origin, Segment, SegmentKind, UnknownAttribute, UnknownAttributes, WireElement, WireList,
+    Marks, NextHop, Origin, Segment, SegmentKind, UnknownAttribute, UnknownAttributes, WireElement, WireList,
     attribute_name,
 };
 pub use header::{EXTENDED_MAX_MESSAGE_LEN, Frame, Framer, HEADER_LEN, MAX_MESSAGE_LEN, MessageType};

@@ -14,6 +14,7 @@ fn candidate(place: u8) -> impl Strategy<Value = Candidate> {
         use SourceKind::{Client, External, Internal, Local};
         Candidate {
             rank: Rank {
+                weight: 0,
                 local_pref: 100 + pref,
                 path_len: len,
                 origin: [Origin::Igp, Origin::Egp, Origin::Incomplete][origin],
@@ -90,6 +91,7 @@ type Improve = fn(&mut Candidate);
 fn each_step_decides_what_the_steps_before_leave_open() {
     let base = Candidate {
         rank: Rank {
+            weight: 0,
             local_pref: 100,
             path_len: 2,
             origin: Origin::Egp,
@@ -104,7 +106,8 @@ fn each_step_decides_what_the_steps_before_leave_open() {
         address: IpAddr::from([10, 0, 0, 10]),
         path_id: 10,
     };
-    let better: [(Step, Improve); 11] = [
+    let better: [(Step, Improve); 12] = [
+        (Step::Weight, |path| path.rank.weight = 1),
         (Step::LocalPref, |path| path.rank.local_pref = 101),
         (Step::LocallyOriginated, |path| path.kind = SourceKind::Local),
         (Step::AsPathLength, |path| path.rank.path_len = 1),
@@ -134,6 +137,7 @@ fn each_step_decides_what_the_steps_before_leave_open() {
 fn med_of_another_neighbour_as_does_not_count_unless_asked() {
     let path = |neighbor_as, med, router_id| Candidate {
         rank: Rank {
+            weight: 0,
             local_pref: 100,
             path_len: 1,
             origin: Origin::Igp,

@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 
 use super::Change;
 use super::log::{Audience, Entry, Log};
-use crate::rib::export::Filtered;
+use crate::policy::{Hits, Matched, PrefixClass};
 use crate::rib::source::SourceId;
 use crate::rib::table::{Best, Table};
 use crate::rib::{RouteAttributes, Treatment};
@@ -45,14 +45,15 @@ pub(super) struct Batch<'a> {
     buckets: Vec<Bucket>,
     by_content: HashTable<u32>,
     hasher: FixedState,
-    /// What became of an attribute set from a source. Holds the set, so that its address stays its name.
-    seen: HashMap<(usize, SourceId, Family), Seen>,
+    /// What became of an attribute set from a source, by the class of the prefix. Holds the set, so that its address stays its name.
+    seen: HashMap<(usize, SourceId, Family, PrefixClass), Seen>,
     withdrawn: Vec<(Audience, Family, Vec<Nlri>)>,
 }
 
 #[derive(Debug)]
 struct Seen {
     bucket: Option<BucketId>,
+    matched: Matched,
     _set: Arc<RouteAttributes>,
 }
 
@@ -68,31 +69,31 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The bucket of a route; `None` if it is not exported. Nothing is queued yet.
-    pub(super) fn export(&mut self, table: &Table, prefix: Prefix, best: &Best) -> Option<BucketId> {
+    /// The bucket of a route; `None` if it is not exported. Nothing is queued yet. The statements that matched are counted, if there is
+    /// something to count them in.
+    pub(super) fn export(
+        &mut self,
+        table: &Table,
+        prefix: Prefix,
+        best: &Best,
+        hits: Option<&Hits>,
+    ) -> Option<BucketId> {
         let family = prefix.family();
-        let key = (Arc::as_ptr(&best.attributes) as usize, best.source, family);
-        if self.treatment.policy.is_none()
-            && let Some(seen) = self.seen.get(&key)
-        {
+        let treatment = self.treatment;
+        let class = treatment.class(prefix);
+        let key = class.map(|class| (Arc::as_ptr(&best.attributes) as usize, best.source, family, class));
+        if let Some(seen) = key.and_then(|key| self.seen.get(&key)) {
+            hits.inspect(|hits| hits.count(&seen.matched));
             return seen.bucket;
         }
         let source = &table.sources[best.source];
-        let treatment = self.treatment;
-        let filtered = treatment.filter(prefix, &best.attributes, source);
-        let unchanged = filtered.as_ref().is_none_or(Filtered::is_unchanged);
-        // What a policy says may depend on the prefix, what follows from unchanged attributes does not.
-        if unchanged && treatment.policy.is_some() {
-            filtered.as_ref()?;
-            if let Some(seen) = self.seen.get(&key) {
-                return seen.bucket;
-            }
-        }
+        let (filtered, matched) = treatment.filter(prefix, &best.attributes, source);
+        hits.inspect(|hits| hits.count(&matched));
         let out =
             filtered.and_then(|filtered| treatment.transform(family, &best.attributes, &filtered, source));
         let bucket = out.and_then(|(attributes, hop)| self.bucket(attributes, hop, family, best.source));
-        if unchanged {
-            self.seen.insert(key, Seen { bucket, _set: Arc::clone(&best.attributes) });
+        if let Some(key) = key {
+            self.seen.insert(key, Seen { bucket, matched, _set: Arc::clone(&best.attributes) });
         }
         bucket
     }

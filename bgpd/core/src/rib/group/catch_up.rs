@@ -6,6 +6,7 @@ use foldhash::HashSet;
 
 use super::batch::Batch;
 use super::log::Audience;
+use crate::policy::Hits;
 use crate::rib::Treatment;
 use crate::rib::slab::SlabId;
 use crate::rib::source::SourceId;
@@ -22,7 +23,7 @@ const MISSED_CHUNK: usize = 1 << 12;
 ///
 /// Changes in what was already looked at are in the log, after the place where the member began.
 pub(super) fn dump(
-    treatment: &Treatment,
+    (treatment, hits): (&Treatment, &Hits),
     table: &Table,
     me: SourceId,
     family: Family,
@@ -35,7 +36,7 @@ pub(super) fn dump(
         let id = NetId::from_place(place);
         let Some(net) = table.nets.get(id).filter(|net| net.prefix.family() == family) else { continue };
         if let Some(best) = table.best(id).filter(|best| best.source != me)
-            && let Some(bucket) = batch.export(table, net.prefix, &best)
+            && let Some(bucket) = batch.export(table, net.prefix, &best, Some(hits))
         {
             batch.announce(net.prefix, bucket);
         }
@@ -45,7 +46,7 @@ pub(super) fn dump(
 
 /// Sends what became of some of the prefixes, and takes them out of the set.
 pub(super) fn missed(
-    treatment: &Treatment,
+    (treatment, hits): (&Treatment, &Hits),
     table: &Table,
     me: SourceId,
     prefixes: &mut HashSet<Prefix>,
@@ -55,7 +56,7 @@ pub(super) fn missed(
     for prefix in some {
         prefixes.remove(&prefix);
         let best = table.find(prefix).and_then(|net| table.best(net)).filter(|best| best.source != me);
-        match best.and_then(|best| batch.export(table, prefix, &best)) {
+        match best.and_then(|best| batch.export(table, prefix, &best, Some(hits))) {
             Some(bucket) => batch.announce(prefix, bucket),
             None => batch.withdraw(prefix, Audience::Only(me)),
         }

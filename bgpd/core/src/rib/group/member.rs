@@ -121,11 +121,16 @@ impl Group {
             {
                 let dump = &mut cursor.dump[family as usize];
                 let from = dump.take().unwrap_or_default();
-                let (next, chunk) = catch_up::dump(&self.treatment, table, me, family, from);
+                let (next, chunk) = catch_up::dump((&self.treatment, &self.hits), table, me, family, from);
                 *dump = next;
                 cursor.ready.extend(chunk);
             } else if !cursor.missed.is_empty() {
-                cursor.ready.extend(catch_up::missed(&self.treatment, table, me, &mut cursor.missed));
+                cursor.ready.extend(catch_up::missed(
+                    (&self.treatment, &self.hits),
+                    table,
+                    me,
+                    &mut cursor.missed,
+                ));
             } else if let Some(family) = self.end_of_rib_due(cursor) {
                 cursor.end_of_rib[family as usize] = None;
                 return Some((encode_end_of_rib(family), 1));

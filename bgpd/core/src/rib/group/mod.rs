@@ -19,6 +19,7 @@ use super::Treatment;
 use super::slab::slab_id;
 use super::source::SourceId;
 use super::table::{Best, Table};
+use crate::policy::Hits;
 use batch::Batch;
 use log::Log;
 pub(crate) use member::Cursor;
@@ -36,6 +37,8 @@ pub(crate) struct Group {
     /// How many prefixes are exported, by the source of the best path.
     exported: [HashMap<SourceId, u32>; 2],
     total: [u32; 2],
+    /// How often the statements of the export policy matched a route that was announced anew or changed.
+    pub(crate) hits: Hits,
 }
 
 /// A change of the Loc-RIB.
@@ -49,7 +52,9 @@ pub(crate) struct Change {
 impl Group {
     /// A group without members, for the routes of the table as they are now.
     pub(crate) fn new(treatment: Treatment, table: &Table) -> Self {
-        let mut group = Self { treatment, log: Log::default(), exported: Default::default(), total: [0; 2] };
+        let hits = Hits::new(treatment.policy.as_deref());
+        let mut group =
+            Self { treatment, log: Log::default(), exported: Default::default(), total: [0; 2], hits };
         group.count_all(table);
         group
     }
@@ -59,7 +64,7 @@ impl Group {
         let mut counted = Vec::new();
         for (id, net) in table.nets.iter() {
             if let Some(best) = table.best(id)
-                && batch.export(table, net.prefix, &best).is_some()
+                && batch.export(table, net.prefix, &best, None).is_some()
             {
                 counted.push((net.prefix.family(), best.source));
             }
@@ -100,8 +105,9 @@ impl Group {
         let mut batch = Batch::new(&treatment);
         for change in changes {
             let family = change.prefix.family();
-            let old = change.old.as_ref().and_then(|best| batch.export(table, change.prefix, best));
-            let new = change.new.as_ref().and_then(|best| batch.export(table, change.prefix, best));
+            let old = change.old.as_ref().and_then(|best| batch.export(table, change.prefix, best, None));
+            let hits = Some(&self.hits);
+            let new = change.new.as_ref().and_then(|best| batch.export(table, change.prefix, best, hits));
             if let (Some(_), Some(best)) = (old, &change.old) {
                 self.count(family, best.source, false);
             }

@@ -9,15 +9,11 @@ use crate::speaker::RibKind;
 fn all_but(text: &str) -> Option<Arc<Policy>> {
     let list = Arc::new(PrefixList::new(vec![PrefixEntry::exact(prefix(text), true)]));
     let rules = vec![
-        Rule { condition: Condition::Prefix(list), changes: Vec::new(), then: Disposition::Reject },
-        Rule {
-            condition: Condition::Always,
-            changes: vec![Change::Med(Some(77))],
-            then: Disposition::Accept,
-        },
+        Rule::new(Condition::Prefix(list), Vec::new(), Disposition::Reject),
+        Rule::new(Condition::Always, vec![Change::Med(Some(77))], Disposition::Accept),
     ];
     let filter = Filter { name: "all-but".to_owned(), rules, default: Disposition::Reject };
-    Some(Arc::new(Policy { filters: vec![Arc::new(filter)], accept_by_default: false }))
+    Some(Arc::new(Policy::new(vec![Arc::new(filter)], false)))
 }
 
 fn change(sim: &mut Sim, n: u8, peer: u8, change: impl FnOnce(&mut PeerConfig)) {

@@ -246,6 +246,21 @@ impl AsPath {
         Self(bytes.into())
     }
 
+    /// The path with every AS replaced by what the function says of it; AS 0 is never put in.
+    #[must_use]
+    pub fn mapped(&self, replaced: impl Fn(Asn) -> Asn) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        for segment in self.segments() {
+            push_head(&mut bytes, segment.kind, segment.len());
+            for asn in segment.asns() {
+                let new = replaced(asn);
+                let new = if new == Asn::ZERO { asn } else { new };
+                bytes.extend_from_slice(&new.0.to_be_bytes());
+            }
+        }
+        Self(bytes.into())
+    }
+
     fn prepended_in(&self, kind: SegmentKind, asn: Asn, count: usize) -> Self {
         if count == 0 {
             return self.clone();

@@ -107,4 +107,15 @@ pub struct Attributes {
     pub only_to_customer: Option<Asn>,
     /// Optional transitive attributes that we do not speak, to be passed on (RFC 4271 section 5).
     pub unknown: UnknownAttributes,
+    /// What the policy noted about the route; never on the wire.
+    pub marks: Marks,
+}
+
+/// What only this speaker knows of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Marks {
+    /// The first step of best-path selection: higher is better. Default: 0.
+    pub weight: u32,
+    /// A number by which one policy tells another about the route. Default: 0.
+    pub tag: u32,
 }

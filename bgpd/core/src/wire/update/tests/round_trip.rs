@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::{
-    Aggregator, AsPath, Community, ExtendedCommunity, Framer, Ipv6ExtendedCommunity, LargeCommunity, Message,
-    Origin, UnknownAttribute, UnknownAttributes,
+    Aggregator, AsPath, Community, ExtendedCommunity, Framer, Ipv6ExtendedCommunity, LargeCommunity, Marks,
+    Message, Origin, UnknownAttribute, UnknownAttributes,
 };
 
 fn any_path() -> impl Strategy<Value = AsPath> {
@@ -60,6 +60,7 @@ fn any_attributes() -> impl Strategy<Value = Attributes> {
                 large_communities: communities.3.into_iter().map(large).collect(),
                 only_to_customer: otc.map(Asn),
                 unknown,
+                marks: Marks::default(),
             }
         },
     )
