@@ -7,6 +7,7 @@ use super::{Open, RouteRefresh};
 
 /// A BGP message.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // nearly every message is an UPDATE: a box would cost an allocation for each
 pub enum Message {
     /// Begins a session.
     Open(Open),
