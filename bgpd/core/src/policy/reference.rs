@@ -9,12 +9,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::{AsPath, Attributes, Community, NextHop, Origin};
 
+/// Attributes and next hop of an accepted route.
+type Outcome = Option<(Attributes, Option<NextHopSetting>)>;
+
 /// The rules by definition: prefix lists are searched from the front, everything is copied, nothing is shared.
-fn interpret(
-    policy: &Policy,
-    accept_by_default: bool,
-    view: &RouteView<'_>,
-) -> Option<(Attributes, Option<NextHopSetting>)> {
+fn interpret(policy: &Policy, accept_by_default: bool, view: &RouteView<'_>) -> Outcome {
     let mut state = (view.attributes.clone(), None);
     for filter in policy.filters() {
         match run(filter, view, &mut state) {
@@ -54,7 +53,7 @@ fn run(
 }
 
 fn listed(list: &PrefixList, prefix: Prefix) -> bool {
-    list.entries().iter().find(|entry| entry.matches(prefix)).is_some_and(|entry| entry.permits())
+    list.entries().iter().find(|entry| entry.matches(prefix)).is_some_and(PrefixEntry::permits)
 }
 
 fn holds(condition: &Condition, view: &RouteView<'_>, attributes: &Attributes) -> bool {
@@ -84,7 +83,7 @@ fn make(change: &Change, (attributes, next_hop): &mut (Attributes, Option<NextHo
     match change {
         Change::LocalPref(value) => attributes.local_pref = Some(*value),
         Change::AdjustLocalPref(by) => {
-            attributes.local_pref = Some(sum(attributes.local_pref.unwrap_or(100), *by))
+            attributes.local_pref = Some(sum(attributes.local_pref.unwrap_or(100), *by));
         }
         Change::Med(value) => attributes.med = *value,
         Change::AdjustMed(by) => attributes.med = Some(sum(attributes.med.unwrap_or(0), *by)),
@@ -211,7 +210,7 @@ proptest! {
         attributes in attributes(),
         prefixes in prop::collection::vec(prefix(), 1..12),
     ) {
-        let mut by_class: Vec<(PrefixClass, Option<(Attributes, Option<NextHopSetting>)>, Matched)> = Vec::new();
+        let mut by_class: Vec<(PrefixClass, Outcome, Matched)> = Vec::new();
         for prefix in prefixes {
             let view = RouteView {
                 prefix,
