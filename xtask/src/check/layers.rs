@@ -8,17 +8,18 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Which packages of the workspace each one may depend on (tests included). What is not listed depends on none.
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("cairn-net", &[]),
     ("cairn-kernel", &["cairn-net"]),
     ("cairn-api", &["cairn-net"]),
     ("bgp-core", &["cairn-net"]),
+    ("bfd-core", &[]),
     ("bgpd-api", &["cairn-net"]),
     ("felix-api", &["cairn-net"]),
     ("cairn-datastore", &["cairn-net", "cairn-api"]),
     ("cairn-ipam", &["cairn-net", "cairn-api", "cairn-datastore"]),
     ("felix-core", &["cairn-net", "cairn-api", "bgpd-api"]),
-    ("bgpd", &["cairn-net", "bgp-core", "bgpd-api", "cairn-kernel"]),
+    ("bgpd", &["cairn-net", "bgp-core", "bfd-core", "bgpd-api", "cairn-kernel"]),
     (
         "felix-lite",
         &[
@@ -49,12 +50,13 @@ const ALLOWED: [(&str, &[&str]); 17] = [
         ],
     ),
     ("bgp-core-fuzz", &["cairn-net", "cairn-api", "bgp-core"]),
+    ("bfd-core-fuzz", &["bfd-core"]),
     ("cairn-cni-fuzz", &["cairn-net", "cairn-cni", "felix-api"]),
     ("xtask", &[]),
 ];
 
 /// Packages that are functions of their input and nothing else.
-const CORES: [&str; 4] = ["cairn-net", "cairn-api", "bgp-core", "felix-core"];
+const CORES: [&str; 5] = ["cairn-net", "cairn-api", "bgp-core", "bfd-core", "felix-core"];
 
 /// Runtimes, clocks and sockets: what no core may reach.
 const IMPURE: [&str; 22] = [
