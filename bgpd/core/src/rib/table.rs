@@ -59,14 +59,16 @@ pub(crate) struct Path {
     pub(crate) stale: bool,
     /// Chosen by the last selection: the best path, or one of equal cost.
     pub(crate) selected: bool,
+    /// Why it is not used; `None` where `accepted` says how it is.
+    rejection: Option<Rejection>,
     /// As it came.
     pub(crate) received: Arc<RouteAttributes>,
-    /// As it is used, or why it is not.
-    pub(crate) verdict: Verdict,
+    /// As it is used. Beside `rejection` and not in a [`Verdict`], which would take twice the room in each path.
+    accepted: Option<Arc<RouteAttributes>>,
 }
 
 /// What the import side made of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Verdict {
     /// Eligible for selection, with these attributes.
     Accepted(Arc<RouteAttributes>),
@@ -74,13 +76,36 @@ pub(crate) enum Verdict {
     Rejected(Rejection),
 }
 
+impl Verdict {
+    fn into_parts(self) -> (Option<Arc<RouteAttributes>>, Option<Rejection>) {
+        match self {
+            Self::Accepted(attributes) => (Some(attributes), None),
+            Self::Rejected(rejection) => (None, Some(rejection)),
+        }
+    }
+}
+
 impl Path {
     /// The attributes as used; `None` if it was rejected.
     pub(crate) fn accepted(&self) -> Option<&Arc<RouteAttributes>> {
-        match &self.verdict {
-            Verdict::Accepted(attributes) => Some(attributes),
-            Verdict::Rejected(_) => None,
+        self.accepted.as_ref()
+    }
+
+    /// Why it is not used; `None` if it is.
+    pub(crate) fn rejection(&self) -> Option<Rejection> {
+        self.rejection
+    }
+
+    /// Is it what was decided? Sets are interned: equal ones are the same one, and need not be read.
+    fn has(&self, verdict: &Verdict) -> bool {
+        match verdict {
+            Verdict::Accepted(new) => self.accepted().is_some_and(|old| Arc::ptr_eq(old, new)),
+            Verdict::Rejected(rejection) => self.rejection == Some(*rejection),
         }
+    }
+
+    fn set(&mut self, verdict: Verdict) {
+        (self.accepted, self.rejection) = verdict.into_parts();
     }
 }
 
@@ -258,6 +283,7 @@ impl Table {
             self.touch(net);
         }
         let next_of_source = self.sources[source].first;
+        let (accepted, rejection) = new.verdict.into_parts();
         let id = self.paths.insert(Path {
             net,
             source,
@@ -268,8 +294,9 @@ impl Table {
             learned: new.learned,
             stale: false,
             selected: false,
+            rejection,
             received: new.received,
-            verdict: new.verdict,
+            accepted,
         });
         if let Some(next) = next_of_source.some() {
             self.paths[next].previous_of_source = id;
@@ -282,27 +309,27 @@ impl Table {
     fn replace(&mut self, id: PathId, new: NewPath) {
         self.count(id, false);
         let path = &self.paths[id];
-        if path.verdict != new.verdict {
+        if !path.has(&new.verdict) {
             let net = path.net;
             self.touch(net);
             self.paths[id].learned = new.learned;
         }
         let path = &mut self.paths[id];
         path.received = new.received;
-        path.verdict = new.verdict;
+        path.set(new.verdict);
         path.stale = false;
         self.count(id, true);
     }
 
     /// Changes a path's verdict, for instance after a change of the import policy. True if it is another one.
     pub(crate) fn judge(&mut self, id: PathId, verdict: Verdict) -> bool {
-        if self.paths[id].verdict == verdict {
+        if self.paths[id].has(&verdict) {
             return false;
         }
         let net = self.paths[id].net;
         self.touch(net);
         self.count(id, false);
-        self.paths[id].verdict = verdict;
+        self.paths[id].set(verdict);
         self.count(id, true);
         true
     }

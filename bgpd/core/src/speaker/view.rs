@@ -12,7 +12,7 @@ use super::{DownReason, RouteSource, Speaker};
 use crate::fsm::State;
 use crate::rib::slab::SlabId;
 use crate::rib::{
-    NetId, Path, PathId, Rejection, RouteAttributes, Selection, SourceCounts, SourceKind, Step, Verdict,
+    NetId, Path, PathId, Rejection, RouteAttributes, Selection, SourceCounts, SourceKind, Step,
 };
 use crate::wire::{MessageType, Negotiated};
 
@@ -291,19 +291,15 @@ impl Speaker {
     fn path_view(&self, net: NetId, id: PathId, path: &Path) -> Option<RouteView> {
         let best = self.rib.table.nets[net].best;
         let now = self.now.duration_since(self.started);
-        let (route, rejection) = match &path.verdict {
-            Verdict::Accepted(route) => (route, None),
-            Verdict::Rejected(rejection) => (&path.received, Some(*rejection)),
-        };
         Some(RouteView {
             prefix: self.rib.table.nets[net].prefix,
             source: self.rib.names.get(&path.source)?.clone(),
             path_id: path.path_id,
-            route: Arc::clone(route),
+            route: Arc::clone(path.accepted().unwrap_or(&path.received)),
             best: id == best,
             selected: id == best || path.selected,
             stale: path.stale,
-            rejection,
+            rejection: path.rejection(),
             decided_by: self.decided_by(net, id, path),
             age: now.saturating_sub(Duration::from_secs(path.learned.into())),
         })

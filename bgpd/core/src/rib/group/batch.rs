@@ -15,7 +15,7 @@ use crate::policy::{Hits, Matched, PrefixClass};
 use crate::rib::source::SourceId;
 use crate::rib::table::{Best, Table};
 use crate::rib::{RouteAttributes, Treatment};
-use crate::wire::{Attributes, EncodedAttributes, NextHop, Nlri, encode_unreach};
+use crate::wire::{Attributes, EncodeContext, EncodedAttributes, NextHop, Nlri, encode_unreach};
 
 /// Octets after which a part of the log is cut, so that it fits a socket's buffer.
 const ENTRY_LEN: usize = 16 << 10;
@@ -33,9 +33,19 @@ struct Bucket {
     next_hop: NextHop,
     family: Family,
     source: SourceId,
-    /// `None`: too long for a message, the routes are not exported (RFC 8654 section 4).
-    encoded: Option<EncodedAttributes>,
+    /// `false`: too long for a message, the routes are not exported (RFC 8654 section 4).
+    fits: bool,
     nlri: Vec<Nlri>,
+}
+
+impl Bucket {
+    /// In wire form; `None` if nothing is queued. Many buckets only say what a prefix had before, and are never written.
+    fn encode(&self, context: &EncodeContext) -> Option<EncodedAttributes> {
+        if self.nlri.is_empty() {
+            return None;
+        }
+        EncodedAttributes::new(&self.attributes, self.family, self.next_hop, context).ok()
+    }
 }
 
 /// See the module.
@@ -115,16 +125,16 @@ impl<'a> Batch<'a> {
         let id = if let Some(id) = by_content.find(hash, same) {
             *id
         } else {
-            let encoded = EncodedAttributes::new(&attributes, family, next_hop, &treatment.encode).ok();
+            let fits = EncodedAttributes::fits(&attributes, family, next_hop, &treatment.encode);
             let id = u32::try_from(buckets.len()).expect("a batch is smaller than the table");
-            buckets.push(Bucket { attributes, next_hop, family, source, encoded, nlri: Vec::new() });
+            buckets.push(Bucket { attributes, next_hop, family, source, fits, nlri: Vec::new() });
             by_content.insert_unique(hash, id, |id| {
                 let bucket = &buckets[*id as usize];
                 hasher.hash_one((&bucket.attributes, bucket.next_hop, bucket.family, bucket.source))
             });
             id
         };
-        self.buckets[id as usize].encoded.is_some().then_some(BucketId(id))
+        self.buckets[id as usize].fits.then_some(BucketId(id))
     }
 
     /// Queues an announcement.
@@ -171,7 +181,7 @@ impl<'a> Batch<'a> {
             }
         }
         for bucket in self.buckets {
-            if let Some(encoded) = &bucket.encoded {
+            if let Some(encoded) = bucket.encode(&context) {
                 for part in bucket.nlri.chunks(ENTRY_PREFIXES) {
                     writer
                         .put(Audience::AllBut(bucket.source), |out| encoded.reach(part.iter().copied(), out));
@@ -189,7 +199,7 @@ impl<'a> Batch<'a> {
             messages += encode_unreach(family, nlri, &context, out);
         }
         for bucket in self.buckets {
-            if let Some(encoded) = bucket.encoded {
+            if let Some(encoded) = bucket.encode(&context) {
                 messages += encoded.reach(bucket.nlri, out);
             }
         }

@@ -26,6 +26,11 @@ impl UnknownAttributes {
         self.0.is_empty()
     }
 
+    /// All of them, each with its head of type, flags and length.
+    pub(crate) const fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The attributes, in the order of their type codes.
     pub fn iter(&self) -> impl Iterator<Item = UnknownAttribute<'_>> + Clone {
         let mut rest = &*self.0;

@@ -20,6 +20,9 @@ use crate::wire::header::{self, HEADER_LEN, MessageType};
 const EMPTY_UPDATE_LEN: usize = HEADER_LEN + 4;
 /// Octets of a multiprotocol attribute's head: flags, type, two octets of length.
 const MP_HEAD_LEN: usize = 4;
+/// More octets than all attributes take apart from their lists: 19 heads of four octets, values of fixed size, MP_REACH_NLRI up
+/// to the prefixes.
+const MOST_FIXED_LEN: usize = 256;
 
 /// Why attributes cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -80,6 +83,23 @@ impl EncodedAttributes {
             return Err(EncodeError::TooLong { len, max: context.max_message_len });
         }
         Ok(Self { block: block.into(), mp, family, context: *context })
+    }
+
+    /// Can routes with these attributes be sent at all, that is, does [`EncodedAttributes::new`] succeed? Costs next to nothing
+    /// unless the lists come near to a whole message.
+    pub fn fits(attributes: &Attributes, family: Family, next_hop: NextHop, context: &EncodeContext) -> bool {
+        // A path may be written twice: AS_PATH and AS4_PATH.
+        let lists = 2 * attributes.as_path.as_wire().len()
+            + attributes.communities.as_wire().len()
+            + attributes.cluster_list.as_wire().len()
+            + attributes.extended_communities.as_wire().len()
+            + attributes.ipv6_extended_communities.as_wire().len()
+            + attributes.large_communities.as_wire().len()
+            + attributes.unknown.as_wire().len();
+        let possible = family == Family::Ipv4 || next_hop.family() == Family::Ipv6;
+        let surely = possible
+            && EMPTY_UPDATE_LEN + MOST_FIXED_LEN + lists + Nlri::max_len(family) <= context.max_message_len;
+        surely || Self::new(attributes, family, next_hop, context).is_ok()
     }
 
     /// Octets that the attributes take in each message.

@@ -89,6 +89,30 @@ fn messages_are_filled_to_the_maximum_and_no_further() {
 }
 
 #[test]
+fn fitting_is_the_same_as_being_encoded() {
+    for (family, next_hop) in [(Family::Ipv4, V4), (Family::Ipv4, V6), (Family::Ipv6, V6), (Family::Ipv6, V4)]
+    {
+        let next_hop = NextHop::new(next_hop.parse().unwrap());
+        for four_octet_as in [true, false] {
+            let context = EncodeContext { four_octet_as, ..EncodeContext::default() };
+            let mut both = [false; 2];
+            for communities in 850..1050 {
+                let communities = (0..communities).map(crate::wire::Community).collect();
+                let attributes = Attributes {
+                    as_path: asns(&[65001, 131_072, 65003]),
+                    communities,
+                    ..Attributes::default()
+                };
+                let encoded = EncodedAttributes::new(&attributes, family, next_hop, &context).is_ok();
+                assert_eq!(EncodedAttributes::fits(&attributes, family, next_hop, &context), encoded);
+                both[usize::from(encoded)] = true;
+            }
+            assert_eq!(both, [true, family == Family::Ipv4 || next_hop.family() == Family::Ipv6]);
+        }
+    }
+}
+
+#[test]
 fn no_prefix_no_message() {
     let (messages, out) = encode(Family::Ipv4, V4, &EncodeContext::default(), vec![]);
     assert_eq!((messages, out.len()), (0, 0));
