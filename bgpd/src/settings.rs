@@ -9,14 +9,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_core::policy::Filter;
 use bgp_core::speaker;
 use bgpd_api::config::{
-    Config, Name, Neighbor, NextHopMode, OriginatedRoute, PeerOptions, Secret, ShutdownMode, Timers,
+    Config, FilterChain, Neighbor, NextHopMode, OriginatedRoute, PeerOptions, Secret, ShutdownMode, Timers,
 };
+use bgpd_policy::Compiled;
 use cairn_kernel::tcp::MD5_KEY_MAX;
 use cairn_net::Family;
 use thiserror::Error;
@@ -64,7 +63,7 @@ impl Settings {
     /// # Errors
     /// If a password file is not usable.
     pub(crate) fn new(config: &Config) -> Result<Self, SettingsError> {
-        let filters = policy::filters(config);
+        let policies = policy::compiled(config);
         let mut speaker = speaker::Config::new(config.local_as, config.router_id);
         speaker.cluster_id = config.cluster_id;
         speaker.best_path = speaker::BestPathConfig {
@@ -86,7 +85,7 @@ impl Settings {
             if let Some(password) = password(neighbor.address, &options)? {
                 passwords.insert(neighbor.address, password);
             }
-            speaker.peers.insert(neighbor.address, peer(config, neighbor, options, &filters));
+            speaker.peers.insert(neighbor.address, peer(config, neighbor, options, &policies));
         }
         Ok(Self { speaker, passwords })
     }
@@ -106,11 +105,11 @@ fn peer(
     config: &Config,
     neighbor: &Neighbor,
     options: PeerOptions,
-    filters: &BTreeMap<Name, Arc<Filter>>,
+    policies: &Compiled,
 ) -> speaker::PeerConfig {
     // The document is valid, so every neighbour has an AS.
     let mut peer = speaker::PeerConfig::new(options.remote_as.unwrap_or(config.local_as));
-    let policy = |name: Option<Name>| policy::policy(name.as_ref(), filters);
+    let policy = |chain: Option<FilterChain>| policy::policy(chain.as_ref(), policies);
     let ttl = ttl(&options);
     peer.description = options.description.unwrap_or_default();
     peer.enabled = options.enabled.unwrap_or(true);
@@ -151,14 +150,15 @@ pub(crate) fn ttl(options: &PeerOptions) -> speaker::Ttl {
 
 /// A route of the document or of a client as the speaker has it.
 pub(crate) fn originated(route: &OriginatedRoute) -> speaker::OriginatedRoute {
-    let (communities, large_communities) = policy::split(&route.communities);
+    let communities = policy::split(&route.communities);
     speaker::OriginatedRoute {
         prefix: route.prefix,
         next_hop: route.next_hop,
         local_pref: route.local_preference,
         med: route.med,
-        communities,
-        large_communities,
+        communities: communities.standard,
+        large_communities: communities.large,
+        extended_communities: communities.extended,
     }
 }
 

@@ -11,29 +11,39 @@
 //! by [`Config::faults`], and in any case by the daemon that it is handed to.
 
 mod community;
+mod community_pattern;
 mod error;
+mod filter_chain;
 mod load;
 mod locate;
 mod name;
 mod neighbor;
+mod number;
 mod originate;
 mod path_pattern;
+mod policies;
 mod policy;
+mod regex;
 mod seconds;
 mod secret;
 mod speaker;
 mod validate;
 
 pub use community::Community;
+pub use community_pattern::{Administrator, CommunityKind, CommunityPattern, ExtendedSubtype, NumberSpan};
 pub use error::{ConfigError, Fault};
+pub use filter_chain::FilterChain;
 pub use load::{MAX_DOCUMENT, load, to_yaml};
 pub use name::Name;
 pub use neighbor::{Neighbor, NextHopMode, PeerOptions};
+pub use number::{NumberChange, NumberRange};
 pub use originate::OriginatedRoute;
-pub use path_pattern::{AsPathPattern, AsPathToken};
+pub use path_pattern::{AsPathEntry, AsPathPattern, AsPathToken};
+pub use policies::{Policies, load_policies};
 pub use policy::{
-    CommunityChange, Filter, Match, NextHopAction, Origin, PathPrepend, PrefixRange, RouteSource, Rule,
-    SetActions, Verdict,
+    AsReplacement, CommunityChange, CommunityMatch, Filter, Match, NextHopAction, Origin, PathPrepend,
+    PeerType, PrefixRange, Quantity, RouteSource, Rule, SetActions, Verdict,
 };
+pub use regex::{AsPathRegex, AttributeRegex};
 pub use secret::Secret;
 pub use speaker::{Config, GracefulRestart, Listen, Multipath, ShutdownMode, Timers};

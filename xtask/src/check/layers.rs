@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Which packages of the workspace each one may depend on (tests included). What is not listed depends on none.
-const ALLOWED: [(&str, &[&str]); 19] = [
+const ALLOWED: [(&str, &[&str]); 20] = [
     ("cairn-net", &[]),
     ("cairn-kernel", &["cairn-net"]),
     ("cairn-api", &["cairn-net"]),
@@ -19,7 +19,8 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("cairn-datastore", &["cairn-net", "cairn-api"]),
     ("cairn-ipam", &["cairn-net", "cairn-api", "cairn-datastore"]),
     ("felix-core", &["cairn-net", "cairn-api", "bgpd-api"]),
-    ("bgpd", &["cairn-net", "bgp-core", "bfd-core", "bgpd-api", "cairn-kernel"]),
+    ("bgpd-policy", &["cairn-net", "bgp-core", "bgpd-api"]),
+    ("bgpd", &["cairn-net", "bgp-core", "bfd-core", "bgpd-api", "bgpd-policy", "cairn-kernel"]),
     (
         "felix-lite",
         &[
@@ -34,7 +35,10 @@ const ALLOWED: [(&str, &[&str]); 19] = [
         ],
     ),
     ("cairn-cni", &["cairn-net", "felix-api"]),
-    ("cairnctl", &["cairn-net", "cairn-api", "cairn-datastore", "cairn-ipam", "bgpd-api"]),
+    (
+        "cairnctl",
+        &["cairn-net", "cairn-api", "cairn-datastore", "cairn-ipam", "bgp-core", "bgpd-api", "bgpd-policy"],
+    ),
     (
         "cairn-lab",
         &[
@@ -49,7 +53,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
             "felix-api",
         ],
     ),
-    ("bgp-core-fuzz", &["cairn-net", "cairn-api", "bgp-core"]),
+    ("bgp-core-fuzz", &["cairn-net", "cairn-api", "bgp-core", "bgpd-api", "bgpd-policy"]),
     ("bfd-core-fuzz", &["bfd-core"]),
     ("cairn-cni-fuzz", &["cairn-net", "cairn-cni", "felix-api"]),
     ("xtask", &[]),

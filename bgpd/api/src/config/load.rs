@@ -20,26 +20,32 @@ pub const MAX_DOCUMENT: usize = 16 << 20;
 /// # Errors
 /// Every fault of meaning, or the first fault of syntax or type.
 pub fn load(text: &str, source: &str) -> Result<Config, ConfigError> {
-    let refuse = |faults| ConfigError { source_name: source.to_owned(), faults };
+    let config: Config = typed(text, source)?;
+    refused(text, source, config.faults()).map_or(Ok(config), Err)
+}
+
+/// Reads a text as a type.
+pub(super) fn typed<T: serde::de::DeserializeOwned>(text: &str, source: &str) -> Result<T, ConfigError> {
+    let refuse = |fault| ConfigError { source_name: source.to_owned(), faults: vec![fault] };
     if text.len() > MAX_DOCUMENT {
-        return Err(refuse(vec![Fault {
+        return Err(refuse(Fault {
             line: 0,
             column: 0,
             path: String::new(),
             value: format!("{} bytes", text.len()),
             rule: format!("a document has at most {MAX_DOCUMENT} bytes"),
-        }]));
+        }));
     }
-    let config: Config = serde_yaml::from_str(text).map_err(|error| refuse(vec![fault_of(text, &error)]))?;
-    let mut faults = config.faults();
-    if faults.is_empty() {
-        return Ok(config);
-    }
+    serde_yaml::from_str(text).map_err(|error| refuse(fault_of(text, &error)))
+}
+
+/// The faults of a text with their places; `None` if there are none.
+pub(super) fn refused(text: &str, source: &str, mut faults: Vec<Fault>) -> Option<ConfigError> {
     for fault in &mut faults {
         (fault.line, fault.column) = locate(text, &fault.path).unwrap_or((0, 0));
     }
     faults.sort_by_key(|fault| (fault.line, fault.column));
-    Err(refuse(faults))
+    (!faults.is_empty()).then(|| ConfigError { source_name: source.to_owned(), faults })
 }
 
 /// A document as YAML.

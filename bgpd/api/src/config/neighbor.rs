@@ -7,7 +7,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Name, Secret, Timers, seconds};
+use super::{FilterChain, Name, Secret, Timers, seconds};
 
 /// A neighbour: its address, its peer group if any, and [`PeerOptions`] beside them in the same map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,13 +81,13 @@ pub struct PeerOptions {
     /// is enabled anew. Range: 1 to 4294967295. Default: no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_prefixes: Option<u32>,
-    /// The filter for routes from this neighbour.
+    /// The filter for routes from this neighbour, or a list of filters, asked in turn.
     /// Default: `accept-all`; `reject-all` for an external one while `ebgpRequiresPolicy` is on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub import: Option<Name>,
-    /// The filter for routes to this neighbour. Default: as with `import`.
+    pub import: Option<FilterChain>,
+    /// The filter, or filters, for routes to this neighbour. Default: as with `import`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub export: Option<Name>,
+    pub export: Option<FilterChain>,
     /// Overrides the document's `ebgpRequiresPolicy` for this neighbour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ebgp_requires_policy: Option<bool>,

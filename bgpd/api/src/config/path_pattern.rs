@@ -2,7 +2,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use cairn_net::{Asn, ParseError};
+use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::AsPathRegex;
 
 /// A pattern that a whole AS_PATH must match, read from the nearest AS to the originating one.
 ///
@@ -58,6 +61,72 @@ impl FromStr for AsPathToken {
                 }
             }
         }
+    }
+}
+
+impl Serialize for AsPathToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AsPathToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::load::text(deserializer, "an AS number or a range such as 64512-65534")
+    }
+}
+
+/// An entry of an AS path set: a pattern, or `{regex: EXPRESSION}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AsPathEntry {
+    /// Tokens that the whole path must match.
+    Pattern(AsPathPattern),
+    /// An expression over its text.
+    Regex(AsPathRegex),
+}
+
+impl From<AsPathPattern> for AsPathEntry {
+    fn from(pattern: AsPathPattern) -> Self {
+        Self::Pattern(pattern)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegexFields {
+    regex: AsPathRegex,
+}
+
+impl Serialize for AsPathEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Pattern(pattern) => pattern.serialize(serializer),
+            Self::Regex(regex) => RegexFields { regex: regex.clone() }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AsPathEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = AsPathEntry;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an AS path pattern such as \"65001 * 65002\", or a map with regex")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<AsPathEntry, E> {
+                text.parse().map(AsPathEntry::Pattern).map_err(E::custom)
+            }
+            // A lone AS number.
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<AsPathEntry, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<AsPathEntry, A::Error> {
+                RegexFields::deserialize(MapAccessDeserializer::new(map))
+                    .map(|fields| AsPathEntry::Regex(fields.regex))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
     }
 }
 

@@ -6,7 +6,7 @@ use cairn_net::{Asn, Family, Prefix};
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Community, Name};
+use super::{AsPathToken, Community, CommunityPattern, Name, NumberChange, NumberRange};
 
 /// An ordered list of rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Filter {
     /// The rules, tried in order. A rule that matches changes the route, then gives its verdict.
     #[serde(default)]
     pub rules: Vec<Rule>,
-    /// The verdict if no rule gave one: `accept` or `reject`. Default: reject.
+    /// The verdict if no rule gave one; `next` asks the next filter of the chain. Default: reject.
     #[serde(default = "reject")]
     pub default: Verdict,
 }
@@ -28,12 +28,18 @@ const fn reject() -> Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
+    /// What people call the rule, in counters and explanations. Must be unique in the filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
     /// Conditions; all that are given must hold. Default: matches every route.
     #[serde(default, rename = "match", skip_serializing_if = "is_default")]
     pub condition: Match,
     /// Changes to the route's attributes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub set: SetActions,
+    /// A filter that is asked next, and may change the route. If it rejects, that is the verdict; else `then` follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Name>,
     /// What happens then.
     pub then: Verdict,
 }
@@ -50,7 +56,7 @@ pub enum Verdict {
     Next,
 }
 
-/// Conditions of a rule.
+/// Conditions of a rule; all that are given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Match {
@@ -60,18 +66,118 @@ pub struct Match {
     /// The prefix matches an entry of this prefix set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix_set: Option<Name>,
-    /// The route carries a community of this set.
+    /// The route's communities match this set: a name, or a map with `set` and `quantity`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub community_set: Option<Name>,
-    /// The AS path matches a pattern of this set.
+    pub community_set: Option<CommunityMatch>,
+    /// The AS path matches an entry of this set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_path_set: Option<Name>,
-    /// The next hop lies in this prefix.
+    /// How many ASes the path has; an AS_SET counts as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_path_length: Option<NumberRange>,
+    /// The next hop, as it came, lies in this prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<Prefix>,
+    /// The next hop, as it came, matches an entry of this prefix set as a host prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop_set: Option<Name>,
+    /// ORIGIN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// MULTI_EXIT_DISC; an absent one counts as 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub med: Option<NumberRange>,
+    /// LOCAL_PREF; an absent one counts as 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_preference: Option<NumberRange>,
+    /// The tag that another filter set; 0 if none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<NumberRange>,
+    /// The neighbour whose import or export this is has one of these addresses, or one inside these prefixes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Vec<Prefix>>,
+    /// What the neighbour whose import or export this is is to this speaker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_type: Option<PeerType>,
     /// Where the route was learned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<RouteSource>,
+    /// At least one of these holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub any: Option<Vec<Self>>,
+    /// This does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not: Option<Box<Self>>,
+}
+
+/// A question about a route's communities: the name of a set (any of it), or `{set: NAME, quantity: all}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommunityMatch {
+    /// The set.
+    pub set: Name,
+    /// How many of it.
+    pub quantity: Quantity,
+}
+
+/// How many of a community set a route must carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantity {
+    /// At least one of its communities is in the set.
+    #[default]
+    Any,
+    /// It has a community for every entry of the set.
+    All,
+    /// As `all`, and no community of whatever kind that is not in the set.
+    Exact,
+    /// None of its communities is in the set.
+    None,
+}
+
+impl From<Name> for CommunityMatch {
+    fn from(set: Name) -> Self {
+        Self { set, quantity: Quantity::Any }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommunityMatchFields {
+    set: Name,
+    #[serde(default)]
+    quantity: Quantity,
+}
+
+impl Serialize for CommunityMatch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.quantity {
+            Quantity::Any => self.set.serialize(serializer),
+            quantity => CommunityMatchFields { set: self.set.clone(), quantity }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CommunityMatch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = CommunityMatch;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of a set, or a map with set and quantity")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<CommunityMatch, E> {
+                text.parse::<Name>().map(CommunityMatch::from).map_err(E::custom)
+            }
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<CommunityMatch, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<CommunityMatch, A::Error> {
+                CommunityMatchFields::deserialize(MapAccessDeserializer::new(map))
+                    .map(|CommunityMatchFields { set, quantity }| CommunityMatch { set, quantity })
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 /// Where a route was learned.
@@ -80,32 +186,61 @@ pub struct Match {
 pub enum RouteSource {
     /// Originated by this speaker.
     Local,
+    /// From any neighbour.
+    Learned,
     /// From a neighbour of another AS.
     Ebgp,
     /// From a neighbour of this AS.
     Ibgp,
+    /// From a neighbour of this AS that this speaker reflects for.
+    Client,
+    /// From a neighbour of another member AS of this confederation.
+    Confederation,
 }
 
-/// Changes to a route's attributes.
+/// What a neighbour is to this speaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerType {
+    /// Of another AS.
+    Ebgp,
+    /// Of this AS.
+    Ibgp,
+    /// Of this AS, and this speaker reflects for it.
+    Client,
+    /// Of another member AS of this confederation.
+    Confederation,
+}
+
+/// Changes to a route's attributes, made in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SetActions {
-    /// LOCAL_PREF.
+    /// The weight, the first step of best-path selection; known to this speaker only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub local_preference: Option<u32>,
-    /// MULTI_EXIT_DISC.
+    pub weight: Option<u32>,
+    /// A number for other filters of this speaker to match.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub med: Option<u32>,
+    pub tag: Option<u32>,
+    /// LOCAL_PREF: a number, `{add: N}` or `{subtract: N}`. An absent one counts as 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_preference: Option<NumberChange>,
+    /// MULTI_EXIT_DISC: a number, `{add: N}`, `{subtract: N}`, or `none` to remove it. An absent one counts as 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub med: Option<NumberChange>,
     /// ORIGIN.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// NEXT_HOP: an address, or `self`.
+    /// NEXT_HOP: an address, `self`, `peer` or `unchanged`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<NextHopAction>,
+    /// Puts another AS in the place of some in the AS_PATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replace_as: Option<AsReplacement>,
     /// Puts an AS number in front of the AS_PATH, several times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prepend: Option<PathPrepend>,
-    /// Communities, standard and large.
+    /// Communities of every kind.
     #[serde(skip_serializing_if = "is_default")]
     pub communities: CommunityChange,
 }
@@ -121,16 +256,27 @@ pub struct PathPrepend {
     pub count: u8,
 }
 
+/// Another AS in the place of some in the AS_PATH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AsReplacement {
+    /// Which: numbers, ranges such as `64512-65534`, or `*` for all of them.
+    pub asns: Vec<AsPathToken>,
+    /// By which. Default: the local one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<Asn>,
+}
+
 /// Changes to the communities: removal first, then addition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CommunityChange {
-    /// Removes every community first.
+    /// Removes every standard and large community first.
     #[serde(skip_serializing_if = "is_default")]
     pub clear: bool,
-    /// Removed from the route.
+    /// Removed from the route; patterns as in a community set, so `rt:*:*` takes every route target away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub remove: Vec<Community>,
+    pub remove: Vec<CommunityPattern>,
     /// Added to the route.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<Community>,
@@ -148,11 +294,15 @@ pub enum Origin {
     Incomplete,
 }
 
-/// NEXT_HOP as a filter sets it: `self` or an address.
+/// NEXT_HOP as a filter sets it: `self`, `peer`, `unchanged` or an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextHopAction {
     /// The local address of the session that the route leaves by.
     Itself,
+    /// The neighbour's address.
+    Peer,
+    /// The one that the route has, whatever the neighbour's `nextHop` says.
+    Unchanged,
     /// This address.
     Address(IpAddr),
 }
@@ -161,6 +311,8 @@ impl std::fmt::Display for NextHopAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Itself => f.write_str("self"),
+            Self::Peer => f.write_str("peer"),
+            Self::Unchanged => f.write_str("unchanged"),
             Self::Address(addr) => write!(f, "{addr}"),
         }
     }
@@ -170,13 +322,16 @@ impl std::str::FromStr for NextHopAction {
     type Err = cairn_net::ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "self" {
-            return Ok(Self::Itself);
+        match text {
+            "self" => return Ok(Self::Itself),
+            "peer" => return Ok(Self::Peer),
+            "unchanged" => return Ok(Self::Unchanged),
+            _ => {}
         }
         text.parse().map(Self::Address).map_err(|_| cairn_net::ParseError {
             what: "next hop",
             value: text.chars().take(64).collect(),
-            rule: "an IPv4 or IPv6 address, or self",
+            rule: "an IPv4 or IPv6 address, self, peer or unchanged",
         })
     }
 }
@@ -189,7 +344,7 @@ impl Serialize for NextHopAction {
 
 impl<'de> Deserialize<'de> for NextHopAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::load::text(deserializer, "an address, or self")
+        super::load::text(deserializer, "an address, self, peer or unchanged")
     }
 }
 

@@ -6,7 +6,7 @@ use cairn_net::{Asn, RouterId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AsPathPattern, Community, Filter, Name, Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret,
+    AsPathEntry, CommunityPattern, Filter, Name, Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret,
     seconds,
 };
 
@@ -53,20 +53,20 @@ pub struct Config {
         deserialize_with = "super::load::unique_map"
     )]
     pub prefix_sets: BTreeMap<Name, Vec<PrefixRange>>,
-    /// Named lists of communities. A route matches a list if it carries any of them.
+    /// Named lists of communities and patterns of them.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "super::load::unique_map"
     )]
-    pub community_sets: BTreeMap<Name, Vec<Community>>,
-    /// Named lists of AS path patterns. A route matches a list if any pattern matches its whole path.
+    pub community_sets: BTreeMap<Name, Vec<CommunityPattern>>,
+    /// Named lists of AS path patterns. A route matches a list if any entry matches its path.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "super::load::unique_map"
     )]
-    pub as_path_sets: BTreeMap<Name, Vec<AsPathPattern>>,
+    pub as_path_sets: BTreeMap<Name, Vec<AsPathEntry>>,
     /// Named filters. `accept-all` and `reject-all` always exist and cannot be defined anew.
     #[serde(
         default,

@@ -192,28 +192,38 @@ fn origin(number: i32) -> Result<Origin, FieldError> {
     }
 }
 
-/// Standard and large communities lie in one list here, in two in a message.
-fn split_communities(communities: &[Community]) -> (Vec<u32>, Vec<proto::LargeCommunity>) {
-    let mut parts = (Vec::new(), Vec::new());
+/// Communities of all kinds lie in one list here, each kind in one of its own in a message.
+#[derive(Default)]
+struct ByKind {
+    standard: Vec<u32>,
+    large: Vec<proto::LargeCommunity>,
+    extended: Vec<u64>,
+}
+
+fn split_communities(communities: &[Community]) -> ByKind {
+    let mut parts = ByKind::default();
     for community in communities {
         match *community {
-            Community::Standard(value) => parts.0.push(value),
+            Community::Standard(value) => parts.standard.push(value),
             Community::Large(global, local1, local2) => {
-                parts.1.push(proto::LargeCommunity { global, local1, local2 });
+                parts.large.push(proto::LargeCommunity { global, local1, local2 });
             }
+            Community::Extended(value) => parts.extended.push(value),
         }
     }
     parts
 }
 
-fn join_communities(standard: &[u32], large: &[proto::LargeCommunity]) -> Vec<Community> {
+fn join_communities(standard: &[u32], large: &[proto::LargeCommunity], extended: &[u64]) -> Vec<Community> {
     let large = large.iter().map(|large| Community::Large(large.global, large.local1, large.local2));
-    standard.iter().map(|value| Community::Standard(*value)).chain(large).collect()
+    let extended = extended.iter().map(|value| Community::Extended(*value));
+    standard.iter().map(|value| Community::Standard(*value)).chain(large).chain(extended).collect()
 }
 
 impl From<Attributes> for proto::Attributes {
     fn from(attributes: Attributes) -> Self {
-        let (communities, large_communities) = split_communities(&attributes.communities);
+        let mut by_kind = split_communities(&attributes.communities);
+        by_kind.extended.extend(attributes.extended_communities);
         Self {
             origin: proto::attributes::Origin::from(attributes.origin).into(),
             as_path: attributes.as_path.into_iter().map(Into::into).collect(),
@@ -224,9 +234,9 @@ impl From<Attributes> for proto::Attributes {
             aggregator: attributes
                 .aggregator
                 .map(|(asn, addr)| proto::Aggregator { asn: asn.0, address: address_bytes(addr) }),
-            communities,
-            large_communities,
-            extended_communities: attributes.extended_communities,
+            communities: by_kind.standard,
+            large_communities: by_kind.large,
+            extended_communities: by_kind.extended,
             originator_id: attributes.originator_id.map(address_bytes).unwrap_or_default(),
             cluster_list: attributes.cluster_list.into_iter().map(address_bytes).collect(),
         }
@@ -248,7 +258,7 @@ impl TryFrom<proto::Attributes> for Attributes {
                 .aggregator
                 .map(|part| Ok((Asn(part.asn), address("aggregator.address", &part.address)?)))
                 .transpose()?,
-            communities: join_communities(&message.communities, &message.large_communities),
+            communities: join_communities(&message.communities, &message.large_communities, &[]),
             extended_communities: message.extended_communities,
             originator_id: optional_address("originator_id", &message.originator_id)?,
             cluster_list: message
@@ -279,14 +289,15 @@ impl From<proto::AsSegment> for AsSegment {
 
 impl From<OriginatedRoute> for proto::OriginatedRoute {
     fn from(route: OriginatedRoute) -> Self {
-        let (communities, large_communities) = split_communities(&route.communities);
+        let by_kind = split_communities(&route.communities);
         Self {
             prefix: Some(route.prefix.into()),
             next_hop: route.next_hop.map(address_bytes).unwrap_or_default(),
             med: route.med,
             local_preference: route.local_preference,
-            communities,
-            large_communities,
+            communities: by_kind.standard,
+            large_communities: by_kind.large,
+            extended_communities: by_kind.extended,
         }
     }
 }
@@ -300,7 +311,11 @@ impl TryFrom<&proto::OriginatedRoute> for OriginatedRoute {
             next_hop: optional_address("next_hop", &message.next_hop)?,
             med: message.med,
             local_preference: message.local_preference,
-            communities: join_communities(&message.communities, &message.large_communities),
+            communities: join_communities(
+                &message.communities,
+                &message.large_communities,
+                &message.extended_communities,
+            ),
         })
     }
 }

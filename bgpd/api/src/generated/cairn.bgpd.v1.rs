@@ -432,6 +432,8 @@ pub struct OriginatedRoute {
     pub communities: ::prost::alloc::vec::Vec<u32>,
     #[prost(message, repeated, tag = "6")]
     pub large_communities: ::prost::alloc::vec::Vec<LargeCommunity>,
+    #[prost(fixed64, repeated, tag = "7")]
+    pub extended_communities: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OriginateRequest {

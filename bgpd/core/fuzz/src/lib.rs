@@ -4,10 +4,12 @@
 //! fuzz` runs them under libFuzzer; `tests/seeds.rs` replays the seeds in `bgpd/core/testdata` without it.
 
 mod message;
+mod policy;
 mod prefix;
 mod selector;
 
 pub use message::{bgp_open, bgp_stream, bgp_update};
+pub use policy::policy;
 pub use prefix::prefix;
 pub use selector::selector;
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use bgp_core_fuzz::{bgp_open, bgp_stream, bgp_update, prefix, selector};
+use bgp_core_fuzz::{bgp_open, bgp_stream, bgp_update, policy, prefix, selector};
 
-/// Runs a target over its seeds: `.hex` files hold hex digits, blanks and `#` comments, `.txt` files text.
+/// Runs a target over its seeds: `.hex` files hold hex digits, blanks and `#` comments, `.txt` files an input on each line, `.yaml` files are one.
 fn replay(name: &str, target: fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(name);
     let mut count = 0;
@@ -14,6 +14,7 @@ fn replay(name: &str, target: fn(&[u8])) {
         let text = fs::read_to_string(&path).unwrap();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("hex") => target(&octets(&text)),
+            Some("yaml") => target(text.as_bytes()),
             Some("txt") => text.lines().for_each(|line| target(line.as_bytes())),
             _ => panic!("{} is no seed", path.display()),
         }
@@ -46,6 +47,11 @@ fn update_seeds_pass() {
 #[test]
 fn stream_seeds_pass() {
     replay("bgp-stream", bgp_stream);
+}
+
+#[test]
+fn policy_seeds_pass() {
+    replay("policy", policy);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use cairn_net::Prefix;
 
-use crate::wire::{Attributes, Community, LargeCommunity, NextHop};
+use crate::wire::{Attributes, Community, ExtendedCommunity, LargeCommunity, NextHop};
 
 /// A route of our own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct OriginatedRoute {
     pub communities: Vec<Community>,
     /// LARGE COMMUNITIES.
     pub large_communities: Vec<LargeCommunity>,
+    /// EXTENDED COMMUNITIES.
+    pub extended_communities: Vec<ExtendedCommunity>,
 }
 
 impl OriginatedRoute {
@@ -31,6 +33,7 @@ impl OriginatedRoute {
             med: None,
             communities: Vec::new(),
             large_communities: Vec::new(),
+            extended_communities: Vec::new(),
         }
     }
 
@@ -41,6 +44,7 @@ impl OriginatedRoute {
             med: self.med,
             communities: self.communities.iter().copied().collect(),
             large_communities: self.large_communities.iter().copied().collect(),
+            extended_communities: self.extended_communities.iter().copied().collect(),
             ..Attributes::default()
         };
         let next_hop = self.next_hop.unwrap_or_else(|| self.prefix.family().unspecified());

@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use bgpd_api::config::{
-    AsPathPattern, AsPathToken, Community, CommunityChange, Config, Filter, Match, Name, PathPrepend,
-    PrefixRange, RouteSource, Rule, SetActions, Verdict,
+    AsPathEntry, AsPathPattern, AsPathToken, Community, CommunityChange, CommunityMatch, CommunityPattern,
+    Config, Filter, Match, Name, PathPrepend, PrefixRange, RouteSource, Rule, SetActions, Verdict,
 };
 use cairn_api::Object;
 use cairn_api::kinds::{BgpFilter, FilterAction, FilterRule, MatchOperator, PeerType, PrefixLengthRange};
@@ -44,8 +44,8 @@ pub(super) struct Filters<'a> {
     objects: &'a BTreeMap<String, Box<Object<BgpFilter>>>,
     filters: BTreeMap<Name, Filter>,
     prefixes: BTreeMap<Name, Vec<PrefixRange>>,
-    communities: BTreeMap<Name, Vec<Community>>,
-    paths: BTreeMap<Name, Vec<AsPathPattern>>,
+    communities: BTreeMap<Name, Vec<CommunityPattern>>,
+    paths: BTreeMap<Name, Vec<AsPathEntry>>,
 }
 
 impl<'a> Filters<'a> {
@@ -110,6 +110,8 @@ impl<'a> Filters<'a> {
                 rules.extend(sources.into_iter().flatten().map(|source| Rule {
                     condition: Match { source: Some(source), ..Match::default() },
                     set: SetActions::default(),
+                    name: None,
+                    call: None,
                     then: Verdict::Accept,
                 }));
                 Verdict::Reject
@@ -142,13 +144,13 @@ impl<'a> Filters<'a> {
             family: Some(family),
             prefix_set: prefixes.map(|ranges| intern(&mut self.prefixes, "prefixes", ranges)),
             community_set: rule.communities.as_ref().map(|wanted| {
-                let values = wanted.values.iter().map(|value| community(*value)).collect();
-                intern(&mut self.communities, "communities", values)
+                let values = wanted.values.iter().map(|value| community(*value).into()).collect();
+                CommunityMatch::from(intern(&mut self.communities, "communities", values))
             }),
             as_path_set: (!rule.as_path_prefix.is_empty()).then(|| {
                 let first = rule.as_path_prefix.iter().map(|asn| AsPathToken::Range(*asn, *asn));
                 let pattern = AsPathPattern(first.chain([AsPathToken::Any]).collect());
-                intern(&mut self.paths, "paths", vec![pattern])
+                intern(&mut self.paths, "paths", vec![pattern.into()])
             }),
             ..Match::default()
         };
@@ -164,6 +166,8 @@ impl<'a> Filters<'a> {
             let rule = move |(index, set)| Rule {
                 condition: condition.clone(),
                 set,
+                name: None,
+                call: None,
                 then: if index < last { Verdict::Next } else { verdict(rule.action) },
             };
             steps.clone().into_iter().enumerate().map(rule)

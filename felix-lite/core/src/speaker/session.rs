@@ -108,8 +108,8 @@ impl<'a> Session<'a> {
             next_hop: spec.and_then(|spec| next_hop(spec.next_hop_mode)),
             route_reflector_client: reflector_client.then_some(true),
             allowas_in: spec.and_then(|spec| spec.num_allowed_local_as_numbers),
-            import: Some(filters.name(&subject, names, Direction::Import, scope)?),
-            export: Some(filters.name(&subject, names, Direction::Export, scope)?),
+            import: Some(filters.name(&subject, names, Direction::Import, scope)?.into()),
+            export: Some(filters.name(&subject, names, Direction::Export, scope)?.into()),
             ..PeerOptions::default()
         };
         Ok(Neighbor { address: self.address, peer_group: None, options })

@@ -118,8 +118,8 @@ fn a_tor_gets_only_what_the_node_originates() {
     let found = with([no_mesh(), peer("tor", tor())]);
     let options = &found.neighbor("192.0.2.254").options;
     assert_eq!((options.remote_as, options.ebgp_multihop), (Some(Asn(65001)), Some(255)));
-    assert_eq!(options.import.as_ref().unwrap().as_str(), "accept-all");
-    let filter = &found.config.as_ref().unwrap().filters[options.export.as_ref().unwrap()];
+    assert_eq!(options.import.as_ref().unwrap().0[0].as_str(), "accept-all");
+    let filter = &found.config.as_ref().unwrap().filters[&options.export.as_ref().unwrap().0[0]];
     assert_eq!(filter.default, Verdict::Reject);
     let rules: Vec<_> = filter.rules.iter().map(|rule| (rule.condition.source, rule.then)).collect();
     assert_eq!(rules, [(Some(RouteSource::Local), Verdict::Accept)]);
@@ -221,7 +221,7 @@ fn reflectors_are_out_of_the_mesh_and_sessions_with_them_exist_at_both_ends() {
     assert_eq!(found.config.as_ref().unwrap().cluster_id, Some("244.0.0.1".parse().unwrap()));
     let client = &found.neighbor("192.0.2.2").options;
     assert_eq!(client.route_reflector_client, Some(true));
-    assert_eq!(client.export.as_ref().unwrap().as_str(), "own-and-reflected");
+    assert_eq!(client.export.as_ref().unwrap().0[0].as_str(), "own-and-reflected");
     assert_eq!(found.neighbor("192.0.2.50").options.route_reflector_client, None, "same cluster");
 }
 
@@ -281,10 +281,10 @@ fn a_filter_comes_before_the_default_of_its_direction() {
     });
     let config = found.config.as_ref().unwrap();
     let options = &found.neighbor("192.0.2.254").options;
-    let import = &config.filters[options.import.as_ref().unwrap()];
+    let import = &config.filters[&options.import.as_ref().unwrap().0[0]];
     assert_eq!((import.rules.len(), import.default), (1, Verdict::Accept));
     assert_eq!(import.rules[0].condition.family, Some(Family::Ipv4));
-    let export = &config.filters[options.export.as_ref().unwrap()];
+    let export = &config.filters[&options.export.as_ref().unwrap().0[0]];
     let sources: Vec<_> = export.rules.iter().map(|rule| rule.condition.source).collect();
     assert_eq!((sources, export.default), (vec![None, Some(RouteSource::Local)], Verdict::Reject));
 }

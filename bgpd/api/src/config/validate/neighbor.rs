@@ -130,7 +130,7 @@ impl Check<'_> {
         }
         for (field, filter) in [("import", &options.import), ("export", &options.export)] {
             if let Some(name) = filter {
-                self.filter_name(&at(field), name);
+                self.filter_chain(&at(field), name);
             }
         }
     }
