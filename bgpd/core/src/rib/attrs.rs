@@ -27,6 +27,8 @@ pub struct RouteAttributes {
 /// What best-path selection compares of the attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank {
+    /// Kept beyond any restart time (RFC 9494 section 4.3).
+    pub(crate) long_lived_stale: bool,
     pub(crate) weight: u32,
     pub(crate) local_pref: u32,
     pub(crate) path_len: u32,
@@ -56,6 +58,7 @@ impl RouteAttributes {
 
     fn new(attributes: Attributes, next_hop: NextHop, hash: u64) -> Self {
         let rank = Rank {
+            long_lived_stale: attributes.communities.contains(Community::LLGR_STALE),
             weight: attributes.marks.weight,
             local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
             path_len: u32::try_from(attributes.as_path.hop_count()).unwrap_or(u32::MAX),

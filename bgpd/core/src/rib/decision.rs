@@ -28,6 +28,8 @@ pub struct Candidate {
 /// The step of the decision process that told two paths apart, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// Any other before a long-lived stale one (RFC 9494 section 4.3).
+    LongLivedStale,
     /// Higher weight, which only this speaker knows of.
     Weight,
     /// Higher LOCAL_PREF (9.1.1).
@@ -59,6 +61,7 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::LongLivedStale => "not a long-lived stale route",
             Self::Weight => "higher weight",
             Self::LocalPref => "higher local preference",
             Self::LocallyOriginated => "originated here",
@@ -85,6 +88,7 @@ impl Candidate {
     fn before_med(&self, other: &Self) -> Option<(Ordering, Step)> {
         let local = |kind| kind != SourceKind::Local;
         first_difference([
+            (self.rank.long_lived_stale.cmp(&other.rank.long_lived_stale), Step::LongLivedStale),
             (other.rank.weight.cmp(&self.rank.weight), Step::Weight),
             (other.rank.local_pref.cmp(&self.rank.local_pref), Step::LocalPref),
             (local(self.kind).cmp(&local(other.kind)), Step::LocallyOriginated),

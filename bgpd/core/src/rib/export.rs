@@ -15,7 +15,7 @@ use super::source::{Source, SourceId, SourceKind};
 use super::table::{Best, Table};
 use crate::policy::{Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView, Verdict};
 use crate::speaker::NextHopMode;
-use crate::wire::{Attributes, EncodeContext, Marks, NextHop, WireList};
+use crate::wire::{Attributes, Community, EncodeContext, Marks, NextHop, WireList};
 
 /// Everything that decides what a peer is told. Peers with equal treatment form one update group.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,8 @@ pub(crate) struct Treatment {
     pub(crate) families: Families,
     /// IPv4 routes may have an IPv6 next hop.
     pub(crate) extended_next_hop: bool,
+    /// The peer knows what a long-lived stale route is (RFC 9494).
+    pub(crate) long_lived_restart: bool,
     /// The form of messages.
     pub(crate) encode: EncodeContext,
     /// The export policy.
@@ -88,7 +90,7 @@ impl LocalAddresses {
 impl Treatment {
     /// May the route go to such a peer at all, whatever the policy says?
     pub(crate) fn may_be_told(&self, family: Family, route: &RouteAttributes, source: &Source) -> bool {
-        !self.denied && self.families.contains(family) && self.may_pass(route.scope, source.kind)
+        !self.denied && self.families.contains(family) && self.may_pass(route, source.kind)
     }
 
     /// The class of a prefix: routes with the same attributes, source and class are told alike. `None`: there are no classes.
@@ -168,15 +170,19 @@ impl Treatment {
         let attributes = match self.kind {
             SourceKind::External => self.to_external(attributes, filtered.med_set, source),
             SourceKind::Internal | SourceKind::Client | SourceKind::Local => {
-                self.to_internal(attributes, source)
+                self.to_internal(attributes, route, source)
             }
         };
         Some((attributes, next_hop))
     }
 
-    fn may_pass(&self, scope: Scope, from: SourceKind) -> bool {
+    fn may_pass(&self, route: &RouteAttributes, from: SourceKind) -> bool {
         let external = self.kind == SourceKind::External;
-        match scope {
+        // Within the AS there is a way to say it without the capability (RFC 9494 section 4.7).
+        if route.rank.long_lived_stale && !self.long_lived_restart && external {
+            return false;
+        }
+        match route.scope {
             Scope::Nobody => return false,
             Scope::Internal if external => return false,
             Scope::Internal | Scope::Any => {}
@@ -218,8 +224,19 @@ impl Treatment {
         attributes
     }
 
-    fn to_internal(&self, mut attributes: Attributes, source: &Source) -> Attributes {
+    fn to_internal(
+        &self,
+        mut attributes: Attributes,
+        route: &RouteAttributes,
+        source: &Source,
+    ) -> Attributes {
         attributes.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
+        if route.rank.long_lived_stale && !self.long_lived_restart {
+            attributes.local_pref = Some(0);
+            if !attributes.communities.contains(Community::NO_EXPORT) {
+                attributes.communities = attributes.communities.prepended(Community::NO_EXPORT);
+            }
+        }
         if source.kind.is_internal() {
             attributes.originator_id.get_or_insert(Ipv4Addr::from(source.router_id));
             let cluster_id = Ipv4Addr::from(self.cluster_id.get());

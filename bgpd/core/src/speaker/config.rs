@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_net::{Asn, Families, RouterId};
+use cairn_net::{Asn, Families, Family, RouterId};
 
 use crate::policy::Policy;
 
@@ -82,8 +82,13 @@ pub struct GracefulRestartConfig {
     ///
     /// It ends sooner, once every peer that can be reached has sent its End-of-RIB.
     pub selection_deferral: Duration,
-    /// Forwarding state survives a restart of the daemon (the F bit). Default: true.
-    pub forwarding_preserved: bool,
+    /// Families whose forwarding state has survived the restart of the daemon (the F bit). Default: all.
+    ///
+    /// Said only while the speaker is starting; a session that ends later has cost nothing.
+    pub forwarding_preserved: Families,
+    /// How long peers shall keep our routes beyond the restart time, as a last resort (RFC 9494). Range: 0 (not at all) to
+    /// 16777215 s. Default: not at all.
+    pub long_lived_stale_time: BTreeMap<Family, Duration>,
 }
 
 impl Default for GracefulRestartConfig {
@@ -91,7 +96,8 @@ impl Default for GracefulRestartConfig {
         Self {
             restart_time: Duration::from_secs(120),
             selection_deferral: Duration::from_secs(30),
-            forwarding_preserved: true,
+            forwarding_preserved: Families::ALL,
+            long_lived_stale_time: BTreeMap::new(),
         }
     }
 }
@@ -140,6 +146,8 @@ pub struct PeerConfig {
     /// How long its stale routes are kept at most once it is back but has not sent its End-of-RIB, and how much of
     /// its restart time we grant. Zero: no helper for this peer. Default: 360 s.
     pub stale_time: Duration,
+    /// How long its stale routes are kept at most after that, if it asks for it (RFC 9494). Zero: not at all. Default: a day.
+    pub long_lived_stale_time: Duration,
 }
 
 impl PeerConfig {
@@ -161,6 +169,7 @@ impl PeerConfig {
             allow_own_as: 0,
             max_prefixes: None,
             stale_time: Duration::from_secs(360),
+            long_lived_stale_time: Duration::from_secs(86_400),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::wire::{
 };
 
 /// A second connection this soon after a session came up is a collision, not a restart of the peer.
-const COLLISION_TIME: std::time::Duration = std::time::Duration::from_secs(3);
+pub(super) const COLLISION_TIME: std::time::Duration = std::time::Duration::from_secs(3);
 
 impl Speaker {
     pub(super) fn connection_opened(

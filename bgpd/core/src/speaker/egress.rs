@@ -32,6 +32,7 @@ impl Speaker {
             local: LocalAddresses::choose(local, &addresses, negotiated.extended_next_hop),
             families: negotiated.families,
             extended_next_hop: negotiated.extended_next_hop,
+            long_lived_restart: negotiated.long_lived_restart,
             encode: EncodeContext::new(negotiated),
             peer_address: policy.as_deref().filter(|policy| names_the_peer(policy)).map(|_| peer.address),
             denied: policy.is_none() && policy_required(config, peer, kind),

@@ -15,6 +15,9 @@ impl Speaker {
         if let Some(fsm) = self.peers[id].machine(machine) {
             fsm.heard(now);
         }
+        if let Some(session) = &mut self.peers[id].session {
+            session.last_routes = now;
+        }
         for fault in &update.faults {
             self.warn(id, format!("UPDATE: {fault}"));
         }

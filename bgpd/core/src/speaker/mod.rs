@@ -19,6 +19,7 @@ mod originate;
 mod output;
 mod own;
 mod peer;
+mod retention;
 mod rib;
 mod run;
 mod session;

@@ -2,8 +2,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_net::{Families, RouterId};
+use cairn_net::RouterId;
 
+use super::retention::Retained;
 use super::session::Session;
 use super::view::Counters;
 use super::{Config, ConnId, DownReason, PeerConfig};
@@ -11,7 +12,9 @@ use crate::fsm::{Fsm, Jitter, Settings, State};
 use crate::policy::Hits;
 use crate::rib::slab::slab_id;
 use crate::rib::{SourceId, SourceKind};
-use crate::wire::{AfiSafi, Capability, GracefulRestart, GracefulRestartFamily, Open, OpenCheck};
+use crate::wire::{
+    AfiSafi, Capability, GracefulRestart, GracefulRestartFamily, LongLivedFamily, Open, OpenCheck,
+};
 
 slab_id! {
     /// Names a peer.
@@ -35,7 +38,7 @@ pub(super) struct Peer {
     /// The session in Established.
     pub(super) session: Option<Session>,
     /// Stale routes that are kept for it.
-    pub(super) retention: Option<Retention>,
+    pub(super) retained: Retained,
     /// Attempts that failed in a row, since it was last up.
     pub(super) failures: u32,
     pub(super) counters: Counters,
@@ -46,14 +49,6 @@ pub(super) struct Peer {
     pub(super) state: (State, Instant),
     /// When the queue of timers will look at it.
     pub(super) scheduled: Option<Instant>,
-}
-
-/// Routes kept over a restart of the peer (RFC 4724 section 4.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Retention {
-    pub(super) families: Families,
-    /// They go at this time.
-    pub(super) until: Instant,
 }
 
 /// One of a peer's machines.
@@ -82,7 +77,7 @@ impl Peer {
             config,
             source,
             session: None,
-            retention: None,
+            retained: Retained::default(),
             failures: 0,
             counters: Counters::default(),
             last_error: None,
@@ -120,7 +115,7 @@ impl Peer {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let machines = self.accepted.iter().chain([&self.connector]);
         let timers = machines.filter_map(|fsm| fsm.timers().next());
-        timers.chain(self.retention.as_ref().map(|retention| retention.until)).min()
+        timers.chain(self.retained.iter().flatten().map(|retention| retention.until)).min()
     }
 
     /// The peer may have a session.
@@ -157,18 +152,7 @@ pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, resta
         let ipv4 = AfiSafi::from(cairn_net::Family::Ipv4);
         capabilities.push(Capability::ExtendedNextHop(vec![(ipv4, IPV6)]));
     }
-    capabilities.push(Capability::GracefulRestart(match &local.graceful_restart {
-        // Without families: we keep the peer's routes, but ours are not worth keeping (RFC 4724 section 4).
-        None => GracefulRestart { restarted: false, notification: true, ..GracefulRestart::default() },
-        Some(restart) => GracefulRestart {
-            restarted,
-            notification: true,
-            restart_time: u16::try_from(restart.restart_time.as_secs()).unwrap_or(u16::MAX),
-            families: families()
-                .map(|family| GracefulRestartFamily { family, forwarding: restart.forwarding_preserved })
-                .collect(),
-        },
-    }));
+    capabilities.extend(restart_capabilities(local, peer, restarted));
     Settings {
         open: Open {
             asn: local.asn,
@@ -186,6 +170,38 @@ pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, resta
         timers: peer.timers.clone(),
         passive: peer.transport.passive,
     }
+}
+
+/// Graceful restart (RFC 4724) and the long-lived one (RFC 9494). Without families they say: we keep the peer's routes, but ours
+/// are not worth keeping.
+fn restart_capabilities(local: &Config, peer: &PeerConfig, restarted: bool) -> [Capability; 2] {
+    let Some(restart) = &local.graceful_restart else {
+        let helper = GracefulRestart { notification: true, ..GracefulRestart::default() };
+        return [Capability::GracefulRestart(helper), Capability::LongLivedGracefulRestart(Vec::new())];
+    };
+    // Nothing was lost unless we restarted.
+    let forwarding = |family| !restarted || restart.forwarding_preserved.contains(family);
+    let families = peer.families.iter().map(|family| GracefulRestartFamily {
+        family: AfiSafi::from(family),
+        forwarding: forwarding(family),
+    });
+    let long_lived = peer.families.iter().filter_map(|family| {
+        let stale_time = restart.long_lived_stale_time.get(&family).filter(|time| !time.is_zero())?;
+        Some(LongLivedFamily {
+            family: AfiSafi::from(family),
+            forwarding: forwarding(family),
+            stale_time: u32::try_from(stale_time.as_secs()).unwrap_or(u32::MAX),
+        })
+    });
+    [
+        Capability::GracefulRestart(GracefulRestart {
+            restarted,
+            notification: true,
+            restart_time: u16::try_from(restart.restart_time.as_secs()).unwrap_or(u16::MAX),
+            families: families.collect(),
+        }),
+        Capability::LongLivedGracefulRestart(long_lived.collect()),
+    ]
 }
 
 /// Equal peers of different speakers, and different peers of one, retry at different times; the same in every run.

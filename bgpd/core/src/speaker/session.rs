@@ -4,7 +4,7 @@ use cairn_net::{Families, RouterId};
 
 use super::ConnId;
 use crate::rib::{Cursor, GroupId, ImportRules};
-use crate::wire::{DecodeContext, GracefulRestart, Negotiated};
+use crate::wire::{DecodeContext, GracefulRestart, LongLivedFamily, Negotiated};
 
 /// What there is while a session is Established.
 #[derive(Debug)]
@@ -15,6 +15,10 @@ pub(super) struct Session {
     pub(super) negotiated: Negotiated,
     /// The peer's graceful restart capability.
     pub(super) restart: Option<GracefulRestart>,
+    /// What it asks for in its long-lived graceful restart capability, by family.
+    pub(super) long_lived: Vec<LongLivedFamily>,
+    /// The last time that it sent an UPDATE, or when the session came up.
+    pub(super) last_routes: Instant,
     /// How its UPDATEs are read.
     pub(super) decode: DecodeContext,
     /// What becomes of its routes.

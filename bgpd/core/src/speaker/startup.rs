@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use cairn_net::{Families, Family};
 
 use super::peer::Peer;
+use super::retention::restart_families;
 use super::{Config, Speaker};
 use crate::fsm::State;
+use crate::wire::GracefulRestart;
 
 /// State of the start.
 #[derive(Debug)]
@@ -29,8 +31,8 @@ impl Startup {
     const LOOK: Duration = Duration::from_millis(250);
     /// How long to wait for a peer that only listens to connect, or one that we try to reach to answer.
     const REACHABLE_WITHIN: Duration = Duration::from_secs(5);
-    /// How long an Established peer that says nothing of graceful restart has for its first routes: it may not know
-    /// End-of-RIB.
+    /// How long an Established peer that has not promised an End-of-RIB for the family must have been silent: it does not
+    /// do graceful restart, or lists no families, and may not send any.
     const WITHOUT_END_OF_RIB: Duration = Duration::from_secs(2);
     /// The longest wait without graceful restart.
     const LONGEST: Duration = Duration::from_secs(30);
@@ -110,11 +112,12 @@ fn is_complete(peer: &Peer, family: Family, startup: &Startup, now: Instant) -> 
         // Unreachable, or not coming.
         return peer.most_advanced() < State::OpenSent && (peer.failures > 0 || waited);
     };
-    let up = now.duration_since(session.since);
+    let promised = |restart: &GracefulRestart| restart_families(restart, false).contains(family);
     match &session.restart {
         _ if !session.negotiated.families.contains(family) || session.complete.contains(family) => true,
         // It waits for us (RFC 4724 section 4.1).
-        Some(restart) => restart.restarted,
-        None => up >= Startup::WITHOUT_END_OF_RIB,
+        Some(restart) if restart.restarted => true,
+        Some(restart) if promised(restart) => false,
+        Some(_) | None => now.duration_since(session.last_routes) >= Startup::WITHOUT_END_OF_RIB,
     }
 }

@@ -341,7 +341,8 @@ impl fmt::Display for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(cause) = self.hard_reset_cause() {
             // Only one level, whatever the peer nests.
-            return write!(f, "{}: {}", self.code, cause.code);
+            write!(f, "{}: {}", self.code, cause.code)?;
+            return cause.shutdown_text().map_or(Ok(()), |text| write!(f, ": {text}"));
         }
         self.code.fmt(f)?;
         if let Some(text) = self.shutdown_text() {

@@ -14,6 +14,7 @@ fn candidate(place: u8) -> impl Strategy<Value = Candidate> {
         use SourceKind::{Client, External, Internal, Local};
         Candidate {
             rank: Rank {
+                long_lived_stale: false,
                 weight: 0,
                 local_pref: 100 + pref,
                 path_len: len,
@@ -91,6 +92,7 @@ type Improve = fn(&mut Candidate);
 fn each_step_decides_what_the_steps_before_leave_open() {
     let base = Candidate {
         rank: Rank {
+            long_lived_stale: false,
             weight: 0,
             local_pref: 100,
             path_len: 2,
@@ -137,6 +139,7 @@ fn each_step_decides_what_the_steps_before_leave_open() {
 fn med_of_another_neighbour_as_does_not_count_unless_asked() {
     let path = |neighbor_as, med, router_id| Candidate {
         rank: Rank {
+            long_lived_stale: false,
             weight: 0,
             local_pref: 100,
             path_len: 1,

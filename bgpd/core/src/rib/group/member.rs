@@ -14,6 +14,8 @@ use crate::wire::encode_end_of_rib;
 pub(crate) struct Cursor {
     /// The place in the log.
     next: u64,
+    /// Nothing was handed out yet: what the log holds by then is in the table that is sent first.
+    newcomer: bool,
     /// Counted by the group as lagging.
     pub(crate) behind: bool,
     /// The next place of the table to send, by family; `None`: the family is complete.
@@ -42,6 +44,11 @@ impl Cursor {
         Self { next, ..Self::default() }
     }
 
+    /// Of a member that has not been told anything; it is to be sent all its families.
+    pub(crate) fn of_newcomer(next: u64) -> Self {
+        Self { newcomer: true, ..Self::at(next) }
+    }
+
     /// Send the whole family from the table.
     pub(crate) fn dump(&mut self, family: Family) {
         self.dump[family as usize] = Some(0);
@@ -54,7 +61,9 @@ impl Cursor {
 
     /// Send these prefixes anew, as they are then.
     pub(crate) fn refresh(&mut self, prefixes: impl IntoIterator<Item = Prefix>) {
-        self.missed.extend(prefixes);
+        if !self.newcomer {
+            self.missed.extend(prefixes);
+        }
     }
 
     /// How many prefixes are to be sent anew.
@@ -66,7 +75,7 @@ impl Cursor {
     pub(crate) fn lose(&mut self, place: u64, for_me: bool, prefixes: &[Prefix]) {
         if self.next == place {
             self.next += 1;
-            if for_me {
+            if for_me && !self.newcomer {
                 self.missed.extend(prefixes);
             }
         }
@@ -98,6 +107,9 @@ impl Group {
         budget: usize,
         out: &mut Vec<Bytes>,
     ) -> Progress {
+        if std::mem::take(&mut cursor.newcomer) {
+            cursor.next = self.log.end();
+        }
         let mut progress = Progress::default();
         while progress.bytes < budget {
             let Some((bytes, messages)) = self.next_for(table, cursor, me) else {

@@ -13,6 +13,7 @@ use crate::wire::Origin;
 fn any_candidate() -> impl Strategy<Value = Candidate> {
     let rank = (0..2u32, 0..2u32, 0..2u8, 0..3u32, 0..3u32, 0..2u32, prop::option::of(0..3u32)).prop_map(
         |(local_pref, path_len, origin, med, neighbor, cluster_list_len, originator)| Rank {
+            long_lived_stale: false,
             weight: 0,
             local_pref,
             path_len,

@@ -44,7 +44,7 @@ fn a_hard_reset_wraps_the_real_cause() {
     let reset = cause.clone().into_hard_reset();
     assert_eq!(reset.code.to_wire(), (6, 9));
     assert_eq!(reset.hard_reset_cause(), Some(cause));
-    assert_eq!(reset.to_string(), "Cease / Hard Reset: Cease / Administrative Shutdown");
+    assert_eq!(reset.to_string(), "Cease / Hard Reset: Cease / Administrative Shutdown: bye");
     assert_eq!(Notification::cease(CeaseError::HardReset).hard_reset_cause(), None);
 }
 

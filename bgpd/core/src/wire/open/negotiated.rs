@@ -30,6 +30,8 @@ pub struct Negotiated {
     pub graceful_restart: bool,
     /// Both sides keep routes over a NOTIFICATION (RFC 8538).
     pub notification_restart: bool,
+    /// Both sides know what a long-lived stale route is (RFC 9494).
+    pub long_lived_restart: bool,
     /// Our role, if both sides sent one (RFC 9234).
     pub role: Option<Role>,
 }
@@ -62,6 +64,7 @@ impl Negotiated {
             graceful_restart: restart.is_some(),
             notification_restart: restart
                 .is_some_and(|(ours, theirs)| ours.notification && theirs.notification),
+            long_lived_restart: long_lived(local) && long_lived(remote),
             role: local.role().filter(|_| remote.role().is_some()),
         }
     }
@@ -102,4 +105,8 @@ fn extended_next_hop(open: &Open) -> bool {
         Capability::ExtendedNextHop(families) => families.contains(&wanted),
         _ => false,
     })
+}
+
+fn long_lived(open: &Open) -> bool {
+    open.capabilities.iter().any(|capability| matches!(capability, Capability::LongLivedGracefulRestart(_)))
 }
