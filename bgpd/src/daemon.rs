@@ -28,7 +28,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use bgp_core::speaker::{ConnId, Input, Speaker};
+use bgp_core::speaker::{ConnId, Input, Interface, Speaker};
 use bgpd_api::config::{Config, Secret};
 use bytes::BytesMut;
 use cairn_net::Families;
@@ -73,6 +73,8 @@ pub(crate) struct Daemon {
     lingering: usize,
     listeners: BTreeMap<SocketAddr, Listener>,
     running: Option<Running>,
+    /// Families whose routes the kernel has kept since before the start.
+    kept: Families,
     /// Families whose Loc-RIB is complete after the start.
     complete: Families,
     routes: route_watch::RouteWatchers,
@@ -94,8 +96,9 @@ struct Running {
 }
 
 impl Daemon {
-    /// A daemon without configuration, and the handle by which others reach it.
-    pub(crate) fn new() -> (Self, Handle) {
+    /// A daemon without configuration, where the kernel has kept routes of these families, and the handle by which others
+    /// reach it.
+    pub(crate) fn new(kept: Families) -> (Self, Handle) {
         let (handle, jobs) = Handle::new(JOBS);
         let now = Instant::now();
         let daemon = Self {
@@ -110,6 +113,7 @@ impl Daemon {
             lingering: 0,
             listeners: BTreeMap::new(),
             running: None,
+            kept,
             complete: Families::NONE,
             routes: route_watch::RouteWatchers::default(),
             peers: peer_watch::PeerWatchers::default(),
@@ -175,6 +179,11 @@ impl Daemon {
         if self.speaker.poll_timeout().is_some_and(|at| at <= now) {
             self.speaker.handle(now, Input::Tick);
         }
+    }
+
+    /// The machine's interfaces have these addresses now.
+    pub(crate) fn set_interfaces(&mut self, interfaces: Vec<Interface>) {
+        self.handle(Input::InterfacesChanged(interfaces));
     }
 
     /// Tells the speaker that something happened.

@@ -44,6 +44,24 @@ enum FibError {
     Ended,
 }
 
+/// Families of which the kernel has routes of ours: forwarding has gone on while no daemon ran. None if it cannot be asked.
+pub(crate) fn kept() -> Families {
+    let look = || -> Result<Families, KernelError> {
+        let mut kernel = Rtnl::open()?;
+        let mut kept = Families::NONE;
+        for family in Family::ALL {
+            if !kernel.routes(TableId::MAIN, PROTOCOL, [family])?.is_empty() {
+                kept = kept.with(family);
+            }
+        }
+        Ok(kept)
+    };
+    look().unwrap_or_else(|error| {
+        warn!(%error, "cannot read the kernel's routes: neighbours are told that none were kept");
+        Families::NONE
+    })
+}
+
 /// Starts the thread; it ends with the process.
 ///
 /// Errors: no thread can be made.

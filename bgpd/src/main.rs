@@ -16,6 +16,7 @@ mod difference;
 mod fib;
 mod file;
 mod grpc;
+mod interface;
 mod log;
 mod report;
 mod run;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bgpd_api::config::Config;
+use cairn_net::Families;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
@@ -14,6 +15,7 @@ use crate::daemon::{ApplyError, Daemon, Handle};
 use crate::fib;
 use crate::file::{self, ConfigFile, FileError};
 use crate::grpc::{self, Service, Socket, SocketError};
+use crate::interface;
 use crate::log;
 
 /// The program cannot run.
@@ -81,7 +83,10 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
 
 async fn serve(cli: &Cli) -> Result<(), StartError> {
     let (_socket, listener) = Socket::open(&cli.socket)?;
-    let (mut daemon, handle) = Daemon::new();
+    // Who has a file and writes no routes has nobody who does it for him: felix-lite hands over its document.
+    let bystander = cli.config.is_some() && !cli.install_routes;
+    let (mut daemon, handle) = Daemon::new(if bystander { Families::ALL } else { fib::kept() });
+    daemon.set_interfaces(interface::list());
     let file = match &cli.config {
         None => None,
         Some(path) => {
@@ -99,6 +104,7 @@ async fn serve(cli: &Cli) -> Result<(), StartError> {
         "bgpd started"
     );
     tokio::spawn(grpc::serve(listener, Service::new(handle.clone(), source.clone())));
+    tokio::spawn(interface::follow(handle.clone()));
     tokio::spawn(stop_on_signal(
         handle.clone(),
         signal(SignalKind::terminate())?,

@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use bgp_core::speaker;
 use bgpd_api::config::{
-    Config, FilterChain, Neighbor, NextHopMode, OriginatedRoute, PeerOptions, Secret, ShutdownMode, Timers,
+    Config, FilterChain, ForwardingState, Neighbor, NextHopMode, OriginatedRoute, PeerOptions, Secret,
+    ShutdownMode, Timers,
 };
 use bgpd_policy::Compiled;
 use cairn_kernel::tcp::MD5_KEY_MAX;
-use cairn_net::Family;
+use cairn_net::{Families, Family};
 use thiserror::Error;
 
 /// Largest password file that is looked at. Unit: bytes.
@@ -58,11 +59,12 @@ pub(crate) enum SettingsError {
 }
 
 impl Settings {
-    /// Makes a valid document ready to run. Reads the password files.
+    /// Makes a valid document ready to run, where the kernel has kept the routes of some families since before the daemon's
+    /// start. Reads the password files.
     ///
     /// # Errors
     /// If a password file is not usable.
-    pub(crate) fn new(config: &Config) -> Result<Self, SettingsError> {
+    pub(crate) fn new(config: &Config, kept: Families) -> Result<Self, SettingsError> {
         let policies = policy::compiled(config);
         let mut speaker = speaker::Config::new(config.local_as, config.router_id);
         speaker.cluster_id = config.cluster_id;
@@ -72,7 +74,7 @@ impl Settings {
             max_paths_ibgp: config.multipath.ibgp.into(),
             multipath_relax: config.multipath.as_path_relax,
         };
-        speaker.graceful_restart = graceful_restart(config);
+        speaker.graceful_restart = graceful_restart(config, kept);
         speaker.ebgp_requires_policy = config.ebgp_requires_policy;
         speaker.shutdown = match config.on_shutdown {
             ShutdownMode::GracefulRestart => speaker::ShutdownMode::KeepRoutes,
@@ -91,13 +93,18 @@ impl Settings {
     }
 }
 
-fn graceful_restart(config: &Config) -> Option<speaker::GracefulRestartConfig> {
+fn graceful_restart(config: &Config, kept: Families) -> Option<speaker::GracefulRestartConfig> {
     let settings = &config.graceful_restart;
     let default = speaker::GracefulRestartConfig::default();
     settings.enabled.unwrap_or(true).then(|| speaker::GracefulRestartConfig {
         restart_time: settings.restart_time.unwrap_or(default.restart_time),
         selection_deferral: settings.deferral_time.unwrap_or(default.selection_deferral),
-        forwarding_preserved: default.forwarding_preserved,
+        forwarding_preserved: match settings.preserve_forwarding_state {
+            ForwardingState::Auto => kept,
+            ForwardingState::Always => Families::ALL,
+            ForwardingState::Never => Families::NONE,
+        },
+        long_lived_stale_time: settings.long_lived_stale_time.iter().collect(),
     })
 }
 
@@ -136,6 +143,7 @@ fn peer(
     peer.allow_own_as = options.allowas_in.unwrap_or(0);
     peer.max_prefixes = options.max_prefixes;
     peer.stale_time = options.stale_routes_time.unwrap_or(peer.stale_time);
+    peer.long_lived_stale_time = options.long_lived_stale_routes_time.unwrap_or(peer.long_lived_stale_time);
     peer
 }
 

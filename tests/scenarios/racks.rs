@@ -30,7 +30,7 @@ fn both_tors_carry_traffic_and_either_may_fail(families: Families) -> Result<()>
     play("two-racks", "tor-loss", families, |world| {
         let pods = pods(world)?;
         for node in world.cairn_nodes() {
-            world.await_sessions(&node, world.sessions_with_tors())?;
+            world.await_sessions(&node, World::SESSIONS_WITH_TORS)?;
         }
         world.all_reach_all(&pods)?;
         for tor in ["tor1", "tor2"] {

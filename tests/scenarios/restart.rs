@@ -57,10 +57,7 @@ fn a_mesh_survives_its_daemons(families: Families) -> Result<()> {
 }
 
 fn racks_survive_their_nodes_daemons(families: Families) -> Result<()> {
-    play("two-racks", "racks-restart", families, |world| {
-        let sessions = world.sessions_with_tors();
-        survive(world, sessions)
-    })
+    play("two-racks", "racks-restart", families, |world| survive(world, World::SESSIONS_WITH_TORS))
 }
 
 crate::scenario!(a_mesh_survives_its_daemons);

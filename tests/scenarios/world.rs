@@ -168,10 +168,8 @@ impl World {
         .map(|_| ())
     }
 
-    /// Sessions that a node of `two-racks` has: one for each family with each ToR.
-    pub(crate) fn sessions_with_tors(&self) -> usize {
-        if self.families == Families::Dual { 4 } else { 2 }
-    }
+    /// Sessions that a node of `two-racks` has: one with each ToR, which carries what families there are.
+    pub(crate) const SESSIONS_WITH_TORS: usize = 2;
 
     /// Adds a pod as soon as the node's daemon serves.
     pub(crate) fn pod(&self, node: &str, name: &str) -> Result<PodOn> {

@@ -46,4 +46,6 @@ pub use policy::{
 };
 pub use regex::{AsPathRegex, AttributeRegex};
 pub use secret::Secret;
-pub use speaker::{Config, GracefulRestart, Listen, Multipath, ShutdownMode, Timers};
+pub use speaker::{
+    Config, FamilyTimes, ForwardingState, GracefulRestart, Listen, Multipath, ShutdownMode, Timers,
+};

@@ -40,7 +40,7 @@ impl Daemon {
     /// If it cannot be run; then everything stays as it was.
     pub(crate) fn apply(&mut self, config: Config, source: &str) -> Result<Vec<String>, ApplyError> {
         let changes = self.preview(&config);
-        let settings = Settings::new(&config)?;
+        let settings = Settings::new(&config, self.kept)?;
         let before: Vec<IpAddr> = self.configured_peers().collect();
         let fresh = self.open_listeners(&config, &settings.passwords)?;
         // From here on nothing can fail.

@@ -4,7 +4,7 @@ use super::*;
 
 fn settings(rest: &str) -> Settings {
     let text = format!("routerId: 10.0.0.1\nlocalAs: 65001\n{rest}");
-    Settings::new(&load(&text, "test").unwrap()).unwrap()
+    Settings::new(&load(&text, "test").unwrap(), Families::NONE).unwrap()
 }
 
 fn only_peer(settings: &Settings) -> &speaker::PeerConfig {
@@ -24,7 +24,7 @@ fn a_neighbor_gets_what_group_and_document_say() {
     assert_eq!(peer.transport.ttl, speaker::Ttl::Security(1));
     assert_eq!(peer.timers.hold, Duration::from_secs(30));
     assert_eq!(peer.timers.connect_retry, Duration::from_secs(1));
-    assert_eq!(peer.families, cairn_net::Families::ALL);
+    assert_eq!(peer.families, Families::ALL);
 }
 
 #[test]
@@ -57,6 +57,33 @@ fn a_password_never_reaches_the_speaker() {
 fn an_unusable_password_file_is_named() {
     let text = "routerId: 10.0.0.1\nlocalAs: 65001\n\
                 neighbors: [{address: 10.0.0.2, remoteAs: 65002, passwordFile: /nowhere/x}]\n";
-    let error = Settings::new(&load(text, "test").unwrap()).unwrap_err().to_string();
+    let error = Settings::new(&load(text, "test").unwrap(), Families::NONE).unwrap_err().to_string();
     assert!(error.starts_with("neighbor 10.0.0.2: cannot read passwordFile /nowhere/x"), "{error}");
+}
+
+#[test]
+fn the_forwarding_state_is_what_the_kernel_has_unless_the_document_knows_better() {
+    let kept = Families::NONE.with(Family::Ipv6);
+    for (rest, expected) in [
+        ("", kept),
+        ("gracefulRestart: {preserveForwardingState: auto}\n", kept),
+        ("gracefulRestart: {preserveForwardingState: always}\n", Families::ALL),
+        ("gracefulRestart: {preserveForwardingState: never}\n", Families::NONE),
+    ] {
+        let text = format!("routerId: 10.0.0.1\nlocalAs: 65001\n{rest}");
+        let settings = Settings::new(&load(&text, "test").unwrap(), kept).unwrap();
+        assert_eq!(settings.speaker.graceful_restart.unwrap().forwarding_preserved, expected, "{rest}");
+    }
+}
+
+#[test]
+fn long_lived_stale_times_are_by_family() {
+    let settings = settings(
+        "gracefulRestart: {longLivedStaleTime: {ipv6: 3600}}\n\
+         neighbors: [{address: 10.0.0.2, remoteAs: 65002, longLivedStaleRoutesTime: 60}]\n",
+    );
+    let restart = settings.speaker.graceful_restart.as_ref().unwrap();
+    let times: Vec<_> = restart.long_lived_stale_time.iter().collect();
+    assert_eq!(times, [(&Family::Ipv6, &Duration::from_secs(3600))]);
+    assert_eq!(only_peer(&settings).long_lived_stale_time, Duration::from_secs(60));
 }

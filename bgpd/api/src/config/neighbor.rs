@@ -95,6 +95,10 @@ pub struct PeerOptions {
     /// Range: 0 (not at all) to 65535. Default: 360.
     #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
     pub stale_routes_time: Option<Duration>,
+    /// How long routes of this neighbour are kept at most after that, if it asks for it (RFC 9494). Unit: seconds.
+    /// Range: 0 (not at all) to 16777215. Default: 86400.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub long_lived_stale_routes_time: Option<Duration>,
 }
 
 impl PeerOptions {
@@ -131,6 +135,9 @@ impl PeerOptions {
             export: self.export.or(group.export),
             ebgp_requires_policy: self.ebgp_requires_policy.or(group.ebgp_requires_policy),
             stale_routes_time: self.stale_routes_time.or(group.stale_routes_time),
+            long_lived_stale_routes_time: self
+                .long_lived_stale_routes_time
+                .or(group.long_lived_stale_routes_time),
         }
     }
 }

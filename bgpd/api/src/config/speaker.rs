@@ -34,7 +34,7 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "is_default")]
     pub always_compare_med: bool,
     /// Own addresses as next hops for routes of a family that a session's own address is not of, such as IPv6 routes over
-    /// an IPv4 session. Without one such routes are not announced.
+    /// an IPv4 session. Default: the first global address of the interface that the session runs on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next_hop_addresses: Vec<IpAddr>,
     /// Without an import (export) filter nothing is accepted from (sent to) an external neighbour (RFC 8212).
@@ -190,6 +190,49 @@ pub struct GracefulRestart {
     /// Unit: seconds. Range: 0 to 65535. Default: 30.
     #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
     pub deferral_time: Option<Duration>,
+    /// What neighbours are told after a restart about the routes in this machine's kernel (the F bit). Default: `auto`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub preserve_forwarding_state: ForwardingState,
+    /// How long neighbours are asked to keep routes of a family beyond `restartTime` while this daemon stays away: as a last
+    /// resort, worse than any other (RFC 9494). Default: not at all.
+    #[serde(skip_serializing_if = "is_default")]
+    pub long_lived_stale_time: FamilyTimes,
+}
+
+/// What a restarted daemon says of the forwarding state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardingState {
+    /// It was kept in the families of which the kernel still has routes of Cairn when the daemon starts. A daemon that has
+    /// nothing to do with the kernel's routes, such as a route reflector, has lost none.
+    #[default]
+    Auto,
+    /// It was kept.
+    Always,
+    /// It was lost: neighbours drop this speaker's routes once it is back, until it has sent them again.
+    Never,
+}
+
+/// A time for each family. Unit: seconds. Range: 0 (none) to 16777215.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct FamilyTimes {
+    /// For IPv4 routes.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<Duration>,
+    /// For IPv6 routes.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Duration>,
+}
+
+impl FamilyTimes {
+    /// The families that have a time, with it.
+    pub fn iter(&self) -> impl Iterator<Item = (cairn_net::Family, Duration)> {
+        cairn_net::Family::ALL
+            .into_iter()
+            .zip([self.ipv4, self.ipv6])
+            .filter_map(|(family, time)| Some((family, time?)))
+    }
 }
 
 /// How many equal-cost paths a route may use.

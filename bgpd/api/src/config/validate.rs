@@ -16,6 +16,9 @@ use super::{Config, Fault, GracefulRestart, Timers};
 /// Neighbours that one daemon can have. Bounds what a document can make the daemon hold.
 const MAX_NEIGHBORS: usize = 10_000;
 
+/// Largest long-lived stale time: 24 bits of seconds (RFC 9494 section 3).
+const MAX_LONG_LIVED: u64 = 0x00ff_ffff;
+
 impl Config {
     /// Everything that is wrong, with paths but without lines.
     pub fn faults(&self) -> Vec<Fault> {
@@ -106,6 +109,13 @@ impl Check<'_> {
     fn graceful_restart(&mut self, path: &str, restart: &GracefulRestart) {
         self.seconds(&format!("{path}.restartTime"), restart.restart_time, 1, 4095);
         self.seconds(&format!("{path}.deferralTime"), restart.deferral_time, 0, 65535);
+        for (family, time) in restart.long_lived_stale_time.iter() {
+            let path = format!("{path}.longLivedStaleTime.{family}");
+            self.seconds(&path, Some(time), 0, MAX_LONG_LIVED);
+            if restart.enabled == Some(false) && !time.is_zero() {
+                self.fault(path, time.as_secs(), "needs gracefulRestart.enabled (RFC 9494 section 4.1)");
+            }
+        }
     }
 
     fn seconds(&mut self, path: &str, value: Option<Duration>, low: u64, high: u64) {

@@ -65,19 +65,6 @@ pub(crate) struct LocalAddresses {
 }
 
 impl LocalAddresses {
-    /// The session's own address where its family fits, else a configured one, else (for IPv4 routes, if the peer can
-    /// take it) an IPv6 one.
-    pub(crate) fn choose(session: IpAddr, configured: &[IpAddr], extended_next_hop: bool) -> Self {
-        let of = |family| {
-            std::iter::once(&session)
-                .chain(configured)
-                .find(|addr| Family::of(**addr) == family)
-                .map(|addr| NextHop::new(*addr))
-        };
-        let ipv6 = of(Family::Ipv6);
-        Self { ipv4: of(Family::Ipv4).or_else(|| ipv6.filter(|_| extended_next_hop)), ipv6 }
-    }
-
     /// For routes of this family.
     pub(crate) fn of(&self, family: Family) -> Option<NextHop> {
         match family {

@@ -31,7 +31,8 @@ pub struct Config {
     /// What peers are left with when the speaker stops.
     pub shutdown: ShutdownMode,
     /// Our addresses as next hops for routes of a family that a session's own address is not of (IPv6 routes over an IPv4
-    /// session). Without one such routes are not announced, but for IPv4 routes to peers that do RFC 8950.
+    /// session); in place of those of the session's interface. Without either such routes are not announced, but for IPv4
+    /// routes to peers that do RFC 8950.
     pub next_hop_addresses: Vec<IpAddr>,
     /// The peers by address.
     pub peers: BTreeMap<IpAddr, PeerConfig>,

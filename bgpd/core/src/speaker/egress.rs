@@ -1,14 +1,17 @@
 //! What goes to a peer: update groups joined and left, messages handed out.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use cairn_net::{Family, Prefix};
 
+use super::interface::OnLink;
 use super::peer::{Peer, PeerId, kind};
 use super::rib::{Rib, UpdateGroup};
 use super::{Config, ConnId, DownReason, Speaker, Transmitted};
 use crate::policy::{Change, NextHopSetting, Policy};
 use crate::rib::{Cursor, Group, GroupId, LocalAddresses, SourceKind, Treatment};
-use crate::wire::{CeaseError, EncodeContext, Negotiated, Notification};
+use crate::wire::{CeaseError, EncodeContext, Negotiated, NextHop, Notification};
 
 /// Prefixes that a slow peer may have missed before it is cut off, beyond twice the size of the table.
 const MISSED_ALLOWANCE: usize = 1 << 18;
@@ -16,10 +19,11 @@ const MISSED_ALLOWANCE: usize = 1 << 18;
 impl Speaker {
     /// How a peer is treated, given what was negotiated and our address on the session.
     pub(super) fn treatment(
+        &self,
         config: &Config,
         peer: &Peer,
         negotiated: &Negotiated,
-        local: std::net::IpAddr,
+        local: IpAddr,
     ) -> Treatment {
         let kind = kind(config, &peer.config);
         let addresses = [peer.config.next_hop_addresses.as_slice(), &config.next_hop_addresses].concat();
@@ -29,7 +33,7 @@ impl Speaker {
             local_as: config.asn,
             cluster_id: config.cluster_id.unwrap_or(config.router_id),
             next_hop: peer.config.next_hop,
-            local: LocalAddresses::choose(local, &addresses, negotiated.extended_next_hop),
+            local: self.local_addresses(peer, kind, negotiated, local, &addresses),
             families: negotiated.families,
             extended_next_hop: negotiated.extended_next_hop,
             long_lived_restart: negotiated.long_lived_restart,
@@ -38,6 +42,30 @@ impl Speaker {
             denied: policy.is_none() && policy_required(config, peer, kind),
             policy,
         }
+    }
+
+    /// Ourselves as a next hop: the session's own address where its family fits, else a configured one, else one of the
+    /// session's interface.
+    fn local_addresses(
+        &self,
+        peer: &Peer,
+        kind: SourceKind,
+        negotiated: &Negotiated,
+        session: IpAddr,
+        configured: &[IpAddr],
+    ) -> LocalAddresses {
+        let on_link = OnLink::of(&self.interfaces, session, peer.address);
+        let of = |family| {
+            let candidates = std::iter::once(&session).chain(configured).copied();
+            candidates.chain(on_link.address(family)).find(|addr| Family::of(*addr) == family)
+        };
+        let ipv6 = of(Family::Ipv6).map(|addr| {
+            // An external peer on the link gets both addresses (RFC 2545 section 3); internal ones hand them on.
+            let both = kind == SourceKind::External && (Some(addr) == on_link.ipv6 || addr == session);
+            NextHop { addr, link_local: on_link.link_local.filter(|_| both) }
+        });
+        let ipv4 = of(Family::Ipv4).map(NextHop::new);
+        LocalAddresses { ipv4: ipv4.or_else(|| ipv6.filter(|_| negotiated.extended_next_hop)), ipv6 }
     }
 
     /// Makes the peer a member of the group with this treatment. Everything due must be in the logs.
@@ -73,7 +101,7 @@ impl Speaker {
         let Some(peer) = self.peers.get(id) else { return };
         let Some(session) = &peer.session else { return };
         let Some(local) = session.import.local else { return };
-        let treatment = Self::treatment(config, peer, &session.negotiated, local);
+        let treatment = self.treatment(config, peer, &session.negotiated, local);
         let old = session.group;
         let me = peer.source;
         let group = &self.rib.groups[old].group;

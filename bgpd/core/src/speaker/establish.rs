@@ -19,12 +19,14 @@ impl Speaker {
         let Some(config) = &self.config else { return };
         let local =
             self.connections.get(&conn).and_then(|connection| connection.ends).map(|(local, _)| local.ip());
-        let peer = &mut self.peers[id];
-        let Some(agreement) = peer.machine(machine).and_then(|fsm| fsm.agreement().cloned()) else { return };
+        let agreement = self.peers[id].machine(machine).and_then(|fsm| fsm.agreement().cloned());
+        let Some(agreement) = agreement else { return };
         let negotiated = agreement.negotiated;
+        let peer = &self.peers[id];
         let import = import_rules(config, peer, local.map(|addr| addr.to_canonical()));
         let here = import.local.unwrap_or(peer.address);
-        let treatment = Self::treatment(config, peer, &negotiated, here);
+        let treatment = self.treatment(config, peer, &negotiated, here);
+        let peer = &mut self.peers[id];
         let change = PeerChange::Up { router_id: agreement.open.router_id, asn: agreement.open.asn };
         peer.failures = 0;
         peer.counters.established += 1;

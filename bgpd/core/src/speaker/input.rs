@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use cairn_net::Prefix;
 
-use super::{Config, OriginatedRoute};
+use super::{Config, Interface, OriginatedRoute};
 
 /// Names a TCP connection, or the attempt of one, between the shell and the speaker. Never used again.
 ///
@@ -108,6 +108,8 @@ pub enum Input {
         /// IGP metric; `None`: unreachable, paths through it are not eligible.
         metric: Option<u32>,
     },
+    /// The interfaces of this machine that have addresses, all of them: in place of what was said before.
+    InterfacesChanged(Vec<Interface>),
     /// Begin or end the stream of `Output::RouteChanged`. On at the start.
     WatchRoutes(bool),
     /// The daemon ends: leave the peers as `Config::shutdown` says. Nothing happens afterwards.

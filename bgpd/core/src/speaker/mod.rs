@@ -14,6 +14,7 @@ mod egress;
 mod establish;
 mod ingest;
 mod input;
+mod interface;
 mod operator;
 mod originate;
 mod output;
@@ -33,6 +34,7 @@ pub use config::{
 };
 pub use down::DownReason;
 pub use input::{ConnId, Direction, Input, SoftReset};
+pub use interface::{Interface, InterfaceAddress};
 pub use originate::OriginatedRoute;
 pub use output::{BestRoute, Output, PeerChange, RouteSource, TcpOptions};
 pub use run::{Speaker, Transmitted};

@@ -11,7 +11,7 @@ use super::peer::{Machine, Peer, PeerId};
 use super::rib::Rib;
 use super::startup::Startup;
 use super::timer::TimerQueue;
-use super::{Config, ConnId, Input, Output};
+use super::{Config, ConnId, Input, Interface, Output};
 use crate::fsm::Event;
 use crate::rib::SourceId;
 use crate::rib::slab::Slab;
@@ -29,6 +29,8 @@ pub struct Speaker {
     pub(super) connections: HashMap<ConnId, Connection>,
     next_conn: u64,
     pub(super) rib: Rib,
+    /// As the shell told last.
+    pub(super) interfaces: Vec<Interface>,
     /// Owners of routes of our own.
     pub(super) owners: HashMap<Arc<str>, SourceId>,
     pub(super) outputs: VecDeque<Output>,
@@ -57,6 +59,7 @@ impl Speaker {
             connections: HashMap::default(),
             next_conn: 0,
             rib: Rib::default(),
+            interfaces: Vec::new(),
             owners: HashMap::default(),
             outputs: VecDeque::new(),
             timers: TimerQueue::default(),
@@ -93,6 +96,7 @@ impl Speaker {
             Input::StartPeer { peer } => self.start_peer(peer),
             Input::ResetPeer { peer, text } => self.reset_peer(peer, &text),
             Input::NextHopChanged { address, metric } => self.next_hop_changed(address, metric),
+            Input::InterfacesChanged(interfaces) => self.interfaces_changed(interfaces),
             Input::WatchRoutes(watch) => self.rib.watch(watch),
             Input::Shutdown { text } => self.shut_down(&text),
             Input::Tick => {}

@@ -210,7 +210,7 @@ impl Speaker {
             if !session.negotiated.families.contains(family) {
                 notes.push(format!("the peer does not support {family}"));
             } else if treatment.local.of(family).is_none() {
-                notes.push(format!("{family} routes that need our own address as next hop are not announced: none is configured"));
+                notes.push(format!("{family} routes that need our own address as next hop are not announced: the session's interface has none of that family, and nextHopAddresses neither"));
             }
         }
         notes

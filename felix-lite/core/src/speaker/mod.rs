@@ -57,9 +57,6 @@ pub(crate) fn config(inputs: Inputs<'_>) -> (Option<Config>, Vec<Condition>) {
     let mut config = Config::new(router_id(inputs.node, &me.identity), inputs.asn(me));
     config.listen.port = inputs.bgp.listen_port;
     config.cluster_id = me.identity.cluster_id;
-    // A session over one family carries routes of the other, which need a next hop of their own.
-    config.next_hop_addresses =
-        me.families().filter_map(|family| me.identity.address(family)).map(|own| own.addr).collect();
     config.graceful_restart = GracefulRestart { enabled: Some(true), ..GracefulRestart::default() };
 
     let mut filters = Filters::new(inputs.filters);

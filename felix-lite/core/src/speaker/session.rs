@@ -106,6 +106,7 @@ impl<'a> Session<'a> {
             timers: spec.and_then(|spec| spec.keepalive_time).map(timers),
             families: Some(self.families(inputs, me)),
             next_hop: spec.and_then(|spec| next_hop(spec.next_hop_mode)),
+            next_hop_addresses: self.next_hop_addresses(me)?,
             route_reflector_client: reflector_client.then_some(true),
             allowas_in: spec.and_then(|spec| spec.num_allowed_local_as_numbers),
             import: Some(filters.name(&subject, names, Direction::Import, scope)?.into()),
@@ -143,6 +144,13 @@ impl<'a> Session<'a> {
                 Err(self.condition(Reason::AddressUnknown, message))
             }
         }
+    }
+
+    /// A session between the nodes' own addresses carries routes of the other family through the own address of that one, which may be on
+    /// another interface. Elsewhere the interface of the session has what it takes.
+    fn next_hop_addresses(&self, me: &Member) -> Result<Option<Vec<IpAddr>>, Condition> {
+        let own = || me.families().filter_map(|family| me.identity.address(family)).map(|own| own.addr);
+        Ok(self.local_address(me)?.map(|_| own().collect()))
     }
 
     /// Families that this node has an address of; towards another node, only those that both have.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cairn_net::Family;
 
-use super::{Check, MAX_NEIGHBORS, is_unicast};
+use super::{Check, MAX_LONG_LIVED, MAX_NEIGHBORS, is_unicast};
 use crate::config::{Neighbor, PeerOptions};
 
 impl Check<'_> {
@@ -118,6 +118,8 @@ impl Check<'_> {
             self.timers(&at("timers"), timers);
         }
         self.seconds(&at("staleRoutesTime"), options.stale_routes_time, 0, 65535);
+        let long_lived = options.long_lived_stale_routes_time;
+        self.seconds(&at("longLivedStaleRoutesTime"), long_lived, 0, MAX_LONG_LIVED);
         self.unicast_list(&at("nextHopAddresses"), options.next_hop_addresses.as_deref().unwrap_or_default());
         if options.families.as_ref().is_some_and(Vec::is_empty) {
             self.fault(at("families"), "[]", "at least one family");

@@ -2,6 +2,7 @@
 
 mod configure;
 mod multipath;
+mod next_hop;
 mod policy;
 mod propagate;
 mod property;
