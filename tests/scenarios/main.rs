@@ -45,6 +45,7 @@ mod reflector;
 mod refusals;
 mod restart;
 mod route;
+mod router_restart;
 mod routers;
 mod wait;
 mod world;

@@ -222,11 +222,10 @@ fn make_long_lived(table: &mut Table, path: PathId, interner: &mut Interner) {
         interner.intern(attributes, route.next_hop)
     };
     let received = marked(&entry.received);
-    let verdict = match &entry.verdict {
-        Verdict::Accepted(route) => Verdict::Accepted(marked(route)),
-        Verdict::Rejected(rejection) => Verdict::Rejected(*rejection),
-    };
-    table.judge(path, verdict);
+    let accepted = entry.accepted().map(&mut marked);
+    if let Some(route) = accepted {
+        table.judge(path, Verdict::Accepted(route));
+    }
     table.paths[path].received = received;
 }
 

@@ -269,7 +269,7 @@ const ANY: DecodeContext = DecodeContext {
     first_as: None,
 };
 
-/// A speaker with one external peer, 10.0.0.2, played by the test: what it has to say to an OPEN with these capabilities.
+/// A speaker with one peer, 10.0.0.2, played by the test: what it has to say to an OPEN with these capabilities.
 struct Played {
     speaker: Speaker,
     conn: crate::speaker::ConnId,
@@ -278,9 +278,13 @@ struct Played {
 
 impl Played {
     fn new(config: Config, capabilities: Vec<Capability>) -> Self {
+        Self::of_as(65002, config, capabilities)
+    }
+
+    fn of_as(asn: u32, config: Config, capabilities: Vec<Capability>) -> Self {
         let now = sim().now;
         let mut speaker = Speaker::new(now);
-        let mut peer = open_peer(65002);
+        let mut peer = open_peer(asn);
         peer.transport.passive = true;
         speaker.handle(now, Input::Configure(Box::new(with_peer(config, 2, peer))));
         let conn = speaker.allocate_conn();
@@ -290,9 +294,9 @@ impl Played {
         played.speaker.handle(now, Input::ConnectionOpened { conn, direction, local, remote });
         let router_id = "10.0.0.2".parse().unwrap();
         let families = Family::ALL.map(|family| Capability::Multiprotocol(family.into()));
-        let asn = Capability::FourOctetAs(Asn(65002));
-        let capabilities = capabilities.into_iter().chain(families).chain([asn]).collect();
-        let open = Open { asn: Asn(65002), hold_time: 90, router_id, capabilities };
+        let four_octets = Capability::FourOctetAs(Asn(asn));
+        let capabilities = capabilities.into_iter().chain(families).chain([four_octets]).collect();
+        let open = Open { asn: Asn(asn), hold_time: 90, router_id, capabilities };
         played.say(&open.encode());
         played.say(&Message::keepalive());
         played
@@ -328,6 +332,33 @@ impl Played {
         bytes.iter().for_each(|bytes| framer.push(bytes));
         std::iter::from_fn(|| framer.next_frame().unwrap()).collect()
     }
+}
+
+/// The announced routes that a peer without the long-lived capability hears: of a fresh and of a long-lived stale one.
+fn hears_of_stale(asn: u32) -> Vec<Attributes> {
+    let mut played = Played::of_as(asn, config(1, 65001), vec![]);
+    let fresh = OriginatedRoute::new(prefix("10.1.0.0/24"));
+    let communities = vec![Community::LLGR_STALE];
+    let stale = OriginatedRoute { communities, ..OriginatedRoute::new(prefix("10.2.0.0/24")) };
+    let routes = vec![fresh, stale];
+    played.speaker.handle(played.now, Input::Originate { owner: "test".to_owned(), routes, replace: false });
+    played.wait(Duration::from_secs(1));
+    let updates = played.hears().into_iter().filter_map(|frame| match Message::decode(&frame, &ANY) {
+        Ok(Message::Update(update)) => update.attributes,
+        _ => None,
+    });
+    updates.collect()
+}
+
+#[test]
+fn who_knows_no_long_lived_routes_gets_none_unless_internal() {
+    let external = hears_of_stale(65002);
+    assert_eq!(external.len(), 1, "{external:?}");
+    assert!(external[0].communities.is_empty());
+    let internal = hears_of_stale(65001);
+    let stale = internal.iter().find(|route| route.communities.contains(Community::LLGR_STALE)).unwrap();
+    assert!(stale.communities.contains(Community::NO_EXPORT));
+    assert_eq!(internal.len(), 2);
 }
 
 fn complete(outputs: &[Output]) -> usize {
