@@ -43,6 +43,10 @@ stop() {
 	kill $daemons 2>/dev/null || true
 }
 
+# Metrics of bgpd, unless the environment or its document says otherwise; empty: none.
+export BGPD_METRICS="${BGPD_METRICS-0.0.0.0:9179}"
+[ -n "$BGPD_METRICS" ] || unset BGPD_METRICS
+
 trap stop TERM INT
 mkdir -p /run/cairn /var/lib/cairn
 case "${1:-node}" in

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bgpd_api::DEFAULT_SOCKET;
@@ -19,6 +20,9 @@ pub(crate) struct Cli {
     /// when bgpd ends.
     #[arg(long, env = "BGPD_INSTALL_ROUTES")]
     pub(crate) install_routes: bool,
+    /// Serve Prometheus metrics over HTTP here, such as 127.0.0.1:9179, unless the document has `metrics.listen`.
+    #[arg(long, value_name = "ADDRESS", env = "BGPD_METRICS")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "BGPD_LOG_FORMAT")]
     pub(crate) log_format: LogFormat,

@@ -15,6 +15,7 @@
 
 mod apply;
 mod control;
+mod history;
 mod io;
 mod job;
 mod list;
@@ -23,7 +24,7 @@ mod peer_watch;
 mod route_watch;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ pub(crate) use control::Refused;
 pub(crate) use job::{Handle, Stopped};
 pub(crate) use list::Query;
 
+use crate::metrics::{Histogram, Server, Snapshot};
 use crate::report::Reporter;
 use crate::transport::{Attempt, Connection, Event, Events, Listener, READ_TURN};
 use job::Job;
@@ -83,6 +85,14 @@ pub(crate) struct Daemon {
     /// Neighbours that were put up or down by hand.
     by_hand: BTreeMap<IpAddr, bool>,
     reporter: Reporter,
+    history: history::History,
+    metrics: Server,
+    /// Where metrics are served unless the document says so.
+    default_metrics: Option<SocketAddr>,
+    convergence: Histogram,
+    turns: Histogram,
+    /// When the first bytes of this turn were read, and how often best paths had changed by then.
+    turn_input: Option<(Instant, u64)>,
     /// The text for the peers once the daemon ends.
     farewell: Option<String>,
 }
@@ -93,12 +103,14 @@ struct Running {
     /// What it is called: a file's path, or `Apply`.
     source: String,
     passwords: BTreeMap<IpAddr, Secret>,
+    /// Neighbours that the document does not keep down, for look-ups.
+    enabled: HashSet<IpAddr>,
 }
 
 impl Daemon {
     /// A daemon without configuration, where the kernel has kept routes of these families, and the handle by which others
     /// reach it.
-    pub(crate) fn new(kept: Families) -> (Self, Handle) {
+    pub(crate) fn new(kept: Families, default_metrics: Option<SocketAddr>) -> (Self, Handle) {
         let (handle, jobs) = Handle::new(JOBS);
         let now = Instant::now();
         let daemon = Self {
@@ -120,6 +132,12 @@ impl Daemon {
             lists: list::Lists::default(),
             by_hand: BTreeMap::new(),
             reporter: Reporter::default(),
+            history: history::History::default(),
+            default_metrics,
+            metrics: Server::start(handle.clone()),
+            convergence: Histogram::default(),
+            turns: Histogram::default(),
+            turn_input: None,
             farewell: None,
         };
         (daemon, handle)
@@ -142,9 +160,11 @@ impl Daemon {
                     None => break,
                 },
             }
+            let begin = Instant::now();
             let all = self.take_what_is_ready();
             self.tick();
             self.act();
+            self.measure(begin);
             // Lets calls and the kernel's news in; without it, a flood on one socket would hide all others. A turn that
             // took everything is mostly followed by a wait, which does the same.
             turns += 1;
@@ -171,6 +191,34 @@ impl Daemon {
             }
         }
         false
+    }
+
+    /// Notes how long a turn took, and how long what was read in it took to be told.
+    fn measure(&mut self, begin: Instant) {
+        let now = Instant::now();
+        self.turns.observe(now.duration_since(begin));
+        if let Some((read, changes)) = self.turn_input.take()
+            && self.speaker.rib_changes() != changes
+        {
+            self.convergence.observe(now.duration_since(read));
+        }
+    }
+
+    /// What a scrape is told.
+    pub(crate) fn metrics(&self) -> Snapshot {
+        Snapshot {
+            at: Instant::now(),
+            peers: self.speaker.peers(),
+            rib: self.speaker.statistics(),
+            complete: self.complete,
+            connections: self.connections.len(),
+            jobs: self.jobs.len(),
+            route_watchers: self.routes.len(),
+            peer_watchers: self.peers.len(),
+            watcher_queue: self.routes.queued() + self.peers.queued(),
+            convergence: self.convergence.clone(),
+            turns: self.turns.clone(),
+        }
     }
 
     /// Runs due timers.

@@ -133,6 +133,16 @@ impl Bgpd for Service {
         Ok(answers(self.daemon.call(Daemon::watch_peers).await.map_err(stopped)?))
     }
 
+    async fn list_peer_events(
+        &self,
+        request: Request<proto::ListPeerEventsRequest>,
+    ) -> Result<Response<proto::ListPeerEventsResponse>, Status> {
+        let peer = request::peer(&request.get_ref().address)?;
+        let events = self.daemon.call(move |daemon| daemon.peer_events(peer)).await.map_err(stopped)?;
+        let events = events.map_err(refused)?.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::ListPeerEventsResponse { events }))
+    }
+
     async fn set_peer_enabled(
         &self,
         request: Request<proto::SetPeerEnabledRequest>,

@@ -18,6 +18,7 @@ mod file;
 mod grpc;
 mod interface;
 mod log;
+mod metrics;
 mod report;
 mod run;
 mod settings;

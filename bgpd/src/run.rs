@@ -85,7 +85,7 @@ async fn serve(cli: &Cli) -> Result<(), StartError> {
     let (_socket, listener) = Socket::open(&cli.socket)?;
     // Who has a file and writes no routes has nobody who does it for him: felix-lite hands over its document.
     let bystander = cli.config.is_some() && !cli.install_routes;
-    let (mut daemon, handle) = Daemon::new(if bystander { Families::ALL } else { fib::kept() });
+    let (mut daemon, handle) = Daemon::new(if bystander { Families::ALL } else { fib::kept() }, cli.metrics);
     daemon.set_interfaces(interface::list());
     let file = match &cli.config {
         None => None,

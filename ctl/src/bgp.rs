@@ -1,6 +1,7 @@
 //! `cairnctl bgp`: sessions and routes of the bgpd on this machine.
 
 mod change;
+mod history;
 mod neighbor;
 mod route;
 mod summary;
@@ -9,7 +10,8 @@ mod watch;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use bgpd_api::config::Community;
+use bgpd_api::config::{AsPathPattern, Community};
+use bgpd_api::route::Table;
 use bgpd_api::{Client, DEFAULT_SOCKET};
 use cairn_net::{Family, Prefix};
 use clap::{Args, Subcommand, ValueEnum};
@@ -28,15 +30,28 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The daemon and its sessions, one line each.
-    Summary,
+    /// The daemon and its sessions by family, one line each.
+    Summary {
+        /// Only this family.
+        #[arg(long, value_enum)]
+        family: Option<FamilyName>,
+    },
     /// Neighbors in detail.
     Neighbors {
         /// Only this one.
         address: Option<IpAddr>,
     },
+    /// What happened to a neighbor: changes of state, failures, resets, the oldest first.
+    History {
+        /// The neighbor.
+        address: IpAddr,
+    },
     /// Routes of a table.
     Routes(Routes),
+    /// What a neighbor has sent, before the import filter, and why it is not used. As `routes --table in --peer`.
+    Received(OfPeer),
+    /// What a neighbor is told, after the export filter. As `routes --table out --peer`.
+    Advertised(OfPeer),
     /// Changes as they happen, after what is there now.
     Watch {
         /// Of what.
@@ -91,20 +106,51 @@ const OWNER: &str = "cairnctl";
 
 #[derive(Args)]
 struct Routes {
+    /// `loc`: in use; `all`: every path, used or not; `in`: received, before the import filter; `out`: sent, after the
+    /// export filter.
+    #[arg(long, value_enum, default_value_t = TableName::Loc)]
+    table: TableName,
+    /// The neighbor whose table it is; required for `in` and `out`.
+    #[arg(long, required_if_eq_any([("table", "in"), ("table", "out")]))]
+    peer: Option<IpAddr>,
+    #[command(flatten)]
+    filter: RouteFilter,
+}
+
+#[derive(Args)]
+struct OfPeer {
+    /// The neighbor.
+    address: IpAddr,
+    #[command(flatten)]
+    filter: RouteFilter,
+}
+
+/// Which routes of a table. Whatever is given must hold.
+#[derive(Args)]
+struct RouteFilter {
     /// Only this prefix.
     prefix: Option<Prefix>,
     /// Whatever the prefix covers, too.
     #[arg(long, requires = "prefix")]
     longer: bool,
-    /// `loc`: in use; `in`: received, before the import filter; `out`: sent, after the export filter.
-    #[arg(long, value_enum, default_value_t = TableName::Loc)]
-    table: TableName,
-    /// The neighbor; required for `in` and `out`.
-    #[arg(long, required_if_eq_any([("table", "in"), ("table", "out")]))]
-    peer: Option<IpAddr>,
+    /// Whatever covers the prefix, too.
+    #[arg(long, requires = "prefix", conflicts_with = "longer")]
+    shorter: bool,
     /// Only this family.
     #[arg(long, value_enum)]
     family: Option<FamilyName>,
+    /// Only paths that were learned from this neighbor.
+    #[arg(long)]
+    from: Option<IpAddr>,
+    /// Only paths with this community, such as 65000:100, 65000:1:2 or no-export. Given several times: with all of them.
+    #[arg(long)]
+    community: Vec<Community>,
+    /// Only paths whose whole AS path matches: AS numbers, ranges, `?` for one AS, `*` for any number, as `* 65001`.
+    #[arg(long)]
+    as_path: Option<AsPathPattern>,
+    /// Only best paths.
+    #[arg(long)]
+    best: bool,
 }
 
 #[derive(Args)]
@@ -150,6 +196,7 @@ enum Watched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TableName {
     Loc,
+    All,
     In,
     Out,
 }
@@ -182,9 +229,19 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
     let output = &mut Output::new(format);
     let client = &mut client;
     match arguments.command {
-        Command::Summary => summary::print(client, output).await,
+        Command::Summary { family } => summary::print(client, family, output).await,
         Command::Neighbors { address } => neighbor::print(client, address, output).await,
-        Command::Routes(wanted) => route::print(client, &wanted, output).await,
+        Command::History { address } => history::print(client, address, output).await,
+        Command::Routes(wanted) => {
+            let table = route::table(wanted.table, wanted.peer)?;
+            route::print(client, table, wanted.filter, output).await
+        }
+        Command::Received(wanted) => {
+            route::print(client, Table::AdjRibIn(wanted.address), wanted.filter, output).await
+        }
+        Command::Advertised(wanted) => {
+            route::print(client, Table::AdjRibOut(wanted.address), wanted.filter, output).await
+        }
         Command::Watch { what: Watched::Routes, family } => watch::routes(client, family, output).await,
         Command::Watch { what: Watched::Peers, .. } => watch::peers(client, output).await,
         Command::Config => change::config(client, output).await,

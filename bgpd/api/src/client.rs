@@ -15,9 +15,9 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status as GrpcStatus, Streaming};
 use tower::service_fn;
 
-use crate::config::{Config, OriginatedRoute};
+use crate::config::{AsPathPattern, Community, Config, OriginatedRoute};
 use crate::convert::{FieldError, address_bytes, family_numbers};
-use crate::peer::{Peer, PeerEvent, Status};
+use crate::peer::{HistoryEvent, Peer, PeerEvent, Status};
 use crate::proto::bgpd_client::BgpdClient;
 use crate::proto::{self, soft_reset_request::Direction};
 use crate::route::{RoutePage, RouteUpdate, Table};
@@ -74,8 +74,8 @@ pub enum SoftReset {
     Both,
 }
 
-/// What [`Client::list_routes`] asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What [`Client::list_routes`] asks for. Whatever is set must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteQuery {
     /// Which table.
     pub table: Table,
@@ -83,14 +83,43 @@ pub struct RouteQuery {
     pub family: Option<Family>,
     /// Only this prefix.
     pub prefix: Option<Prefix>,
-    /// Whatever the prefix covers, too.
-    pub longer_prefixes: bool,
+    /// Other prefixes beside it.
+    pub scope: PrefixScope,
+    /// Only paths from this neighbour.
+    pub from: Option<IpAddr>,
+    /// Only paths that carry all of these.
+    pub communities: Vec<Community>,
+    /// Only paths whose whole AS path matches.
+    pub as_path: Option<AsPathPattern>,
+    /// Only best paths.
+    pub best_only: bool,
+}
+
+/// What goes with the prefix of a [`RouteQuery`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PrefixScope {
+    /// Nothing.
+    #[default]
+    Exact,
+    /// Whatever it covers.
+    Longer,
+    /// Whatever covers it.
+    Shorter,
 }
 
 impl RouteQuery {
     /// A whole table.
     pub const fn all(table: Table) -> Self {
-        Self { table, family: None, prefix: None, longer_prefixes: false }
+        Self {
+            table,
+            family: None,
+            prefix: None,
+            scope: PrefixScope::Exact,
+            from: None,
+            communities: Vec::new(),
+            as_path: None,
+            best_only: false,
+        }
     }
 }
 
@@ -170,6 +199,16 @@ impl Client {
         Ok(Stream::new(self.inner.list_peers(proto::ListPeersRequest { address }).await?.into_inner()))
     }
 
+    /// What happened to a neighbour, the oldest first.
+    ///
+    /// # Errors
+    /// If there is no such neighbour.
+    pub async fn list_peer_events(&mut self, peer: IpAddr) -> Result<Vec<HistoryEvent>, ClientError> {
+        let request = proto::ListPeerEventsRequest { address: address_bytes(peer) };
+        let events = self.inner.list_peer_events(request).await?.into_inner().events;
+        Ok(events.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?)
+    }
+
     /// Every neighbour as it is, then each change.
     ///
     /// # Errors
@@ -237,7 +276,12 @@ impl Client {
             peer: query.table.peer().map(address_bytes).unwrap_or_default(),
             family: query.family.map_or(proto::Family::Unspecified, Into::into).into(),
             prefix: query.prefix.map(Into::into),
-            longer_prefixes: query.longer_prefixes,
+            longer_prefixes: query.scope == PrefixScope::Longer,
+            shorter_prefixes: query.scope == PrefixScope::Shorter,
+            from: query.from.map(address_bytes).unwrap_or_default(),
+            communities: query.communities.iter().map(ToString::to_string).collect(),
+            as_path: query.as_path.map(|pattern| pattern.to_string()),
+            best_only: query.best_only,
         };
         Ok(Stream::new(self.inner.list_routes(request).await?.into_inner()))
     }

@@ -47,5 +47,5 @@ pub use policy::{
 pub use regex::{AsPathRegex, AttributeRegex};
 pub use secret::Secret;
 pub use speaker::{
-    Config, FamilyTimes, ForwardingState, GracefulRestart, Listen, Multipath, ShutdownMode, Timers,
+    Config, FamilyTimes, ForwardingState, GracefulRestart, Listen, Metrics, Multipath, ShutdownMode, Timers,
 };

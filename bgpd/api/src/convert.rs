@@ -2,6 +2,7 @@
 //!
 //! What comes from a socket is checked here: an address has 4 or 16 octets, a prefix no host bits, an enum a known value.
 
+mod history;
 mod peer;
 mod route;
 
@@ -26,7 +27,8 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    fn new(field: &'static str, value: impl std::fmt::Debug, rule: &'static str) -> Self {
+    /// A fault. Of the value only the beginning is kept.
+    pub fn new(field: &'static str, value: impl std::fmt::Debug, rule: &'static str) -> Self {
         Self { field, value: format!("{value:?}").chars().take(80).collect(), rule }
     }
 }

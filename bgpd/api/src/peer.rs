@@ -26,6 +26,9 @@ pub struct Peer {
     /// Since when the state is what it is.
     #[serde(rename = "stateSeconds", serialize_with = "seconds")]
     pub state_for: Duration,
+    /// For how long a session is up, or none is; `None`: none ever was.
+    #[serde(rename = "upDownSeconds", serialize_with = "optional_seconds")]
+    pub up_down: Option<Duration>,
     /// Why the last session ended, or why none begins. Empty: nothing went wrong yet.
     pub last_error: String,
     /// How long ago that was.
@@ -35,6 +38,8 @@ pub struct Peer {
     pub notes: Vec<String>,
     /// How often a session was established.
     pub established_count: u64,
+    /// How often an established session was lost.
+    pub dropped_count: u64,
     /// The neighbour's identifier, once known.
     pub router_id: Option<RouterId>,
     /// The connection's own end, while there is one.
@@ -47,15 +52,32 @@ pub struct Peer {
     /// Time between KEEPALIVEs as negotiated; zero while down.
     #[serde(rename = "keepaliveTimeSeconds", serialize_with = "seconds")]
     pub keepalive_time: Duration,
+    /// Time until the hold timer expires; zero: it does not run.
+    #[serde(rename = "holdTimerMilliseconds", serialize_with = "milliseconds")]
+    pub hold_timer: Duration,
+    /// Time until the next KEEPALIVE; zero: none is due.
+    #[serde(rename = "keepaliveTimerMilliseconds", serialize_with = "milliseconds")]
+    pub keepalive_timer: Duration,
+    /// Time until the next attempt to connect, or the end of the present one; zero: neither.
+    #[serde(rename = "connectTimerMilliseconds", serialize_with = "milliseconds")]
+    pub connect_timer: Duration,
     /// What both sides can do, as text for people.
     pub capabilities: Vec<String>,
+    /// The capabilities in our OPEN, as text for people. Empty while down.
+    pub capabilities_sent: Vec<String>,
+    /// The capabilities in the neighbour's OPEN.
+    pub capabilities_received: Vec<String>,
+    /// The last NOTIFICATION to the neighbour.
+    pub notification_sent: Option<Notification>,
+    /// The last NOTIFICATION of the neighbour.
+    pub notification_received: Option<Notification>,
     /// The negotiated families with their counts of prefixes.
     pub families: Vec<PeerFamily>,
-    /// Messages and UPDATEs of this session.
+    /// Messages since the neighbour was configured.
     pub counters: Counters,
 }
 
-/// Message counters of a session.
+/// Message counters of a neighbour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counters {
@@ -67,6 +89,93 @@ pub struct Counters {
     pub updates_received: u64,
     /// UPDATE messages to the neighbour.
     pub updates_sent: u64,
+    /// From the neighbour, by kind.
+    pub received: MessageCounters,
+    /// To the neighbour, by kind.
+    pub sent: MessageCounters,
+}
+
+/// Messages of one direction by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)] // the names say it
+pub struct MessageCounters {
+    pub opens: u64,
+    pub updates: u64,
+    pub notifications: u64,
+    pub keepalives: u64,
+    pub route_refreshes: u64,
+}
+
+impl MessageCounters {
+    /// Of all kinds.
+    pub const fn total(&self) -> u64 {
+        self.opens + self.updates + self.notifications + self.keepalives + self.route_refreshes
+    }
+}
+
+/// A NOTIFICATION (RFC 4271 section 4.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notification {
+    /// Error code.
+    pub code: u8,
+    /// Error subcode.
+    pub subcode: u8,
+    /// Both by name, with the operator's text (RFC 9003) or the data.
+    pub text: String,
+    /// How long ago it was.
+    #[serde(rename = "ageSeconds", serialize_with = "seconds")]
+    pub age: Duration,
+}
+
+/// Something that happened to a neighbour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEvent {
+    /// When; the first time, if it happened several times in a row. Since 1970-01-01 UTC.
+    #[serde(rename = "timeMilliseconds", serialize_with = "milliseconds")]
+    pub time: Duration,
+    /// What kind of event.
+    pub kind: EventKind,
+    /// What happened, for people.
+    pub text: String,
+    /// How often it happened in a row.
+    pub count: u64,
+    /// The last time.
+    #[serde(rename = "lastTimeMilliseconds", serialize_with = "milliseconds")]
+    pub last_time: Duration,
+}
+
+/// Kinds of [`HistoryEvent`]s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// The state changed.
+    State,
+    /// A session was established.
+    Up,
+    /// An established session ended.
+    Down,
+    /// An attempt failed.
+    Failure,
+    /// Something that needs attention.
+    Warning,
+    /// Somebody asked for it, or the configuration changed.
+    Operator,
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::State => "state",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Failure => "failure",
+            Self::Warning => "warning",
+            Self::Operator => "operator",
+        })
+    }
 }
 
 /// A family of a session.
@@ -177,4 +286,15 @@ pub struct FamilyStatus {
 
 pub(crate) fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(duration.as_secs())
+}
+
+fn optional_seconds<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs()).serialize(serializer)
+}
+
+fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

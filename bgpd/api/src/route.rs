@@ -53,6 +53,8 @@ pub enum Table {
     AdjRibIn(IpAddr),
     /// The routes in use.
     LocRib,
+    /// Every path of every prefix, used or not.
+    AllPaths,
     /// What is sent to a neighbour, after the export filter.
     AdjRibOut(IpAddr),
 }

@@ -8,7 +8,7 @@ mod community;
 mod compile;
 mod condition;
 
-pub use community::split;
+pub use community::{ByKind, split};
 pub use compile::Compiled;
 pub use condition::as_path;
 

@@ -51,7 +51,11 @@ impl Daemon {
         }
         self.change_keys(&settings.passwords);
         let routes = config.originate.iter().map(settings::originated).collect();
-        self.running = Some(Running { config, source: source.to_owned(), passwords: settings.passwords });
+        self.metrics.listen(config.metrics.listen.or(self.default_metrics));
+        let enabled = settings.speaker.peers.iter().filter(|(_, peer)| peer.enabled);
+        let enabled = enabled.map(|(address, _)| *address).collect();
+        let passwords = settings.passwords;
+        self.running = Some(Running { config, source: source.to_owned(), passwords, enabled });
         self.handle(Input::Configure(Box::new(settings.speaker)));
         self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
         let peers: Vec<IpAddr> = before.into_iter().chain(self.configured_peers()).collect();
@@ -59,7 +63,9 @@ impl Daemon {
             self.peers.changed(peer);
         }
         self.by_hand.retain(|peer, _| self.speaker.peer(*peer).is_some());
-        self.reporter.retain(|peer| self.speaker.peer(peer).is_some());
+        let known = |peer| self.speaker.peer(peer).is_some();
+        self.reporter.retain(known);
+        self.history.retain(known);
         for change in &changes {
             info!(source, change, "configuration changed");
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bgp_core::speaker::{Input, SoftReset};
 use bgpd_api::config::{Config, OriginatedRoute};
-use bgpd_api::peer::{FamilyStatus, Peer, SpeakerStatus, Status};
+use bgpd_api::peer::{FamilyStatus, HistoryEvent, Peer, SpeakerStatus, Status};
 use cairn_net::{Asn, Family, Prefix};
 use thiserror::Error;
 use tracing::info;
@@ -12,7 +12,6 @@ use tracing::info;
 use super::Daemon;
 use super::view::{self, PeerExtras};
 use crate::settings;
-use crate::transport::Connection;
 
 /// Why a request cannot be met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -77,21 +76,25 @@ impl Daemon {
     }
 
     fn with_extras(&self, peer: bgp_core::speaker::PeerView) -> Peer {
-        let connections = self.connections.values().filter(|connection| connection.peer == peer.address);
         let extras = PeerExtras {
             local_as: self.running.as_ref().map_or(Asn::ZERO, |running| running.config.local_as),
             enabled: self.is_enabled(peer.address),
-            ends: connections.filter_map(Connection::ends).next(),
         };
         view::peer(peer, extras)
     }
 
     fn is_enabled(&self, address: IpAddr) -> bool {
-        let Some(running) = &self.running else { return false };
-        let neighbor = running.config.neighbors.iter().find(|neighbor| neighbor.address == address);
-        let configured =
-            neighbor.is_some_and(|neighbor| running.config.options_of(neighbor).enabled.unwrap_or(true));
-        self.by_hand.get(&address).copied().unwrap_or(configured)
+        let by_document = || self.running.as_ref().is_some_and(|running| running.enabled.contains(&address));
+        self.by_hand.get(&address).copied().unwrap_or_else(by_document)
+    }
+
+    /// What happened to a neighbour, the oldest first.
+    ///
+    /// # Errors
+    /// If there is no such neighbour.
+    pub(crate) fn peer_events(&self, peer: IpAddr) -> Result<Vec<HistoryEvent>, Refused> {
+        self.known(peer)?;
+        Ok(self.history.of(peer))
     }
 
     pub(super) fn known(&self, peer: IpAddr) -> Result<(), Refused> {
@@ -110,6 +113,8 @@ impl Daemon {
     ) -> Result<(), Refused> {
         self.known(peer)?;
         info!(%peer, enabled, text, "neighbor set by hand");
+        let done = if enabled { "enabled by hand" } else { "shut down by hand" };
+        self.history.operator(peer, &told(done, &text));
         self.by_hand.insert(peer, enabled);
         self.handle(if enabled { Input::StartPeer { peer } } else { Input::StopPeer { peer, text } });
         self.peers.changed(peer);
@@ -123,6 +128,7 @@ impl Daemon {
     pub(crate) fn reset_peer(&mut self, peer: IpAddr, text: String) -> Result<(), Refused> {
         self.known(peer)?;
         info!(%peer, text, "neighbor reset by hand");
+        self.history.operator(peer, &told("reset by hand", &text));
         self.handle(Input::ResetPeer { peer, text });
         Ok(())
     }
@@ -133,6 +139,15 @@ impl Daemon {
     /// If there is no such neighbour.
     pub(crate) fn soft_reset(&mut self, peer: Option<IpAddr>, way: SoftReset) -> Result<(), Refused> {
         peer.map_or(Ok(()), |peer| self.known(peer))?;
+        let way_text = match way {
+            SoftReset::In => "soft reset by hand: in",
+            SoftReset::Out => "soft reset by hand: out",
+            SoftReset::Both => "soft reset by hand: in and out",
+        };
+        let peers: Vec<IpAddr> = peer.map_or_else(|| self.configured_peers().collect(), |peer| vec![peer]);
+        for peer in peers {
+            self.history.operator(peer, way_text);
+        }
         self.handle(Input::SoftReset { peer, way });
         Ok(())
     }
@@ -167,4 +182,9 @@ impl Daemon {
     pub(crate) fn shut_down(&mut self, text: String) {
         self.farewell = Some(text);
     }
+}
+
+/// What was done, with the text that the neighbour is told.
+fn told(done: &str, text: &str) -> String {
+    if text.is_empty() { done.to_owned() } else { format!("{done}: {text}") }
 }

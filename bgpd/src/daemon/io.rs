@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bgp_core::speaker::{ConnId, Direction, Input, Output, TcpOptions};
 use bytes::Bytes;
@@ -50,6 +50,8 @@ impl Daemon {
             Ok(bytes) => {
                 self.events.readable(conn, &connection.stream);
                 if let Some(bytes) = bytes {
+                    let changes = self.speaker.rib_changes();
+                    self.turn_input.get_or_insert_with(|| (Instant::now(), changes));
                     self.handle(Input::Received { conn, bytes });
                 }
             }
@@ -171,6 +173,7 @@ impl Daemon {
             Output::PeerChanged { peer, change } => {
                 let remote_as = self.remote_as(peer);
                 self.reporter.peer_changed(peer, remote_as, &change);
+                self.history.peer_changed(peer, &change);
                 self.peers.changed(peer);
             }
             Output::RouteChanged { prefix, best } => self.routes.changed(prefix, best.as_ref()),

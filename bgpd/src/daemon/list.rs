@@ -2,11 +2,14 @@
 //! one piece.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
-use bgp_core::speaker::{Page, RibKind, RouteView};
+use bgp_core::policy::AsPathMatch;
+use bgp_core::speaker::{Listing, PrefixMatch, RibKind, RouteSource, RouteView};
+use bgp_core::wire::{Community, ExtendedCommunity, LargeCommunity};
 use bgpd_api::proto::ListRoutesResponse;
 use bgpd_api::route::Route;
-use cairn_net::{Family, Prefix};
+use cairn_net::Family;
 use tokio::sync::mpsc;
 
 use super::outbox::Outbox;
@@ -17,20 +20,38 @@ use crate::transport::Event;
 /// Routes in one page.
 const PAGE: usize = 256;
 
-/// What is wanted of a table.
-#[derive(Debug, Clone, Copy)]
+/// What is wanted of a table. Whatever is set must hold.
+#[derive(Debug, Clone)]
 pub(crate) struct Query {
     pub(crate) rib: RibKind,
+    pub(crate) prefix: PrefixMatch,
     pub(crate) family: Option<Family>,
-    pub(crate) prefix: Option<Prefix>,
-    /// With `prefix`: whatever it covers, too.
-    pub(crate) longer: bool,
+    /// Only paths from this neighbour.
+    pub(crate) from: Option<IpAddr>,
+    /// Only paths that carry all of these.
+    pub(crate) communities: Vec<Community>,
+    pub(crate) large_communities: Vec<LargeCommunity>,
+    pub(crate) extended_communities: Vec<ExtendedCommunity>,
+    pub(crate) as_path: Option<AsPathMatch>,
+    pub(crate) best_only: bool,
 }
 
 impl Query {
-    fn wants(&self, prefix: Prefix) -> bool {
-        let inside = |wanted: Prefix| if self.longer { wanted.covers(prefix) } else { wanted == prefix };
-        self.family.is_none_or(|family| family == prefix.family()) && self.prefix.is_none_or(inside)
+    fn wants(&self, view: &RouteView) -> bool {
+        let attributes = &view.route.attributes;
+        let carries = |wanted: &Community| attributes.communities.iter().any(|found| found == *wanted);
+        let carries_large =
+            |wanted: &LargeCommunity| attributes.large_communities.iter().any(|found| found == *wanted);
+        self.family.is_none_or(|family| family == view.prefix.family())
+            && (view.best || !self.best_only)
+            && self.from.is_none_or(|from| view.source == RouteSource::Peer(from))
+            && self.communities.iter().all(carries)
+            && self.large_communities.iter().all(carries_large)
+            && self
+                .extended_communities
+                .iter()
+                .all(|wanted| attributes.extended_communities.contains(*wanted))
+            && self.as_path.as_ref().is_none_or(|wanted| wanted.matches(&attributes.as_path))
     }
 }
 
@@ -43,7 +64,7 @@ pub(super) struct Lists {
 
 struct List {
     query: Query,
-    page: Option<Page>,
+    listing: Listing,
     outbox: Outbox<ListRoutesResponse>,
 }
 
@@ -62,7 +83,8 @@ impl Daemon {
         let (outbox, receiver) = Outbox::new();
         let id = self.lists.next;
         self.lists.next += 1;
-        self.lists.lists.insert(id, List { query, page: Some(Page::default()), outbox });
+        let listing = self.speaker.list(query.rib, query.prefix);
+        self.lists.lists.insert(id, List { query, listing, outbox });
         self.events.push(async move { Event::ListReady(id) });
         Ok(receiver)
     }
@@ -71,16 +93,14 @@ impl Daemon {
     pub(super) fn send_page(&mut self, id: u64) {
         let Some(mut list) = self.lists.lists.remove(&id) else { return };
         list.outbox.ready();
-        let Some(page) = list.page else { return };
         if list.outbox.has_room(&self.events, move || Event::ListReady(id)) {
-            let (routes, next) = self.speaker.routes(list.query.rib, page, PAGE);
-            list.page = next;
-            let routes = together(routes.into_iter().filter(|route| list.query.wants(route.prefix)));
+            let routes = self.speaker.next_page(&mut list.listing, PAGE);
+            let routes = together(routes.into_iter().filter(|route| list.query.wants(route)));
             let sent = routes.is_empty()
                 || list
                     .outbox
                     .send(ListRoutesResponse { routes: routes.into_iter().map(Into::into).collect() });
-            if !sent || next.is_none() {
+            if !sent || list.listing.is_done() {
                 return;
             }
             self.events.push(async move { Event::ListReady(id) });

@@ -29,6 +29,16 @@ struct Watcher {
 }
 
 impl PeerWatchers {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.watchers.len()
+    }
+
+    /// Changes that were not taken yet.
+    pub(super) fn queued(&self) -> usize {
+        self.watchers.values().map(|watcher| watcher.pending.len()).sum()
+    }
+
     /// A peer changed, came or went.
     pub(super) fn changed(&mut self, peer: IpAddr) {
         for watcher in self.watchers.values_mut() {

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bgp_core::speaker::{BestRoute, Input, Page, RibKind, Speaker};
+use bgp_core::speaker::{BestRoute, Input, Listing, PrefixMatch, RibKind, Speaker};
 use bgpd_api::proto::WatchRoutesResponse;
 use bgpd_api::route;
 use cairn_net::{Families, Family, Prefix};
@@ -35,7 +35,7 @@ struct Watcher {
     families: Families,
     outbox: Outbox<WatchRoutesResponse>,
     /// Where the walk through the table goes on; `None`: it is done.
-    walk: Option<Page>,
+    walk: Option<Listing>,
     /// What changed and was not sent yet.
     pending: BTreeMap<Prefix, Option<BestRoute>>,
     /// Families whose End-of-RIB was sent.
@@ -48,6 +48,16 @@ impl RouteWatchers {
         for watcher in self.watchers.values_mut().filter(|watcher| watcher.families.contains(family)) {
             watcher.pending.insert(prefix, best.cloned());
         }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.watchers.len()
+    }
+
+    /// Changes that were not taken yet.
+    pub(super) fn queued(&self) -> usize {
+        self.watchers.values().map(|watcher| watcher.pending.len()).sum()
     }
 
     pub(super) fn complete(&mut self, family: Family) {
@@ -89,8 +99,8 @@ impl Watcher {
 
     fn next_message(&mut self, complete: Families, speaker: &Speaker) -> WatchRoutesResponse {
         let mut changes = Vec::new();
-        if let Some(page) = self.walk {
-            self.walk(page, speaker, &mut changes);
+        if let Some(listing) = self.walk.take() {
+            self.walk(listing, speaker, &mut changes);
         }
         while changes.len() < BATCH
             && let Some((prefix, best)) = self.pending.pop_first()
@@ -106,9 +116,14 @@ impl Watcher {
         WatchRoutesResponse { changes, end_of_rib }
     }
 
-    fn walk(&mut self, page: Page, speaker: &Speaker, changes: &mut Vec<bgpd_api::proto::RouteChange>) {
-        let (routes, next) = speaker.routes(RibKind::LocRib, page, BATCH);
-        self.walk = next;
+    fn walk(
+        &mut self,
+        mut listing: Listing,
+        speaker: &Speaker,
+        changes: &mut Vec<bgpd_api::proto::RouteChange>,
+    ) {
+        let routes = speaker.next_page(&mut listing, BATCH);
+        self.walk = Some(listing).filter(|listing| !listing.is_done());
         let best = routes.iter().filter(|route| route.best && self.families.contains(route.prefix.family()));
         for prefix in best.map(|route| route.prefix) {
             // As new as can be, so an older change must not follow.
@@ -129,7 +144,7 @@ impl Daemon {
         let watcher = Watcher {
             families,
             outbox,
-            walk: Some(Page::default()),
+            walk: Some(self.speaker.list(RibKind::LocRib, PrefixMatch::Any)),
             pending: BTreeMap::new(),
             ended: Families::NONE,
         };

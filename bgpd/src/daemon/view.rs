@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bgp_core::fsm::State;
 use bgp_core::rib::{RouteAttributes, Step};
-use bgp_core::speaker::{BestRoute, PeerView, RouteSource, RouteView, SessionView};
-use bgp_core::wire::{Negotiated, Origin as WireOrigin, SegmentKind};
+use bgp_core::speaker::{BestRoute, NotificationView, PeerView, RouteSource, RouteView, SessionView};
+use bgp_core::wire::{HEADER_LEN, Negotiated, Open, Origin as WireOrigin, SegmentKind};
 use bgpd_api::config::{Community, Origin};
-use bgpd_api::peer::{Counters, Peer, PeerFamily, SessionState};
+use bgpd_api::peer::{Counters, MessageCounters, Notification, Peer, PeerFamily, SessionState};
 use bgpd_api::route::{self, AsSegment, Attributes, Path};
 use cairn_net::Asn;
 
@@ -83,12 +83,15 @@ pub(super) struct PeerExtras {
     pub(super) local_as: Asn,
     /// Neither the document nor an operator keeps it down.
     pub(super) enabled: bool,
-    pub(super) ends: Option<(std::net::SocketAddr, std::net::SocketAddr)>,
 }
 
 pub(super) fn peer(view: PeerView, extras: PeerExtras) -> Peer {
     let session = view.session.as_ref();
     let counters = view.counters;
+    let now = Instant::now();
+    let until =
+        |deadline: Option<Instant>| deadline.map(|at| at.saturating_duration_since(now)).unwrap_or_default();
+    let opens = session.map(|session| &session.opens);
     let (error_at, last_error) = match view.last_error {
         Some((at, reason)) => (Some(at), reason.to_string()),
         None => (None, String::new()),
@@ -101,16 +104,25 @@ pub(super) fn peer(view: PeerView, extras: PeerExtras) -> Peer {
         enabled: extras.enabled,
         state: state(view.state),
         state_for: view.since.elapsed(),
+        up_down: view.turned.map(|at| at.elapsed()),
         last_error,
         last_error_age: error_at.as_ref().map(Instant::elapsed).unwrap_or_default(),
         notes: view.notes,
         established_count: counters.established,
+        dropped_count: counters.dropped,
         router_id: session.map(|session| session.router_id),
-        local: extras.ends.map(|(local, _)| local),
-        remote_port: extras.ends.map(|(_, remote)| remote.port()),
+        local: view.ends.map(|(local, _)| local),
+        remote_port: view.ends.map(|(_, remote)| remote.port()),
         hold_time: session.map(|session| session.hold_time).unwrap_or_default(),
         keepalive_time: session.map(|session| session.keepalive).unwrap_or_default(),
+        hold_timer: until(view.timers.hold),
+        keepalive_timer: until(view.timers.keepalive),
+        connect_timer: until(view.timers.connect),
         capabilities: session.map(capabilities).unwrap_or_default(),
+        capabilities_sent: opens.map(|opens| capability_texts(&opens.sent)).unwrap_or_default(),
+        capabilities_received: opens.map(|opens| capability_texts(&opens.received)).unwrap_or_default(),
+        notification_sent: view.notification_sent.as_ref().map(notification),
+        notification_received: view.notification_received.as_ref().map(notification),
         families: view
             .families
             .iter()
@@ -123,21 +135,44 @@ pub(super) fn peer(view: PeerView, extras: PeerExtras) -> Peer {
                 stale: part.counts.stale.into(),
             })
             .collect(),
-        counters: Counters {
-            messages_received: counters.opens_received
-                + counters.updates_received
-                + counters.notifications_received
-                + counters.keepalives_received
-                + counters.route_refreshes_received,
-            messages_sent: counters.opens_sent
-                + counters.updates_sent
-                + counters.notifications_sent
-                + counters.keepalives_sent
-                + counters.route_refreshes_sent,
-            updates_received: counters.updates_received,
-            updates_sent: counters.updates_sent,
-        },
+        counters: message_counters(&counters),
     }
+}
+
+fn message_counters(counters: &bgp_core::speaker::Counters) -> Counters {
+    let received = MessageCounters {
+        opens: counters.opens_received,
+        updates: counters.updates_received,
+        notifications: counters.notifications_received,
+        keepalives: counters.keepalives_received,
+        route_refreshes: counters.route_refreshes_received,
+    };
+    let sent = MessageCounters {
+        opens: counters.opens_sent,
+        updates: counters.updates_sent,
+        notifications: counters.notifications_sent,
+        keepalives: counters.keepalives_sent,
+        route_refreshes: counters.route_refreshes_sent,
+    };
+    Counters {
+        messages_received: received.total(),
+        messages_sent: sent.total(),
+        updates_received: received.updates,
+        updates_sent: sent.updates,
+        received,
+        sent,
+    }
+}
+
+fn notification(last: &NotificationView) -> Notification {
+    let (code, subcode) = last.notification.code.to_wire();
+    Notification { code, subcode, text: last.notification.to_string(), age: last.at.elapsed() }
+}
+
+/// The capabilities of an OPEN, header and all.
+fn capability_texts(open: &[u8]) -> Vec<String> {
+    let open = open.get(HEADER_LEN..).and_then(|body| Open::decode(body).ok());
+    open.iter().flat_map(|open| &open.capabilities).map(ToString::to_string).collect()
 }
 
 pub(super) fn state(state: State) -> SessionState {

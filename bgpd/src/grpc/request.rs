@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
-use bgp_core::speaker::RibKind;
-use bgpd_api::config::OriginatedRoute;
+use bgp_core::policy::AsPathMatch;
+use bgp_core::speaker::{PrefixMatch, RibKind};
+use bgpd_api::config::{Community, OriginatedRoute};
 use bgpd_api::convert::{self, FieldError};
 use bgpd_api::proto;
 use bgpd_api::route::Table;
+use bgpd_policy::ByKind;
 use cairn_net::{Families, Prefix};
 use tonic::Status;
 
@@ -43,18 +45,59 @@ pub(super) fn families(numbers: &[i32]) -> Result<Families, Status> {
 
 pub(super) fn query(request: &proto::ListRoutesRequest) -> Result<Query, Status> {
     let read = || -> Result<Query, FieldError> {
+        let communities = communities(&request.communities)?;
+        let as_path = as_path(request.as_path.as_deref())?;
         Ok(Query {
             rib: match Table::from_request(request.table, &request.peer)? {
                 Table::AdjRibIn(peer) => RibKind::AdjRibIn(peer),
                 Table::LocRib => RibKind::LocRib,
+                Table::AllPaths => RibKind::AllPaths,
                 Table::AdjRibOut(peer) => RibKind::AdjRibOut(peer),
             },
+            prefix: prefix_match(request)?,
             family: convert::family(request.family)?,
-            prefix: request.prefix.as_ref().map(TryInto::try_into).transpose()?,
-            longer: request.longer_prefixes,
+            from: convert::optional_address("from", &request.from)?,
+            communities: communities.standard,
+            large_communities: communities.large,
+            extended_communities: communities.extended,
+            as_path,
+            best_only: request.best_only,
         })
     };
     read().map_err(invalid)
+}
+
+fn prefix_match(request: &proto::ListRoutesRequest) -> Result<PrefixMatch, FieldError> {
+    let prefix = request.prefix.as_ref().map(Prefix::try_from).transpose()?;
+    match (prefix, request.longer_prefixes, request.shorter_prefixes) {
+        (None, false, false) => Ok(PrefixMatch::Any),
+        (None, ..) => Err(FieldError::new("prefix", "", "is required for longer and shorter prefixes")),
+        (Some(prefix), false, false) => Ok(PrefixMatch::Exact(prefix)),
+        (Some(prefix), true, false) => Ok(PrefixMatch::Longer(prefix)),
+        (Some(prefix), false, true) => Ok(PrefixMatch::Shorter(prefix)),
+        (Some(_), true, true) => {
+            Err(FieldError::new("shorter_prefixes", true, "does not go together with longer_prefixes"))
+        }
+    }
+}
+
+fn communities(texts: &[String]) -> Result<ByKind, FieldError> {
+    let parse = |text: &String| {
+        text.parse::<Community>().map_err(|_| {
+            FieldError::new("communities", text, "must be such as 65000:100, 65000:1:2 or no-export")
+        })
+    };
+    Ok(bgpd_policy::split(&texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn as_path(text: Option<&str>) -> Result<Option<AsPathMatch>, FieldError> {
+    let parse = |text: &str| {
+        let pattern = text
+            .parse()
+            .map_err(|_| FieldError::new("as_path", text, "must be AS numbers, ranges, ? and *"))?;
+        Ok(bgpd_policy::as_path(&pattern))
+    };
+    text.map(parse).transpose()
 }
 
 pub(super) fn owner(owner: String) -> Result<String, Status> {

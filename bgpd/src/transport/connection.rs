@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use bgp_core::speaker::{ConnId, Speaker};
@@ -59,11 +59,6 @@ impl Connection {
             blocked: false,
             queued: false,
         }
-    }
-
-    /// Both ends: the own one first.
-    pub(crate) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
-        Some((self.stream.local_addr().ok()?, self.stream.peer_addr().ok()?))
     }
 
     /// Reads once, at most the buffer's room. `None`: there is nothing. Empty: the peer has closed.

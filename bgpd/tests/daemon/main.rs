@@ -4,8 +4,10 @@
 
 mod apply;
 mod hostile;
+mod metrics;
 mod peering;
 mod process;
 mod reload;
 mod requests;
+mod views;
 mod world;

@@ -44,6 +44,21 @@ async fn a_request_that_is_not_valid_is_refused_with_field_value_and_rule() -> R
     refusals.push(
         client.list_routes(proto::ListRoutesRequest { table: 77, ..Default::default() }).await.unwrap_err(),
     );
+    for wrong in [
+        proto::ListRoutesRequest { longer_prefixes: true, ..Default::default() },
+        proto::ListRoutesRequest {
+            prefix: Some(prefix(&[10, 0, 0, 0], 8)),
+            longer_prefixes: true,
+            shorter_prefixes: true,
+            ..Default::default()
+        },
+        proto::ListRoutesRequest { communities: vec!["1:2:3:4".to_owned()], ..Default::default() },
+        proto::ListRoutesRequest { as_path: Some("65001 ^".to_owned()), ..Default::default() },
+        proto::ListRoutesRequest { from: vec![1, 2].into(), ..Default::default() },
+    ] {
+        let request = proto::ListRoutesRequest { table: Table::LocRib.into(), ..wrong };
+        refusals.push(client.list_routes(request).await.unwrap_err());
+    }
     refusals.push(client.watch_routes(proto::WatchRoutesRequest { families: vec![9] }).await.unwrap_err());
     refusals.push(client.soft_reset(proto::SoftResetRequest::default()).await.unwrap_err());
     let request =

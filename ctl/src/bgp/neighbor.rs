@@ -34,9 +34,17 @@ fn detail(peer: &Peer, output: &mut Output) -> Result<(), Error> {
     };
     let disabled = if peer.enabled { "" } else { " (disabled)" };
     field("state", format!("{}{disabled}, for {}", peer.state, age(peer.state_for)))?;
-    field("established", format!("{} times", peer.established_count))?;
+    field("sessions", format!("{} established, {} lost", peer.established_count, peer.dropped_count))?;
     if !peer.last_error.is_empty() {
         field("last error", format!("{} ({} ago)", peer.last_error, age(peer.last_error_age)))?;
+    }
+    for (name, last) in
+        [("last sent", &peer.notification_sent), ("last received", &peer.notification_received)]
+    {
+        if let Some(last) = last {
+            let numbers = format!("{}/{}", last.code, last.subcode);
+            field(name, format!("NOTIFICATION {numbers} {} ({} ago)", last.text, age(last.age)))?;
+        }
     }
     for note in &peer.notes {
         field("note", note.clone())?;
@@ -49,23 +57,44 @@ fn detail(peer: &Peer, output: &mut Output) -> Result<(), Error> {
             format!("hold time {}s, keepalive {}s", peer.hold_time.as_secs(), peer.keepalive_time.as_secs()),
         )?;
     }
+    field("next", next(peer).join(", "))?;
     field("capabilities", peer.capabilities.join(", "))?;
-    field(
-        "messages",
-        format!(
-            "{} received ({} updates), {} sent ({} updates)",
-            peer.counters.messages_received,
-            peer.counters.updates_received,
-            peer.counters.messages_sent,
-            peer.counters.updates_sent
-        ),
-    )?;
+    field("  sent", peer.capabilities_sent.join(", "))?;
+    field("  received", peer.capabilities_received.join(", "))?;
+    messages(peer, output)?;
     families(peer, output)?;
     output.line("")
 }
 
+/// What the running timers will do.
+fn next(peer: &Peer) -> Vec<String> {
+    let timers = [
+        ("hold timer expires", peer.hold_timer),
+        ("KEEPALIVE", peer.keepalive_timer),
+        ("connect timer expires", peer.connect_timer),
+    ];
+    let running = timers.iter().filter(|(_, left)| !left.is_zero());
+    running.map(|(what, left)| format!("{what} in {:.1}s", left.as_secs_f64())).collect()
+}
+
+fn messages(peer: &Peer, output: &mut Output) -> Result<(), Error> {
+    let (received, sent) = (&peer.counters.received, &peer.counters.sent);
+    let mut table = Table::new(&["  MESSAGES", "RECEIVED", "SENT"]);
+    for (name, received, sent) in [
+        ("OPEN", received.opens, sent.opens),
+        ("UPDATE", received.updates, sent.updates),
+        ("NOTIFICATION", received.notifications, sent.notifications),
+        ("KEEPALIVE", received.keepalives, sent.keepalives),
+        ("ROUTE-REFRESH", received.route_refreshes, sent.route_refreshes),
+        ("total", received.total(), sent.total()),
+    ] {
+        table.row(vec![format!("  {name}"), received.to_string(), sent.to_string()]);
+    }
+    table.print(output)
+}
+
 fn families(peer: &Peer, output: &mut Output) -> Result<(), Error> {
-    let mut table = Table::new(&["  FAMILY", "RECEIVED", "ACCEPTED", "STALE", "SENT", "END-OF-RIB"]);
+    let mut table = Table::new(&["  FAMILY", "RECEIVED", "ACCEPTED", "STALE", "ADVERTISED", "END-OF-RIB"]);
     for part in &peer.families {
         table.row(vec![
             format!("  {}", part.family),

@@ -1,11 +1,13 @@
 //! `cairnctl bgp routes`.
 
+use std::net::IpAddr;
+
 use bgpd_api::Client;
-use bgpd_api::client::RouteQuery;
+use bgpd_api::client::{PrefixScope, RouteQuery};
 use bgpd_api::config::Origin;
 use bgpd_api::route::{AsSegment, Path, Route, RouteSource, Table as Rib};
 
-use super::{Routes, TableName};
+use super::{RouteFilter, TableName};
 use crate::Error;
 use crate::output::Output;
 use crate::table::{Table, age};
@@ -13,12 +15,25 @@ use crate::table::{Table, age};
 /// Routes that are sorted before they are printed. A longer list is printed as it comes, a piece at a time.
 const SORTED: usize = 10_000;
 
-pub(super) async fn print(client: &mut Client, wanted: &Routes, output: &mut Output) -> Result<(), Error> {
+pub(super) async fn print(
+    client: &mut Client,
+    table: Rib,
+    filter: RouteFilter,
+    output: &mut Output,
+) -> Result<(), Error> {
     let query = RouteQuery {
-        table: table(wanted)?,
-        family: wanted.family.map(Into::into),
-        prefix: wanted.prefix,
-        longer_prefixes: wanted.longer,
+        table,
+        family: filter.family.map(Into::into),
+        prefix: filter.prefix,
+        scope: match (filter.longer, filter.shorter) {
+            (true, _) => PrefixScope::Longer,
+            (false, true) => PrefixScope::Shorter,
+            (false, false) => PrefixScope::Exact,
+        },
+        from: filter.from,
+        communities: filter.community,
+        as_path: filter.as_path,
+        best_only: filter.best,
     };
     let mut stream = client.list_routes(query).await?;
     let mut routes: Vec<Route> = Vec::new();
@@ -31,13 +46,15 @@ pub(super) async fn print(client: &mut Client, wanted: &Routes, output: &mut Out
     show(&mut routes, output)
 }
 
-fn table(wanted: &Routes) -> Result<Rib, Error> {
-    match (wanted.table, wanted.peer) {
+/// The table that is meant by a name and a neighbour.
+pub(super) fn table(name: TableName, peer: Option<IpAddr>) -> Result<Rib, Error> {
+    match (name, peer) {
         (TableName::Loc, None) => Ok(Rib::LocRib),
+        (TableName::All, None) => Ok(Rib::AllPaths),
         (TableName::In, Some(peer)) => Ok(Rib::AdjRibIn(peer)),
         (TableName::Out, Some(peer)) => Ok(Rib::AdjRibOut(peer)),
-        (TableName::Loc, Some(_)) => {
-            Err(Error::Answer("--peer goes with --table in or --table out".to_owned()))
+        (TableName::Loc | TableName::All, Some(_)) => {
+            Err(Error::Answer("--peer goes with --table in or --table out; see also --from".to_owned()))
         }
         (TableName::In | TableName::Out, None) => {
             Err(Error::Answer("--table in and out need --peer".to_owned()))

@@ -1,9 +1,11 @@
 //! `cairnctl bgp summary`.
 
 use bgpd_api::Client;
-use bgpd_api::peer::{Peer, SessionState, Status};
+use bgpd_api::peer::{Peer, PeerFamily, SessionState, Status};
+use cairn_net::Family;
 use serde::Serialize;
 
+use super::FamilyName;
 use crate::Error;
 use crate::output::Output;
 use crate::table::{Table, age};
@@ -15,32 +17,58 @@ struct Summary {
     neighbors: Vec<Peer>,
 }
 
-pub(super) async fn print(client: &mut Client, output: &mut Output) -> Result<(), Error> {
+pub(super) async fn print(
+    client: &mut Client,
+    only: Option<FamilyName>,
+    output: &mut Output,
+) -> Result<(), Error> {
     let status = client.status().await?;
     let mut neighbors = Vec::new();
     let mut stream = client.list_peers(None).await?;
     while let Some(peer) = stream.next().await? {
         neighbors.push(peer);
     }
+    let families: Vec<Family> = match only {
+        Some(family) => vec![family.into()],
+        None => Family::ALL.to_vec(),
+    };
+    let has = |peer: &Peer, family| peer.families.iter().any(|part| part.family == family);
     if output.is_json() {
+        neighbors.retain(|peer| families.iter().any(|family| has(peer, *family)));
         return output.json(&Summary { status, neighbors });
     }
     heading(&status, output)?;
+    for family in families {
+        if neighbors.iter().any(|peer| has(peer, family)) {
+            print_family(&neighbors, family, output)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_family(neighbors: &[Peer], family: Family, output: &mut Output) -> Result<(), Error> {
+    output.line(format_args!("{family} unicast"))?;
     let mut table = Table::new(&[
         "NEIGHBOR",
         "AS",
+        "MSGRCVD",
+        "MSGSENT",
+        "UP/DOWN",
         "STATE",
-        "FOR",
         "RECEIVED",
         "ACCEPTED",
-        "SENT",
+        "ADVERTISED",
+        "FLAPS",
         "DESCRIPTION",
         "REMARK",
     ]);
     for peer in neighbors {
-        table.row(row(&peer));
+        if let Some(part) = peer.families.iter().find(|part| part.family == family) {
+            table.row(row(peer, part));
+        }
     }
-    table.print(output)
+    table.print(output)?;
+    output.line("")
 }
 
 fn heading(status: &Status, output: &mut Output) -> Result<(), Error> {
@@ -72,9 +100,7 @@ fn heading(status: &Status, output: &mut Output) -> Result<(), Error> {
     output.line("")
 }
 
-fn row(peer: &Peer) -> Vec<String> {
-    let count =
-        |of: fn(&bgpd_api::peer::PeerFamily) -> u64| peer.families.iter().map(of).sum::<u64>().to_string();
+fn row(peer: &Peer, part: &PeerFamily) -> Vec<String> {
     let established = peer.state == SessionState::Established;
     let mut remarks = peer.notes.clone();
     if !established && remarks.is_empty() && !peer.last_error.is_empty() {
@@ -83,11 +109,14 @@ fn row(peer: &Peer) -> Vec<String> {
     vec![
         peer.address.to_string(),
         peer.remote_as.to_string(),
+        peer.counters.messages_received.to_string(),
+        peer.counters.messages_sent.to_string(),
+        peer.up_down.map_or_else(|| "never".to_owned(), age),
         if peer.enabled { peer.state.to_string() } else { "Disabled".to_owned() },
-        age(peer.state_for),
-        count(|part| part.received),
-        count(|part| part.accepted),
-        count(|part| part.sent),
+        part.received.to_string(),
+        part.accepted.to_string(),
+        part.sent.to_string(),
+        peer.dropped_count.to_string(),
         if peer.description.is_empty() { "-".to_owned() } else { peer.description.clone() },
         remarks.join("; "),
     ]

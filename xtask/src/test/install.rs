@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 16] = [
     ("ip", "iproute2"),
     ("ping", "iputils-ping"),
     ("nft", "nftables"),
@@ -22,12 +22,16 @@ const NEEDED: [(&str, &str); 13] = [
     ("gobgp", "gobgpd"),
     ("go", "golang-go"),
     ("git", "git"),
+    ("promtool", "prometheus"),
+    ("tshark", "tshark"),
+    ("bgpdump", "bgpdump"),
     // libFuzzer is C++.
     ("c++", "g++"),
 ];
 
 /// Package, and the service that comes along with it: it must run neither now nor after the next boot.
-const SERVICES: [(&str, &str); 3] = [("bird2", "bird"), ("frr", "frr"), ("gobgpd", "gobgpd")];
+const SERVICES: [(&str, &str); 4] =
+    [("bird2", "bird"), ("frr", "frr"), ("gobgpd", "gobgpd"), ("prometheus", "prometheus")];
 
 /// While this file says 101, Debian's packages start no service (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use cairn_net::{Asn, RouterId};
@@ -46,6 +46,9 @@ pub struct Config {
     /// What peers are told when the daemon is stopped by SIGTERM.
     #[serde(default, skip_serializing_if = "is_default")]
     pub on_shutdown: ShutdownMode,
+    /// Prometheus metrics over HTTP.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub metrics: Metrics,
     /// Named lists of prefixes. A route matches a list if any entry matches.
     #[serde(
         default,
@@ -104,6 +107,7 @@ impl Config {
             ebgp_requires_policy: true,
             cluster_id: None,
             on_shutdown: ShutdownMode::default(),
+            metrics: Metrics::default(),
             prefix_sets: BTreeMap::new(),
             community_sets: BTreeMap::new(),
             as_path_sets: BTreeMap::new(),
@@ -251,6 +255,15 @@ impl Default for Multipath {
     fn default() -> Self {
         Self { ebgp: 16, ibgp: 16, as_path_relax: true }
     }
+}
+
+/// Prometheus metrics over HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Address and port where `/metrics` is served. Default: what `--metrics` says, else nowhere. Port: 1 to 65535.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// What peers are told when the daemon is stopped.

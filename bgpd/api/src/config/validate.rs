@@ -71,6 +71,14 @@ impl Check<'_> {
                 self.fault(path, paths, "must be 1 to 64");
             }
         }
+        if let Some(listen) = config.metrics.listen {
+            if listen.port() == 0 {
+                self.fault("metrics.listen", listen, "a port is 1 to 65535");
+            }
+            if listen.ip().is_multicast() {
+                self.fault("metrics.listen", listen, "must be a unicast address, 0.0.0.0 or ::");
+            }
+        }
         self.unicast_list("nextHopAddresses", &config.next_hop_addresses);
     }
 

@@ -75,6 +75,7 @@ impl From<Table> for proto::Table {
         match table {
             Table::AdjRibIn(_) => Self::AdjRibIn,
             Table::LocRib => Self::LocRib,
+            Table::AllPaths => Self::AllPaths,
             Table::AdjRibOut(_) => Self::AdjRibOut,
         }
     }
@@ -85,7 +86,7 @@ impl Table {
     pub const fn peer(self) -> Option<IpAddr> {
         match self {
             Self::AdjRibIn(peer) | Self::AdjRibOut(peer) => Some(peer),
-            Self::LocRib => None,
+            Self::LocRib | Self::AllPaths => None,
         }
     }
 
@@ -98,14 +99,15 @@ impl Table {
             (Ok(proto::Table::AdjRibIn), Some(peer)) => Ok(Self::AdjRibIn(peer)),
             (Ok(proto::Table::AdjRibOut), Some(peer)) => Ok(Self::AdjRibOut(peer)),
             (Ok(proto::Table::LocRib), None) => Ok(Self::LocRib),
-            (Ok(proto::Table::LocRib), Some(peer)) => {
-                Err(FieldError::new("peer", peer, "must be empty for the Loc-RIB"))
+            (Ok(proto::Table::AllPaths), None) => Ok(Self::AllPaths),
+            (Ok(proto::Table::LocRib | proto::Table::AllPaths), Some(peer)) => {
+                Err(FieldError::new("peer", peer, "must be empty for the Loc-RIB and all paths"))
             }
             (Ok(proto::Table::AdjRibIn | proto::Table::AdjRibOut), None) => {
                 Err(FieldError::new("peer", "", "is required for Adj-RIB-In and Adj-RIB-Out"))
             }
             (Ok(proto::Table::Unspecified) | Err(_), _) => {
-                Err(FieldError::new("table", table, "must be Adj-RIB-In, Loc-RIB or Adj-RIB-Out"))
+                Err(FieldError::new("table", table, "must be Adj-RIB-In, Loc-RIB, Adj-RIB-Out or all paths"))
             }
         }
     }

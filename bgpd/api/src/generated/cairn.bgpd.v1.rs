@@ -137,6 +137,134 @@ pub struct Peer {
     /// How long ago `last_error` was.
     #[prost(uint64, tag = "23")]
     pub last_error_seconds: u64,
+    /// Messages by kind since the peer was configured.
+    #[prost(message, optional, tag = "24")]
+    pub received: ::core::option::Option<MessageCounters>,
+    #[prost(message, optional, tag = "25")]
+    pub sent: ::core::option::Option<MessageCounters>,
+    /// What each side's OPEN says, as text: `multiprotocol ipv4 unicast`, `4-octet-as 65001` ... Empty while down.
+    #[prost(string, repeated, tag = "26")]
+    pub capabilities_sent: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "27")]
+    pub capabilities_received: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The last NOTIFICATION each way, over all sessions.
+    #[prost(message, optional, tag = "28")]
+    pub notification_sent: ::core::option::Option<Notification>,
+    #[prost(message, optional, tag = "29")]
+    pub notification_received: ::core::option::Option<Notification>,
+    /// How often an established session was lost.
+    #[prost(uint64, tag = "30")]
+    pub dropped_count: u64,
+    /// Time until the timer expires; 0: it does not run.
+    #[prost(uint64, tag = "31")]
+    pub hold_timer_milliseconds: u64,
+    #[prost(uint64, tag = "32")]
+    pub keepalive_timer_milliseconds: u64,
+    #[prost(uint64, tag = "33")]
+    pub connect_timer_milliseconds: u64,
+    /// For how long a session is up, or none is. Not set: none ever was.
+    #[prost(uint64, optional, tag = "34")]
+    pub up_down_seconds: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessageCounters {
+    #[prost(uint64, tag = "1")]
+    pub opens: u64,
+    #[prost(uint64, tag = "2")]
+    pub updates: u64,
+    #[prost(uint64, tag = "3")]
+    pub notifications: u64,
+    #[prost(uint64, tag = "4")]
+    pub keepalives: u64,
+    #[prost(uint64, tag = "5")]
+    pub route_refreshes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Notification {
+    /// Of RFC 4271 section 4.5 and the IANA registry.
+    #[prost(uint32, tag = "1")]
+    pub code: u32,
+    #[prost(uint32, tag = "2")]
+    pub subcode: u32,
+    /// Code and subcode by name, with the operator's text (RFC 9003) or the data.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// How long ago it was.
+    #[prost(uint64, tag = "4")]
+    pub age_seconds: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPeerEventsRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub address: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPeerEventsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<HistoryEvent>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryEvent {
+    /// Unit: milliseconds since 1970-01-01 UTC.
+    #[prost(uint64, tag = "1")]
+    pub time_milliseconds: u64,
+    #[prost(enumeration = "history_event::Kind", tag = "2")]
+    pub kind: i32,
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// How often it happened in a row; `time_milliseconds` is the first time.
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
+    #[prost(uint64, tag = "5")]
+    pub last_time_milliseconds: u64,
+}
+/// Nested message and enum types in `HistoryEvent`.
+pub mod history_event {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Kind {
+        Unspecified = 0,
+        /// Its state changed.
+        State = 1,
+        Up = 2,
+        /// An established session ended.
+        Down = 3,
+        /// An attempt failed.
+        Failure = 4,
+        Warning = 5,
+        /// Somebody asked for it, or the configuration changed.
+        Operator = 6,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::State => "KIND_STATE",
+                Self::Up => "KIND_UP",
+                Self::Down => "KIND_DOWN",
+                Self::Failure => "KIND_FAILURE",
+                Self::Warning => "KIND_WARNING",
+                Self::Operator => "KIND_OPERATOR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "KIND_STATE" => Some(Self::State),
+                "KIND_UP" => Some(Self::Up),
+                "KIND_DOWN" => Some(Self::Down),
+                "KIND_FAILURE" => Some(Self::Failure),
+                "KIND_WARNING" => Some(Self::Warning),
+                "KIND_OPERATOR" => Some(Self::Operator),
+                _ => None,
+            }
+        }
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeerFamily {
@@ -292,6 +420,21 @@ pub struct ListRoutesRequest {
     /// With `prefix`: whatever it covers, too.
     #[prost(bool, tag = "5")]
     pub longer_prefixes: bool,
+    /// With `prefix`: whatever covers it, too. Not together with `longer_prefixes`.
+    #[prost(bool, tag = "6")]
+    pub shorter_prefixes: bool,
+    /// Only paths from this peer.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub from: ::prost::bytes::Bytes,
+    /// Only paths that carry all of these: text such as `65000:100`, `65000:1:2` or `no-export`.
+    #[prost(string, repeated, tag = "8")]
+    pub communities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Only paths whose whole AS path matches: tokens as in the configuration's `asPathSets`.
+    #[prost(string, optional, tag = "9")]
+    pub as_path: ::core::option::Option<::prost::alloc::string::String>,
+    /// Only best paths.
+    #[prost(bool, tag = "10")]
+    pub best_only: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListRoutesResponse {
@@ -537,6 +680,8 @@ pub enum Table {
     LocRib = 2,
     /// What is sent to a peer, after the export filter.
     AdjRibOut = 3,
+    /// Every path of every prefix, with what it lost by or why it was refused.
+    AllPaths = 4,
 }
 impl Table {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -549,6 +694,7 @@ impl Table {
             Self::AdjRibIn => "TABLE_ADJ_RIB_IN",
             Self::LocRib => "TABLE_LOC_RIB",
             Self::AdjRibOut => "TABLE_ADJ_RIB_OUT",
+            Self::AllPaths => "TABLE_ALL_PATHS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -558,6 +704,7 @@ impl Table {
             "TABLE_ADJ_RIB_IN" => Some(Self::AdjRibIn),
             "TABLE_LOC_RIB" => Some(Self::LocRib),
             "TABLE_ADJ_RIB_OUT" => Some(Self::AdjRibOut),
+            "TABLE_ALL_PATHS" => Some(Self::AllPaths),
             _ => None,
         }
     }
@@ -720,6 +867,21 @@ pub mod bgpd_client {
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "WatchPeers"));
             self.inner.server_streaming(req, path, codec).await
+        }
+        /// What happened to a peer, the oldest first. A bounded number of events is kept for each peer.
+        pub async fn list_peer_events(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPeerEventsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListPeerEventsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/cairn.bgpd.v1.Bgpd/ListPeerEvents");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "ListPeerEvents"));
+            self.inner.unary(req, path, codec).await
         }
         /// Puts a peer up or down by hand, until the next such call or the daemon's end.
         pub async fn set_peer_enabled(
@@ -890,6 +1052,11 @@ pub mod bgpd_server {
             &self,
             request: tonic::Request<super::WatchPeersRequest>,
         ) -> std::result::Result<tonic::Response<Self::WatchPeersStream>, tonic::Status>;
+        /// What happened to a peer, the oldest first. A bounded number of events is kept for each peer.
+        async fn list_peer_events(
+            &self,
+            request: tonic::Request<super::ListPeerEventsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListPeerEventsResponse>, tonic::Status>;
         /// Puts a peer up or down by hand, until the next such call or the daemon's end.
         async fn set_peer_enabled(
             &self,
@@ -1182,6 +1349,43 @@ pub mod bgpd_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cairn.bgpd.v1.Bgpd/ListPeerEvents" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPeerEventsSvc<T: Bgpd>(pub Arc<T>);
+                    impl<T: Bgpd> tonic::server::UnaryService<super::ListPeerEventsRequest> for ListPeerEventsSvc<T> {
+                        type Response = super::ListPeerEventsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPeerEventsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Bgpd>::list_peer_events(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPeerEventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -23,7 +23,7 @@ pub(crate) use export::{LocalAddresses, Treatment};
 pub(crate) use group::{Change, Cursor, Group, GroupId};
 pub use import::Rejection;
 pub(crate) use import::{ImportRules, Verdicts, VerdictsBySet};
-pub(crate) use select::{NextHopMetrics, Selection};
+pub(crate) use select::{NextHopMetrics, Selected, Selection};
 pub(crate) use source::{Source, SourceId};
 pub use source::{SourceCounts, SourceKind};
 pub(crate) use table::{Dirty, NetId, NewPath, Path, PathId, Table, Verdict};

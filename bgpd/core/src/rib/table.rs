@@ -133,6 +133,8 @@ pub(crate) struct Table {
     pub(crate) sources: Slab<SourceId, Source>,
     index: HashTable<NetId>,
     hasher: FixedState,
+    /// Prefixes by family.
+    sizes: [usize; 2],
     dirty: [Vec<Dirty>; 2],
     /// More than one path may be selected, so that the old next hops matter.
     pub(crate) multipath: bool,
@@ -158,8 +160,13 @@ impl Table {
         self.nets.len()
     }
 
+    /// How many prefixes of a family there are.
+    pub(crate) fn prefixes_of(&self, family: Family) -> usize {
+        self.sizes[family as usize]
+    }
+
     fn find_or_add(&mut self, prefix: Prefix) -> NetId {
-        let Self { index, nets, hasher, .. } = self;
+        let Self { index, nets, hasher, sizes, .. } = self;
         let hash = hasher.hash_one(prefix);
         let entry =
             index.entry(hash, |id| nets[*id].prefix == prefix, |id| hasher.hash_one(nets[*id].prefix));
@@ -168,6 +175,7 @@ impl Table {
             hashbrown::hash_table::Entry::Vacant(vacant) => {
                 let net =
                     Net { prefix, dirty: false, reported: false, first: PathId::NONE, best: PathId::NONE };
+                sizes[prefix.family() as usize] += 1;
                 let id = nets.insert(net);
                 vacant.insert(id);
                 id
@@ -259,7 +267,8 @@ impl Table {
             if let Ok(found) = self.index.find_entry(hash, |id| *id == net) {
                 found.remove();
             }
-            self.nets.remove(net);
+            let gone = self.nets.remove(net);
+            self.sizes[gone.prefix.family() as usize] -= 1;
         }
     }
 

@@ -20,8 +20,19 @@ pub(super) struct Connection {
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     /// The shell has said that it is gone.
     pub(super) gone: bool,
+    /// The OPENs of both sides, header and all, once they were sent and received.
+    pub(super) opens: Opens,
     /// The last time the shell took bytes although more were waiting; `None`: nothing waits (RFC 9687).
     pub(super) stalled_since: Option<Instant>,
+}
+
+/// The two OPENs of a connection, as they were on the wire. Empty: not yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Opens {
+    /// Ours.
+    pub sent: Bytes,
+    /// The peer's.
+    pub received: Bytes,
 }
 
 impl Connection {
@@ -33,6 +44,7 @@ impl Connection {
             woken: false,
             ends: None,
             gone: false,
+            opens: Opens::default(),
             stalled_since: None,
         }
     }

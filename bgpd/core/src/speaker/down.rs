@@ -53,6 +53,41 @@ pub enum DownReason {
     Shutdown,
 }
 
+impl DownReason {
+    /// The kind of reason as a word, for labels and filters.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::ConnectFailed(_) => "connect_failed",
+            Self::ConnectTimedOut => "connect_timed_out",
+            Self::ConnectionLost(_) => "connection_lost",
+            Self::NotificationReceived(_) => "notification_received",
+            Self::NotificationSent(_) => "notification_sent",
+            Self::BadPeerAs { .. } => "bad_peer_as",
+            Self::DuplicateRouterId(_) => "duplicate_router_id",
+            Self::NoCommonFamily => "no_common_family",
+            Self::PrefixLimit { .. } => "prefix_limit",
+            Self::SendHoldTimerExpired => "send_hold_timer_expired",
+            Self::Stopped(_) => "stopped",
+            Self::Reset(_) => "reset",
+            Self::Deconfigured => "deconfigured",
+            Self::ConfigurationChanged => "configuration_changed",
+            Self::Collision => "collision",
+            Self::Replaced => "replaced",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// The NOTIFICATION that says it, if that is what it is.
+    pub const fn notification(&self) -> Option<&Notification> {
+        match self {
+            Self::NotificationReceived(notification) | Self::NotificationSent(notification) => {
+                Some(notification)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for DownReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let with = |f: &mut fmt::Formatter<'_>, what: &str, text: &str| {

@@ -115,6 +115,11 @@ impl Speaker {
     }
 
     fn message(&mut self, id: PeerId, conn: ConnId, frame: &Frame) {
+        if frame.kind == MessageType::Open
+            && let Some(connection) = self.connections.get_mut(&conn)
+        {
+            connection.opens.received = frame.encode();
+        }
         let peer = &mut self.peers[id];
         peer.counters.received(frame.kind);
         let session = peer.session.as_ref().filter(|session| session.conn == conn);
@@ -130,6 +135,7 @@ impl Speaker {
             Ok(Message::RouteRefresh(refresh)) => self.route_refresh(id, conn, refresh),
             Ok(Message::Open(open)) => self.open(id, conn, open),
             Ok(Message::Notification(notification)) => {
+                self.peers[id].notification_received = Some((self.now, notification.clone()));
                 self.connection_event(conn, Event::NotificationReceived(notification));
             }
             Err(notification) => self.connection_event(conn, Event::MessageFault(notification)),
@@ -269,8 +275,11 @@ impl Speaker {
     }
 
     pub(super) fn send(&mut self, id: PeerId, conn: ConnId, message: Bytes) {
-        self.peers[id].counters.sent(&message);
+        let kind = self.peers[id].counters.sent(&message);
         if let Some(connection) = self.connections.get_mut(&conn) {
+            if kind == Some(MessageType::Open) {
+                connection.opens.sent = message.clone();
+            }
             connection.control.push_back(message);
             self.wake(conn);
         }
@@ -281,8 +290,9 @@ impl Speaker {
         if peer.attempt == Some(conn) {
             peer.attempt = None;
         }
-        if notification.is_some() {
+        if let Some(notification) = notification {
             peer.counters.notifications_sent += 1;
+            peer.notification_sent = Some((self.now, notification.clone()));
         }
         if let Some(connection) = self.connections.remove(&conn).filter(|connection| !connection.gone) {
             let last = connection.last_words(notification.map(Notification::encode));
@@ -303,6 +313,8 @@ impl Speaker {
         peer.failures = peer.failures.saturating_add(1);
         peer.last_error = Some((self.now, reason.clone()));
         if was_up {
+            peer.counters.dropped += 1;
+            peer.turned = Some(self.now);
             peer.connector.reset_backoff();
         }
         if peer.is_enabled() && peer.connector.timers().idle_hold.is_none() {

@@ -30,6 +30,7 @@ impl Speaker {
         let change = PeerChange::Up { router_id: agreement.open.router_id, asn: agreement.open.asn };
         peer.failures = 0;
         peer.counters.established += 1;
+        peer.turned = Some(self.now);
         peer.connector.reset_backoff();
         self.outputs.push_back(Output::PeerChanged { peer: peer.address, change });
         self.meet(id, agreement.open.router_id.get());

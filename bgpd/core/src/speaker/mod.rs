@@ -15,6 +15,7 @@ mod establish;
 mod ingest;
 mod input;
 mod interface;
+mod list;
 mod operator;
 mod originate;
 mod output;
@@ -25,6 +26,7 @@ mod rib;
 mod run;
 mod session;
 mod startup;
+mod statistics;
 mod timer;
 mod view;
 
@@ -32,13 +34,16 @@ pub use config::{
     BestPathConfig, Config, GracefulRestartConfig, NextHopMode, Password, PeerConfig, ShutdownMode,
     TimerConfig, TransportConfig, Ttl,
 };
+pub use connection::Opens;
 pub use down::DownReason;
 pub use input::{ConnId, Direction, Input, SoftReset};
 pub use interface::{Interface, InterfaceAddress};
+pub use list::{Listing, PrefixMatch, RibKind, RouteView};
 pub use originate::OriginatedRoute;
 pub use output::{BestRoute, Output, PeerChange, RouteSource, TcpOptions};
 pub use run::{Speaker, Transmitted};
-pub use view::{Counters, FamilyView, Page, PeerView, RibKind, RouteView, SessionView};
+pub use statistics::{FamilyStatistics, RibStatistics};
+pub use view::{Counters, FamilyView, NotificationView, PeerView, SessionView, TimerView};
 
 /// TCP port of BGP.
 pub const BGP_PORT: u16 = 179;

@@ -13,7 +13,8 @@ use crate::policy::Hits;
 use crate::rib::slab::slab_id;
 use crate::rib::{SourceId, SourceKind};
 use crate::wire::{
-    AfiSafi, Capability, GracefulRestart, GracefulRestartFamily, LongLivedFamily, Open, OpenCheck,
+    AfiSafi, Capability, GracefulRestart, GracefulRestartFamily, LongLivedFamily, Notification, Open,
+    OpenCheck,
 };
 
 slab_id! {
@@ -45,6 +46,10 @@ pub(super) struct Peer {
     /// How often the statements of the import policy matched a path that came or was judged anew.
     pub(super) import_hits: Hits,
     pub(super) last_error: Option<(Instant, DownReason)>,
+    /// When a session last came up or went down; `None`: none ever came up.
+    pub(super) turned: Option<Instant>,
+    pub(super) notification_sent: Option<(Instant, Notification)>,
+    pub(super) notification_received: Option<(Instant, Notification)>,
     /// As last reported, and since when.
     pub(super) state: (State, Instant),
     /// When the queue of timers will look at it.
@@ -81,6 +86,9 @@ impl Peer {
             failures: 0,
             counters: Counters::default(),
             last_error: None,
+            turned: None,
+            notification_sent: None,
+            notification_received: None,
             state: (State::Idle, now),
             scheduled: None,
         }

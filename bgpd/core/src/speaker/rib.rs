@@ -21,6 +21,10 @@ pub(super) struct Rib {
     pub(super) names: foldhash::HashMap<SourceId, RouteSource>,
     reports: VecDeque<Report>,
     unwatched: bool,
+    /// Prefixes with a best path, by family.
+    pub(super) selected: [usize; 2],
+    /// Changes of best paths since the start.
+    pub(super) changes: u64,
     /// Families whose selection waits for the peers' End-of-RIB (RFC 4724 section 4.1).
     pub(super) deferred: Families,
 }
@@ -130,6 +134,12 @@ impl Speaker {
             rib.table.select(*net, Selection { config: &config.best_path, metrics: &rib.metrics });
             let net = rib.table.nets.get(*net).map(|_| *net);
             let new = net.and_then(|net| rib.table.best(net));
+            let selected = &mut rib.selected[prefix.family() as usize];
+            match (old, &new) {
+                (None, Some(_)) => *selected += 1,
+                (Some(_), None) => *selected -= 1,
+                (None, None) | (Some(_), Some(_)) => {}
+            }
             let same = match (old, &new) {
                 (None, None) => true,
                 (Some(old), Some(new)) => {
@@ -144,6 +154,7 @@ impl Speaker {
                 rib.report(prefix, net);
             }
             if !same {
+                rib.changes += 1;
                 changes.push(Change { prefix, old: old.clone(), new });
             }
         }

@@ -1,20 +1,16 @@
-//! What can be looked at: peers, and the three kinds of RIB.
+//! Peers as they can be looked at.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cairn_net::{Asn, Family, Prefix, RouterId};
+use cairn_net::{Asn, Family, RouterId};
 
-use super::peer::{Peer, PeerId};
-use super::{DownReason, RouteSource, Speaker};
+use super::peer::Peer;
+use super::{DownReason, Opens, Speaker};
 use crate::fsm::State;
-use crate::rib::slab::SlabId;
-use crate::rib::{
-    NetId, Path, PathId, Rejection, RouteAttributes, Selection, SourceCounts, SourceKind, Step,
-};
-use crate::wire::{MessageType, Negotiated};
+use crate::rib::{SourceCounts, SourceKind};
+use crate::wire::{MessageType, Negotiated, Notification};
 
 /// Messages since the peer was configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +28,8 @@ pub struct Counters {
     pub route_refreshes_sent: u64,
     /// How often the session came up.
     pub established: u64,
+    /// How often it went down again.
+    pub dropped: u64,
 }
 
 impl Counters {
@@ -45,15 +43,18 @@ impl Counters {
         } += 1;
     }
 
-    /// Counts a control message by its type octet.
-    pub(super) fn sent(&mut self, message: &Bytes) {
+    /// Counts a control message by its type octet, and says which it is.
+    pub(super) fn sent(&mut self, message: &Bytes) -> Option<MessageType> {
         const TYPE: usize = 18;
-        match message.get(TYPE) {
-            Some(1) => self.opens_sent += 1,
-            Some(4) => self.keepalives_sent += 1,
-            Some(5) => self.route_refreshes_sent += 1,
-            _ => {}
+        let kind = message.get(TYPE).copied().and_then(MessageType::from_wire)?;
+        match kind {
+            MessageType::Open => self.opens_sent += 1,
+            MessageType::Keepalive => self.keepalives_sent += 1,
+            MessageType::RouteRefresh => self.route_refreshes_sent += 1,
+            // Counted where they are made.
+            MessageType::Update | MessageType::Notification => {}
         }
+        Some(kind)
     }
 }
 
@@ -72,6 +73,8 @@ pub struct PeerView {
     pub state: State,
     /// Since when.
     pub since: Instant,
+    /// When a session last came up or went down; `None`: none ever came up.
+    pub turned: Option<Instant>,
     /// The session; `None` unless Established.
     pub session: Option<SessionView>,
     /// By family of the configuration.
@@ -80,8 +83,38 @@ pub struct PeerView {
     pub counters: Counters,
     /// The last failure, and when it was.
     pub last_error: Option<(Instant, DownReason)>,
+    /// The last NOTIFICATION to the peer.
+    pub notification_sent: Option<NotificationView>,
+    /// The last NOTIFICATION of the peer.
+    pub notification_received: Option<NotificationView>,
+    /// What happens next if nothing else does.
+    pub timers: TimerView,
+    /// Our end and the peer's, while there is a connection.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// Prefixes that it is to be told anew, because it has read so slowly that their messages were given up.
+    pub queued_prefixes: usize,
     /// Why nothing, or not everything, is exchanged.
     pub notes: Vec<String>,
+}
+
+/// A NOTIFICATION, and when it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationView {
+    /// When.
+    pub at: Instant,
+    /// Which.
+    pub notification: Notification,
+}
+
+/// Deadlines of a peer; `None`: the timer does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TimerView {
+    /// The next attempt to connect, or the end of the present one.
+    pub connect: Option<Instant>,
+    /// End of patience with a silent peer.
+    pub hold: Option<Instant>,
+    /// Our next KEEPALIVE.
+    pub keepalive: Option<Instant>,
 }
 
 /// An Established session.
@@ -99,6 +132,8 @@ pub struct SessionView {
     pub keepalive: Duration,
     /// The peer's restart time, if it does graceful restart.
     pub restart_time: Option<Duration>,
+    /// Both OPENs.
+    pub opens: Opens,
 }
 
 /// Routes of a family with a peer.
@@ -112,46 +147,6 @@ pub struct FamilyView {
     pub advertised: u32,
     /// It has sent End-of-RIB.
     pub end_of_rib: bool,
-}
-
-/// Which RIB to list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RibKind {
-    /// What the peer has announced, with what became of it.
-    AdjRibIn(IpAddr),
-    /// What is used: the best path of each prefix and those of equal cost.
-    LocRib,
-    /// What the peer is told.
-    AdjRibOut(IpAddr),
-}
-
-/// Where to go on with a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Page(u32);
-
-/// A route in a list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RouteView {
-    /// The prefix.
-    pub prefix: Prefix,
-    /// Where it comes from.
-    pub source: RouteSource,
-    /// The source's path identifier (RFC 7911); 0 without.
-    pub path_id: u32,
-    /// Attributes and next hop: as received (Adj-RIB-In), used (Loc-RIB) or sent (Adj-RIB-Out).
-    pub route: Arc<RouteAttributes>,
-    /// The best path.
-    pub best: bool,
-    /// Used: the best path, or one of equal cost.
-    pub selected: bool,
-    /// Kept over a restart of the peer, not yet announced again.
-    pub stale: bool,
-    /// Why it is not used, if the import side rejected it.
-    pub rejection: Option<Rejection>,
-    /// For the best path: what set it apart from the second best. For others: what they lost by.
-    pub decided_by: Option<Step>,
-    /// For how long it has been as it is.
-    pub age: Duration,
 }
 
 impl Speaker {
@@ -185,10 +180,16 @@ impl Speaker {
             kind: source.kind,
             state: peer.state.0,
             since: peer.state.1,
-            session: session_view(peer),
+            turned: peer.turned,
+            session: self.session_view(peer),
             families: families.collect(),
             counters: peer.counters,
             last_error: peer.last_error.clone(),
+            notification_sent: notification(&peer.notification_sent),
+            notification_received: notification(&peer.notification_received),
+            timers: timers(peer),
+            ends: self.ends(peer),
+            queued_prefixes: peer.session.as_ref().map_or(0, |session| session.cursor.missed()),
             notes: self.notes(peer),
         }
     }
@@ -216,122 +217,47 @@ impl Speaker {
         notes
     }
 
-    /// A part of a list: at most about `limit` routes, and where to go on, if anywhere. From the beginning with `Page::default()`.
-    ///
-    /// The order is arbitrary but stable; a route that comes or goes between two pages may be missed or not.
-    pub fn routes(&self, rib: RibKind, page: Page, limit: usize) -> (Vec<RouteView>, Option<Page>) {
-        let mut routes = Vec::new();
-        let end = u32::try_from(self.rib.table.nets.places()).unwrap_or(u32::MAX);
-        for place in page.0..end {
-            if routes.len() >= limit {
-                return (routes, Some(Page(place)));
-            }
-            let net = NetId::from_place(place);
-            if self.rib.table.nets.get(net).is_some() {
-                self.list(rib, net, &mut routes);
-            }
-        }
-        (routes, None)
+    /// Both ends of the session, or of the connection that may become one.
+    fn ends(&self, peer: &Peer) -> Option<(SocketAddr, SocketAddr)> {
+        let session = peer.session.as_ref().map(|session| session.conn);
+        let conn = session.or_else(|| peer.connected().find_map(|(_, fsm)| fsm.conn()))?;
+        self.connections.get(&conn)?.ends
     }
 
-    /// All paths of a prefix with what decided between them, the best one first.
-    pub fn explain(&self, prefix: Prefix) -> Vec<RouteView> {
-        let Some(net) = self.rib.table.find(prefix) else { return Vec::new() };
-        let paths = self.rib.table.paths_of(net);
-        let mut routes: Vec<_> = paths.filter_map(|(id, path)| self.path_view(net, id, path)).collect();
-        routes.sort_by_key(|route| (!route.best, !route.selected, route.rejection.is_some()));
-        routes
-    }
-
-    /// How many prefixes and attribute sets there are.
-    pub fn table_size(&self) -> (usize, usize) {
-        (self.rib.table.len(), self.rib.interner.len())
-    }
-
-    fn list(&self, rib: RibKind, net: NetId, routes: &mut Vec<RouteView>) {
-        let table = &self.rib.table;
-        match rib {
-            RibKind::LocRib => {
-                let best = table.nets[net].best;
-                let used = table.paths_of(net).filter(|(id, path)| *id == best || path.selected);
-                routes.extend(used.filter_map(|(id, path)| self.path_view(net, id, path)));
-            }
-            RibKind::AdjRibIn(address) => {
-                let Some(peer) = self.by_address.get(&address).map(|id| self.peers[*id].source) else {
-                    return;
-                };
-                let own = table.paths_of(net).filter(|(_, path)| path.source == peer);
-                routes.extend(own.filter_map(|(id, path)| {
-                    Some(RouteView { route: Arc::clone(&path.received), ..self.path_view(net, id, path)? })
-                }));
-            }
-            RibKind::AdjRibOut(address) => {
-                let Some(id) = self.by_address.get(&address).copied() else { return };
-                routes.extend(self.told(id, net));
-            }
-        }
-    }
-
-    /// What a peer is told of a prefix.
-    fn told(&self, id: PeerId, net: NetId) -> Option<RouteView> {
-        let peer = &self.peers[id];
-        let treatment = &self.rib.groups[peer.session.as_ref()?.group].group.treatment;
-        let table = &self.rib.table;
-        let best_id = table.nets[net].best.some()?;
-        let best = table.best(net).filter(|best| best.source != peer.source)?;
-        let source = &table.sources[best.source];
-        let prefix = table.nets[net].prefix;
-        let filtered = treatment.filter(prefix, &best.attributes, source).0?;
-        let (attributes, next_hop) =
-            treatment.transform(prefix.family(), &best.attributes, &filtered, source)?;
-        let view = self.path_view(net, best_id, &table.paths[best_id])?;
-        Some(RouteView { route: Arc::new(RouteAttributes::detached(attributes, next_hop)), ..view })
-    }
-
-    fn path_view(&self, net: NetId, id: PathId, path: &Path) -> Option<RouteView> {
-        let best = self.rib.table.nets[net].best;
-        let now = self.now.duration_since(self.started);
-        Some(RouteView {
-            prefix: self.rib.table.nets[net].prefix,
-            source: self.rib.names.get(&path.source)?.clone(),
-            path_id: path.path_id,
-            route: Arc::clone(path.accepted().unwrap_or(&path.received)),
-            best: id == best,
-            selected: id == best || path.selected,
-            stale: path.stale,
-            rejection: path.rejection(),
-            decided_by: self.decided_by(net, id, path),
-            age: now.saturating_sub(Duration::from_secs(path.learned.into())),
+    fn session_view(&self, peer: &Peer) -> Option<SessionView> {
+        let session = peer.session.as_ref()?;
+        let machines = peer.connected().map(|(_, fsm)| fsm);
+        let agreement =
+            machines.filter(|fsm| fsm.conn() == Some(session.conn)).find_map(|fsm| fsm.agreement())?;
+        let opens = self.connections.get(&session.conn).map(|connection| connection.opens.clone());
+        Some(SessionView {
+            router_id: session.router_id,
+            local: session.import.local,
+            negotiated: session.negotiated,
+            hold_time: agreement.hold_time,
+            keepalive: agreement.keepalive,
+            restart_time: session
+                .restart
+                .as_ref()
+                .map(|restart| Duration::from_secs(restart.restart_time.into())),
+            opens: opens.unwrap_or_default(),
         })
-    }
-
-    fn decided_by(&self, net: NetId, id: PathId, path: &Path) -> Option<Step> {
-        let config = self.config.as_ref()?;
-        let table = &self.rib.table;
-        let selection = Selection { config: &config.best_path, metrics: &self.rib.metrics };
-        let chosen = selection.choose(table, net)?;
-        if chosen.best == id {
-            return Some(chosen.step);
-        }
-        let best = selection.candidate(table, &table.paths[chosen.best])?;
-        Some(best.compare(&selection.candidate(table, path)?, config.best_path.always_compare_med).1)
     }
 }
 
-fn session_view(peer: &Peer) -> Option<SessionView> {
-    let session = peer.session.as_ref()?;
-    let machines = peer.connected().map(|(_, fsm)| fsm);
-    let agreement =
-        machines.filter(|fsm| fsm.conn() == Some(session.conn)).find_map(|fsm| fsm.agreement())?;
-    Some(SessionView {
-        router_id: session.router_id,
-        local: session.import.local,
-        negotiated: session.negotiated,
-        hold_time: agreement.hold_time,
-        keepalive: agreement.keepalive,
-        restart_time: session
-            .restart
-            .as_ref()
-            .map(|restart| Duration::from_secs(restart.restart_time.into())),
-    })
+fn notification(last: &Option<(Instant, Notification)>) -> Option<NotificationView> {
+    let (at, notification) = last.as_ref()?;
+    Some(NotificationView { at: *at, notification: notification.clone() })
+}
+
+/// The timers of the machine that is furthest; the attempt to connect is the connector's whatever else there is.
+fn timers(peer: &Peer) -> TimerView {
+    let connect = peer.connector.timers();
+    let furthest = peer.connected().map(|(_, fsm)| fsm).max_by_key(|fsm| fsm.state());
+    let talking = furthest.map(crate::fsm::Fsm::timers);
+    TimerView {
+        connect: connect.idle_hold.or(connect.connect_retry),
+        hold: talking.and_then(|timers| timers.hold),
+        keepalive: talking.and_then(|timers| timers.keepalive),
+    }
 }

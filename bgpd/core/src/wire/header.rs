@@ -34,7 +34,7 @@ pub enum MessageType {
 }
 
 impl MessageType {
-    const fn from_wire(value: u8) -> Option<Self> {
+    pub(crate) const fn from_wire(value: u8) -> Option<Self> {
         Some(match value {
             1 => Self::Open,
             2 => Self::Update,
@@ -67,6 +67,17 @@ pub struct Frame {
     pub kind: MessageType,
     /// Everything after the header.
     pub body: Bytes,
+}
+
+impl Frame {
+    /// The message with its header, in memory of its own.
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(HEADER_LEN + self.body.len());
+        let start = begin(&mut out, self.kind);
+        out.put_slice(&self.body);
+        finish(&mut out, start);
+        out.freeze()
+    }
 }
 
 /// Cuts a byte stream into messages.

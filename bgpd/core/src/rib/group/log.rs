@@ -57,6 +57,11 @@ impl Log {
         self.base
     }
 
+    /// Octets that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
         self.bytes += entry.bytes.len();
         self.entries.push_back(entry);

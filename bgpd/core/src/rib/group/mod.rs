@@ -92,6 +92,11 @@ impl Group {
         self.total[family as usize].saturating_sub(own)
     }
 
+    /// Octets that wait for members that lag behind.
+    pub(crate) fn log_bytes(&self) -> usize {
+        self.log.bytes()
+    }
+
     /// A source is gone; its number may be given to another one.
     pub(crate) fn forget_source(&mut self, source: SourceId) {
         for by_source in &mut self.exported {

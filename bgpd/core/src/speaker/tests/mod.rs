@@ -1,6 +1,7 @@
 //! Behaviours of whole speakers, in the simulation.
 
 mod configure;
+mod list;
 mod multipath;
 mod next_hop;
 mod policy;

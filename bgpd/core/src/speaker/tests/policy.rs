@@ -55,7 +55,7 @@ fn a_new_export_policy_tells_the_peer_the_difference() {
     assert!(!knows(&sim, 2, "10.1.0.0/24") && knows(&sim, 2, "10.1.1.0/24"));
     assert_eq!(view(&sim, 1, 2).counters.established, 1);
     let speaker = sim.nodes[&node(1)].speaker.as_ref().unwrap();
-    let (told, _) = speaker.routes(RibKind::AdjRibOut(node(2)), Default::default(), 10);
+    let told = speaker.routes(RibKind::AdjRibOut(node(2)));
     assert_eq!(told.iter().map(|route| route.prefix).collect::<Vec<_>>(), [prefix("10.1.1.0/24")]);
     assert_eq!(view(&sim, 1, 2).families[0].advertised, 1);
 }

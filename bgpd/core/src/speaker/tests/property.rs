@@ -132,9 +132,9 @@ fn check_sessions(sim: &Sim) -> Result<(), TestCaseError> {
         let speaker = here.speaker.as_ref().unwrap();
         for to in here.config.peers.keys() {
             prop_assert_eq!(speaker.peer(*to).unwrap().state, State::Established, "{} to {}", from, to);
-            let (told, _) = speaker.routes(RibKind::AdjRibOut(*to), Default::default(), usize::MAX);
+            let told = speaker.routes(RibKind::AdjRibOut(*to));
             let there = sim.nodes[to].speaker.as_ref().unwrap();
-            let (heard, _) = there.routes(RibKind::AdjRibIn(*from), Default::default(), usize::MAX);
+            let heard = there.routes(RibKind::AdjRibIn(*from));
             let told: BTreeMap<_, _> = told.into_iter().map(|view| (view.prefix, view.route)).collect();
             let heard: BTreeMap<_, _> = heard.into_iter().map(|view| (view.prefix, view.route)).collect();
             prop_assert_eq!(
@@ -249,7 +249,7 @@ proptest! {
             }
             prop_assert!(speaker.poll_timeout().is_none_or(|at| at > now), "a timer that has expired is handled");
         }
-        let _ = (speaker.peers(), speaker.routes(RibKind::LocRib, Default::default(), 100));
+        let _ = (speaker.peers(), speaker.routes(RibKind::LocRib));
     }
 }
 

@@ -287,6 +287,53 @@ impl GracefulRestart {
     }
 }
 
+impl fmt::Display for Capability {
+    /// One word and, where there is one, the value: `multiprotocol ipv4 unicast`, `4-octet-as 65001`, `unknown 128`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Multiprotocol(family) => write!(f, "multiprotocol {family}"),
+            Self::RouteRefresh => f.write_str("route-refresh"),
+            Self::ExtendedNextHop(families) => {
+                f.write_str("extended-next-hop")?;
+                families.iter().try_for_each(|(family, next_hop)| write!(f, " {family} over AFI {next_hop}"))
+            }
+            Self::ExtendedMessage => f.write_str("extended-message"),
+            Self::Role(role) => write!(f, "role {role}"),
+            Self::GracefulRestart(restart) => {
+                write!(f, "graceful-restart {}s", restart.restart_time)?;
+                if restart.restarted {
+                    f.write_str(" restarted")?;
+                }
+                if restart.notification {
+                    f.write_str(" notification")?;
+                }
+                restart.families.iter().try_for_each(|part| {
+                    let kept = if part.forwarding { " (forwarding kept)" } else { "" };
+                    write!(f, " {}{kept}", part.family)
+                })
+            }
+            Self::FourOctetAs(asn) => write!(f, "4-octet-as {asn}"),
+            Self::AddPath(families) => {
+                f.write_str("add-path")?;
+                families.iter().try_for_each(|(family, mode)| {
+                    let mode = match mode {
+                        AddPathMode::Receive => "receive",
+                        AddPathMode::Send => "send",
+                        AddPathMode::Both => "send/receive",
+                    };
+                    write!(f, " {family} {mode}")
+                })
+            }
+            Self::EnhancedRouteRefresh => f.write_str("enhanced-route-refresh"),
+            Self::LongLivedGracefulRestart(families) => {
+                f.write_str("long-lived-graceful-restart")?;
+                families.iter().try_for_each(|part| write!(f, " {} {}s", part.family, part.stale_time))
+            }
+            Self::Unknown { code, .. } => write!(f, "unknown {code}"),
+        }
+    }
+}
+
 fn afi_safi(reader: &mut Reader<'_>) -> Result<AfiSafi, Overrun> {
     Ok(AfiSafi { afi: reader.u16()?, safi: reader.u8()? })
 }
