@@ -11,6 +11,7 @@ mod generate;
 mod lab;
 mod process;
 mod progress;
+mod sim;
 mod test;
 mod workspace;
 
@@ -40,6 +41,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Run the fuzz targets for a bounded time
     Fuzz(fuzz::Arguments),
+    /// Simulate networks of speakers in virtual time, each from its seed
+    Sim(sim::Arguments),
     /// Write generated code anew
     Gen(generate::Arguments),
     /// Containerlab topologies on network namespaces: up, down, exec, status, graph, logs, pod
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => return demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
         Command::Gen(arguments) => generate::run(&arguments),
         Command::Lab(arguments) => return lab::run(&arguments),
     };

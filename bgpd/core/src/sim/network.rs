@@ -27,6 +27,18 @@ pub struct Node {
     pub reports: Vec<Prefix>,
     /// The end of its connections: which link each one runs over.
     ends: BTreeMap<ConnId, LinkId>,
+    /// Connections that earlier lives of the speaker have named. A new life goes on from there, so that what is still on its way
+    /// for one of those finds nobody.
+    named: u64,
+}
+
+impl Node {
+    /// Takes the speaker away.
+    fn end(&mut self) {
+        if let Some(mut speaker) = self.speaker.take() {
+            self.named = speaker.allocate_conn().0;
+        }
+    }
 }
 
 /// Names a TCP connection of the simulation.
@@ -116,6 +128,7 @@ impl Sim {
             sent: BTreeMap::new(),
             reports: Vec::new(),
             ends: BTreeMap::new(),
+            named: 0,
         };
         self.nodes.insert(address, node);
         self.start(address);
@@ -125,7 +138,11 @@ impl Sim {
     pub fn start(&mut self, address: IpAddr) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(&address) else { return };
-        node.speaker = Some(Speaker::new(now));
+        let mut speaker = Speaker::new(now);
+        for _ in 0..node.named {
+            speaker.allocate_conn();
+        }
+        node.speaker = Some(speaker);
         node.routes.clear();
         node.complete.clear();
         let config = Box::new(node.config.clone());
@@ -135,7 +152,7 @@ impl Sim {
     /// A node's process dies: its connections are closed by its kernel, without a NOTIFICATION.
     pub fn kill(&mut self, address: IpAddr) {
         let Some(node) = self.nodes.get_mut(&address) else { return };
-        node.speaker = None;
+        node.end();
         for conn in std::mem::take(&mut node.ends).into_keys() {
             self.hang_up(address, conn);
         }
@@ -144,7 +161,7 @@ impl Sim {
     /// A node's machine loses power: nobody hears of it.
     pub fn crash(&mut self, address: IpAddr) {
         let Some(node) = self.nodes.get_mut(&address) else { return };
-        node.speaker = None;
+        node.end();
         node.ends.clear();
     }
 

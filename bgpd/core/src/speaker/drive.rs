@@ -345,13 +345,23 @@ impl Speaker {
         notification: Option<&Notification>,
         reason: &DownReason,
     ) {
-        let machines: Vec<Machine> = self.peers[id].connected().map(|(machine, _)| machine).collect();
-        for machine in machines.into_iter().chain([Machine::Connector]) {
+        // The connector first, and once: the end of any other machine may set it to try again.
+        let accepted: Vec<Machine> =
+            self.peers[id].accepted.iter().filter_map(|fsm| fsm.conn().map(Machine::Accepted)).collect();
+        for machine in [Machine::Connector].into_iter().chain(accepted) {
             self.drive(
                 id,
                 machine,
                 Event::Stop { notification: notification.cloned(), reason: reason.clone() },
             );
+        }
+        // A connector that had nothing to end says nothing of its end, but has to go on.
+        if let Some(peer) = self.peers.get_mut(id)
+            && peer.is_enabled()
+            && peer.connector.timers().idle_hold.is_none()
+        {
+            peer.connector.retry(self.now, reason);
+            self.schedule(id);
         }
     }
 

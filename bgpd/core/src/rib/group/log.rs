@@ -85,3 +85,6 @@ impl Log {
         Some(entry)
     }
 }
+
+#[cfg(test)]
+mod tests;

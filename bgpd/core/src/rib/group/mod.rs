@@ -104,6 +104,12 @@ impl Group {
         }
     }
 
+    /// How many parts the log has.
+    #[cfg(test)]
+    pub(crate) fn log_len(&self) -> u64 {
+        self.log.end() - self.log.base()
+    }
+
     /// Turns changes into messages at the end of the log. True if there are any.
     pub(crate) fn append(&mut self, table: &Table, changes: &[Change]) -> bool {
         let treatment = self.treatment.clone();

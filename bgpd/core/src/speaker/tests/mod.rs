@@ -1,6 +1,7 @@
 //! Behaviours of whole speakers, in the simulation.
 
 mod configure;
+mod groups;
 mod list;
 mod multipath;
 mod next_hop;

@@ -234,3 +234,23 @@ fn each_fault_gets_its_notification() {
         assert_eq!(last.body[..2], expected, "{name}");
     }
 }
+
+#[test]
+fn a_reset_by_the_end_that_connects_is_followed_by_another_session() {
+    let mut sim = sim();
+    let mut waits = open_peer(65002);
+    waits.transport.passive = true;
+    sim.add(node(1), with_peer(config(1, 65001), 2, waits));
+    sim.add(node(2), with_peer(config(2, 65002), 1, open_peer(65001)));
+    for _ in 0..3 {
+        assert!(sim.run_until(Duration::from_secs(60), |sim| is_up(sim, 1, 2)), "{:?}", downs(&sim, 2));
+        sim.input(node(2), Input::ResetPeer { peer: node(1), text: String::new() });
+        assert!(!is_up(&sim, 1, 2));
+    }
+    // While nothing is up, too.
+    sim.kill(node(1));
+    sim.run(Duration::from_secs(1));
+    sim.input(node(2), Input::ResetPeer { peer: node(1), text: String::new() });
+    sim.start(node(1));
+    assert!(sim.run_until(Duration::from_secs(60), |sim| is_up(sim, 1, 2)), "{:?}", downs(&sim, 2));
+}
