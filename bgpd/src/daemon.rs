@@ -21,6 +21,7 @@ mod job;
 mod list;
 mod outbox;
 mod peer_watch;
+mod policy;
 mod route_watch;
 mod view;
 
@@ -40,6 +41,7 @@ pub(crate) use apply::{ApplyError, CONFIG_OWNER};
 pub(crate) use control::Refused;
 pub(crate) use job::{Handle, Stopped};
 pub(crate) use list::Query;
+pub(crate) use policy::TestCursor;
 
 use crate::metrics::{Histogram, Server, Snapshot};
 use crate::report::Reporter;

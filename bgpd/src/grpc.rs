@@ -1,5 +1,6 @@
 //! The gRPC server on the Unix socket: checks requests, hands them to the daemon, turns refusals into status codes.
 
+mod policy;
 mod request;
 mod socket;
 
@@ -56,7 +57,7 @@ fn stopped(error: Stopped) -> Status {
 fn refused(error: Refused) -> Status {
     match error {
         Refused::UnknownPeer(_) => Status::not_found(error.to_string()),
-        Refused::NotConfigured => Status::failed_precondition(error.to_string()),
+        Refused::NotConfigured | Refused::NoSession(_) => Status::failed_precondition(error.to_string()),
     }
 }
 
@@ -230,6 +231,36 @@ impl Bgpd for Service {
         let done = self.daemon.call(move |daemon| daemon.withdraw(owner, prefixes)).await;
         done.map_err(stopped)?.map_err(refused)?;
         Ok(Response::new(Default::default()))
+    }
+
+    async fn list_policies(
+        &self,
+        request: Request<proto::ListPoliciesRequest>,
+    ) -> Result<Response<proto::ListPoliciesResponse>, Status> {
+        self.list_policies_call(request.get_ref()).await
+    }
+
+    async fn reset_policy_counters(
+        &self,
+        request: Request<proto::ResetPolicyCountersRequest>,
+    ) -> Result<Response<proto::ResetPolicyCountersResponse>, Status> {
+        self.reset_policy_counters_call(request.get_ref()).await
+    }
+
+    async fn explain_policy(
+        &self,
+        request: Request<proto::ExplainPolicyRequest>,
+    ) -> Result<Response<proto::ExplainPolicyResponse>, Status> {
+        self.explain_policy_call(request.get_ref()).await
+    }
+
+    type TestPolicyStream = Answers<proto::TestPolicyResponse>;
+
+    async fn test_policy(
+        &self,
+        request: Request<proto::TestPolicyRequest>,
+    ) -> Result<Response<Self::TestPolicyStream>, Status> {
+        self.test_policy_call(request.get_ref()).await
     }
 
     async fn shutdown(

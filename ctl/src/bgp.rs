@@ -3,6 +3,7 @@
 mod change;
 mod history;
 mod neighbor;
+mod policy;
 mod route;
 mod summary;
 mod watch;
@@ -52,6 +53,9 @@ enum Command {
     Received(OfPeer),
     /// What a neighbor is told, after the export filter. As `routes --table out --peer`.
     Advertised(OfPeer),
+    /// What policies matched, why a route is where it is, what other filters would change.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Changes as they happen, after what is there now.
     Watch {
         /// Of what.
@@ -225,6 +229,9 @@ impl From<FamilyName> for Family {
 
 /// Runs a command.
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
+    if let Command::Policy(command) = arguments.command {
+        return policy::run(command, &arguments.socket, format).await;
+    }
     let mut client = Client::connect(&arguments.socket).await?;
     let output = &mut Output::new(format);
     let client = &mut client;
@@ -242,6 +249,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
         Command::Advertised(wanted) => {
             route::print(client, Table::AdjRibOut(wanted.address), wanted.filter, output).await
         }
+        Command::Policy(command) => policy::run(command, &arguments.socket, format).await,
         Command::Watch { what: Watched::Routes, family } => watch::routes(client, family, output).await,
         Command::Watch { what: Watched::Peers, .. } => watch::peers(client, output).await,
         Command::Config => change::config(client, output).await,

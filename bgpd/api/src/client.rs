@@ -3,6 +3,8 @@
 //! Every call is one request; a lost connection shows as [`ClientError::Call`] with `unavailable()`, and the next call
 //! connects anew. A stream that ends must be begun again by its reader.
 
+mod policy;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ use crate::peer::{HistoryEvent, Peer, PeerEvent, Status};
 use crate::proto::bgpd_client::BgpdClient;
 use crate::proto::{self, soft_reset_request::Direction};
 use crate::route::{RoutePage, RouteUpdate, Table};
+
+pub use policy::TestStream;
 
 /// Why a call failed.
 #[derive(Debug, Error)]

@@ -27,6 +27,7 @@ mod regex;
 mod seconds;
 mod secret;
 mod speaker;
+mod test_route;
 mod validate;
 
 pub use community::Community;
@@ -49,3 +50,4 @@ pub use secret::Secret;
 pub use speaker::{
     Config, FamilyTimes, ForwardingState, GracefulRestart, Listen, Metrics, Multipath, ShutdownMode, Timers,
 };
+pub use test_route::{TestRoute, load_route};

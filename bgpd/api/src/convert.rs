@@ -4,6 +4,7 @@
 
 mod history;
 mod peer;
+mod policy;
 mod route;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

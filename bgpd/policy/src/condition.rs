@@ -94,7 +94,8 @@ fn source(source: RouteSource) -> Condition {
     }
 }
 
-const fn peer_type(kind: PeerType) -> CorePeerType {
+/// What a neighbour is as the speaker has it.
+pub(crate) const fn peer_type(kind: PeerType) -> CorePeerType {
     match kind {
         PeerType::Ebgp => CorePeerType::External,
         PeerType::Ibgp => CorePeerType::Internal,

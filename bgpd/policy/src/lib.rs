@@ -7,10 +7,12 @@ mod change;
 mod community;
 mod compile;
 mod condition;
+mod trial;
 
 pub use community::{ByKind, split};
 pub use compile::Compiled;
 pub use condition::as_path;
+pub use trial::Trial;
 
 #[cfg(test)]
 mod tests;

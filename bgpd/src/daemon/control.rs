@@ -19,6 +19,9 @@ pub(crate) enum Refused {
     /// There is no such neighbour.
     #[error("neighbor {0}: no such neighbor is configured")]
     UnknownPeer(IpAddr),
+    /// The neighbour has no session.
+    #[error("neighbor {0}: no session is established, so nothing is asked about its routes")]
+    NoSession(IpAddr),
     /// There is no configuration yet.
     #[error("bgpd has no configuration yet: start it with --config, or Apply one")]
     NotConfigured,

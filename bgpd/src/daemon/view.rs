@@ -15,7 +15,7 @@ pub(super) fn best_route(best: BestRoute) -> route::BestRoute {
     route::BestRoute { next_hops: best.next_hops.to_vec(), source: source(best.source) }
 }
 
-fn source(source: RouteSource) -> route::RouteSource {
+pub(super) fn source(source: RouteSource) -> route::RouteSource {
     match source {
         RouteSource::Peer(peer) => route::RouteSource::Peer(peer),
         RouteSource::Local(owner) => route::RouteSource::Local(owner.to_string()),
@@ -39,7 +39,7 @@ pub(super) fn path(view: RouteView) -> Path {
     }
 }
 
-fn attributes(route: &RouteAttributes) -> Attributes {
+pub(super) fn attributes(route: &RouteAttributes) -> Attributes {
     let from = &route.attributes;
     let standard = from.communities.iter().map(|community| Community::Standard(community.0));
     let large =

@@ -123,7 +123,7 @@ fn row(prefix: String, path: &Path) -> Vec<String> {
 }
 
 /// As routers write it: the ASes, then the origin as a letter.
-fn as_path(segments: &[AsSegment], origin: Origin) -> String {
+pub(super) fn as_path(segments: &[AsSegment], origin: Origin) -> String {
     let list = |asns: &[cairn_net::Asn]| asns.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut words: Vec<String> = Vec::new();
     for segment in segments {

@@ -12,7 +12,14 @@ use crate::route::{
     AsSegment, Attributes, BestRoute, Path, Route, RouteChange, RoutePage, RouteSource, RouteUpdate, Table,
 };
 
-fn source(peer: &[u8], owner: &str) -> Result<RouteSource, FieldError> {
+pub(super) fn source_parts(source: RouteSource) -> (prost::bytes::Bytes, String) {
+    match source {
+        RouteSource::Peer(peer) => (address_bytes(peer), String::new()),
+        RouteSource::Local(owner) => (prost::bytes::Bytes::new(), owner),
+    }
+}
+
+pub(super) fn source(peer: &[u8], owner: &str) -> Result<RouteSource, FieldError> {
     Ok(match optional_address("peer", peer)? {
         Some(peer) => RouteSource::Peer(peer),
         None => RouteSource::Local(owner.to_owned()),
@@ -140,10 +147,7 @@ impl TryFrom<proto::ListRoutesResponse> for RoutePage {
 
 impl From<Path> for proto::Path {
     fn from(path: Path) -> Self {
-        let (peer, owner) = match path.source {
-            RouteSource::Peer(peer) => (address_bytes(peer), String::new()),
-            RouteSource::Local(owner) => (prost::bytes::Bytes::new(), owner),
-        };
+        let (peer, owner) = source_parts(path.source);
         Self {
             best: path.best,
             multipath: path.multipath,

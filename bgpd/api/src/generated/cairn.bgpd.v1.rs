@@ -601,6 +601,142 @@ pub struct WithdrawRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WithdrawResponse {}
+/// A rule of a filter, or the end of one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyStatement {
+    /// Empty: the end of the policy.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Counted from 1; 0: the filter's default.
+    #[prost(uint32, tag = "2")]
+    pub rule: u32,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPoliciesRequest {
+    /// Empty: all.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub peer: ::prost::bytes::Bytes,
+    /// Unspecified: both.
+    #[prost(enumeration = "PolicyDirection", tag = "2")]
+    pub direction: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPoliciesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: ::prost::alloc::vec::Vec<SessionPolicy>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SessionPolicy {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub peer: ::prost::bytes::Bytes,
+    #[prost(enumeration = "PolicyDirection", tag = "2")]
+    pub direction: i32,
+    /// In order, called filters after those that call them; empty without policy.
+    #[prost(message, repeated, tag = "3")]
+    pub counters: ::prost::alloc::vec::Vec<PolicyCounter>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyCounter {
+    #[prost(message, optional, tag = "1")]
+    pub statement: ::core::option::Option<PolicyStatement>,
+    #[prost(uint64, tag = "2")]
+    pub hits: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetPolicyCountersRequest {
+    /// Empty: all.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub peer: ::prost::bytes::Bytes,
+    /// Unspecified: both.
+    #[prost(enumeration = "PolicyDirection", tag = "2")]
+    pub direction: i32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetPolicyCountersResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainPolicyRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub peer: ::prost::bytes::Bytes,
+    #[prost(enumeration = "PolicyDirection", tag = "2")]
+    pub direction: i32,
+    #[prost(message, optional, tag = "3")]
+    pub prefix: ::core::option::Option<Prefix>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainPolicyResponse {
+    /// One for each path that the peer announced (import), or for the best path (export).
+    #[prost(message, repeated, tag = "1")]
+    pub explanations: ::prost::alloc::vec::Vec<PolicyExplanation>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyExplanation {
+    /// Whom the route comes from. Empty: it is originated here.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub peer: ::prost::bytes::Bytes,
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub steps: ::prost::alloc::vec::Vec<PolicyStep>,
+    /// Not set: no policy was asked.
+    #[prost(message, optional, tag = "4")]
+    pub decider: ::core::option::Option<PolicyStatement>,
+    /// Why the route is not used, or not sent, whatever the policy says.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub before: ::core::option::Option<Attributes>,
+    /// Not set: the route is not used, or not sent.
+    #[prost(message, optional, tag = "7")]
+    pub after: ::core::option::Option<Attributes>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyStep {
+    #[prost(message, optional, tag = "1")]
+    pub statement: ::core::option::Option<PolicyStatement>,
+    /// How many calls deep.
+    #[prost(uint32, tag = "2")]
+    pub depth: u32,
+    #[prost(bool, tag = "3")]
+    pub matched: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestPolicyRequest {
+    /// YAML or JSON: sets and filters, or a whole document.
+    #[prost(string, tag = "1")]
+    pub document: ::prost::alloc::string::String,
+    /// The filters of the candidate, in order: 1 to 16.
+    #[prost(string, repeated, tag = "2")]
+    pub filters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub peer: ::prost::bytes::Bytes,
+    #[prost(enumeration = "PolicyDirection", tag = "4")]
+    pub direction: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TestPolicyResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub differences: ::prost::alloc::vec::Vec<PolicyDifference>,
+    /// Sums up to here; those of the last message are final.
+    #[prost(uint64, tag = "2")]
+    pub examined: u64,
+    #[prost(uint64, tag = "3")]
+    pub accepted_now: u64,
+    #[prost(uint64, tag = "4")]
+    pub accepted_then: u64,
+    #[prost(uint64, tag = "5")]
+    pub different: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyDifference {
+    #[prost(message, optional, tag = "1")]
+    pub prefix: ::core::option::Option<Prefix>,
+    #[prost(message, optional, tag = "2")]
+    pub now: ::core::option::Option<PolicyExplanation>,
+    #[prost(message, optional, tag = "3")]
+    pub then: ::core::option::Option<PolicyExplanation>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Family {
@@ -705,6 +841,35 @@ impl Table {
             "TABLE_LOC_RIB" => Some(Self::LocRib),
             "TABLE_ADJ_RIB_OUT" => Some(Self::AdjRibOut),
             "TABLE_ALL_PATHS" => Some(Self::AllPaths),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PolicyDirection {
+    Unspecified = 0,
+    Import = 1,
+    Export = 2,
+}
+impl PolicyDirection {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POLICY_DIRECTION_UNSPECIFIED",
+            Self::Import => "POLICY_DIRECTION_IMPORT",
+            Self::Export => "POLICY_DIRECTION_EXPORT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POLICY_DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "POLICY_DIRECTION_IMPORT" => Some(Self::Import),
+            "POLICY_DIRECTION_EXPORT" => Some(Self::Export),
             _ => None,
         }
     }
@@ -994,6 +1159,69 @@ pub mod bgpd_client {
             req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "Withdraw"));
             self.inner.unary(req, path, codec).await
         }
+        /// The statements of the sessions' policies, with how many routes each matched.
+        pub async fn list_policies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPoliciesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListPoliciesResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/cairn.bgpd.v1.Bgpd/ListPolicies");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "ListPolicies"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sets those counts to zero.
+        pub async fn reset_policy_counters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResetPolicyCountersRequest>,
+        ) -> std::result::Result<tonic::Response<super::ResetPolicyCountersResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/cairn.bgpd.v1.Bgpd/ResetPolicyCounters");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "ResetPolicyCounters"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Which statement decided on the routes to a prefix, and every one that was asked before.
+        pub async fn explain_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::ExplainPolicyResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/cairn.bgpd.v1.Bgpd/ExplainPolicy");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "ExplainPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What another policy would change for a neighbour. Nothing is changed.
+        pub async fn test_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TestPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::TestPolicyResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/cairn.bgpd.v1.Bgpd/TestPolicy");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "TestPolicy"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Ends the daemon as SIGTERM does.
         pub async fn shutdown(
             &mut self,
@@ -1102,6 +1330,31 @@ pub mod bgpd_server {
             &self,
             request: tonic::Request<super::WithdrawRequest>,
         ) -> std::result::Result<tonic::Response<super::WithdrawResponse>, tonic::Status>;
+        /// The statements of the sessions' policies, with how many routes each matched.
+        async fn list_policies(
+            &self,
+            request: tonic::Request<super::ListPoliciesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListPoliciesResponse>, tonic::Status>;
+        /// Sets those counts to zero.
+        async fn reset_policy_counters(
+            &self,
+            request: tonic::Request<super::ResetPolicyCountersRequest>,
+        ) -> std::result::Result<tonic::Response<super::ResetPolicyCountersResponse>, tonic::Status>;
+        /// Which statement decided on the routes to a prefix, and every one that was asked before.
+        async fn explain_policy(
+            &self,
+            request: tonic::Request<super::ExplainPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::ExplainPolicyResponse>, tonic::Status>;
+        /// Server streaming response type for the TestPolicy method.
+        type TestPolicyStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::TestPolicyResponse, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// What another policy would change for a neighbour. Nothing is changed.
+        async fn test_policy(
+            &self,
+            request: tonic::Request<super::TestPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<Self::TestPolicyStream>, tonic::Status>;
         /// Ends the daemon as SIGTERM does.
         async fn shutdown(
             &self,
@@ -1635,6 +1888,156 @@ pub mod bgpd_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cairn.bgpd.v1.Bgpd/ListPolicies" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPoliciesSvc<T: Bgpd>(pub Arc<T>);
+                    impl<T: Bgpd> tonic::server::UnaryService<super::ListPoliciesRequest> for ListPoliciesSvc<T> {
+                        type Response = super::ListPoliciesResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPoliciesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Bgpd>::list_policies(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPoliciesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cairn.bgpd.v1.Bgpd/ResetPolicyCounters" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResetPolicyCountersSvc<T: Bgpd>(pub Arc<T>);
+                    impl<T: Bgpd> tonic::server::UnaryService<super::ResetPolicyCountersRequest> for ResetPolicyCountersSvc<T> {
+                        type Response = super::ResetPolicyCountersResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResetPolicyCountersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Bgpd>::reset_policy_counters(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResetPolicyCountersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cairn.bgpd.v1.Bgpd/ExplainPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainPolicySvc<T: Bgpd>(pub Arc<T>);
+                    impl<T: Bgpd> tonic::server::UnaryService<super::ExplainPolicyRequest> for ExplainPolicySvc<T> {
+                        type Response = super::ExplainPolicyResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Bgpd>::explain_policy(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cairn.bgpd.v1.Bgpd/TestPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct TestPolicySvc<T: Bgpd>(pub Arc<T>);
+                    impl<T: Bgpd> tonic::server::ServerStreamingService<super::TestPolicyRequest> for TestPolicySvc<T> {
+                        type Response = super::TestPolicyResponse;
+                        type ResponseStream = T::TestPolicyStream;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TestPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Bgpd>::test_policy(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TestPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

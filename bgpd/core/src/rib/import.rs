@@ -125,8 +125,18 @@ impl ImportRules {
         verdict
     }
 
+    /// The next hop after a policy's word about it.
+    pub(crate) fn next_hop(&self, route: &RouteAttributes, setting: Option<NextHopSetting>) -> NextHop {
+        match setting {
+            None | Some(NextHopSetting::Unchanged) => route.next_hop,
+            Some(NextHopSetting::OwnAddress) => self.local.map_or(route.next_hop, NextHop::new),
+            Some(NextHopSetting::PeerAddress) => NextHop::new(self.peer),
+            Some(NextHopSetting::Address(addr)) => NextHop::new(addr),
+        }
+    }
+
     /// What a policy's word means for a path of this session.
-    pub(crate) fn settle(
+    fn settle(
         &self,
         route: &Arc<RouteAttributes>,
         verdict: policy::Verdict<'_>,
@@ -135,12 +145,7 @@ impl ImportRules {
         let policy::Verdict::Accept(accepted) = verdict else {
             return Verdict::Rejected(Rejection::Policy);
         };
-        let next_hop = match accepted.next_hop {
-            None | Some(NextHopSetting::Unchanged) => route.next_hop,
-            Some(NextHopSetting::OwnAddress) => self.local.map_or(route.next_hop, NextHop::new),
-            Some(NextHopSetting::PeerAddress) => NextHop::new(self.peer),
-            Some(NextHopSetting::Address(addr)) => NextHop::new(addr),
-        };
+        let next_hop = self.next_hop(route, accepted.next_hop);
         match accepted.attributes {
             Cow::Borrowed(_) if next_hop == route.next_hop => Verdict::Accepted(Arc::clone(route)),
             attributes => Verdict::Accepted(interner.intern(attributes.into_owned(), next_hop)),

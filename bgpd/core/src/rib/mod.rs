@@ -26,4 +26,4 @@ pub(crate) use import::{ImportRules, Verdicts, VerdictsBySet};
 pub(crate) use select::{NextHopMetrics, Selected, Selection};
 pub(crate) use source::{Source, SourceId};
 pub use source::{SourceCounts, SourceKind};
-pub(crate) use table::{Dirty, NetId, NewPath, Path, PathId, Table, Verdict};
+pub(crate) use table::{Best, Dirty, NetId, NewPath, Path, PathId, Table, Verdict};

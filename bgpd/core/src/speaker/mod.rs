@@ -21,6 +21,7 @@ mod originate;
 mod output;
 mod own;
 mod peer;
+mod policy_view;
 mod retention;
 mod rib;
 mod run;
@@ -41,6 +42,10 @@ pub use interface::{Interface, InterfaceAddress};
 pub use list::{Listing, PrefixMatch, RibKind, RouteView};
 pub use originate::OriginatedRoute;
 pub use output::{BestRoute, Output, PeerChange, RouteSource, TcpOptions};
+pub use policy_view::{
+    ExplainedStep, PolicyDifference, PolicyDirection, PolicyExplanation, PolicyPage, PolicyTally, Statement,
+    StatementHits,
+};
 pub use run::{Speaker, Transmitted};
 pub use statistics::{FamilyStatistics, RibStatistics};
 pub use view::{Counters, FamilyView, NotificationView, PeerView, SessionView, TimerView};
