@@ -40,6 +40,7 @@ mod interop;
 mod mesh;
 mod one_node;
 mod outside;
+mod policy;
 mod racks;
 mod reflector;
 mod refusals;

@@ -6,6 +6,7 @@ mod apply;
 mod hostile;
 mod metrics;
 mod peering;
+mod policy;
 mod process;
 mod reload;
 mod requests;

@@ -62,7 +62,7 @@ pub(super) struct Test {
     #[arg(long = "filter", value_name = "NAME", required = true)]
     filters: Vec<Name>,
     /// Compare with what is in force for this neighbor.
-    #[arg(long, value_name = "ADDRESS", requires = "direction", conflicts_with = "route")]
+    #[arg(long, value_name = "ADDRESS", requires = "direction", conflicts_with = "given-route")]
     neighbor: Option<IpAddr>,
     /// Which of its policies.
     #[arg(long, value_enum, requires = "neighbor")]

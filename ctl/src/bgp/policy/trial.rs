@@ -18,7 +18,7 @@ use crate::Error;
 use crate::output::Output;
 
 #[derive(Args)]
-#[group(id = "route")]
+#[group(id = "given-route", multiple = true)]
 pub(super) struct RouteFlags {
     /// The route as a YAML file: prefix, nextHop, asPath, origin, med, localPreference, communities, tag, source, peer, peerType.
     #[arg(long, value_name = "FILE", conflicts_with = "prefix")]
