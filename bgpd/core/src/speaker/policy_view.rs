@@ -192,7 +192,7 @@ impl Speaker {
                 }
             }
         }
-        Some((differences, tally, (end < places).then_some(Page(end))))
+        Some((differences, tally, (end < places).then_some(PolicyPage(end))))
     }
 
     fn evaluator(&self, peer: &Peer, direction: PolicyDirection) -> Option<Evaluator> {

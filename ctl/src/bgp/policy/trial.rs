@@ -157,7 +157,9 @@ pub(super) fn run(test: &Test, output: &mut Output) -> Result<(), Error> {
     };
     let decider = statement(decider);
     if output.is_json() {
-        let map = |fields: &Fields| fields.iter().cloned().collect::<BTreeMap<_, _>>();
+        let map = |fields: &Fields| {
+            fields.iter().map(|(name, value)| (key(name), value.clone())).collect::<BTreeMap<_, _>>()
+        };
         let steps: Vec<_> = steps
             .iter()
             .map(|step| json!({"statement": statement(step.statement), "depth": step.depth, "matched": step.matched}))
@@ -178,6 +180,17 @@ pub(super) fn run(test: &Test, output: &mut Output) -> Result<(), Error> {
     }
     decided(if accepted { "accepted" } else { "rejected" }, Some(&decider), "", output)?;
     after.map_or(Ok(()), |after| changes(&before, &after, output))
+}
+
+/// A field's name as other objects have it.
+fn key(name: &str) -> &str {
+    match name {
+        "AS path" => "asPath",
+        "local preference" => "localPreference",
+        "MED" => "med",
+        "next hop" => "nextHop",
+        other => other,
+    }
 }
 
 fn next_hop_after(setting: Option<NextHopSetting>, before: &Fields) -> String {
