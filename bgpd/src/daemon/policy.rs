@@ -14,8 +14,10 @@ use cairn_net::Prefix;
 use super::view::{attributes, source};
 use super::{Daemon, Refused};
 
-/// Places of the table that are looked at in one turn: each takes two evaluations with all their steps.
-const PLACES: u32 = 1024;
+/// Places of the table that are looked at in one turn, and fewer the longer the candidate is: each takes two evaluations.
+const PLACES: std::ops::RangeInclusive<usize> = 16..=1024;
+/// Statements of the candidate that are asked in one turn, or about that many.
+const STATEMENTS: usize = 1 << 16;
 
 /// Where a test goes on: the next place of the table.
 pub(crate) type TestCursor = PolicyPage;
@@ -91,9 +93,11 @@ impl Daemon {
         from: TestCursor,
     ) -> Result<(TestPage, Option<TestCursor>), Refused> {
         self.known(peer)?;
+        let places = (STATEMENTS / candidate.statements().count()).clamp(*PLACES.start(), *PLACES.end());
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
         let (differences, tally, next) = self
             .speaker
-            .test_policy(peer, core(way), candidate, (from, PLACES))
+            .test_policy(peer, core(way), candidate, (from, places))
             .ok_or(Refused::NoSession(peer))?;
         let differences = differences.into_iter().map(|difference| Difference {
             prefix: difference.prefix,
