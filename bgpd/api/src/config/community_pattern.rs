@@ -109,7 +109,9 @@ impl FromStr for CommunityPattern {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        text.parse().map(Self::Exact).ok().or_else(|| ranges(text)).ok_or_else(|| ParseError {
+        // `5-5:1` is `5:1`: what is written in two ways is one value.
+        let one = |pattern: Self| pattern.to_string().parse().map_or(pattern, Self::Exact);
+        text.parse().map(Self::Exact).ok().or_else(|| ranges(text).map(one)).ok_or_else(|| ParseError {
             what: "community",
             value: text.chars().take(64).collect(),
             rule: "two numbers of 0 to 65535, three of 0 to 4294967295, rt: or ro: with administrator and number, each of them \
@@ -233,6 +235,12 @@ mod tests {
             "0x4003000000000001",
         ] {
             assert_eq!(text.parse::<CommunityPattern>().unwrap().to_string(), text);
+        }
+        for (text, same) in
+            [("5-5:1", "5:1"), ("1-1:2:3", "1:2:3"), ("rt:7-7:1", "rt:7:1"), ("0-65535:1", "*:1")]
+        {
+            let pattern = text.parse::<CommunityPattern>().unwrap();
+            assert_eq!((pattern.to_string().as_str(), &pattern), (same, &same.parse().unwrap()));
         }
         for bad in ["", "x", "1:2:3:4", "5-3:1", "65536:*", "-:1", "rt:1", "1-:2", ":*"] {
             assert!(bad.parse::<CommunityPattern>().is_err(), "{bad}");

@@ -13,7 +13,7 @@ const MAX_COMPILED: usize = 64 << 10;
 /// A regular expression over the text of an attribute (syntax of the `regex` crate: no back-references, no look-around). It matches
 /// anywhere in the text unless it has `^` and `$`.
 ///
-/// Range: 1 to 512 octets; compiled at most 64 KiB, so `(a{1000}){1000}` is refused. Runs in time linear in the text.
+/// Range: 1 to 512 printable ASCII characters; compiled at most 64 KiB, so `(a{1000}){1000}` is refused. Runs in time linear in the text.
 #[derive(Debug, Clone)]
 pub struct AttributeRegex {
     text: String,
@@ -33,6 +33,7 @@ impl AttributeRegex {
             rule: match rule {
                 "size" => "it becomes too large: at most 64 KiB when compiled",
                 "length" => "it must have 1 to 512 octets",
+                "ascii" => "it must be printable ASCII, as the text of attributes is",
                 _ => {
                     "its syntax is wrong (no back-references, no look-around; parentheses and brackets in pairs)"
                 }
@@ -40,6 +41,9 @@ impl AttributeRegex {
         };
         if text.is_empty() || text.len() > MAX_TEXT {
             return Err(refused("length"));
+        }
+        if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            return Err(refused("ascii"));
         }
         let mut builder = RegexBuilder::new(pattern);
         builder.unicode(false).size_limit(MAX_COMPILED).nest_limit(32);
@@ -153,6 +157,7 @@ mod tests {
             ("(65001", "syntax"),
             (r"(6)\1", "syntax"),
             ("", "512"),
+            ("\u{7f}", "ASCII"),
             (&"a".repeat(513), "512"),
         ] {
             let error = text.parse::<AttributeRegex>().unwrap_err().to_string();
