@@ -1,9 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cairn_net::serde_as_text;
 use thiserror::Error;
-
-use crate::text::serde_as_text;
 
 /// A BGP community: standard `aa:nn` (RFC 1997) or large `aa:nn:mm` (RFC 8092).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

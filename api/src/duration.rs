@@ -2,9 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use cairn_net::serde_as_text;
 use thiserror::Error;
-
-use crate::text::serde_as_text;
 
 /// A duration as Kubernetes writes it: `90s`, `1m30s`, `250ms`.
 ///

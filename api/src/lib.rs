@@ -22,7 +22,6 @@ mod metadata;
 pub mod name;
 mod object;
 pub mod selector;
-mod text;
 mod timestamp;
 
 pub use community::Community;

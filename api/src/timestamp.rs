@@ -2,9 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cairn_net::serde_as_text;
 use thiserror::Error;
-
-use crate::text::serde_as_text;
 
 /// A moment in UTC, to the second: `2026-11-21T10:00:00Z` (RFC 3339).
 ///

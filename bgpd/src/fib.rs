@@ -75,7 +75,7 @@ async fn run(socket: &Path) {
     let mut table = Table::default();
     loop {
         if let Err(error) = follow(socket, &mut table).await {
-            warn!(%error, "routes are not written to the kernel for now");
+            warn!(%error, retry_seconds = RETRY.as_secs(), "routes are not written to the kernel until the next attempt");
         }
         tokio::time::sleep(RETRY).await;
     }

@@ -9,6 +9,7 @@ mod family;
 mod mac;
 mod prefix;
 mod router_id;
+mod text;
 
 pub use asn::Asn;
 pub use error::ParseError;

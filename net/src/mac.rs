@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::ParseError;
-use crate::error::serde_as_text;
+use crate::serde_as_text;
 
 /// A 48-bit Ethernet address, written `ee:ee:ee:ee:ee:ee`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

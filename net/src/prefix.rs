@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 
-use crate::error::serde_as_text;
+use crate::serde_as_text;
 use crate::{Family, ParseError};
 
 /// An IP prefix whose host bits are zero, of either family.

@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use crate::ParseError;
-use crate::error::serde_as_text;
+use crate::serde_as_text;
 
 /// A BGP identifier: any four octets but zero, written like an IPv4 address (RFC 6286).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -46,6 +46,14 @@ pub struct FilterRule {
     /// The AS path starts with these.
     #[serde(default, rename = "asPathPrefix", skip_serializing_if = "Vec::is_empty")]
     pub as_path_prefix: Vec<Asn>,
+    /// The interface of the route, with wildcards. Read so that it can be refused by name: bgpd's routes have next hops,
+    /// and the interface follows from the node's routing table afterwards.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub interface: String,
+    /// The priority (metric) of the route in the node's table. Read so that it can be refused by name: all of Cairn's routes
+    /// have one metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
     /// What to do.
     pub action: FilterAction,
     /// What to change in an accepted route, in order.
@@ -123,6 +131,17 @@ pub struct FilterOperation {
     /// Puts AS numbers before the path.
     #[serde(default, rename = "prependASPath", skip_serializing_if = "Option::is_none")]
     pub prepend_as_path: Option<PrependAsPath>,
+    /// Sets the route's priority. Read so that it can be refused by name, as [`FilterRule::priority`] is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_priority: Option<SetPriority>,
+}
+
+/// Sets the priority of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetPriority {
+    /// The priority.
+    pub value: i64,
 }
 
 /// Adds a community.
@@ -161,6 +180,10 @@ impl Kind for BgpFilter {
     }
 }
 
+/// Why there are no priorities.
+const PRIORITY: &str =
+    "not supported: all of Cairn's routes have metric 1024; prefer routes by AS path (prependASPath)";
+
 fn validate_rule(rule: &FilterRule, family: Family, path: &str, faults: &mut Faults) {
     let both = rule.cidr.is_some() == rule.match_operator.is_some();
     faults.require(both, format!("{path}.matchOperator"), "", "cidr and matchOperator go together");
@@ -179,12 +202,25 @@ fn validate_rule(rule: &FilterRule, family: Family, path: &str, faults: &mut Fau
         let fits = !communities.values.is_empty();
         faults.require(fits, format!("{path}.communities.values"), "[]", "at least one");
     }
+    faults.require(
+        rule.interface.is_empty(),
+        format!("{path}.interface"),
+        &rule.interface,
+        "not supported: match by cidr, communities, asPathPrefix, peerType or source",
+    );
+    if let Some(priority) = rule.priority {
+        faults.add(format!("{path}.priority"), priority, PRIORITY);
+    }
     if rule.action == FilterAction::Reject {
         let count = rule.operations.len();
         faults.require(count == 0, format!("{path}.operations"), count, "only with action Accept");
     }
     for (index, operation) in rule.operations.iter().enumerate() {
         let path = format!("{path}.operations[{index}]");
+        if let Some(priority) = operation.set_priority {
+            faults.add(format!("{path}.setPriority.value"), priority.value, PRIORITY);
+            continue;
+        }
         let count =
             usize::from(operation.add_community.is_some()) + usize::from(operation.prepend_as_path.is_some());
         faults.require(count == 1, &path, count, "exactly one of addCommunity and prependASPath");

@@ -2,11 +2,10 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use cairn_net::Asn;
+use cairn_net::{Asn, serde_as_text};
 use serde::{Deserialize, Serialize};
 
 use super::bgp_configuration::{BgpPassword, restart_time};
-use crate::text::serde_as_text;
 use crate::{Faults, GoDuration, Kind, Object, Selector, name};
 
 /// A BGP session of some nodes: with an address, or with other nodes.
@@ -37,6 +36,9 @@ pub struct BgpPeer {
     /// The next hop of what is announced. Default: `Auto`.
     #[serde(default)]
     pub next_hop_mode: NextHopMode,
+    /// The older word for `nextHopMode: Keep`; see [`BgpPeer::next_hop`]. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_original_next_hop: bool,
     /// TCP MD5 password (RFC 2385). Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<BgpPassword>,
@@ -55,6 +57,26 @@ pub struct BgpPeer {
     /// Names of filters, in order; the first rule that matches decides. What none matches is accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
+    /// Do the nodes that `peerSelector` selects have their end of the session by this object too? Goes with
+    /// `peerSelector`. Default: `Auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverse_peering: Option<ReversePeering>,
+    /// The gateway to the peer. Read so that it can be refused by name: routes to peers are the node's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reachable_by: String,
+    /// Workloads to peer with. Read so that it can be refused by name: pods have no sessions with their node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub local_workload_selector: String,
+}
+
+/// Who configures the other end of a session between nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ReversePeering {
+    /// The same object.
+    #[default]
+    Auto,
+    /// Another object, which selects the nodes the other way round.
+    Manual,
 }
 
 /// The next hop of what is announced.
@@ -120,6 +142,13 @@ impl FromStr for PeerAddress {
 
 serde_as_text!(PeerAddress, "an address, or address:port");
 
+impl BgpPeer {
+    /// The next hop of what is announced, by whichever field says so.
+    pub const fn next_hop(&self) -> NextHopMode {
+        if self.keep_original_next_hop { NextHopMode::Keep } else { self.next_hop_mode }
+    }
+}
+
 impl Kind for BgpPeer {
     type Status = crate::NoStatus;
     const KIND: &'static str = "BGPPeer";
@@ -154,6 +183,37 @@ impl Kind for BgpPeer {
         for (index, filter) in spec.filters.iter().enumerate() {
             name::check(filter, &format!("spec.filters[{index}]"), faults);
         }
+        faults.require(
+            !spec.keep_original_next_hop || spec.next_hop_mode != NextHopMode::Own,
+            "spec.keepOriginalNextHop",
+            true,
+            "means nextHopMode Keep: not together with nextHopMode Self",
+        );
+        faults.require(
+            spec.reverse_peering.is_none() || spec.peer_selector.is_some(),
+            "spec.reversePeering",
+            spec.reverse_peering.map(|mode| format!("{mode:?}")).unwrap_or_default(),
+            "only together with spec.peerSelector",
+        );
+        unsupported(spec, faults);
+    }
+}
+
+/// Fields of Calico's BGPPeer that mean something which is not to be had here.
+fn unsupported(spec: &BgpPeer, faults: &mut Faults) {
+    for (path, value, rule) in [
+        (
+            "spec.reachableBy",
+            &spec.reachable_by,
+            "not supported: leave it out, and give the nodes a route to the peer themselves",
+        ),
+        (
+            "spec.localWorkloadSelector",
+            &spec.local_workload_selector,
+            "not supported: a node has sessions with addresses (peerIP) and nodes (peerSelector), not with its pods",
+        ),
+    ] {
+        faults.require(value.is_empty(), path, value, rule);
     }
 }
 

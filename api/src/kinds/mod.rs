@@ -19,9 +19,9 @@ pub use bgp_configuration::{
 };
 pub use bgp_filter::{
     AddCommunity, BgpFilter, CommunityMatch, FilterAction, FilterOperation, FilterRule, MatchOperator,
-    MatchSource, PeerType, PrefixLengthRange, PrependAsPath,
+    MatchSource, PeerType, PrefixLengthRange, PrependAsPath, SetPriority,
 };
-pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, SourceAddress};
+pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, ReversePeering, SourceAddress};
 pub use block_affinity::{AffinityState, BlockAffinity};
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool, IpPoolStatus};
 pub use ip_reservation::IpReservation;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::{Node, Secret};
-use crate::kinds::{BgpPeer, IpPool};
+use crate::kinds::{BgpFilter, BgpPeer, IpPool};
 
 const POOL: &str = "\
 apiVersion: cairn.network/v1alpha1
@@ -65,6 +65,54 @@ fn all_violated_rules_are_told_at_once() {
     let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
     let expected = ["metadata.name", "spec.nodeSelector", "spec.asNumber", "spec.peerIP", "spec.ttlSecurity"];
     assert_eq!(paths, expected);
+}
+
+#[test]
+fn fields_of_calico_that_are_not_supported_are_refused_by_name_and_rule() {
+    let peer = |spec: &str| {
+        let text = format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: BGPPeer\nmetadata: {{name: tor}}\n\
+             spec: {{peerIP: 192.0.2.1, asNumber: 65001, {spec}}}\n"
+        );
+        error::<BgpPeer>(&text)
+    };
+    for (spec, expected) in [
+        ("reachableBy: 192.0.2.9", "spec.reachableBy: \"192.0.2.9\": not supported: "),
+        (
+            "localWorkloadSelector: app == 'bgp'",
+            "spec.localWorkloadSelector: \"app == 'bgp'\": not supported: ",
+        ),
+        ("reversePeering: Manual", "spec.reversePeering: \"Manual\": only together with spec.peerSelector"),
+        (
+            "reversePeering: Never",
+            "spec.reversePeering: unknown variant `Never`, expected `Auto` or `Manual`",
+        ),
+        (
+            "keepOriginalNextHop: true, nextHopMode: Self",
+            "spec.keepOriginalNextHop: \"true\": means nextHopMode Keep",
+        ),
+    ] {
+        let found = peer(spec);
+        assert!(found.contains(expected), "{found}\n  wanted {expected}");
+    }
+    let filter = |rule: &str| {
+        let text = format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: BGPFilter\nmetadata: {{name: f}}\n\
+             spec: {{importV4: [{{action: Accept, {rule}}}]}}\n"
+        );
+        error::<BgpFilter>(&text)
+    };
+    for (rule, expected) in [
+        ("interface: '*.calico'", "spec.importV4[0].interface: \"*.calico\": not supported: match by"),
+        ("priority: 512", "spec.importV4[0].priority: \"512\": not supported: all of Cairn's routes"),
+        (
+            "operations: [{setPriority: {value: 512}}]",
+            "spec.importV4[0].operations[0].setPriority.value: \"512\": not supported: all of Cairn's routes",
+        ),
+    ] {
+        let found = filter(rule);
+        assert!(found.contains(expected), "{found}\n  wanted {expected}");
+    }
 }
 
 #[test]

@@ -21,9 +21,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use cairn_net::serde_as_text;
 use thiserror::Error;
-
-use crate::text::serde_as_text;
 
 pub use expression::{Expression, Operator};
 pub use parse::{MAX_DEPTH, MAX_LENGTH};

@@ -15,7 +15,7 @@ use crate::block::{Claimant, Reconciled};
 use crate::ledger::Hold;
 use crate::record::Record;
 
-/// How often a write is tried against others' writes before giving up for now.
+/// How often a write is tried against others' writes before the caller is told that it failed; the maintenance tries again later.
 const ATTEMPTS: usize = 100;
 
 /// What is wanted of a block besides agreement.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cairn_api::Object;
-use cairn_api::kinds::BgpPeer;
+use cairn_api::kinds::{BgpPeer, ReversePeering};
 use cairn_net::Family;
 
 use super::{Inputs, Member, Session};
@@ -75,7 +75,7 @@ fn configured<'a>(
             }
             nodes.extend(selected(inputs, |_, member| is_peer(peer, member)));
         }
-        if is_peer(peer, me) {
+        if is_peer(peer, me) && spec.reverse_peering != Some(ReversePeering::Manual) {
             nodes.extend(selected(inputs, is_for));
         }
         nodes.sort_unstable();

@@ -105,7 +105,7 @@ impl<'a> Session<'a> {
             password: self.password(inputs)?,
             timers: spec.and_then(|spec| spec.keepalive_time).map(timers),
             families: Some(self.families(inputs, me)),
-            next_hop: spec.and_then(|spec| next_hop(spec.next_hop_mode)),
+            next_hop: spec.and_then(|spec| next_hop(spec.next_hop())),
             next_hop_addresses: self.next_hop_addresses(me)?,
             route_reflector_client: reflector_client.then_some(true),
             allowas_in: spec.and_then(|spec| spec.num_allowed_local_as_numbers),

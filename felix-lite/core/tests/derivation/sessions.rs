@@ -3,7 +3,7 @@ use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
     BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, FilterAction, FilterRule, MatchOperator, NextHopMode,
-    SecretKeyRef, SourceAddress,
+    ReversePeering, SecretKeyRef, SourceAddress,
 };
 use cairn_api::{Metadata, Object};
 use cairn_net::{Asn, Family};
@@ -159,7 +159,7 @@ fn a_peer_is_for_the_nodes_that_it_names() {
         (by_name("a"), true),
         (by_name("b"), false),
         (by_selector("name == 'a'"), true),
-        (by_selector("name == 'b'"), false),
+        (by_selector("name == 'hub'"), false),
     ] {
         let found = addresses(&with([no_mesh(), peer("tor", spec.clone())]));
         assert_eq!(found.contains(&"192.0.2.254".to_owned()), expected, "{spec:?}");
@@ -226,6 +226,33 @@ fn reflectors_are_out_of_the_mesh_and_sessions_with_them_exist_at_both_ends() {
     assert_eq!(found.neighbor("192.0.2.50").options.route_reflector_client, None, "same cluster");
 }
 
+#[test]
+fn manual_reverse_peering_leaves_the_other_end_to_another_object() {
+    let seen_by_the_selected = |reverse_peering| {
+        let mut me = node("a", &["192.0.2.1"], &[]);
+        if let Update::Node(_, Some(object)) = &mut me {
+            object.metadata.labels.insert("name".to_owned(), "hub".to_owned());
+        }
+        let spec = BgpPeer {
+            node: "b".to_owned(),
+            peer_selector: Some("name == 'hub'".parse().unwrap()),
+            reverse_peering,
+            ..BgpPeer::default()
+        };
+        derived([no_mesh(), me, node("b", &["192.0.2.2"], &[]), peer("p", spec)])
+    };
+    assert_eq!(addresses(&seen_by_the_selected(None)), ["192.0.2.2"]);
+    assert_eq!(addresses(&seen_by_the_selected(Some(ReversePeering::Auto))), ["192.0.2.2"]);
+    assert!(addresses(&seen_by_the_selected(Some(ReversePeering::Manual))).is_empty());
+}
+
+#[test]
+fn keep_original_next_hop_is_the_mode_keep() {
+    let spec = BgpPeer { keep_original_next_hop: true, ..tor() };
+    let found = with([no_mesh(), peer("tor", spec)]);
+    assert_eq!(found.neighbor("192.0.2.254").options.next_hop, Some(Hop::Unchanged));
+}
+
 fn rule(cidr: &str, operator: MatchOperator, action: FilterAction) -> FilterRule {
     FilterRule {
         cidr: Some(prefix(cidr)),
@@ -235,6 +262,8 @@ fn rule(cidr: &str, operator: MatchOperator, action: FilterAction) -> FilterRule
         peer_type: None,
         communities: None,
         as_path_prefix: Vec::new(),
+        interface: String::new(),
+        priority: None,
         action,
         operations: Vec::new(),
     }
