@@ -4,9 +4,13 @@
 //! one acknowledgement, with no memory of what it wrote. `reconciler` is Cairn's path: desired state, difference, batches,
 //! an answer for each object. Both write the same routes through one nexthop object into a fresh namespace, one after
 //! the other in each round, so that they meet the same machine; ratios are of rounds, then their median.
+//!
+//! Then the whole way: a router announces the prefixes to a node, whose bgpd and felix-lite bring them into its kernel.
 
 #[path = "routes/namespace.rs"]
 mod namespace;
+#[path = "routes/path.rs"]
+mod path;
 #[path = "routes/raw.rs"]
 mod raw;
 #[path = "routes/report.rs"]
@@ -58,7 +62,12 @@ fn main() -> Result<()> {
             rounds.push(Round { family, raw, ours });
         }
     }
-    report::print(&rounds, arguments.prefixes);
+    let mut walks = Vec::new();
+    for family in Family::ALL {
+        eprintln!("the whole way from a neighbour to the kernel, {family} ...");
+        walks.push((family, path::measure(family, &prefixes(family, arguments.prefixes)?)?));
+    }
+    report::print(&rounds, &walks, arguments.prefixes);
     Ok(())
 }
 

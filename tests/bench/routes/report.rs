@@ -3,6 +3,8 @@
 use cairn_net::Family;
 use serde_json::{Map, json};
 
+use crate::path::Walk;
+
 /// Seconds.
 pub(crate) struct Cost {
     pub(crate) add: f64,
@@ -23,7 +25,7 @@ type Take = fn(&Cost) -> f64;
 const VERBS: [(&str, Take); 2] = [("add", |cost| cost.add), ("delete", |cost| cost.delete)];
 
 /// Prints both.
-pub(crate) fn print(rounds: &[Round], prefixes: u32) {
+pub(crate) fn print(rounds: &[Round], walks: &[(Family, Walk)], prefixes: u32) {
     println!(
         "\nRoutes, {prefixes} prefixes of each family: medians; ratio of wall time to raw, least to most"
     );
@@ -53,6 +55,32 @@ pub(crate) fn print(rounds: &[Round], prefixes: u32) {
                 json!({
                     "raw_per_second": raw.round(), "reconciler_per_second": ours.round(), "ratio": round(ratio),
                     "ratio_least": round(least), "ratio_most": round(most), "one_change_us": round(one),
+                }),
+            );
+        }
+    }
+    println!(
+        "\nThe whole way, neighbour to kernel: seconds, and microseconds of CPU a prefix on the node that learns"
+    );
+    println!(
+        "{:<6} {:<7} {:>8} {:>9} {:>11} {:>14}",
+        "family", "verb", "wall s", "bgpd us", "felix us", "prefixes/s"
+    );
+    for (family, walk) in walks {
+        for (verb, cost) in [("add", &walk.add), ("delete", &walk.delete)] {
+            let each = |seconds: f64| seconds * 1e6 / f64::from(prefixes);
+            let rate = f64::from(prefixes) / cost.wall;
+            println!(
+                "{family:<6} {verb:<7} {:>8.2} {:>9.1} {:>11.1} {rate:>14.0}",
+                cost.wall,
+                each(cost.bgpd),
+                each(cost.felix)
+            );
+            figures.insert(
+                format!("{family}_path_{verb}"),
+                json!({
+                    "wall_seconds": round(cost.wall), "bgpd_cpu_us": round(each(cost.bgpd)),
+                    "felix_cpu_us": round(each(cost.felix)), "per_second": rate.round(),
                 }),
             );
         }
