@@ -113,6 +113,33 @@ pub fn to_yaml<K: Kind>(object: &Object<K>) -> Result<String, String> {
     serde_yaml::to_string(object).map_err(|error| error.to_string())
 }
 
+/// A manifest that somebody wrote, with the object's status in place of its own: comments, order and line breaks of the rest stay.
+///
+/// `None` where the text is not simple enough for that: the status is not its last field, or there are several documents.
+pub fn with_status<K: Kind>(text: &str, object: &Object<K>) -> Option<String> {
+    let status = serde_yaml::to_string(object.status.as_ref()?).ok()?;
+    let mut kept = String::with_capacity(text.len() + status.len());
+    let mut inside = false;
+    for line in text.split_inclusive('\n') {
+        if inside && !line.starts_with([' ', '\t', '-', '#', '\r', '\n']) {
+            return None;
+        }
+        inside |= line.starts_with("status:");
+        if !inside {
+            kept.push_str(line);
+        }
+    }
+    if !kept.is_empty() && !kept.ends_with('\n') {
+        kept.push('\n');
+    }
+    kept.push_str("status:\n");
+    status.lines().for_each(|line| kept.extend(["  ", line, "\n"]));
+    // Whatever else the text may be: it is used only if it reads as it should.
+    let mut read: Object<K> = self::object("", &kept).ok()?;
+    read.metadata.resource_version.clone_from(&object.metadata.resource_version);
+    (read == *object).then_some(kept)
+}
+
 /// One document of a file of several, as `kubectl` takes them.
 #[derive(Debug, Clone, Copy)]
 pub struct Document<'a> {

@@ -8,7 +8,7 @@ use bgpd_api::config::Config;
 use cairn_net::Families;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::cli::Cli;
 use crate::daemon::{ApplyError, Daemon, Handle};
@@ -66,6 +66,9 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
     if let Err(error) = log::start(cli.log_format, &cli.log) {
         eprintln!("--log {:?}: {error}", cli.log);
         return ExitCode::from(USAGE);
+    }
+    if let Err(error) = cairn_kernel::limit::raise_open_files() {
+        warn!(%error, "there may be too few for many neighbors");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(cli)));

@@ -17,7 +17,7 @@ use crate::table::Table;
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Directory of the store.
-    #[arg(long, value_name = "PATH", env = "CAIRN_STORE", global = true, default_value = "/etc/cairn/store")]
+    #[arg(long, value_name = "PATH", env = "CAIRN_STORE", global = true, default_value = crate::STORE)]
     store: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
     }
 }
 
-async fn read(store: &impl Datastore) -> Result<Holdings, StoreError> {
+pub(crate) async fn read(store: &impl Datastore) -> Result<Holdings, StoreError> {
     let ipam = all::<IpamConfiguration>(store).await?;
     let nodes = all::<Node>(store).await?;
     // The order matters: an affinity is made before its block and goes after it.

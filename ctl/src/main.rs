@@ -2,12 +2,14 @@
 //!
 //! * [`bgp`]: sessions and routes of the bgpd on this machine.
 //! * [`ipam`]: addresses: what is used, by whom, and whether it is consistent.
+//! * [`node`]: this node on one page: daemons, sessions, addresses, dataplane, and what is wrong.
 //!
 //! Every command prints a table for people, or with `-o json` one JSON object a line, so that long lists can be
 //! streamed through `jq`. Exit codes: 0, 1 if the command failed, 2 for a wrong command line.
 
 mod bgp;
 mod ipam;
+mod node;
 mod output;
 mod table;
 
@@ -36,7 +38,12 @@ enum Subject {
     Bgp(bgp::Arguments),
     /// Addresses: what is used, by whom, and whether it is consistent.
     Ipam(ipam::Arguments),
+    /// This node: daemons, sessions, addresses, dataplane, and what is wrong.
+    Node(node::Arguments),
 }
+
+/// Where the directory store is unless told otherwise, as for felix-lite.
+const STORE: &str = "/etc/cairn/objects";
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -63,6 +70,7 @@ fn main() -> ExitCode {
             match cli.subject {
                 Subject::Bgp(arguments) => bgp::run(arguments, cli.output).await,
                 Subject::Ipam(arguments) => ipam::run(arguments, cli.output).await,
+                Subject::Node(arguments) => node::run(arguments, cli.output).await,
             }
         })
     });

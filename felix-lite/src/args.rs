@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -25,6 +26,9 @@ pub struct Args {
     /// Namespace of the Secrets that BGP passwords are in
     #[arg(long, env = "CAIRN_SECRET_NAMESPACE", value_name = "NAMESPACE", default_value = "cairn-system")]
     pub secret_namespace: String,
+    /// Where /livez and /readyz are answered over HTTP, such as 127.0.0.1:9099 [default: nowhere]
+    #[arg(long, env = "CAIRN_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
+    pub health_address: Option<SocketAddr>,
     /// How log lines look
     #[arg(long, env = "CAIRN_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -73,6 +77,9 @@ mod tests {
         assert_eq!(parsed.log_format, LogFormat::Json);
         for bad in ["", "dir:", "dir:relative", "/tmp/x", "etcd:/x"] {
             assert!(Args::try_parse_from(["felix-lite", "--datastore", bad]).is_err(), "{bad}");
+        }
+        for bad in ["", "9099", "localhost:9099", "127.0.0.1:x"] {
+            assert!(Args::try_parse_from(["felix-lite", "--health-address", bad]).is_err(), "{bad}");
         }
     }
 }

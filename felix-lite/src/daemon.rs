@@ -1,10 +1,13 @@
 //! Starts the parts of the daemon and waits for the end.
 //!
-//! Tasks: engine, bgpd client, one per watched kind, allocator, report, CNI server; a thread for the kernel. A part
+//! Tasks: engine, bgpd client, one per watched kind, allocator, reports on node and pools, CNI server, health; a thread for the
+//! kernel. A part
 //! that ends takes the daemon with it, to be started again by its supervisor: a half-dead daemon helps nobody, and the
 //! kernel goes on forwarding meanwhile (I2).
 
+use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,8 +24,10 @@ use crate::bgp::Bgp;
 use crate::dataplane::Dataplane;
 use crate::endpoint::Endpoints;
 use crate::engine::{Engine, Inputs, NodeFacts};
+use crate::health::Health;
+use crate::namespace::Namespaces;
 use crate::store::Feed;
-use crate::{cni, ipam, status};
+use crate::{cni, health, ipam, pool_status, status};
 
 /// MTU of pods before the node's interfaces are known: what every IPv6 link carries is too small to be useful, what
 /// Ethernet carries is what nearly all nodes have. Bytes.
@@ -54,6 +59,14 @@ pub enum DaemonError {
     /// The CNI server does not start.
     #[error(transparent)]
     Cni(#[from] cni::StartError),
+    /// Nobody can ask for the daemon's health.
+    #[error("--health-address {address}: {source}")]
+    Health {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A part ended.
     #[error("{0} ended")]
     Ended(&'static str),
@@ -67,6 +80,8 @@ pub async fn run(args: Args) -> Result<(), DaemonError> {
     let StoreUrl::Directory(root) = args.datastore.clone();
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
+    // A file at the limit of its size is an error of that write, not the end of the daemon.
+    let _handled = signal(SignalKind::from_raw(nix::libc::SIGXFSZ)).map_err(DaemonError::Runtime)?;
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -105,8 +120,16 @@ async fn serve<D: Datastore + Clone>(
     let state = State::new(node.clone(), args.secret_namespace.clone());
     let engine = tokio::spawn(Engine::new(state, inputs, facts, news).run());
     let allocation = tokio::spawn(ipam::run(store.clone(), Arc::clone(&allocator), facts_seen.clone()));
+    let pools = tokio::spawn(pool_status::run(store.clone(), node.clone()));
+    let (namespaces, follow) = Namespaces::follow(&store);
+    let names = tokio::spawn(follow);
+    let health = Health {
+        endpoints: endpoints.clone(),
+        snapshots: snapshot_requests.clone(),
+        allocator: Arc::clone(&allocator),
+    };
     let reports = tokio::spawn(status::run(store, node, news_seen, snapshot_requests));
-    let served = cni_server(&args, endpoints, Arc::clone(&allocator), facts_seen);
+    let served = cni_server(&args, endpoints, Arc::clone(&allocator), namespaces, facts_seen);
 
     tokio::select! {
         signal = stop => {
@@ -118,7 +141,23 @@ async fn serve<D: Datastore + Clone>(
         ended = engine => Err(DaemonError::Ended(ended.unwrap_or("engine"))),
         _ = allocation => Err(DaemonError::Ended("allocator")),
         _ = reports => Err(DaemonError::Ended("report")),
+        _ = pools => Err(DaemonError::Ended("conditions of pools")),
+        _ = names => Err(DaemonError::Ended("namespaces")),
+        Err(error) = tell_health(args.health_address, health) => Err(error),
         served = served => served.and(Err(DaemonError::Ended("CNI server"))),
+    }
+}
+
+/// Answers for the daemon's health for ever, if there is an address to do so.
+async fn tell_health<D: Datastore>(
+    address: Option<SocketAddr>,
+    health: Health<D>,
+) -> Result<Infallible, DaemonError> {
+    match address {
+        None => std::future::pending().await,
+        Some(address) => {
+            health::serve(address, health).await.map_err(|source| DaemonError::Health { address, source })
+        }
     }
 }
 
@@ -127,11 +166,12 @@ async fn cni_server<D: Datastore>(
     args: &Args,
     endpoints: Endpoints,
     allocator: Arc<NodeAllocator<D>>,
+    namespaces: Namespaces,
     mut facts: watch::Receiver<NodeFacts>,
 ) -> Result<(), DaemonError> {
     let config = cni::Config {
         socket: args.cni_socket.clone(),
-        journal: args.data_dir.join("endpoints"),
+        journal: args.data_dir.join("attachments"),
         spool: args.data_dir.join("cni-del"),
     };
     let (mtu, mtu_seen) = watch::channel(FALLBACK_MTU);
@@ -147,8 +187,8 @@ async fn cni_server<D: Datastore>(
         }
     };
     let serve = async move {
-        let (server, listener) =
-            cni::Server::start(config, endpoints, allocator, mtu_seen, not_ready_seen).await?;
+        let facts = cni::Facts { mtu: mtu_seen, not_ready: not_ready_seen };
+        let (server, listener) = cni::Server::start(config, endpoints, allocator, namespaces, facts).await?;
         server.run(listener, std::future::pending()).await;
         Ok(())
     };

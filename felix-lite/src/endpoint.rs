@@ -46,6 +46,8 @@ pub(crate) enum Request {
     Remove(String, oneshot::Sender<()>),
     /// The endpoints that the journal knows, once after start.
     Restore(Vec<Endpoint>, oneshot::Sender<()>),
+    /// Answers once engine and dataplane have taken a turn.
+    Turn(oneshot::Sender<()>),
     /// What is registered.
     List(oneshot::Sender<Vec<Endpoint>>),
 }
@@ -96,6 +98,11 @@ impl Endpoints {
     /// [`EndpointError::Stopping`].
     pub async fn list(&self) -> Result<Vec<Endpoint>, EndpointError> {
         self.ask(Request::List).await
+    }
+
+    /// Waits until engine and dataplane have taken a turn: a sign of life.
+    pub(crate) async fn turn(&self) -> Result<(), EndpointError> {
+        self.ask(Request::Turn).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, EndpointError> {

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::bgp::{Bgp, BgpEvent, Stale};
-use crate::dataplane::{Dataplane, DataplaneEvent};
+use crate::dataplane::{Dataplane, DataplaneEvent, KernelFault};
 use crate::endpoint::{EndpointError, Request};
 use crate::store::{Feed, FeedEvent};
 use sync::Progress;
@@ -56,10 +56,12 @@ pub(crate) struct Snapshot {
     pub(crate) routes: usize,
     pub(crate) endpoints: usize,
     pub(crate) not_ready: Option<String>,
+    /// Everything has been told once, and whatever of ours nobody wanted is gone from the kernel.
+    pub(crate) in_sync: bool,
     /// Why bgpd cannot be reached, or what it refuses.
     pub(crate) bgpd_fault: Option<String>,
-    /// What the kernel refuses, and why.
-    pub(crate) kernel_faults: Vec<String>,
+    /// What is not in the kernel as it should be, and why.
+    pub(crate) kernel_faults: Vec<KernelFault>,
 }
 
 /// Everything the engine listens to.
@@ -85,7 +87,7 @@ pub(crate) struct Engine {
     programming: JoinSet<Programmed>,
     peers: BTreeMap<IpAddr, Peer>,
     bgpd_fault: Option<String>,
-    kernel_faults: Vec<String>,
+    kernel_faults: Vec<KernelFault>,
     /// MTU of the interface that has an address of the node's own.
     mtus: BTreeMap<IpAddr, u32>,
     least_mtu: Option<u32>,
@@ -263,6 +265,7 @@ impl Engine {
 
     fn asked(&mut self, request: Request) {
         match request {
+            Request::Turn(answer) => return self.inputs.dataplane.barrier(answer),
             Request::Add(endpoint, answer) => self.add(endpoint, answer),
             Request::Remove(interface, answer) => {
                 self.state.apply(Update::Endpoint(interface, None));
@@ -381,6 +384,7 @@ impl Engine {
             routes: self.state.route_count(),
             endpoints: self.state.endpoints().count(),
             not_ready: self.progress.not_ready(),
+            in_sync: self.progress.is_in_sync(),
             bgpd_fault: self.bgpd_fault.clone(),
             kernel_faults: self.kernel_faults.clone(),
         }

@@ -3,48 +3,13 @@
 use std::sync::Arc;
 
 use cairn_api::kinds::{IpPool, IpReservation, IpamConfiguration};
-use cairn_api::{Kind, Object};
-use cairn_datastore::{Datastore, Event, Query, Watch};
+use cairn_datastore::Datastore;
 use cairn_ipam::{NodeAllocator, Settings};
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::engine::NodeFacts;
-
-/// The objects of a kind as last told.
-#[derive(Debug)]
-struct Known<K: Kind> {
-    watch: Watch<K>,
-    objects: Vec<Arc<Object<K>>>,
-    listed: bool,
-}
-
-impl<K: Kind> Known<K> {
-    fn new<D: Datastore>(store: &D) -> Self {
-        Self { watch: store.watch(Query::all()), objects: Vec::new(), listed: false }
-    }
-
-    /// Waits for the next event and takes it; false once the store is closed.
-    async fn follow(&mut self) -> bool {
-        let Some(event) = self.watch.next().await else { return false };
-        match event {
-            Event::Listed(objects) => (self.objects, self.listed) = (objects, true),
-            Event::Added(object) | Event::Modified(object) => {
-                self.forget(&object);
-                self.objects.push(object);
-            }
-            Event::Deleted(object) => self.forget(&object),
-            // The feed of the engine logs both.
-            Event::Invalid { .. } | Event::Unavailable { .. } => {}
-        }
-        self.objects.sort_by(|a, b| a.name().cmp(b.name()));
-        true
-    }
-
-    fn forget(&mut self, object: &Object<K>) {
-        self.objects.retain(|known| known.name() != object.name());
-    }
-}
+use crate::store::Known;
 
 /// Keeps the allocator's settings what the cluster says, and runs it. Ends only if the store is closed.
 pub(crate) async fn run<D: Datastore>(

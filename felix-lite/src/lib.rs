@@ -12,7 +12,9 @@
 //! | `dataplane` | the thread that owns routes and firewall in the kernel |
 //! | [`endpoint`] | the seam between the CNI server and the engine |
 //! | `cni` | the CNI server |
-//! | `ipam`, `status` | the node's allocator kept running; its report |
+//! | `ipam`, `namespace` | the node's allocator kept running; labels of namespaces |
+//! | `status`, `pool_status` | the node's report; what is said of the pools |
+//! | `health` | life and readiness over HTTP |
 
 mod args;
 mod bgp;
@@ -21,9 +23,12 @@ pub mod daemon;
 mod dataplane;
 pub mod endpoint;
 mod engine;
+mod health;
 mod ipam;
 pub mod log;
 mod mailbox;
+pub mod namespace;
+mod pool_status;
 mod status;
 mod store;
 

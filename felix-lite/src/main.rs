@@ -11,6 +11,9 @@ fn main() -> ExitCode {
         eprintln!("felix-lite: {error}");
         return ExitCode::from(2);
     }
+    if let Err(error) = cairn_kernel::limit::raise_open_files() {
+        tracing::warn!(%error, "there may be too few for many calls at once");
+    }
     // One thread for everything that waits; the kernel's side has a thread of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {

@@ -11,6 +11,7 @@ use cairn_datastore::{Datastore, Key, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::debug;
 
+use crate::dataplane::KernelFault;
 use crate::engine::Snapshot;
 
 /// Changes that come together are written together.
@@ -68,13 +69,26 @@ fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> N
         None => condition("BGPReady", ConditionStatus::True, "OK", String::new(), now),
         Some(why) => condition("BGPReady", ConditionStatus::False, "Unavailable", why.clone(), now),
     };
-    let mut conditions = vec![ready, bgpd];
-    conditions.extend(
-        snapshot
-            .kernel_faults
-            .iter()
-            .map(|fault| condition("KernelRefused", ConditionStatus::True, "Refused", fault.clone(), now)),
-    );
+    let faulty = snapshot.kernel_faults.iter().any(|fault| matches!(fault, KernelFault::Refused(_)));
+    let in_sync = match (snapshot.in_sync, faulty) {
+        (true, false) => condition("DataplaneInSync", ConditionStatus::True, "OK", String::new(), now),
+        (false, _) => {
+            let why = "not all sources have been read: nothing in the kernel is removed yet".to_owned();
+            condition("DataplaneInSync", ConditionStatus::False, "Starting", why, now)
+        }
+        (true, true) => {
+            let why = "see KernelRefused".to_owned();
+            condition("DataplaneInSync", ConditionStatus::False, "Refused", why, now)
+        }
+    };
+    let mut conditions = vec![ready, bgpd, in_sync];
+    conditions.extend(snapshot.kernel_faults.iter().map(|fault| {
+        let (kind, reason, message) = match fault {
+            KernelFault::Refused(message) => ("KernelRefused", "Refused", message),
+            KernelFault::Contested(message) => ("KernelContested", "Interference", message),
+        };
+        condition(kind, ConditionStatus::True, reason, message.clone(), now)
+    }));
     let mut found = snapshot.conditions.clone();
     found.sort_unstable();
     conditions.extend(found.into_iter().map(|found| {
@@ -161,6 +175,6 @@ mod tests {
         assert!(same(&first, &second));
         let third = report(&Snapshot::default(), at(300), Some(&second));
         let times: Vec<_> = third.conditions.iter().map(|found| found.last_transition_time.unix()).collect();
-        assert_eq!(times, [300, 100], "Ready changed, BGPReady did not");
+        assert_eq!(times, [300, 100, 100], "Ready changed, BGPReady and DataplaneInSync did not");
     }
 }

@@ -41,7 +41,7 @@ pub struct NodeAllocator<D> {
 
 pub(crate) struct Inner {
     pub(crate) ledger: Ledger,
-    journal: Journal,
+    journal: Journal<Record>,
     /// Warm addresses that one request is collecting and no other may take.
     pub(crate) pinned: BTreeSet<IpAddr>,
 }
@@ -86,7 +86,7 @@ impl<D: Datastore> NodeAllocator<D> {
         clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Self, IpamError> {
         let failed = |source| IpamError::Journal { path: path.to_owned(), source };
-        let (file, replay) = Journal::open(path).map_err(failed)?;
+        let (file, replay) = Journal::<Record>::open(path).map_err(failed)?;
         let mut ledger = Ledger::default();
         replay.records.iter().for_each(|record| ledger.apply(record));
         if !ledger.node.is_empty() && ledger.node != node {
@@ -190,6 +190,11 @@ impl<D: Datastore> NodeAllocator<D> {
         self.wake.notify_one();
         recorded.map_err(|source| self.journal_error(source))?;
         Ok(held)
+    }
+
+    /// Is any pool known?
+    pub fn has_pools(&self) -> bool {
+        !self.inner().ledger.settings.pools.is_empty()
     }
 
     /// The addresses of a handle; empty if it has none.

@@ -1,4 +1,4 @@
-//! The journal: one checksummed line per record, appended before anybody is answered.
+//! A journal: one checksummed line per record, appended before anybody is answered.
 //!
 //! Shape: `<16 hex digits of FNV-1a> <JSON>\n`. Appends are not synced: what a process wrote survives its death in the page
 //! cache, and with the machine the pods die too; a ledger of an earlier start of the machine is checked against the store. A compaction is synced before it replaces the old file.
@@ -6,21 +6,22 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tracing::{error, warn};
-
-use crate::record::Record;
 
 /// Below this a journal is not worth compacting. Unit: bytes.
 const COMPACT_FROM: u64 = if cfg!(test) { 4 << 10 } else { 256 << 10 };
 /// A journal larger than this is not ours. Unit: bytes.
 const MAX_SIZE: u64 = 256 << 20;
 
-/// An open journal.
+/// An open journal of records of one type.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub struct Journal<R> {
     path: PathBuf,
     file: File,
     length: u64,
@@ -28,19 +29,24 @@ pub(crate) struct Journal {
     compacted: u64,
     /// Keeps a second process off; the kernel lets go of it with the process.
     _lock: Flock<File>,
+    records: PhantomData<fn(R)>,
 }
 
 /// What was in a journal.
-#[derive(Debug, Default)]
-pub(crate) struct Replay {
-    pub(crate) records: Vec<Record>,
+#[derive(Debug)]
+pub struct Replay<R> {
+    /// In the order in which they were appended.
+    pub records: Vec<R>,
     /// Is something missing in the middle?
-    pub(crate) gap: bool,
+    pub gap: bool,
 }
 
-impl Journal {
+impl<R: Serialize + DeserializeOwned> Journal<R> {
     /// Opens or makes a journal, and reads what is in it.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Replay)> {
+    ///
+    /// # Errors
+    /// The file cannot be used, or another process has it open.
+    pub fn open(path: &Path) -> io::Result<(Self, Replay<R>)> {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
@@ -56,12 +62,16 @@ impl Journal {
         Read::by_ref(&mut file).take(MAX_SIZE).read_to_end(&mut bytes)?;
         let (replay, length) = replay(path, &bytes);
         file.set_len(length)?;
-        let journal = Self { path: path.to_owned(), file, length, compacted: 0, _lock: lock };
+        let journal =
+            Self { path: path.to_owned(), file, length, compacted: 0, _lock: lock, records: PhantomData };
         Ok((journal, replay))
     }
 
-    /// Appends records as one write: after an error none of them is in the journal.
-    pub(crate) fn append(&mut self, records: &[Record]) -> io::Result<()> {
+    /// Appends records as one write.
+    ///
+    /// # Errors
+    /// What the system says; none of them is in the journal then.
+    pub fn append(&mut self, records: &[R]) -> io::Result<()> {
         let lines = encode(records)?;
         if let Err(error) = self.file.write_all(&lines) {
             // Half a line must not be continued by the next one.
@@ -73,12 +83,15 @@ impl Journal {
     }
 
     /// Has it grown so much that a snapshot is due?
-    pub(crate) fn is_bloated(&self) -> bool {
+    pub fn is_bloated(&self) -> bool {
         self.length > COMPACT_FROM && self.length > self.compacted * 4
     }
 
     /// Replaces the journal by a snapshot.
-    pub(crate) fn compact(&mut self, snapshot: &[Record]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the system says; the journal is as it was.
+    pub fn compact(&mut self, snapshot: &[R]) -> io::Result<()> {
         let lines = encode(snapshot)?;
         let temporary = self.path.with_extension("journal.tmp");
         let mut file = File::create(&temporary)?;
@@ -92,7 +105,7 @@ impl Journal {
     }
 }
 
-fn encode(records: &[Record]) -> io::Result<Vec<u8>> {
+fn encode<R: Serialize>(records: &[R]) -> io::Result<Vec<u8>> {
     let mut lines = Vec::with_capacity(256 * records.len());
     for record in records {
         let start = lines.len();
@@ -108,15 +121,15 @@ fn encode(records: &[Record]) -> io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-fn decode(line: &[u8]) -> Option<Record> {
+fn decode<R: DeserializeOwned>(line: &[u8]) -> Option<R> {
     let (sum, json) = line.split_at_checked(17)?;
     let sum = std::str::from_utf8(sum.strip_suffix(b" ")?).ok()?;
     (u64::from_str_radix(sum, 16).ok()? == fnv1a(json)).then(|| serde_json::from_slice(json).ok())?
 }
 
 /// The records, and the length of the journal without a torn tail.
-fn replay(path: &Path, bytes: &[u8]) -> (Replay, u64) {
-    let mut found = Replay::default();
+fn replay<R: DeserializeOwned>(path: &Path, bytes: &[u8]) -> (Replay<R>, u64) {
+    let mut found = Replay { records: Vec::new(), gap: false };
     let (mut at, mut good) = (0, 0);
     let mut bad_line = None;
     for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {

@@ -30,6 +30,8 @@ mod settings;
 
 pub use allocator::NodeAllocator;
 pub use error::IpamError;
+pub use journal::{Journal, Replay};
+pub use pool::{Unallocatable, unallocatable};
 pub use request::{Assigned, Handle, Request};
 pub use routes::{BlockRoute, BorrowedRoute, Routes};
 pub use settings::Settings;

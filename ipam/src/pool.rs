@@ -1,5 +1,6 @@
 //! Which pools a request may take from, and in which order blocks of a pool are tried. Pure.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use cairn_api::Object;
@@ -8,6 +9,62 @@ use cairn_net::{Family, Prefix};
 
 use crate::journal::fnv1a;
 use crate::{Request, Settings};
+
+/// Why no node takes new addresses from a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unallocatable {
+    /// It is being deleted.
+    Terminating,
+    /// `spec.disabled`.
+    Disabled,
+    /// It overlaps with a pool whose name comes first.
+    Overlap {
+        /// The name of the other pool.
+        with: String,
+        /// Its range.
+        cidr: Prefix,
+    },
+}
+
+impl Unallocatable {
+    /// The reason of the pool's condition `Allocatable`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Terminating => "Terminating",
+            Self::Disabled => "PoolDisabled",
+            Self::Overlap { .. } => "CIDROverlap",
+        }
+    }
+}
+
+impl fmt::Display for Unallocatable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Terminating => f.write_str("is being deleted"),
+            Self::Disabled => f.write_str("is disabled"),
+            Self::Overlap { with, cidr } => write!(f, "overlaps with {with} ({cidr})"),
+        }
+    }
+}
+
+/// What speaks against new addresses from a pool on any node; `None` if nothing does.
+pub fn unallocatable<'a>(
+    pool: &Object<IpPool>,
+    all: impl IntoIterator<Item = &'a Object<IpPool>>,
+) -> Option<Unallocatable> {
+    if pool.spec.disabled {
+        return Some(Unallocatable::Disabled);
+    }
+    if pool.metadata.deletion_timestamp.is_some() {
+        return Some(Unallocatable::Terminating);
+    }
+    let mut elders = all
+        .into_iter()
+        .filter(|other| other.metadata.name < pool.metadata.name && other.spec.cidr.overlaps(pool.spec.cidr));
+    elders
+        .next()
+        .map(|other| Unallocatable::Overlap { with: other.metadata.name.clone(), cidr: other.spec.cidr })
+}
 
 impl Settings {
     /// Is the address inside a reservation?
@@ -22,11 +79,8 @@ impl Settings {
 
     /// What speaks against any new address from the pool on this node; `None` if nothing does.
     pub(crate) fn objection(&self, pool: &Object<IpPool>) -> Option<String> {
-        if pool.spec.disabled {
-            return Some("is disabled".to_owned());
-        }
-        if pool.metadata.deletion_timestamp.is_some() {
-            return Some("is being deleted".to_owned());
+        if let Some(objection) = unallocatable(pool, &self.pools) {
+            return Some(objection.to_string());
         }
         if !pool.spec.allowed_uses.contains(&AllowedUse::Workload) {
             return Some("is not for workloads".to_owned());
@@ -34,10 +88,7 @@ impl Settings {
         if !pool.spec.node_selector.matches(&self.node_labels) {
             return Some(format!("does not select this node: nodeSelector {}", pool.spec.node_selector));
         }
-        let elder = self.pools.iter().find(|other| {
-            other.metadata.name < pool.metadata.name && other.spec.cidr.overlaps(pool.spec.cidr)
-        });
-        elder.map(|other| format!("overlaps with {} ({})", other.metadata.name, other.spec.cidr))
+        None
     }
 
     /// The pools of a family that a request may take from, in order; or what speaks against each.

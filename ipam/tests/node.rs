@@ -101,6 +101,55 @@ async fn a_hundred_requests_at_once_cost_a_handful_of_writes() {
     background.abort();
 }
 
+/// A bit flips in the journal's middle: the line is lost, the store is believed, and no address is given twice.
+#[tokio::test]
+async fn a_journal_damaged_in_the_middle_costs_no_address_twice() {
+    let directory = TempDir::new().unwrap();
+    let store = MemoryStore::new();
+    let node = open(store.clone(), "n1", &directory);
+    let background = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.run().await }
+    });
+    until("the slice is full", async || entries(&store, AllocationState::Reserved).await == 32).await;
+    let mut held = BTreeSet::new();
+    for handle in ["a", "b", "c"] {
+        held.extend(node.assign(&dual(handle)).await.unwrap().into_iter().map(|assigned| assigned.address));
+    }
+    until("all are reported", async || entries(&store, AllocationState::Assigned).await == 6).await;
+    background.abort();
+    assert!(background.await.unwrap_err().is_cancelled());
+    drop(Arc::into_inner(node).expect("nobody else has it"));
+
+    // The line that gave `a` its addresses.
+    let path = directory.path().join("n1.journal");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    let at = text.find("\"a\"").expect("the handle is in the journal");
+    assert!(text[at..].contains('\n') && text[at..].lines().count() > 2, "in the middle");
+    bytes[at + 1] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    let node = open(store.clone(), "n1", &directory);
+    let background = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.run().await }
+    });
+    for handle in ["b", "c"] {
+        let kept = node.lookup(&Handle::new(handle));
+        assert!(
+            kept.len() == 2 && kept.iter().all(|kept| held.contains(&kept.address)),
+            "{handle}: {kept:?}"
+        );
+    }
+    for number in 0..40 {
+        for given in node.assign(&dual(&format!("new{number}"))).await.unwrap() {
+            assert!(held.insert(given.address), "{} is given twice", given.address);
+        }
+    }
+    background.abort();
+}
+
 fn counting_store() -> (MemoryStore, Arc<std::sync::atomic::AtomicUsize>) {
     let store = MemoryStore::new();
     let writes = Arc::<std::sync::atomic::AtomicUsize>::default();

@@ -8,6 +8,7 @@
 //! | [`nftables`] | tables, chains, rules, sets and their elements, in transactions |
 //! | [`monitor`] | what the kernel tells of its own accord |
 //! | [`conntrack`] | tracked flows: list them, end them |
+//! | [`limit`] | limits of this process |
 //! | [`netns`] | network namespaces |
 //! | [`reconciler`] | desired versus actual, for every kind of object |
 //! | [`sysctl`] | settings under `/proc/sys` |
@@ -17,6 +18,7 @@
 
 pub mod conntrack;
 pub mod error;
+pub mod limit;
 pub mod monitor;
 pub mod netlink;
 pub mod netns;

@@ -1,4 +1,5 @@
-//! What the kernel tells of its own accord: links, addresses, routes, nexthops and neighbours as they change.
+//! What the kernel tells of its own accord: links, addresses, routes, nexthops, neighbours and tables of nf_tables as they
+//! change.
 //!
 //! Invariant: nothing is lost in silence. Where the kernel had to drop notifications, [`Event::Resync`] says so, and
 //! whoever keeps a copy of the kernel's state must list it anew.
@@ -6,6 +7,7 @@
 //! a hundred thousand routes of ours do not push somebody else's change out of the queue.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -19,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 use crate::Error;
 use crate::netlink::{Frame, Frames, Socket, option};
 use crate::netns::Netns;
+use crate::nftables::{self, Table};
 use crate::object::{Address, Change, Link, Neighbour, Nexthop, Object, Route};
 
 /// A notification.
@@ -34,6 +37,8 @@ pub enum Event {
     Nexthop(Change<Nexthop>),
     /// A neighbour was found, lost, set or deleted.
     Neighbour(Change<Neighbour>),
+    /// Something in the table that is watched, or the table itself: see [`Monitor::open_table`].
+    Table,
     /// Notifications were lost.
     Resync,
 }
@@ -75,26 +80,36 @@ const READ_BUFFER: usize = 64 * 1024;
 pub struct Monitor {
     fd: AsyncFd<OwnedFd>,
     buffer: Vec<u8>,
-    events: VecDeque<Event>,
+    /// With the port of the socket through which it was done.
+    events: VecDeque<(u32, Event)>,
     ignored: Vec<u32>,
+    table: Option<Table>,
+    author: u32,
 }
 
 impl Monitor {
     /// Subscribes in the caller's namespace. Must be called within a tokio runtime.
     pub fn open(topics: &[Topic]) -> Result<Self, Error> {
-        Self::from_fd(subscribe(topics))
+        Self::from_fd(subscribe(SockProtocol::NetlinkRoute, groups(topics)), None)
     }
 
     /// Subscribes in another namespace. Must be called within a tokio runtime.
     pub fn open_in(netns: &Netns, topics: &[Topic]) -> Result<Self, Error> {
-        Self::from_fd(netns.run(|| subscribe(topics))?)
+        Self::from_fd(netns.run(|| subscribe(SockProtocol::NetlinkRoute, groups(topics)))?, None)
     }
 
-    fn from_fd(fd: Result<OwnedFd, Errno>) -> Result<Self, Error> {
+    /// Subscribes to changes of one table of nf_tables in the caller's namespace: gives [`Event::Table`] for each batch of
+    /// notifications that has something about it. Must be called within a tokio runtime.
+    pub fn open_table(table: Table) -> Result<Self, Error> {
+        Self::from_fd(subscribe(SockProtocol::NetlinkNetFilter, iter::once(nftables::GROUP)), Some(table))
+    }
+
+    fn from_fd(fd: Result<OwnedFd, Errno>, table: Option<Table>) -> Result<Self, Error> {
         let refused = |errno| Error::refused("open", "netlink monitor", errno);
         let fd = register(fd.map_err(refused)?)
             .map_err(|error| Error::refused("open", "netlink monitor", error))?;
-        Ok(Self { fd, buffer: vec![0; READ_BUFFER], events: VecDeque::new(), ignored: Vec::new() })
+        let (buffer, events) = (vec![0; READ_BUFFER], VecDeque::new());
+        Ok(Self { fd, buffer, events, ignored: Vec::new(), table, author: 0 })
     }
 
     /// From now on leaves out what is done through this socket.
@@ -104,26 +119,52 @@ impl Monitor {
             .map_err(|errno| Error::refused("filter", "netlink monitor", errno))
     }
 
+    /// Who caused the last event: the netlink port of the request, which mostly is the number of the process. `None` where
+    /// the kernel did it by itself.
+    pub const fn author(&self) -> Option<u32> {
+        match self.author {
+            0 => None,
+            port => Some(port),
+        }
+    }
+
     /// Waits for the next event. Cancel safe.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
-            if let Some(event) = self.events.pop_front() {
+            if let Some((author, event)) = self.events.pop_front() {
+                self.author = author;
                 return Ok(event);
             }
             let refused = |error| Error::refused("read", "netlink monitor", error);
             let mut ready = self.fd.readable().await.map_err(|error| refused(error.into()))?;
             match recv(self.fd.get_ref().as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(len) => {
-                    let datagram = self.buffer.get(..len).unwrap_or_default();
-                    self.events.extend(Frames::new(datagram).filter_map(decode));
+                    let frames = Frames::new(self.buffer.get(..len).unwrap_or_default());
+                    match self.table {
+                        Some(table) => {
+                            let mut ours = frames.filter(|frame| table.concerns(*frame));
+                            self.events.extend(ours.next().map(|frame| (frame.port, Event::Table)));
+                        }
+                        None => {
+                            self.events.extend(frames.filter_map(|frame| Some((frame.port, decode(frame)?))))
+                        }
+                    }
                 }
                 Err(Errno::EAGAIN) => ready.clear_ready(),
                 Err(Errno::EINTR) => {}
-                Err(Errno::ENOBUFS) => return Ok(Event::Resync),
+                Err(Errno::ENOBUFS) => {
+                    self.author = 0;
+                    return Ok(Event::Resync);
+                }
                 Err(errno) => return Err(refused(crate::Refusal::from(errno))),
             }
         }
     }
+}
+
+/// The groups of topics.
+fn groups(topics: &[Topic]) -> impl Iterator<Item = libc::c_int> {
+    topics.iter().flat_map(|topic| topic.groups()).copied()
 }
 
 #[allow(unsafe_code)]
@@ -133,15 +174,15 @@ fn register(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(Into::into)
 }
 
-fn subscribe(topics: &[Topic]) -> Result<OwnedFd, Errno> {
+fn subscribe(protocol: SockProtocol, groups: impl Iterator<Item = libc::c_int>) -> Result<OwnedFd, Errno> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
     bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
     if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
     }
-    for group in topics.iter().flat_map(|topic| topic.groups()) {
-        option::join(fd.as_fd(), *group)?;
+    for group in groups {
+        option::join(fd.as_fd(), group)?;
     }
     Ok(fd)
 }

@@ -7,7 +7,7 @@ use cairn_net::{Family, Prefix};
 
 use crate::Error;
 use crate::error::Refusal;
-use crate::netlink::{Batch, Protocol, Socket};
+use crate::netlink::{Batch, Frame, Protocol, Socket};
 use crate::netns::Netns;
 use crate::object::{
     Change, Hop, Link, LinkChange, LinkRef, Neighbour, Object, Route, TableId, Verb, Veth,
@@ -146,6 +146,25 @@ impl Rtnl {
     /// Makes a pair of interfaces.
     pub fn create_veth(&mut self, veth: &Veth<'_>) -> Result<(), Error> {
         self.execute_all(Requests::new().create_veth(veth))
+    }
+
+    /// Makes a pair of interfaces and gives the host's end, whose peer is the other: one system call for both.
+    pub fn make_veth(&mut self, veth: &Veth<'_>) -> Result<Link, Error> {
+        let mut batch = Batch::new();
+        veth.encode(&mut batch);
+        encode_link_get(LinkRef::from(&veth.host.name), &mut batch);
+        let mut found = None;
+        let each = |frame: Frame<'_>| {
+            if let Some(Change::Present(link)) = Link::decode(frame) {
+                found = Some(link);
+            }
+        };
+        let refused = self.socket.execute_with(&mut batch, each).map_err(|refusal| lost("write", refusal))?;
+        let name = format_args!("veth {} with peer {}", veth.host.name, veth.peer.name).to_string();
+        match refused.into_iter().next() {
+            Some((_, refusal)) => Err(Error::refused("create", name, refusal)),
+            None => found.ok_or(Error::Malformed { what: "interface just made", rule: "is there" }),
+        }
     }
 
     /// Changes an interface.

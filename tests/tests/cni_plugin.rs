@@ -132,18 +132,22 @@ fn a_failed_add_leaves_nothing() -> Result<()> {
     ensure!(node.workload_interfaces()?.len() == 1, "only the holder's");
     ensure!(pod.netns.ip("link show eth0").is_err(), "nothing in the container");
 
-    // The daemon's disk is full, as far as the attachment's record goes.
-    let records = node.path("data/endpoints");
-    let kept = node.path("data/endpoints-kept");
-    std::fs::rename(&records, &kept)?;
-    std::fs::write(&records, "")?;
+    // The daemon's disk is full: no journal can grow.
+    let size = std::fs::metadata(node.path("data/attachments"))?.len();
+    limit_files(&node, &size.to_string())?;
     let answer = node.plugin("ADD", Some(&pod), &node.configuration("1.1.0", &json!({})))?;
     ensure!(code(&answer) == Some(5), "{answer:?}");
     ensure!(node.workload_interfaces()?.len() == 1, "only the holder's");
-    std::fs::remove_file(&records)?;
-    std::fs::rename(&kept, &records)?;
+    limit_files(&node, "unlimited")?;
     ensure!(node.add(&pod)?.len() == 2);
     Ok(())
+}
+
+/// Lets the daemon's files grow to so many bytes (`RLIMIT_FSIZE`).
+fn limit_files(node: &Node, size: &str) -> Result<()> {
+    let pid = node.daemon_pid().context("felix-lite runs")?;
+    let limit = format!("--fsize={size}:");
+    run(std::process::Command::new("prlimit").args(["--pid", &pid.to_string(), &limit])).map(drop)
 }
 
 #[test]

@@ -83,6 +83,12 @@ pub(super) fn read<K: Kind>(root: &Path, key: &Key) -> Result<Found<K>, ReadErro
     Ok(Found { object })
 }
 
+/// The file of an object that was read a moment ago, as it is. Call it with the lock of the kind.
+pub(super) fn text<K: Kind>(root: &Path, key: &Key) -> io::Result<String> {
+    let path = path::<K>(root, key).ok_or(io::ErrorKind::NotFound)?;
+    fs::read_to_string(path)
+}
+
 /// A manifest may leave out the namespace that its directory tells.
 fn with_namespace<K: Kind>(
     path: &Path,

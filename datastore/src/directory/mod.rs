@@ -92,6 +92,30 @@ fn replace<K: Kind>(
     write(root, &key, merged, last, &mut lock)
 }
 
+/// Replaces the status of one object. In a file that only people have written so far everything else stays as they wrote it.
+fn replace_status<K: Kind>(root: &Path, object: &Object<K>) -> Result<Object<K>, StoreError> {
+    let key = Key::from(&object.metadata);
+    if file::counter(&object.metadata.resource_version) > 0 {
+        return replace(root, object, merge_status);
+    }
+    let lock = KindLock::take::<K>(root, &key).map_err(|error| unavailable::<K>(&error))?;
+    let stored = read::<K>(root, &key)?;
+    let unchanged = stored.metadata.resource_version == object.metadata.resource_version;
+    let mut merged = merge_status(stored, object);
+    let text = file::text::<K>(root, &key).map_err(|error| unavailable::<K>(&error))?;
+    match cairn_api::load::with_status(&text, &merged).filter(|_| unchanged) {
+        Some(text) => {
+            file::write::<K>(root, &key, &text).map_err(|error| unavailable::<K>(&error))?;
+            merged.metadata.resource_version = file::version(0, text.as_bytes());
+            Ok(merged)
+        }
+        None => {
+            drop(lock);
+            replace(root, object, merge_status)
+        }
+    }
+}
+
 fn write<K: Kind>(
     root: &Path,
     key: &Key,
@@ -192,7 +216,7 @@ impl Datastore for DirectoryStore {
     async fn update_status<K: Kind>(&self, object: &Object<K>) -> Result<Object<K>, StoreError> {
         check_valid(object)?;
         let object = object.clone();
-        self.blocking::<K, _>(move |root| replace(root, &object, merge_status)).await
+        self.blocking::<K, _>(move |root| replace_status(root, &object)).await
     }
 
     async fn delete<K: Kind>(&self, key: &Key, precondition: &Precondition) -> Result<(), StoreError> {

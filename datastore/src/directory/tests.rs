@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_api::core::Pod;
 use cairn_api::kinds::{IpPool, IpPoolStatus, IpReservation};
-use cairn_api::{Metadata, load};
+use cairn_api::{Condition, ConditionStatus, Metadata, Timestamp, load};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -352,4 +352,42 @@ async fn dropping_watches_ends_their_inotify_watches() {
         }
     };
     timeout(PATIENCE, idle).await.expect("nothing is followed any more");
+}
+
+#[tokio::test]
+async fn a_status_leaves_a_manifest_as_it_was_written() {
+    let (_directory, store) = store();
+    let path = store.root().join("ippools/p.yaml");
+    let text = "# rack 1\napiVersion: cairn.network/v1alpha1\nkind: IPPool\nmetadata: {name: p}  # short\n\
+                spec:\n  # a small one\n  cidr: 10.0.0.0/24";
+    put(&store, "ippools/p.yaml", text);
+    let condition = |reason: &str| Condition {
+        kind: "Allocatable".to_owned(),
+        status: ConditionStatus::True,
+        reason: reason.to_owned(),
+        message: "- not a list: \n# nor a comment".to_owned(),
+        last_transition_time: Timestamp::from_unix(1),
+        observed_generation: None,
+    };
+    let mut pool = store.get::<IpPool>(&Key::named("p")).await.unwrap();
+    for reason in ["OK", "PoolDisabled"] {
+        pool.status = Some(IpPoolStatus { conditions: vec![condition(reason)] });
+        let before = pool.clone();
+        pool = store.update_status(&pool).await.unwrap();
+        assert_eq!(store.get::<IpPool>(&Key::named("p")).await.unwrap(), pool);
+        let written = fs::read_to_string(&path).unwrap();
+        assert!(written.starts_with(&format!("{text}\nstatus:\n  conditions:\n")), "{written}");
+        assert_eq!(written.matches("status:\n").count(), 1, "{written}");
+        let stale = store.update_status(&before).await.unwrap_err();
+        assert!(matches!(stale, StoreError::Conflict { .. }), "{stale}");
+    }
+    // A status in the middle is written with everything else.
+    let text = fs::read_to_string(&path).unwrap();
+    let (head, status) =
+        text.split_once("spec:").map(|(head, _)| (head, "status: {conditions: []}\n")).unwrap();
+    fs::write(&path, format!("{head}{status}spec: {{cidr: 10.0.0.0/24}}\n")).unwrap();
+    let mut pool = store.get::<IpPool>(&Key::named("p")).await.unwrap();
+    pool.status = Some(IpPoolStatus { conditions: vec![condition("OK")] });
+    let written = store.update_status(&pool).await.unwrap();
+    assert_eq!(store.get::<IpPool>(&Key::named("p")).await.unwrap(), written);
 }

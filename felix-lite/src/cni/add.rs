@@ -61,6 +61,11 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
             families: named.unwrap_or(Families::ALL),
             pools: pools.clone(),
             addresses: addresses.clone(),
+            namespace_labels: add
+                .pod
+                .as_ref()
+                .map(|pod| self.namespaces.labels(&pod.namespace))
+                .unwrap_or_default(),
             ..cairn_ipam::Request::any(handle_of(&add.network, &add.attachment), Families::NONE)
         };
         loop {

@@ -1,8 +1,9 @@
-//! The attachments of this node, in memory and as one file each in a directory.
+//! The attachments of this node, in memory and in an append-only file.
 //!
 //! A record is written before the interface is made and removed after it is gone, so that a crash at any moment leaves a record for
-//! DEL and the restart to work on. Each file is replaced by renaming. They are not synced to disk: they matter only as long as the
-//! kernel lives that holds the interfaces.
+//! DEL and the restart to work on. One line is appended for each of the two: a file for each attachment would cost the file system
+//! an inode for each pod, a quarter of all that felix-lite does for ADD. Not synced to disk: the records matter only as long as
+//! the kernel lives that holds the interfaces.
 
 use std::collections::HashMap;
 use std::fs;
@@ -90,83 +91,89 @@ pub struct JournalError {
     pub source: io::Error,
 }
 
+/// A line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+enum Entry {
+    /// An attachment is, or is now, so.
+    Put(Box<Record>),
+    /// An attachment is no more.
+    Remove(Attachment),
+}
+
 /// All records.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    dir: PathBuf,
-    records: Mutex<HashMap<Attachment, Arc<Record>>>,
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: cairn_ipam::Journal<Entry>,
+    records: HashMap<Attachment, Arc<Record>>,
 }
 
 impl Journal {
-    /// Reads the directory, which is made if need be. Files that cannot be understood are left alone and reported.
-    pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<JournalError>), JournalError> {
-        let fail = |source| JournalError { path: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(fail)?;
-        let (mut records, mut errors) = (HashMap::new(), Vec::new());
-        for entry in fs::read_dir(dir).map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("json") => match read(&path) {
-                    Ok(record) => drop(records.insert(record.attachment.clone(), Arc::new(record))),
-                    Err(source) => errors.push(JournalError { path, source }),
-                },
-                // A write that a crash cut short.
-                Some("tmp") => drop(fs::remove_file(path)),
-                _ => {}
+    /// Reads the file, which is made if need be; true if nothing of it was damaged. What a damaged line said is not known: then a
+    /// workload interface may be without a record.
+    pub(crate) fn open(path: &Path) -> Result<(Self, bool), JournalError> {
+        let fail = |source| JournalError { path: path.to_owned(), source };
+        let (file, replay) = cairn_ipam::Journal::open(path).map_err(fail)?;
+        let mut records = HashMap::new();
+        for entry in replay.records {
+            match entry {
+                Entry::Put(record) => drop(records.insert(record.attachment.clone(), Arc::from(record))),
+                Entry::Remove(attachment) => drop(records.remove(&attachment)),
             }
         }
-        Ok((Self { dir: dir.to_owned(), records: Mutex::new(records) }, errors))
+        let inner = Mutex::new(Inner { file, records });
+        Ok((Self { path: path.to_owned(), inner }, !replay.gap))
     }
 
     pub(crate) fn get(&self, attachment: &Attachment) -> Option<Arc<Record>> {
-        self.records().get(attachment).cloned()
+        self.inner().records.get(attachment).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Record>> {
-        self.records().values().cloned().collect()
+        self.inner().records.values().cloned().collect()
     }
 
     /// Adds or replaces a record.
     pub(crate) fn put(&self, record: &Arc<Record>) -> Result<(), JournalError> {
-        let path = self.file(&record.interface);
-        let temporary = path.with_extension("tmp");
-        serde_json::to_vec(&**record)
-            .map_err(io::Error::from)
-            .and_then(|bytes| fs::write(&temporary, bytes))
-            .and_then(|()| fs::rename(&temporary, &path))
-            .map_err(|source| JournalError { path, source })?;
-        self.records().insert(record.attachment.clone(), Arc::clone(record));
+        let mut inner = self.inner();
+        self.append(&mut inner, Entry::Put(Box::new((**record).clone())))?;
+        inner.records.insert(record.attachment.clone(), Arc::clone(record));
         Ok(())
     }
 
     /// Removes a record; one that is not there is no error.
     pub(crate) fn remove(&self, attachment: &Attachment) -> Result<(), JournalError> {
-        let Some(record) = self.get(attachment) else { return Ok(()) };
-        let path = self.file(&record.interface);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(JournalError { path, source });
-            }
-            _ => drop(self.records().remove(attachment)),
+        let mut inner = self.inner();
+        if inner.records.contains_key(attachment) {
+            self.append(&mut inner, Entry::Remove(attachment.clone()))?;
+            inner.records.remove(attachment);
         }
         Ok(())
     }
 
-    fn file(&self, interface: &str) -> PathBuf {
-        self.dir.join(format!("{interface}.json"))
+    fn append(&self, inner: &mut Inner, entry: Entry) -> Result<(), JournalError> {
+        let fail = |source| JournalError { path: self.path.clone(), source };
+        if inner.file.is_bloated() {
+            let all = inner.records.values().map(|record| Entry::Put(Box::new((**record).clone())));
+            inner.file.compact(&all.collect::<Vec<_>>()).map_err(fail)?;
+        }
+        inner.file.append(&[entry]).map_err(fail)
     }
 
-    fn records(&self) -> MutexGuard<'_, HashMap<Attachment, Arc<Record>>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn read(path: &Path) -> io::Result<Record> {
-    Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn record(container: &str) -> Arc<Record> {
@@ -186,20 +193,48 @@ mod tests {
     }
 
     #[test]
-    fn records_outlive_the_journal_and_torn_files_are_reported() {
+    fn records_outlive_the_journal_and_damage_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let (journal, _) = Journal::open(&dir.path().join("endpoints")).unwrap();
+        let path = dir.path().join("attachments");
+        let (journal, whole) = Journal::open(&path).unwrap();
+        assert!(whole && Journal::open(&path).is_err(), "one process at a time");
         journal.put(&record("a")).unwrap();
         journal.put(&record("b")).unwrap();
-        journal.remove(&record("b").attachment).unwrap();
-        journal.remove(&record("b").attachment).unwrap();
-        fs::write(dir.path().join("endpoints/crn00000000000.json"), "{\"attachment\":").unwrap();
-        fs::write(dir.path().join("endpoints/crn00000000001.tmp"), "").unwrap();
+        journal.put(&record("c")).unwrap();
+        journal.remove(&record("c").attachment).unwrap();
+        journal.remove(&record("c").attachment).unwrap();
+        drop(journal);
+        // A write that a crash cut short: nobody was answered.
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"0123 {\"Put\":").unwrap();
+        let (journal, whole) = Journal::open(&path).unwrap();
+        assert!(whole);
+        let mut all = journal.all();
+        all.sort_by(|a, b| a.owner().cmp(&b.owner()));
+        assert_eq!(all, [record("a"), record("b")]);
+        drop(journal);
 
-        let (journal, errors) = Journal::open(&dir.path().join("endpoints")).unwrap();
-        assert_eq!(journal.all(), [record("a")]);
-        assert_eq!(errors.len(), 1);
-        assert!(!dir.path().join("endpoints/crn00000000001.tmp").exists());
-        assert_eq!(journal.get(&record("a").attachment).unwrap().owner(), "a");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (journal, whole) = Journal::open(&path).unwrap();
+        assert!(!whole, "the first line is damaged");
+        assert_eq!(journal.all(), [record("b")]);
+        assert_eq!(journal.get(&record("b").attachment).unwrap().owner(), "b");
+    }
+
+    #[test]
+    fn a_long_life_does_not_make_a_long_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attachments");
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.put(&record("stays")).unwrap();
+        for number in 0..2000 {
+            let record = record(&format!("c{number}"));
+            journal.put(&record).unwrap();
+            journal.remove(&record.attachment).unwrap();
+        }
+        assert!(fs::metadata(&path).unwrap().len() < 512 << 10);
+        drop(journal);
+        assert_eq!(Journal::open(&path).unwrap().0.all(), [record("stays")]);
     }
 }

@@ -24,4 +24,4 @@ mod wiring;
 
 pub use journal::JournalError;
 pub use listener::ListenError;
-pub use server::{Config, Server, StartError};
+pub use server::{Config, Facts, Server, StartError};

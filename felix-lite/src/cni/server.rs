@@ -16,13 +16,14 @@ use super::listener::{ListenError, Listener};
 use super::locks::Locks;
 use super::wiring::{Wiring, WiringError};
 use crate::endpoint::{EndpointError, Endpoints};
+use crate::namespace::Namespaces;
 
 /// Where the server finds and keeps things.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The socket, made anew at each start.
     pub socket: PathBuf,
-    /// One file for each attachment.
+    /// The file of the attachments there are.
     pub journal: PathBuf,
     /// DELs that the plugin kept while nobody listened.
     pub spool: PathBuf,
@@ -38,16 +39,26 @@ pub struct Server<D> {
     pub(super) spool: Spool,
     pub(super) wiring: Wiring,
     pub(super) locks: Locks,
+    pub(super) namespaces: Namespaces,
     /// MTU for pods in bytes, unless a configuration names another.
     mtu: watch::Receiver<u32>,
     /// Why the node is not ready for pods; `None`: it is.
     not_ready: watch::Receiver<Option<String>>,
 }
 
+/// What the server follows.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The MTU of the node's path, in bytes.
+    pub mtu: watch::Receiver<u32>,
+    /// Why ADD would fail now.
+    pub not_ready: watch::Receiver<Option<String>>,
+}
+
 /// Why the server does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The journal's directory cannot be read.
+    /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The kernel's links cannot be read.
@@ -65,26 +76,26 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
     /// Reads the journal, forgets the attachments whose interfaces are gone, hands the others to the engine, and carries out the DELs that
     /// wait. After that the socket is there, and [`Server::run`] must follow soon.
     ///
-    /// `mtu` and `not_ready` are watched: the MTU of the node's path in bytes, and the reason why ADD would fail now.
-    ///
     /// # Errors
-    /// See [`StartError`]. A single bad file is logged and passed over.
+    /// See [`StartError`]. A damaged record is logged and passed over.
     pub async fn start(
         config: Config,
         endpoints: Endpoints,
         ipam: Arc<NodeAllocator<D>>,
-        mtu: watch::Receiver<u32>,
-        not_ready: watch::Receiver<Option<String>>,
+        namespaces: Namespaces,
+        facts: Facts,
     ) -> Result<(Arc<Self>, Listener), StartError> {
-        let (journal, errors) = Journal::open(&config.journal)?;
-        for error in &errors {
-            warn!(%error, "an attachment's record is passed over");
+        let (journal, whole) = Journal::open(&config.journal)?;
+        if !whole {
+            warn!(journal = %config.journal.display(), "damaged: an attachment's record may be missing");
         }
         let wiring = Wiring::start()?;
         let spool = Spool::new(&config.spool);
+        let Facts { mtu, not_ready } = facts;
+        let locks = Locks::default();
         let server =
-            Self { config, endpoints, ipam, journal, spool, wiring, locks: Locks::default(), mtu, not_ready };
-        server.restore(errors.is_empty()).await?;
+            Self { config, endpoints, ipam, journal, spool, wiring, locks, namespaces, mtu, not_ready };
+        server.restore(whole).await?;
         // From here on the plugin's second try waits for us instead of failing: what it kept before is read now (see felix_api::Spool).
         let listener = Listener::bind(&server.config.socket)?;
         server.unspool().await;

@@ -6,6 +6,7 @@
 //! - `firewall`: the table `inet cairn`;
 //! - `host`: the node's own addresses and routes, read for the core;
 //! - `nexthop`: nexthop objects and groups, shared by the routes that use them;
+//! - `quarrel`: who keeps changing what is repaired;
 //! - `route`: routes of protocol 202;
 //! - `sysctl`: what a node needs to forward;
 //! - `worker`: the loop.
@@ -16,6 +17,7 @@
 mod firewall;
 mod host;
 mod nexthop;
+mod quarrel;
 mod route;
 mod sysctl;
 #[cfg(test)]
@@ -66,8 +68,17 @@ pub(crate) enum DataplaneEvent {
     Host { host: Host, mtus: BTreeMap<String, u32> },
     /// The kernel was read and the firewall is in it.
     Ready,
-    /// What the kernel refuses now, and why.
-    Faults(Vec<String>),
+    /// What is wrong in the kernel now.
+    Faults(Vec<KernelFault>),
+}
+
+/// Something that is not in the kernel as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum KernelFault {
+    /// The kernel refuses it: what, and why.
+    Refused(String),
+    /// Somebody keeps changing it: what, and who.
+    Contested(String),
 }
 
 /// The engine's end of the thread.

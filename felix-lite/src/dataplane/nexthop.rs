@@ -4,10 +4,11 @@
 //! never changes what it stands for, so a route moves by naming another. The numbers are what a restart finds in
 //! the kernel again: whoever wants the same thing gets the same number.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use cairn_kernel::object::{IfIndex, Nexthop, NexthopId, NexthopTarget};
 use felix_core::Gateway;
+use foldhash::HashMap;
 
 /// Who uses which number, and what for.
 #[derive(Debug, Default)]

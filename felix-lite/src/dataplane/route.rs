@@ -6,22 +6,24 @@
 //! Two reconcilers of the kernel crate do the work, one after the other: objects before the routes that name them, and
 //! objects that nobody names any more last, because an object that goes takes its routes with it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use cairn_kernel::monitor::Monitor;
 use cairn_kernel::object::{
-    Change, IfIndex, Link, LinkName, Nexthop, NexthopId, NexthopTarget, Object, Route, RouteKey, RouteTarget,
-    TableId,
+    Change, IfIndex, Link, LinkName, Nexthop, NexthopId, NexthopTarget, Object, PROTOCOL, Route, RouteKey,
+    RouteTarget, TableId,
 };
 use cairn_kernel::reconciler::{BackOff, Reconciler, Report, Rtnetlink};
 use cairn_kernel::{Error, Rtnl};
 use cairn_net::Prefix;
 use felix_core::Route as Wanted;
+use foldhash::{HashMap, HashMapExt as _};
 use tracing::warn;
 
 use super::nexthop::Nexthops;
+use super::quarrel::{self, Quarrels};
 
 /// Metric of our routes.
 const METRIC: u32 = 1024;
@@ -46,6 +48,8 @@ pub(super) struct Routes {
     /// What the kernel refuses, and why.
     route_faults: BTreeMap<RouteKey, String>,
     object_faults: BTreeMap<NexthopId, String>,
+    /// Who keeps changing our routes.
+    quarrels: Quarrels<RouteKey>,
     swept: bool,
     resync: bool,
 }
@@ -75,6 +79,7 @@ impl Routes {
             homeless: BTreeMap::new(),
             route_faults: BTreeMap::new(),
             object_faults: BTreeMap::new(),
+            quarrels: Quarrels::default(),
             swept: false,
             resync: false,
         })
@@ -130,6 +135,11 @@ impl Routes {
         self.homeless.get(&prefix).or_else(|| self.route_faults.get(&key)).cloned().or_else(missing)
     }
 
+    /// Who keeps changing what of ours.
+    pub(super) fn quarrels(&self) -> impl Iterator<Item = &String> {
+        self.quarrels.texts()
+    }
+
     /// All that is wrong.
     pub(super) fn faults(&self) -> impl Iterator<Item = &String> {
         self.homeless.values().chain(self.object_faults.values()).chain(self.route_faults.values())
@@ -137,12 +147,18 @@ impl Routes {
 
     /// When [`Self::write`] should be called again, at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.objects.poll_timeout(), self.routes.poll_timeout()].into_iter().flatten().min()
+        let all = [self.objects.poll_timeout(), self.routes.poll_timeout(), self.quarrels.poll_timeout()];
+        all.into_iter().flatten().min()
     }
 
-    /// Somebody changed a route.
-    pub(super) fn route_changed(&mut self, change: Change<Route>) {
+    /// Somebody, with this netlink port, changed a route.
+    pub(super) fn route_changed(&mut self, change: Change<Route>, author: Option<u32>) {
+        let place = RouteKey { protocol: PROTOCOL, ..change.object().key() };
+        let deed = self.routes.is_settled(&place).then(|| quarrel::deed(&change, author));
         self.routes.observe_object(change);
+        if let Some(deed) = deed.filter(|_| !self.routes.is_settled(&place)) {
+            self.quarrels.seen(place, deed);
+        }
     }
 
     /// Somebody changed a nexthop object.
@@ -179,7 +195,8 @@ impl Routes {
         let (name, prefixes) = (Arc::clone(name), prefixes.clone());
         for prefix in prefixes {
             match change {
-                Change::Present(_) => self.place(prefix, &name),
+                // Costs nothing where the route is there as it should be: an interface is told of several times.
+                Change::Present(link) => self.place_on(prefix, link.index),
                 Change::Gone(_) => {
                     self.routes.unset(&key(prefix));
                     self.fault(prefix, format!("interface {name} is gone"));
@@ -214,7 +231,8 @@ impl Routes {
             self.routes.retry(|_| true);
         }
         note(&mut self.object_faults, report);
-        let report = self.routes.reconcile(now)?;
+        let mut report = self.routes.reconcile(now)?;
+        self.quarrels.note(now, std::mem::take(&mut report.quarrels));
         note(&mut self.route_faults, report);
         for id in std::mem::take(&mut self.released) {
             self.numbers.release(id);
@@ -236,16 +254,18 @@ impl Routes {
     fn place(&mut self, prefix: Prefix, name: &str) {
         let link = name.parse::<LinkName>().and_then(|name| self.rtnl.link(&name));
         match link {
-            Ok(Some(link)) => {
-                self.homeless.remove(&prefix);
-                self.routes.set_object(ours(Route::dev(prefix, link.index)));
-            }
+            Ok(Some(link)) => self.place_on(prefix, link.index),
             Ok(None) => {
                 self.routes.unset(&key(prefix));
                 self.fault(prefix, format!("there is no interface {name}"));
             }
             Err(error) => self.fault(prefix, error.to_string()),
         }
+    }
+
+    fn place_on(&mut self, prefix: Prefix, index: IfIndex) {
+        self.homeless.remove(&prefix);
+        self.routes.set_object(ours(Route::dev(prefix, index)));
     }
 
     /// Forgets that a prefix is a pod's.

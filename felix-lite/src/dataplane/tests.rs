@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{self, Table};
 use cairn_kernel::object::{IfIndex, LinkName, Nexthop, NexthopId, NexthopTarget, PROTOCOL, Route, TableId};
@@ -135,11 +136,11 @@ fn the_firewall_is_adopted_and_repaired() {
         after.sweep();
         after.write().unwrap();
         assert_eq!((elements("sources-v4"), elements("pools-v4")), (1, 2), "begin and end of the prefix");
-        assert!(!after.is_foreign().unwrap());
+        assert!(!after.repair().unwrap());
 
         run("nft flush chain inet cairn source-check");
         run("nft flush set inet cairn sources-v4");
-        assert!(after.is_foreign().unwrap() && after.repair().unwrap());
+        assert!(after.repair().unwrap());
         assert!(run("nft list chain inet cairn source-check").contains("@sources-v4"));
         assert_eq!(elements("sources-v4"), 1);
         run("nft delete table inet cairn");
@@ -147,6 +148,66 @@ fn the_firewall_is_adopted_and_repaired() {
         assert_eq!((elements("sources-v4"), elements("pools-v4")), (1, 2));
         assert!(!after.repair().unwrap(), "there is nothing left to mend");
     });
+}
+
+#[tokio::test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+async fn who_deletes_a_route_again_and_again_is_named_and_waited_for() {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let mut routes = Routes::open().unwrap();
+    let mut monitor = Monitor::open(&[Topic::Routes]).unwrap();
+    routes.silence(&mut monitor).unwrap();
+    routes.want(prefix("10.0.0.0/26"), Some(Wanted::Blackhole));
+    routes.write().unwrap();
+    let mut deleted = 0;
+    while routes.quarrels().count() == 0 {
+        assert!(deleted < 20, "no quarrel after {deleted} deletions");
+        run("ip route del blackhole 10.0.0.0/26 proto 202");
+        deleted += 1;
+        let next = tokio::time::timeout(Duration::from_secs(30), monitor.next());
+        let Event::Route(change) = next.await.unwrap().unwrap() else { panic!("only routes are watched") };
+        routes.route_changed(change, monitor.author());
+        routes.write().unwrap();
+    }
+    assert!(deleted > 3, "the first ones are repaired at once");
+    let text = routes.quarrels().next().unwrap();
+    assert!(text.contains("10.0.0.0/26") && text.contains("deleted it"), "{text}");
+    let wait = routes.poll_timeout().expect("the repair waits").saturating_duration_since(Instant::now());
+    assert!(wait <= Duration::from_secs(1) && installed().is_empty(), "{wait:?}");
+    tokio::time::sleep(wait).await;
+    routes.write().unwrap();
+    assert_eq!(installed().len(), 1, "repaired all the same");
+}
+
+#[tokio::test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+async fn only_others_changes_of_our_own_table_are_told() {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let mut firewall = Firewall::open().unwrap();
+    let mut monitor = Monitor::open_table(Table::CAIRN).unwrap();
+    monitor.ignore(firewall.socket()).unwrap();
+    let source =
+        Element::Source { interface: "crn1".into(), address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)) };
+    firewall.add(&source);
+    firewall.write().unwrap();
+    run("nft add table inet other");
+    run("nft add table ip cairn");
+    for change in [
+        "nft flush set inet cairn sources-v4",
+        "nft add rule inet cairn source-check accept",
+        "nft delete table inet cairn",
+    ] {
+        let quiet = tokio::time::timeout(Duration::from_millis(100), monitor.next()).await;
+        assert!(quiet.is_err(), "told before {change}: {quiet:?}");
+        run(change);
+        // A deletion is told in several datagrams.
+        let told = tokio::time::timeout(Duration::from_secs(30), monitor.next()).await;
+        assert_eq!(told.unwrap_or_else(|_| panic!("{change} is not told")), Ok(Event::Table));
+        assert!(monitor.author().is_some());
+        while tokio::time::timeout(Duration::from_millis(100), monitor.next()).await.is_ok() {}
+        assert!(firewall.repair().unwrap(), "{change}");
+        assert!(firewall.has(&source));
+    }
 }
 
 #[test]

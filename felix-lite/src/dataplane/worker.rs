@@ -5,25 +5,30 @@ use std::time::Duration;
 
 use cairn_kernel::Error;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
+use cairn_kernel::nftables::Table;
 use cairn_kernel::object::{Change as Kernel, IfIndex, Link, LinkFlags};
 use cairn_net::Prefix;
 use felix_core::{Element, Endpoint};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::firewall::Firewall;
 use super::route::Routes;
-use super::{DataplaneEvent, Orders, Waiting, host, sysctl};
+use super::{DataplaneEvent, KernelFault, Orders, Waiting, host, quarrel, sysctl};
 use crate::endpoint::EndpointError;
 use crate::mailbox::Reader;
 
 /// When a write that failed as a whole is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often the firewall's commit counter is looked at.
-const LOOK: Duration = Duration::from_millis(500);
-/// Changes of the host's own addresses and routes that come together are read together.
+/// Changes by others that come together are read together.
 const SETTLE: Duration = Duration::from_millis(50);
+/// So many repairs of the firewall in a row are made after [`SETTLE`]; then somebody means it, and they wait for [`SLOW`].
+const PATIENCE: u32 = 5;
+/// No longer, whoever quarrels: pods must not send unchecked (I1, I8).
+const SLOW: Duration = Duration::from_millis(800);
+/// After so long without a repair the firewall's quarrel is over.
+const QUIET: Duration = Duration::from_secs(120);
 /// Refusals that are reported.
 const REPORTED: usize = 10;
 
@@ -37,11 +42,26 @@ pub(super) struct Worker {
     waiting: Vec<Waiting>,
     /// Why the last write failed as a whole.
     firewall_fault: Option<Error>,
-    reported: Vec<String>,
+    /// When the firewall is compared with what it should be, because somebody changed it.
+    firewall_at: Option<Instant>,
+    repairs: Repairs,
+    reported: Vec<KernelFault>,
     retry_at: Option<Instant>,
     /// Interfaces that are no pods', and whether they can carry packets.
     links: HashMap<IfIndex, LinkFlags>,
     host_at: Option<Instant>,
+}
+
+/// Repairs of the firewall.
+#[derive(Debug, Default)]
+struct Repairs {
+    /// Who changed it last.
+    author: Option<u32>,
+    /// Why the last comparison failed.
+    fault: Option<Error>,
+    in_a_row: u32,
+    /// When the quarrel is over, unless there is another repair.
+    until: Option<Instant>,
 }
 
 impl Worker {
@@ -63,6 +83,8 @@ impl Worker {
             firewall,
             waiting: Vec::new(),
             firewall_fault: None,
+            firewall_at: None,
+            repairs: Repairs::default(),
             reported: Vec::new(),
             retry_at: None,
             links,
@@ -88,20 +110,28 @@ impl Worker {
     async fn follow(&mut self) -> Result<(), Ended> {
         let mut monitor = Monitor::open(&[Topic::Links, Topic::Addresses, Topic::Routes, Topic::Nexthops])?;
         self.routes.silence(&mut monitor)?;
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut table = Monitor::open_table(Table::CAIRN)?;
+        table.ignore(self.firewall.socket())?;
+        // What was read before is compared once more: nobody told what changed until now.
+        self.routes.resync();
+        self.firewall_at = Some(Instant::now());
         self.tell_host().await?;
         self.tell(DataplaneEvent::Ready).await?;
         loop {
             let routes_at = self.routes.poll_timeout().map(Instant::from_std);
-            let (retry_at, host_at) = ([self.retry_at, routes_at].into_iter().flatten().min(), self.host_at);
+            let retry_at = [self.retry_at, routes_at, self.repairs.until].into_iter().flatten().min();
+            let (host_at, firewall_at) = (self.host_at, self.firewall_at);
             tokio::select! {
                 orders = self.orders.collect() => match orders {
                     Some(orders) => self.take(orders),
                     None => return Ok(()),
                 },
-                event = monitor.next() => self.happened(event?),
-                _ = look.tick() => self.look()?,
+                event = monitor.next() => self.happened(event?, monitor.author()),
+                event = table.next() => {
+                    event?;
+                    self.firewall_changed(table.author());
+                }
+                () = at(firewall_at) => self.repair_firewall(),
                 () = at(host_at) => {
                     self.host_at = None;
                     self.tell_host().await?;
@@ -114,7 +144,7 @@ impl Worker {
     }
 
     /// Somebody else changed something in the kernel.
-    fn happened(&mut self, event: Event) {
+    fn happened(&mut self, event: Event, author: Option<u32>) {
         let host_changed = match event {
             Event::Link(change) if host::is_workload(change.object()) => {
                 self.routes.pod_link_changed(&change);
@@ -134,14 +164,14 @@ impl Worker {
             Event::Route(change) => {
                 let route = change.object();
                 let changed = host::is_foreign(route) && !host::leads_to_pods(route, &self.links);
-                self.routes.route_changed(change);
+                self.routes.route_changed(change, author);
                 changed
             }
             Event::Nexthop(change) => {
                 self.routes.nexthop_changed(change);
                 false
             }
-            Event::Neighbour(_) => false,
+            Event::Neighbour(_) | Event::Table => false,
             Event::Resync => {
                 self.routes.resync();
                 true
@@ -152,12 +182,33 @@ impl Worker {
         }
     }
 
-    /// Repairs the firewall if anybody else committed anything.
-    fn look(&mut self) -> Result<(), Error> {
-        if self.firewall.is_foreign()? && self.firewall.repair()? {
-            info!("somebody changed the firewall: it is put back");
+    /// Somebody else changed the firewall, or may have.
+    fn firewall_changed(&mut self, author: Option<u32>) {
+        self.repairs.author = author;
+        if self.firewall_at.is_none() {
+            let wait = if self.repairs.in_a_row < PATIENCE { SETTLE } else { SLOW };
+            self.firewall_at = Some(Instant::now() + wait);
         }
-        Ok(())
+    }
+
+    /// Puts back what is missing or changed in the firewall.
+    fn repair_firewall(&mut self) {
+        self.firewall_at = None;
+        match self.firewall.repair() {
+            Ok(true) => {
+                self.repairs.fault = None;
+                self.repairs.in_a_row = self.repairs.in_a_row.saturating_add(1);
+                self.repairs.until = Some(Instant::now() + QUIET);
+                let by = quarrel::who(self.repairs.author);
+                info!(by, repairs = self.repairs.in_a_row, "somebody changed the firewall: it is put back");
+            }
+            Ok(false) => self.repairs.fault = None,
+            Err(error) => {
+                warn!(%error, "the firewall cannot be compared with what it should be");
+                self.repairs.fault = Some(error);
+                self.firewall_at = Some(Instant::now() + RETRY);
+            }
+        }
     }
 
     fn take(&mut self, orders: Orders) {
@@ -224,15 +275,28 @@ impl Worker {
     }
 
     async fn report(&mut self) -> Result<(), Ended> {
-        let routes = self.routes.faults().take(REPORTED).cloned();
-        let mut faults: Vec<String> =
-            self.firewall_fault.iter().map(ToString::to_string).chain(routes).collect();
+        if self.repairs.until.is_some_and(|until| until <= Instant::now()) {
+            (self.repairs.in_a_row, self.repairs.until) = (0, None);
+        }
+        let firewall = self.firewall_fault.iter().chain(&self.repairs.fault).map(ToString::to_string);
+        let refused = firewall.chain(self.routes.faults().take(REPORTED).cloned()).map(KernelFault::Refused);
+        let contested = self.routes.quarrels().take(REPORTED).cloned().chain(self.firewall_quarrel());
+        let mut faults: Vec<_> = refused.chain(contested.map(KernelFault::Contested)).collect();
         faults.sort_unstable();
         if faults != self.reported {
             self.reported.clone_from(&faults);
             self.tell(DataplaneEvent::Faults(faults)).await?;
         }
         Ok(())
+    }
+
+    /// What is said of whoever keeps changing the firewall. Without a count, so that it is not told anew each time.
+    fn firewall_quarrel(&self) -> Option<String> {
+        let quarrel = self.repairs.in_a_row > PATIENCE;
+        let by = || quarrel::who(self.repairs.author);
+        quarrel.then(|| {
+            format!("table {}: {} changed it, more than {PATIENCE} times in a row", Table::CAIRN, by())
+        })
     }
 
     async fn tell_host(&mut self) -> Result<(), Ended> {

@@ -58,6 +58,11 @@ impl Progress {
         now
     }
 
+    /// Was both said?
+    pub(super) const fn is_in_sync(&self) -> bool {
+        self.picture_told && self.routes_told
+    }
+
     /// Why the node is not ready for pods.
     pub(super) fn not_ready(&self) -> Option<String> {
         let reason = match (self.dataplane_ready, self.kinds_listed >= KINDS) {
@@ -81,7 +86,9 @@ mod tests {
         progress.endpoints_restored();
         (0..KINDS).for_each(|_| progress.kind_listed());
         assert!(progress.picture_completed() && !progress.picture_completed());
+        assert!(!progress.is_in_sync());
         assert!(progress.routes_completed() && !progress.routes_completed());
+        assert!(progress.is_in_sync());
         assert!(progress.not_ready().is_some());
         progress.dataplane_ready();
         assert_eq!(progress.not_ready(), None);

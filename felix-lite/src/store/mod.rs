@@ -1,10 +1,13 @@
 //! Watches of the datastore as facts for the core.
 //!
 //! One task per kind reads its watch, remembers the names it has told of, and passes on facts; so that after a new
-//! listing whatever is missing from it is told as gone. All kinds share one queue to the engine.
+//! listing whatever is missing from it is told as gone. All kinds share one queue to the engine. [`Known`] is for parts of the
+//! daemon that need the objects of a kind themselves.
 
 mod feed;
 mod kind;
+mod known;
 
 pub(crate) use feed::{Feed, FeedEvent};
 pub(crate) use kind::KINDS;
+pub(crate) use known::Known;

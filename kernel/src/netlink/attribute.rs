@@ -85,6 +85,11 @@ impl<'a> Attribute<'a> {
         String::from_utf8_lossy(self.value.get(..end).unwrap_or_default()).into_owned()
     }
 
+    /// Is it this text?
+    pub fn is_text(self, text: &str) -> bool {
+        self.value.split(|byte| *byte == 0).next() == Some(text.as_bytes())
+    }
+
     /// An address; its family follows from its length.
     pub fn addr(self) -> Option<IpAddr> {
         read_addr(self.value)

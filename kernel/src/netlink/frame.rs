@@ -26,6 +26,8 @@ pub struct Frame<'a> {
     pub flags: u16,
     /// The request's sequence number; 0 in notifications.
     pub seq: u32,
+    /// The socket whose request this is about: mostly the number of the process that opened it; 0 for the kernel itself.
+    pub port: u32,
     /// What follows the header.
     pub payload: &'a [u8],
 }
@@ -111,6 +113,7 @@ impl<'a> Iterator for Frames<'a> {
             kind: read_u16(self.0, 4)?,
             flags: read_u16(self.0, 6)?,
             seq: read_u32(self.0, 8)?,
+            port: read_u32(self.0, 12)?,
             payload: self.0.get(HEADER..len)?,
         };
         self.0 = self.0.get(len.checked_next_multiple_of(4)?..).unwrap_or_default();

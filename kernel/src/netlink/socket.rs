@@ -91,10 +91,30 @@ impl Socket {
     /// A refused message does not stop the ones after it.
     /// Errors: the socket itself failed, or answers were lost (`ENOBUFS`); then nothing is known about any message.
     pub fn execute(&mut self, batch: &mut Batch) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+        let mut results = vec![Ok(()); batch.len()];
+        for (index, refusal) in self.execute_all(batch)? {
+            if let Some(result) = results.get_mut(index) {
+                *result = Err(refusal);
+            }
+        }
+        Ok(results)
+    }
+
+    /// As [`Socket::execute`], but tells only of the refused messages, by their places, ascending.
+    pub fn execute_all(&mut self, batch: &mut Batch) -> Result<Vec<(usize, Refusal)>, Refusal> {
+        self.execute_with(batch, |_| {})
+    }
+
+    /// As [`Socket::execute_all`], and hands over what the kernel answers to questions among the messages.
+    pub fn execute_with(
+        &mut self,
+        batch: &mut Batch,
+        mut each: impl FnMut(Frame<'_>),
+    ) -> Result<Vec<(usize, Refusal)>, Refusal> {
         if batch.is_oversized() {
             return Err(Errno::EMSGSIZE.into());
         }
-        let mut results = vec![Ok(()); batch.len()];
+        let mut refused = Vec::new();
         let first = self.seq;
         self.advance(batch.len());
         let mut ends = Vec::new();
@@ -108,15 +128,17 @@ impl Socket {
         for end in ends {
             self.send(batch.slice(from, end))?;
             let last = sequence(first, end - 1);
-            self.answers(last, |seq, answer| {
-                let index = seq.wrapping_sub(first) as usize;
-                if let Some(result) = results.get_mut(index) {
-                    *result = answer;
+            self.answers(last, &mut each, |seq, answer| {
+                if let Err(refusal) = answer {
+                    refused.push((seq.wrapping_sub(first) as usize, refusal));
                 }
             })?;
             from = end;
         }
-        Ok(results)
+        // The kernel answers in order; whoever relies on it need not trust in that.
+        refused.sort_unstable_by_key(|(index, _)| *index);
+        refused.retain(|(index, _)| *index < batch.len());
+        Ok(refused)
     }
 
     /// Sends everything as one datagram: a transaction of nf_tables, between its begin and end messages.
@@ -215,15 +237,22 @@ impl Socket {
     }
 
     /// Collects answers until that of the last message, which always comes.
-    fn answers(&mut self, last: u32, mut each: impl FnMut(u32, Result<(), Refusal>)) -> Result<(), Errno> {
+    fn answers(
+        &mut self,
+        last: u32,
+        told: &mut impl FnMut(Frame<'_>),
+        mut each: impl FnMut(u32, Result<(), Refusal>),
+    ) -> Result<(), Errno> {
         loop {
             let len = self.read(MsgFlags::empty())?;
             for frame in Frames::new(self.buffer.get(..len).unwrap_or_default()) {
-                if let Some(answer) = frame.answer() {
-                    each(frame.seq, answer);
-                    if frame.seq == last {
-                        return Ok(());
-                    }
+                let Some(answer) = frame.answer() else {
+                    told(frame);
+                    continue;
+                };
+                each(frame.seq, answer);
+                if frame.seq == last {
+                    return Ok(());
                 }
             }
         }

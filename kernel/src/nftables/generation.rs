@@ -6,7 +6,7 @@ use crate::Error;
 use crate::netlink::{Attribute, Batch, Frame, Socket};
 
 /// The multicast group that tells of every commit (`NFNLGRP_NFTABLES`).
-pub const GROUP: u32 = 7;
+pub const GROUP: libc::c_int = 7;
 
 /// A committed transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

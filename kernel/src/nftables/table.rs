@@ -1,5 +1,5 @@
 use super::uapi;
-use crate::netlink::{Batch, Message};
+use crate::netlink::{Batch, Frame, Message};
 
 /// Which packets a table sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +31,15 @@ pub struct Table {
 impl Table {
     /// Cairn's own: `inet cairn`.
     pub const CAIRN: Self = Self { family: TableFamily::Inet, name: "cairn" };
+
+    /// Is a notification about something in this table, or about the table itself?
+    pub fn concerns(&self, frame: Frame<'_>) -> bool {
+        // The table's name is attribute 1 of tables, chains, rules, sets, elements and all else that is in one.
+        frame.kind >> 8 == uapi::SUBSYSTEM
+            && frame.kind != uapi::message::NEW_GENERATION
+            && frame.byte(0) == Some(self.family.number())
+            && frame.attributes(4).find(uapi::table::NAME).is_some_and(|name| name.is_text(self.name))
+    }
 
     /// Begins a message about something in this table.
     pub(super) fn message<'a>(&self, batch: &'a mut Batch, kind: u16, flags: u16) -> Message<'a> {

@@ -26,7 +26,7 @@ pub(crate) use link::{
 pub use name::{IfIndex, LinkName, TableId};
 pub use neighbour::{Neighbour, NeighbourKey, NeighbourState};
 pub use nexthop::{Nexthop, NexthopId, NexthopTarget};
-pub use route::{Hop, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget};
+pub use route::{Hop, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget, protocol_name};
 pub use rule::{Rule, RuleAction};
 
 use crate::netlink::{Batch, Frame};

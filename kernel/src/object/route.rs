@@ -20,6 +20,25 @@ mod tests;
 /// `RTPROT_CAIRN`: marks routes, nexthop objects and neighbours that are ours.
 pub const PROTOCOL: u8 = 202;
 
+/// The name of a route's protocol as `ip route` shows it (`/etc/iproute2/rt_protos`), or its number.
+pub fn protocol_name(protocol: u8) -> String {
+    let known = match protocol {
+        PROTOCOL => "cairn",
+        2 => "kernel",
+        3 => "boot",
+        4 => "static",
+        9 => "ra",
+        11 => "zebra",
+        12 => "bird",
+        16 => "dhcp",
+        80 => "calico",
+        186 => "bgp",
+        188 => "ospf",
+        _ => return protocol.to_string(),
+    };
+    known.to_owned()
+}
+
 /// `IP6_RT_PRIO_USER`: what the kernel takes where no IPv6 priority is given.
 const IPV6_DEFAULT_PRIORITY: u32 = 1024;
 

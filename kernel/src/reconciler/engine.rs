@@ -1,7 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Operation};
+use super::entries::{Entries, Id, Slot};
 use super::entry::{Actual, Entry, Need};
 use super::retry::BackOff;
 use crate::object::Change;
@@ -14,12 +15,22 @@ const BATCH: usize = 512;
 pub struct Reconciler<B: Backend> {
     backend: B,
     back_off: BackOff,
-    entries: BTreeMap<B::Key, Entry<B::Value>>,
-    /// Keys that may need something, in the order in which that became so.
-    queue: VecDeque<B::Key>,
-    /// Keys that wait after a refusal.
-    waiting: BTreeSet<(Instant, B::Key)>,
+    entries: Entries<B::Key, B::Value>,
+    /// Objects that may need something, in the order in which that became so.
+    queue: VecDeque<Id>,
+    /// Objects that wait after a refusal, or because somebody else keeps changing them.
+    waiting: BTreeSet<(Instant, Id)>,
+    /// What is being carried out; kept for its memory.
+    batch: Vec<(Id, Task)>,
     may_prune: bool,
+}
+
+/// What is to be done about an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Create,
+    Update,
+    Delete,
 }
 
 /// What one [`Reconciler::reconcile`] did.
@@ -31,11 +42,13 @@ pub struct Report<K, E> {
     pub deleted: usize,
     /// Objects refused; each is tried again after its back-off.
     pub failures: Vec<Failure<K, E>>,
+    /// Objects that somebody else changes again whenever they are repaired; each is repaired after a wait.
+    pub quarrels: Vec<Quarrel<K>>,
 }
 
 impl<K, E> Default for Report<K, E> {
     fn default() -> Self {
-        Self { updated: 0, deleted: 0, failures: Vec::new() }
+        Self { updated: 0, deleted: 0, failures: Vec::new(), quarrels: Vec::new() }
     }
 }
 
@@ -50,11 +63,29 @@ pub struct Failure<K, E> {
     pub attempts: u32,
 }
 
+/// An object that is not repaired at once, because it has been repaired too often lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarrel<K> {
+    /// Which.
+    pub key: K,
+    /// Repairs in a row, the one that waits included.
+    pub repairs: u32,
+    /// How long it waits.
+    pub wait: Duration,
+}
+
 impl<B: Backend> Reconciler<B> {
     /// A reconciler that wants nothing, knows nothing and must not prune. Follow with [`Self::resync`].
     pub fn new(backend: B, back_off: BackOff) -> Self {
-        let (entries, queue, waiting) = (BTreeMap::new(), VecDeque::new(), BTreeSet::new());
-        Self { backend, back_off, entries, queue, waiting, may_prune: false }
+        Self {
+            backend,
+            back_off,
+            entries: Entries::new(),
+            queue: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            batch: Vec::new(),
+            may_prune: false,
+        }
     }
 
     /// The backend.
@@ -63,72 +94,68 @@ impl<B: Backend> Reconciler<B> {
     }
 
     /// Wants an object. A value that is there already costs a comparison and no system call.
-    pub fn set(&mut self, key: &B::Key, value: B::Value) {
-        let changed = match self.entries.get_mut(key) {
-            Some(entry) => entry.want(Some(value)),
-            None => self.entries.entry(key.clone()).or_insert_with(Entry::new).want(Some(value)),
-        };
-        if changed {
-            self.act_now(key);
+    pub fn set(&mut self, key: B::Key, value: B::Value) {
+        let id = self.entries.id_or_insert(key, Entry::new);
+        if self.entries.entry(id).is_some_and(|entry| entry.want(Some(value))) {
+            self.act_now(id);
         }
     }
 
     /// Wants an object no more. If it is in the kernel, the next [`Self::reconcile`] deletes it, whether pruning is allowed or
     /// not: it was wanted in this life, so that it is wanted no more is certain.
     pub fn unset(&mut self, key: &B::Key) {
-        if self.entries.get_mut(key).is_some_and(|entry| entry.want(None)) {
-            self.act_now(key);
+        if let Some(id) = self.entries.id(key)
+            && self.entries.entry(id).is_some_and(|entry| entry.want(None))
+        {
+            self.act_now(id);
         }
     }
 
     /// Tells what happened in the kernel, from its notifications. Whatever differs from what is wanted is repaired by the
-    /// next [`Self::reconcile`].
+    /// next [`Self::reconcile`], or after a wait where somebody keeps changing it: see [`Report::quarrels`].
     pub fn observe(&mut self, change: Change<(B::Key, B::Value)>) {
         match change {
             Change::Present((key, value)) => {
-                self.entries.entry(key.clone()).or_insert_with(Entry::new).seen(value);
-                self.look_at(&key);
+                let id = self.entries.id_or_insert(key, Entry::new);
+                self.meddled(id, |entry| entry.found(value));
             }
             Change::Gone((key, _)) => {
-                let Some(entry) = self.entries.get_mut(&key) else { return };
-                entry.actual = Actual::Absent;
-                self.look_at(&key);
+                if let Some(id) = self.entries.id(&key) {
+                    self.meddled(id, |entry| entry.actual = Actual::Absent);
+                }
             }
         }
     }
 
     /// Tells that an object of ours may no longer be there: somebody put something else in its place.
     pub fn displaced(&mut self, key: &B::Key) {
-        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.actual != Actual::Absent) {
-            entry.actual = Actual::Unknown;
-            self.look_at(key);
+        let Some(id) = self.entries.id(key) else { return };
+        if self.entries.slot(id).is_some_and(|slot| slot.entry.actual != Actual::Absent) {
+            self.meddled(id, |entry| entry.actual = Actual::Unknown);
         }
     }
 
-    /// Tries refused objects at once where the test says so: what they lacked may be there now.
+    /// Tries waiting objects at once where the test says so: what they lacked may be there now.
     pub fn retry(&mut self, hopeful: impl Fn(&B::Key) -> bool) {
-        let keys: Vec<_> =
-            self.waiting.iter().filter(|(_, key)| hopeful(key)).map(|(_, key)| key.clone()).collect();
-        keys.iter().for_each(|key| self.act_now(key));
+        let ids: Vec<Id> = self.waiting.iter().map(|(_, id)| *id).collect();
+        for id in ids {
+            if self.entries.slot(id).is_some_and(|slot| hopeful(&slot.key)) {
+                self.act_now(id);
+            }
+        }
     }
 
     /// Writes again whatever matches, because the kernel may have lost it without a word (it does so with the
     /// IPv4 routes of an interface that goes away).
     pub fn distrust(&mut self, suspect: impl Fn(&B::Key, &B::Value) -> bool) {
-        let matches = |entry: &Entry<B::Value>, key: &B::Key| {
-            entry.desired.as_ref().is_some_and(|value| suspect(key, value))
+        let matches = |slot: &Slot<B::Key, B::Value>| {
+            slot.entry.desired.as_ref().is_some_and(|value| suspect(&slot.key, value))
         };
-        let keys: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(key, entry)| matches(entry, key))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in keys {
-            if let Some(entry) = self.entries.get_mut(&key) {
+        for id in self.entries.select(matches) {
+            if let Some(entry) = self.entries.entry(id) {
                 entry.actual = Actual::Unknown;
             }
-            self.act_now(&key);
+            self.act_now(id);
         }
     }
 
@@ -136,14 +163,17 @@ impl<B: Backend> Reconciler<B> {
     ///
     /// Errors: the list could not be read; nothing has changed.
     pub fn resync(&mut self) -> Result<(), B::Error> {
-        let listed: BTreeMap<_, _> = self.backend.list()?.into_iter().collect();
-        for (key, entry) in &mut self.entries {
-            if !listed.contains_key(key) {
-                entry.actual = Actual::Absent;
+        let listed = self.backend.list()?;
+        let mut there = HashSet::with_capacity(listed.len());
+        for (key, value) in listed {
+            there.insert(key.clone());
+            let id = self.entries.id_or_insert(key, Entry::new);
+            if let Some(entry) = self.entries.entry(id) {
+                entry.found(value);
             }
         }
-        for (key, value) in listed {
-            self.entries.entry(key).or_insert_with(Entry::new).seen(value);
+        for slot in self.entries.iter_mut().filter(|slot| !there.contains(&slot.key)) {
+            slot.entry.actual = Actual::Absent;
         }
         self.look_at_all();
         Ok(())
@@ -159,7 +189,7 @@ impl<B: Backend> Reconciler<B> {
         self.may_prune = allowed;
     }
 
-    /// The next moment at which a refused object is to be tried again: call [`Self::reconcile`] then.
+    /// The next moment at which a waiting object is to be tried again: call [`Self::reconcile`] then.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.waiting.first().map(|(at, _)| *at)
     }
@@ -171,12 +201,13 @@ impl<B: Backend> Reconciler<B> {
 
     /// True if the object is in the kernel as wanted.
     pub fn is_settled(&self, key: &B::Key) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.need(self.may_prune) == Need::Nothing)
+        let slot = self.entries.id(key).and_then(|id| self.entries.slot(id));
+        slot.is_some_and(|slot| slot.entry.need(self.may_prune) == Need::Nothing)
     }
 
-    /// What is wanted.
+    /// What is wanted, in no order.
     pub fn desired(&self) -> impl Iterator<Item = (&B::Key, &B::Value)> {
-        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.desired.as_ref()?)))
+        self.entries.iter().filter_map(|(_, slot)| Some((&slot.key, slot.entry.desired.as_ref()?)))
     }
 
     /// Does what is to be done at this moment.
@@ -187,132 +218,156 @@ impl<B: Backend> Reconciler<B> {
         self.wake(now);
         let mut report = Report::default();
         loop {
-            let batch = self.next_batch();
-            if batch.is_empty() {
+            self.next_batch(now, &mut report);
+            if self.batch.is_empty() {
                 return Ok(report);
             }
-            let results = match self.backend.apply(&batch) {
-                Ok(results) => results,
+            let entries = &self.entries;
+            let operation = |(id, task): &(Id, Task)| {
+                let Slot { key, entry } = entries.slot(*id)?;
+                Some(match (task, &entry.desired) {
+                    (Task::Create, Some(value)) => Operation::Create(key, value),
+                    (Task::Update, Some(value)) => Operation::Update(key, value),
+                    _ => Operation::Delete(key),
+                })
+            };
+            let operations: Vec<_> = self.batch.iter().filter_map(operation).collect();
+            let applied = self.backend.apply(&operations);
+            let batch = std::mem::take(&mut self.batch);
+            match applied {
+                Ok(refused) => self.settle(now, &batch, refused, &mut report),
                 Err(error) => {
-                    for operation in &batch {
-                        self.unknown(operation.key());
+                    for (id, _) in batch {
+                        self.unknown(id);
                     }
                     return Err(error);
                 }
-            };
-            for (operation, result) in batch.into_iter().zip(results) {
-                self.settle(now, operation, result, &mut report);
             }
+            self.batch = batch;
         }
     }
 
     /// Moves the waiting objects whose time has come into the queue.
     fn wake(&mut self, now: Instant) {
-        while let Some((at, key)) = self.waiting.pop_first() {
-            if at > now {
-                self.waiting.insert((at, key));
-                return;
+        while let Some((at, id)) = self.waiting.first().copied().filter(|(at, _)| *at <= now) {
+            self.waiting.remove(&(at, id));
+            if let Some(entry) = self.entries.entry(id) {
+                entry.end_wait();
             }
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.not_before = None;
-            }
-            self.look_at(&key);
+            self.look_at(id);
         }
     }
 
-    fn next_batch(&mut self) -> Vec<Operation<B::Key, B::Value>> {
-        let mut batch = Vec::new();
-        while batch.len() < BATCH {
-            let Some(key) = self.queue.pop_front() else { break };
-            let Some(entry) = self.entries.get_mut(&key) else { continue };
+    fn next_batch(&mut self, now: Instant, report: &mut Report<B::Key, B::Error>) {
+        self.batch.clear();
+        while self.batch.len() < BATCH {
+            let Some(id) = self.queue.pop_front() else { break };
+            let Some(entry) = self.entries.entry(id) else { continue };
             entry.queued = false;
-            match (entry.need(self.may_prune), &entry.desired) {
-                (Need::Update, Some(value)) if entry.actual == Actual::Absent => {
-                    batch.push(Operation::Create(key, value.clone()));
+            let task = match entry.need(self.may_prune) {
+                Need::Nothing => continue,
+                Need::Forget => {
+                    self.forget(id);
+                    continue;
                 }
-                (Need::Update, Some(value)) => batch.push(Operation::Update(key, value.clone())),
-                (Need::Delete, _) => batch.push(Operation::Delete(key)),
-                (Need::Forget, _) => {
-                    self.forget(&key);
-                }
-                (Need::Update | Need::Nothing, _) => {}
+                Need::Delete => Task::Delete,
+                Need::Create => Task::Create,
+                Need::Update => Task::Update,
+            };
+            if task != Task::Delete
+                && let Some((repairs, wait)) = entry.contest(now, self.back_off)
+            {
+                entry.wait(now + wait);
+                self.waiting.insert((now + wait, id));
+                let key = self.entries.slot(id).map(|slot| slot.key.clone());
+                report.quarrels.extend(key.map(|key| Quarrel { key, repairs, wait }));
+                continue;
             }
+            self.batch.push((id, task));
         }
-        batch
     }
 
     fn settle(
         &mut self,
         now: Instant,
-        operation: Operation<B::Key, B::Value>,
-        result: Result<(), B::Error>,
+        batch: &[(Id, Task)],
+        refused: Vec<(usize, B::Error)>,
         report: &mut Report<B::Key, B::Error>,
     ) {
-        let key = operation.key().clone();
-        let Some(entry) = self.entries.get_mut(&key) else { return };
-        match (result, operation) {
-            (Ok(()), Operation::Create(..) | Operation::Update(..)) => {
+        let mut refused = refused.into_iter().peekable();
+        for (place, (id, task)) in batch.iter().enumerate() {
+            if let Some((_, error)) = refused.next_if(|(at, _)| *at == place) {
+                self.refused(now, *id, error, report);
+            } else if *task == Task::Delete {
+                self.forget(*id);
+                report.deleted += 1;
+            } else if let Some(entry) = self.entries.entry(*id) {
                 entry.actual = Actual::Same;
-                entry.failures = 0;
+                entry.forgive();
                 report.updated += 1;
             }
-            (Ok(()), Operation::Delete(_)) => {
-                self.forget(&key);
-                report.deleted += 1;
-            }
-            (Err(error), _) => {
-                entry.failures = entry.failures.saturating_add(1);
-                let at = now + self.back_off.after(entry.failures);
-                entry.not_before = Some(at);
-                report.failures.push(Failure { key: key.clone(), error, attempts: entry.failures });
-                self.waiting.insert((at, key));
-            }
         }
+    }
+
+    fn refused(&mut self, now: Instant, id: Id, error: B::Error, report: &mut Report<B::Key, B::Error>) {
+        let Some(entry) = self.entries.entry(id) else { return };
+        let attempts = entry.refused();
+        let at = now + self.back_off.after(attempts);
+        entry.wait(at);
+        self.waiting.insert((at, id));
+        let key = self.entries.slot(id).map(|slot| slot.key.clone());
+        report.failures.extend(key.map(|key| Failure { key, error, attempts }));
+    }
+
+    /// Somebody else changed an object.
+    fn meddled(&mut self, id: Id, actual: impl FnOnce(&mut Entry<B::Value>)) {
+        if let Some(entry) = self.entries.entry(id) {
+            entry.meddled(actual);
+        }
+        self.look_at(id);
     }
 
     /// Nobody knows what became of an operation: do it again.
-    fn unknown(&mut self, key: &B::Key) {
-        if let Some(entry) = self.entries.get_mut(key) {
+    fn unknown(&mut self, id: Id) {
+        if let Some(entry) = self.entries.entry(id) {
             entry.actual = Actual::Unknown;
-            self.look_at(key);
         }
+        self.look_at(id);
     }
 
-    fn forget(&mut self, key: &B::Key) {
-        if let Some(at) = self.entries.remove(key).and_then(|entry| entry.not_before) {
-            self.waiting.remove(&(at, key.clone()));
+    fn forget(&mut self, id: Id) {
+        if let Some(at) = self.entries.remove(id).and_then(|mut slot| slot.entry.end_wait()) {
+            self.waiting.remove(&(at, id));
         }
     }
 
     /// What is wanted changed: a refusal of the past says nothing about it.
-    fn act_now(&mut self, key: &B::Key) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.failures = 0;
-            if let Some(at) = entry.not_before.take() {
-                self.waiting.remove(&(at, key.clone()));
+    fn act_now(&mut self, id: Id) {
+        if let Some(entry) = self.entries.entry(id) {
+            entry.forgive();
+            if let Some(at) = entry.end_wait() {
+                self.waiting.remove(&(at, id));
             }
         }
-        self.look_at(key);
+        self.look_at(id);
     }
 
     /// Queues an object, unless it is queued or waits.
-    fn look_at(&mut self, key: &B::Key) {
-        if let Some(entry) = self.entries.get_mut(key)
+    fn look_at(&mut self, id: Id) {
+        if let Some(entry) = self.entries.entry(id)
             && !entry.queued
-            && entry.not_before.is_none()
+            && !entry.waits()
             && entry.need(self.may_prune) != Need::Nothing
         {
             entry.queued = true;
-            self.queue.push_back(key.clone());
+            self.queue.push_back(id);
         }
     }
 
     fn look_at_all(&mut self) {
-        for (key, entry) in &mut self.entries {
-            if !entry.queued && entry.not_before.is_none() && entry.need(self.may_prune) != Need::Nothing {
-                entry.queued = true;
-                self.queue.push_back(key.clone());
-            }
+        let may_prune = self.may_prune;
+        for id in self.entries.select(|slot| slot.entry.need(may_prune) != Need::Nothing) {
+            self.look_at(id);
         }
     }
 }

@@ -44,7 +44,7 @@ impl Fake {
         std::mem::take(&mut self.log)
     }
 
-    fn carry_out(&mut self, operation: &Operation<String, String>) -> Result<(), FakeError> {
+    fn carry_out(&mut self, operation: &Operation<'_, String, String>) -> Result<(), FakeError> {
         let refused = self.refuse.contains(operation.key());
         let mark = if refused { "!" } else { "" };
         self.log.push(match operation {
@@ -58,9 +58,9 @@ impl Fake {
         }
         match operation {
             Operation::Create(key, value) | Operation::Update(key, value) => {
-                self.objects.insert(key.clone(), value.clone())
+                self.objects.insert((*key).clone(), (*value).clone())
             }
-            Operation::Delete(key) => self.objects.remove(key),
+            Operation::Delete(key) => self.objects.remove(*key),
         };
         Ok(())
     }
@@ -80,9 +80,16 @@ impl Backend for Fake {
 
     fn apply(
         &mut self,
-        operations: &[Operation<String, String>],
-    ) -> Result<Vec<Result<(), FakeError>>, FakeError> {
-        let results = operations.iter().map(|operation| self.carry_out(operation)).collect();
-        if std::mem::take(&mut self.lose_answers) { Err(FakeError::Lost) } else { Ok(results) }
+        operations: &[Operation<'_, String, String>],
+    ) -> Result<Vec<(usize, FakeError)>, FakeError> {
+        let results: Vec<_> = operations.iter().map(|operation| self.carry_out(operation)).collect();
+        if std::mem::take(&mut self.lose_answers) {
+            return Err(FakeError::Lost);
+        }
+        Ok(results
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, result)| Some((place, result.err()?)))
+            .collect())
     }
 }

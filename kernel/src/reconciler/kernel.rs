@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use cairn_net::Family;
 
-use super::{Backend, Objects, Operation, Reconciler};
+use super::{Backend, Objects, Operation, Reconciler, Refused};
 use crate::Error;
 use crate::error::is_absence;
 use crate::netlink::{Batch, Socket};
@@ -121,7 +121,7 @@ impl<O: Owned> Backend for Rtnetlink<O> {
     type Value = O;
     type Error = Error;
 
-    fn apply(&mut self, operations: &[Operation<O::Key, O>]) -> Result<Vec<Result<(), Error>>, Error> {
+    fn apply(&mut self, operations: &[Operation<'_, O::Key, O>]) -> Result<Refused<Self>, Error> {
         self.batch.clear();
         for operation in operations {
             match operation {
@@ -130,16 +130,14 @@ impl<O: Owned> Backend for Rtnetlink<O> {
                 Operation::Delete(key) => O::encode_delete(key, &mut self.batch),
             }
         }
-        let results = self.rtnl.socket().execute(&mut self.batch);
-        let results =
-            results.map_err(|refusal| Error::refused("write", std::any::type_name::<O>(), refusal))?;
-        let named =
-            results.into_iter().zip(operations).map(|(result, operation)| match (result, operation) {
-                (Err(refusal), Operation::Delete(_)) if is_absence(refusal.errno) => Ok(()),
-                (result, operation) => {
-                    result.map_err(|refusal| Error::refused(operation.name(), operation.key(), refusal))
-                }
-            });
+        let refused = self.rtnl.socket().execute_all(&mut self.batch);
+        let refused =
+            refused.map_err(|refusal| Error::refused("write", std::any::type_name::<O>(), refusal))?;
+        let named = refused.into_iter().filter_map(|(place, refusal)| {
+            let operation = operations.get(place)?;
+            let is_gone = matches!(operation, Operation::Delete(_)) && is_absence(refusal.errno);
+            (!is_gone).then(|| (place, Error::refused(operation.name(), operation.key(), refusal)))
+        });
         Ok(named.collect())
     }
 
@@ -152,7 +150,7 @@ impl<O: Owned> Backend for Rtnetlink<O> {
 impl<O: Owned> Reconciler<Rtnetlink<O>> {
     /// Wants an object. What it leaves to the kernel's defaults is filled in, as [`Owned::normalised`] does.
     pub fn set_object(&mut self, object: O) {
-        self.set(&object.key(), object.normalised());
+        self.set(object.key(), object.normalised());
     }
 
     /// Tells what the kernel's monitor said about an object of this kind, ours or not.

@@ -48,7 +48,7 @@ impl Script {
             ("fail", "list") => fake.fail_list = true,
             ("set", rest) => {
                 let (key, value) = pair(rest);
-                self.reconciler.set(&key, value);
+                self.reconciler.set(key, value);
             }
             ("unset", key) => self.reconciler.unset(&key.to_owned()),
             ("seen", rest) => self.reconciler.observe(Change::Present(pair(rest))),
@@ -75,6 +75,14 @@ impl Script {
             "holds" => {
                 let objects = &self.reconciler.backend().objects;
                 objects.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+            }
+            "quarrels" => {
+                let report = self.reconciler.reconcile(self.now).unwrap();
+                self.reconciler.backend().take_log();
+                let quarrels = report.quarrels.iter();
+                let text =
+                    |q: &super::Quarrel<String>| format!("{} {} {} ms", q.key, q.repairs, q.wait.as_millis());
+                quarrels.map(text).collect::<Vec<_>>().join(", ")
             }
             "next" => {
                 let next = self.reconciler.poll_timeout().map(|at| at - self.now);
@@ -196,6 +204,74 @@ fn interference_is_repaired() {
 }
 
 #[test]
+fn who_changes_an_object_again_and_again_slows_its_repair_and_nothing_else() {
+    let meddle = "kernel -a\ngone a\nrun: update a=1\n".repeat(5);
+    run(&format!(
+        "set a=1
+         set b=1
+         run: update a=1, update b=1
+         {meddle}
+         kernel -a
+         gone a
+         quarrels: a 6 100 ms
+         next: 100 ms
+         kernel -b
+         gone b
+         run: update b=1
+         wait 100
+         run: update a=1
+         kernel a=9
+         seen a=9
+         quarrels: a 7 200 ms
+         wait 200
+         run: update a=1
+         wait 120001
+         kernel -a
+         gone a
+         quarrels:
+         holds: a=1 b=1
+         next: none"
+    ));
+}
+
+#[test]
+fn what_is_wanted_anew_does_not_wait_for_the_end_of_a_quarrel() {
+    let meddle = "kernel -a\ngone a\nrun: update a=1\n".repeat(5);
+    run(&format!(
+        "set a=1
+         run: update a=1
+         {meddle}
+         kernel -a
+         gone a
+         quarrels: a 6 100 ms
+         set a=2
+         run: update a=2
+         unset a
+         run: delete a
+         next: none"
+    ));
+}
+
+#[test]
+fn numbers_of_forgotten_objects_are_used_again() {
+    run("set a=1
+         set b=1
+         run: update a=1, update b=1
+         unset a
+         run: delete a
+         set c=1
+         set d=1
+         set a=3
+         run: update c=1, update d=1, update a=3
+         unset b
+         unset c
+         run: delete b, delete c
+         resync
+         run:
+         holds: a=3 d=1");
+}
+
+#[test]
 fn without_prune_a_stray_is_left_alone_and_can_be_adopted() {
     run("kernel stray=1
          seen stray=1
@@ -276,7 +352,7 @@ proptest! {
             match step {
                 Step::Set(key, value) => {
                     wanted.insert(key.to_string(), value.to_string());
-                    reconciler.set(&key.to_string(), value.to_string());
+                    reconciler.set(key.to_string(), value.to_string());
                 }
                 Step::Unset(key) => {
                     wanted.remove(&key.to_string());

@@ -37,7 +37,16 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("cairn-cni", &["cairn-net", "felix-api"]),
     (
         "cairnctl",
-        &["cairn-net", "cairn-api", "cairn-datastore", "cairn-ipam", "bgp-core", "bgpd-api", "bgpd-policy"],
+        &[
+            "cairn-net",
+            "cairn-api",
+            "cairn-datastore",
+            "cairn-ipam",
+            "bgp-core",
+            "bgpd-api",
+            "bgpd-policy",
+            "felix-api",
+        ],
     ),
     (
         "cairn-lab",

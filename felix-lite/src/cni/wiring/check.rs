@@ -10,15 +10,15 @@ use cairn_kernel::object::{Address, IfIndex, Link, Route, RouteTarget, TableId};
 use cairn_net::{Family, Mac, Prefix};
 use felix_api::HOST_MAC;
 
-use super::WiringError;
 use super::up::{families, open};
+use super::{Hands, WiringError};
 use crate::cni::journal::Record;
 
 /// Both ends, the container's addresses and default routes. Routes of the host are not looked at: see [`host_routes`].
-pub(super) fn pair(rtnl: &mut Rtnl, record: &Record, netns: &File) -> Result<(), WiringError> {
+pub(super) fn pair(hands: &mut Hands, record: &Record, netns: &File) -> Result<(), WiringError> {
     let ifname = record.attachment.ifname.as_str();
-    let mut inside = Rtnl::open_in(&open(record, netns)?)?;
-    let host = end(rtnl, &record.interface, HOST_MAC, record.mtu)?;
+    let mut inside = open(record, netns)?.visit(&hands.home, Rtnl::open)??;
+    let host = end(&mut hands.rtnl, &record.interface, HOST_MAC, record.mtu)?;
     let pod = end(&mut inside, ifname, record.pod_mac, record.mtu)?;
     if host.peer != Some(pod.index) || pod.peer != Some(host.index) {
         return Err(mismatch(ifname, format_args!("not the other end of {}", record.interface)));

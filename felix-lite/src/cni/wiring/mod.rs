@@ -14,7 +14,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use cairn_kernel::Rtnl;
+use cairn_kernel::{Netns, Rtnl};
 use tokio::sync::{mpsc, oneshot};
 
 use super::journal::Record;
@@ -26,7 +26,16 @@ const THREADS: usize = 2;
 /// Jobs that may wait for a thread.
 const QUEUE: usize = 64;
 
-type Job = Box<dyn FnOnce(&mut Rtnl) + Send>;
+type Job = Box<dyn FnOnce(&mut Hands) + Send>;
+
+/// What a thread works with.
+#[derive(Debug)]
+struct Hands {
+    /// For the node's namespace.
+    rtnl: Rtnl,
+    /// The node's namespace, to return to from a pod's.
+    home: Netns,
+}
 
 /// The threads.
 #[derive(Debug)]
@@ -41,13 +50,13 @@ impl Wiring {
         let (jobs, queue) = mpsc::channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..THREADS {
-            let mut rtnl = Rtnl::open()?;
+            let mut hands = Hands { rtnl: Rtnl::open()?, home: Netns::current()? };
             let queue = Arc::clone(&queue);
             spawn(&format!("cni-wiring-{number}"), move || {
                 // The lock is held while waiting for a job, not while doing it.
                 let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
                 while let Some(job) = next() {
-                    job(&mut rtnl);
+                    job(&mut hands);
                 }
             })?;
         }
@@ -56,18 +65,18 @@ impl Wiring {
 
     /// Makes the pair and everything inside the container's namespace. Whatever it made is removed by [`Wiring::remove`] if it fails.
     pub(super) async fn up(&self, record: Arc<Record>, netns: Arc<File>) -> Result<(), WiringError> {
-        self.perform(move |rtnl| up::up(rtnl, &record, &netns)).await
+        self.perform(move |hands| up::up(hands, &record, &netns)).await
     }
 
     /// Compares the kernel with what [`Wiring::up`] made.
     pub(super) async fn check(&self, record: Arc<Record>, netns: Arc<File>) -> Result<(), WiringError> {
-        self.perform(move |rtnl| check::pair(rtnl, &record, &netns)).await
+        self.perform(move |hands| check::pair(hands, &record, &netns)).await
     }
 
     /// Do the node's routes lead to the container, and does the firewall let its packets in?
     pub(super) async fn check_node(&self, record: Arc<Record>) -> Result<(), WiringError> {
-        self.perform(move |rtnl| {
-            check::host_routes(rtnl, &record)?;
+        self.perform(move |hands| {
+            check::host_routes(&mut hands.rtnl, &record)?;
             check::firewall(&record)
         })
         .await
@@ -76,7 +85,7 @@ impl Wiring {
     /// Hands an interface over for deletion. One that is gone is no error.
     pub(super) async fn doom(&self, interface: &str) -> Result<(), WiringError> {
         let interface = interface.to_owned();
-        if self.perform(move |rtnl| links::doom(rtnl, &interface)).await? {
+        if self.perform(move |hands| links::doom(&mut hands.rtnl, &interface)).await? {
             self.reaper.wake();
         }
         Ok(())
@@ -85,12 +94,12 @@ impl Wiring {
     /// Deletes an interface and waits until it is gone. One that is gone is no error.
     pub(super) async fn remove(&self, interface: &str) -> Result<(), WiringError> {
         let interface = interface.to_owned();
-        self.perform(move |rtnl| links::remove(rtnl, &interface)).await
+        self.perform(move |hands| links::remove(&mut hands.rtnl, &interface)).await
     }
 
     /// The names of all workload interfaces, without those that are being deleted.
     pub(super) async fn links(&self) -> Result<HashSet<String>, cairn_kernel::Error> {
-        match self.perform(|rtnl| Ok(links::names(rtnl)?)).await {
+        match self.perform(|hands| Ok(links::names(&mut hands.rtnl)?)).await {
             Err(WiringError::Kernel(error)) => Err(error),
             result => Ok(result.unwrap_or_default()),
         }
@@ -98,12 +107,12 @@ impl Wiring {
 
     async fn perform<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Rtnl) -> Result<T, WiringError> + Send + 'static,
+        work: impl FnOnce(&mut Hands) -> Result<T, WiringError> + Send + 'static,
     ) -> Result<T, WiringError> {
         let (answer, reply) = oneshot::channel();
-        let job: Job = Box::new(move |rtnl| {
+        let job: Job = Box::new(move |hands| {
             // The caller runs to its end; should it be gone after all, the work is done all the same.
-            let _ = answer.send(work(rtnl));
+            let _ = answer.send(work(hands));
         });
         self.jobs.send(job).await.map_err(|_| WiringError::Stopping)?;
         reply.await.map_err(|_| WiringError::Stopping)?

@@ -8,14 +8,14 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::PathBuf;
 
-use cairn_kernel::object::{Address, IfIndex, LinkChange, LinkName, Neighbour, Route, Veth, VethEnd};
+use cairn_kernel::object::{Address, IfIndex, Link, LinkChange, LinkName, Neighbour, Route, Veth, VethEnd};
 use cairn_kernel::sysctl::{self, Conf, Scope, Sysctl};
 use cairn_kernel::{Error, Netns, Requests, Rtnl};
 use cairn_net::{Family, Prefix};
 use felix_api::{HOST_MAC, gateway};
 use nix::errno::Errno;
 
-use super::WiringError;
+use super::{Hands, WiringError};
 use crate::cni::journal::Record;
 
 /// IPv4 settings of the host's end. Reverse path filtering is the firewall's: its check is stricter, and holds whatever `all` says.
@@ -23,16 +23,18 @@ const HOST_CONF: [(Conf, u32); 4] =
     [(Conf::Forwarding, 1), (Conf::ProxyArp, 1), (Conf::RpFilter, 0), (Conf::SendRedirects, 0)];
 
 /// Makes everything. Nothing of it may be there yet but an interface that is about to be deleted.
-pub(super) fn up(rtnl: &mut Rtnl, record: &Record, netns: &File) -> Result<(), WiringError> {
+pub(super) fn up(hands: &mut Hands, record: &Record, netns: &File) -> Result<(), WiringError> {
     let netns = open(record, netns)?;
     let (host, pod): (LinkName, LinkName) =
         (record.interface.parse()?, record.attachment.ifname.as_str().parse()?);
-    create(rtnl, record, &netns, &host, &pod)?;
-    host_end(rtnl, record, &host)?;
-    pod_end(record, &netns, &pod)?;
+    let link = create(&mut hands.rtnl, record, &netns, &host, &pod)?;
+    host_end(&mut hands.rtnl, record, &link)?;
+    let peer = link.peer.ok_or(Error::Malformed { what: "veth", rule: "names its peer" })?;
+    pod_end(&hands.home, record, &netns, peer)?;
     // The host's end got its carrier when the other came up, but drops what it is to send until the kernel's own task has taken
     // note. Asking for the interface does that task's work first (`linkwatch_sync_dev`).
-    index(rtnl, &host)?;
+    let gone = || Error::refused("get", format_args!("link {host}"), Errno::ENODEV);
+    hands.rtnl.link(link.index)?.ok_or_else(gone)?;
     Ok(())
 }
 
@@ -48,7 +50,7 @@ fn create(
     netns: &Netns,
     host: &LinkName,
     pod: &LinkName,
-) -> Result<(), WiringError> {
+) -> Result<Link, WiringError> {
     let veth = Veth {
         host: VethEnd { name: host.clone(), mac: Some(HOST_MAC) },
         peer: VethEnd { name: pod.clone(), mac: Some(record.pod_mac) },
@@ -57,13 +59,13 @@ fn create(
         // Without a carrier until the other end is up: no address is made by itself before the settings are in force.
         up: true,
     };
-    match rtnl.create_veth(&veth) {
+    match rtnl.make_veth(&veth) {
         // The one of an earlier ADD, waiting for its deletion; the name is ours alone.
         Err(error) if error.is_exists() && rtnl.delete_link(host)? => {}
         Err(error) if error.is_exists() => return Err(exists(record)),
         result => return Ok(result?),
     }
-    rtnl.create_veth(&veth).map_err(|error| if error.is_exists() { exists(record) } else { error.into() })
+    rtnl.make_veth(&veth).map_err(|error| if error.is_exists() { exists(record) } else { error.into() })
 }
 
 fn exists(record: &Record) -> WiringError {
@@ -71,8 +73,8 @@ fn exists(record: &Record) -> WiringError {
     WiringError::InterfaceExists { ifname, netns: record.netns.clone() }
 }
 
-fn host_end(rtnl: &mut Rtnl, record: &Record, name: &LinkName) -> Result<(), WiringError> {
-    let index = index(rtnl, name)?;
+fn host_end(rtnl: &mut Rtnl, record: &Record, link: &Link) -> Result<(), WiringError> {
+    let index = link.index;
     let mut requests = Requests::new();
     requests.change_link(
         index,
@@ -80,7 +82,7 @@ fn host_end(rtnl: &mut Rtnl, record: &Record, name: &LinkName) -> Result<(), Wir
     );
     if families(record).any(|family| family == Family::Ipv6) {
         // Routers' advertisements come from nobody here; the kernel takes this setting by file only.
-        let accept_ra = Sysctl::Conf(Family::Ipv6, Scope::Link(name.clone()), Conf::AcceptRa);
+        let accept_ra = Sysctl::Conf(Family::Ipv6, Scope::Link(link.name.parse()?), Conf::AcceptRa);
         sysctl::write(&accept_ra, 0)?;
         let addr = gateway(Family::Ipv6);
         requests.replace(&Address { prefix_len: 64, ..Address::host(index, addr) });
@@ -91,14 +93,13 @@ fn host_end(rtnl: &mut Rtnl, record: &Record, name: &LinkName) -> Result<(), Wir
     Ok(rtnl.execute_all(&mut requests)?)
 }
 
-fn pod_end(record: &Record, netns: &Netns, name: &LinkName) -> Result<(), WiringError> {
-    let mut rtnl = Rtnl::open_in(netns)?;
-    let index = index(&mut rtnl, name)?;
+fn pod_end(home: &Netns, record: &Record, netns: &Netns, index: IfIndex) -> Result<(), WiringError> {
+    let mut rtnl = netns.visit(home, Rtnl::open)??;
     let mut requests = pod_requests(record, index)?;
     let result = rtnl.execute_all(&mut requests);
     // Some runtimes switch IPv6 off in every namespace they make. A pod with an IPv6 address is meant to use it.
     if result.as_ref().is_err_and(|error| error.errno() == Some(Errno::EACCES)) {
-        enable_ipv6(netns, name)?;
+        enable_ipv6(home, netns, &record.attachment.ifname.as_str().parse()?)?;
         return Ok(rtnl.execute_all(&mut pod_requests(record, index)?)?);
     }
     Ok(result?)
@@ -128,14 +129,10 @@ fn routes(family: Family, gateway: IpAddr, index: IfIndex) -> impl Iterator<Item
     on_link.into_iter().chain(default)
 }
 
-fn enable_ipv6(netns: &Netns, name: &LinkName) -> Result<(), Error> {
-    netns
-        .run(|| sysctl::write(&Sysctl::Conf(Family::Ipv6, Scope::Link(name.clone()), Conf::DisableIpv6), 0))?
-}
-
-fn index(rtnl: &mut Rtnl, name: &LinkName) -> Result<IfIndex, Error> {
-    let gone = || Error::refused("get", format_args!("link {name}"), Errno::ENODEV);
-    rtnl.link(name)?.map(|link| link.index).ok_or_else(gone)
+fn enable_ipv6(home: &Netns, netns: &Netns, name: &LinkName) -> Result<(), Error> {
+    netns.visit(home, || {
+        sysctl::write(&Sysctl::Conf(Family::Ipv6, Scope::Link(name.clone()), Conf::DisableIpv6), 0)
+    })?
 }
 
 pub(super) fn families(record: &Record) -> impl Iterator<Item = Family> {

@@ -1,7 +1,7 @@
 //! The firewall in the kernel, kept equal to what the core wants.
 //!
 //! Everything that changes is an element of a set; one batch of the core's changes is one transaction. The table is read
-//! at the start and whenever somebody else changed something: what is missing is put back, and what is not
+//! at the start and whenever the kernel tells that somebody else changed something in it: what is missing is put back, and what is not
 //! ours goes, but not before the picture is complete. At no time is the live state flushed.
 //!
 //! Sets of prefixes are written only once the picture is complete: until then what an earlier run left there stays in
@@ -33,8 +33,6 @@ pub(super) struct Firewall {
     pending: BTreeSet<(SetName, Element)>,
     /// The rules as the kernel numbered them when they were written.
     rules: Vec<ListedRule>,
-    /// Commits so far in this namespace, as last seen; somebody else's are recognised by it.
-    generation: u32,
     /// Is the picture complete?
     swept: bool,
 }
@@ -52,12 +50,10 @@ impl Firewall {
             actual: Elements::new(),
             pending: BTreeSet::new(),
             rules: Vec::new(),
-            generation: 0,
             swept: false,
         };
         firewall.read()?;
         firewall.rules = nftables::rules(&mut firewall.socket, Table::CAIRN)?;
-        firewall.note_generation()?;
         let adopted: usize = firewall.actual.values().map(BTreeSet::len).sum();
         info!(adopted, "firewall is in the kernel");
         Ok(firewall)
@@ -109,10 +105,9 @@ impl Firewall {
         }
     }
 
-    /// Has anybody else committed since our last look? Cheap.
-    pub(super) fn is_foreign(&mut self) -> Result<bool, Error> {
-        let now = nftables::Generation::current(&mut self.socket)?;
-        Ok(now.id != self.generation)
+    /// The socket through which all of this is written, so that a monitor can leave it out.
+    pub(super) const fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     /// Reads the table and puts back what is missing or changed. True if something was.
@@ -131,7 +126,6 @@ impl Firewall {
         if !whole {
             self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
         }
-        self.note_generation()?;
         Ok(changed || !whole)
     }
 
@@ -187,7 +181,6 @@ impl Firewall {
         for (set, elements) in missing {
             self.actual.entry(set).or_default().extend(elements);
         }
-        self.note_generation()?;
         Ok(true)
     }
 
@@ -196,11 +189,6 @@ impl Firewall {
             let elements = nftables::elements(&mut self.socket, Table::CAIRN, set.as_str())?;
             self.actual.insert(set, elements.into_iter().collect());
         }
-        Ok(())
-    }
-
-    fn note_generation(&mut self) -> Result<(), Error> {
-        self.generation = nftables::Generation::current(&mut self.socket)?.id;
         Ok(())
     }
 }

@@ -1,0 +1,184 @@
+//! The condition `Allocatable` of each IPPool.
+//!
+//! Every node sees the same pools and judges them by the same rule (`cairn_ipam::unallocatable`), so any node may write what it
+//! finds, and one is enough. Each waits for its turn, in the order of the nodes' names, and writes what is still not said then: no
+//! election, and a node that is down is passed over.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use cairn_api::core::Node;
+use cairn_api::kinds::IpPool;
+use cairn_api::{Condition, ConditionStatus, Object, Timestamp};
+use cairn_datastore::{Datastore, StoreError};
+use cairn_ipam::unallocatable;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::store::Known;
+
+/// The condition.
+const ALLOCATABLE: &str = "Allocatable";
+/// How long a node leaves the writing to the one before it.
+const TURN: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 1000 });
+/// The longest wait, however many nodes there are; also after a write that failed.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Keeps the conditions true. Ends only if the store is closed.
+pub(crate) async fn run<D: Datastore>(store: D, node: String) {
+    let mut pools = Known::<IpPool>::new(&store);
+    let mut nodes = Known::<Node>::new(&store);
+    let mut turn: Option<Instant> = None;
+    loop {
+        let open = tokio::select! {
+            open = pools.follow() => open,
+            open = nodes.follow() => open,
+            () = at(turn) => {
+                turn = None;
+                if write(&store, &pools.objects).await {
+                    true
+                } else {
+                    turn = Some(Instant::now() + LONGEST);
+                    continue;
+                }
+            }
+        };
+        if !open {
+            return;
+        }
+        if pools.listed && nodes.listed {
+            let missing = !unsaid(&pools.objects).is_empty();
+            turn = missing.then(|| turn.unwrap_or_else(|| Instant::now() + wait(&node, &nodes.objects)));
+        }
+    }
+}
+
+/// How long this node leaves it to others.
+fn wait(node: &str, nodes: &[Arc<Object<Node>>]) -> Duration {
+    let before = nodes.iter().filter(|other| other.name() < node).count();
+    TURN.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST)
+}
+
+/// Pools whose condition is not what it should be, with the right one.
+fn unsaid(pools: &[Arc<Object<IpPool>>]) -> Vec<(&Object<IpPool>, Condition)> {
+    let now: Timestamp = SystemTime::now().into();
+    let judged = pools.iter().map(|pool| (&**pool, judge(pool, pools, now)));
+    judged.filter(|(pool, condition)| !says(pool, condition)).collect()
+}
+
+fn judge(pool: &Object<IpPool>, pools: &[Arc<Object<IpPool>>], now: Timestamp) -> Condition {
+    let objection = unallocatable(pool, pools.iter().map(|pool| &**pool));
+    let (status, reason, message) = match &objection {
+        None => (ConditionStatus::True, "OK", String::new()),
+        Some(why) => (ConditionStatus::False, why.reason(), format!("no new addresses: the pool {why}")),
+    };
+    let known = condition(pool).filter(|known| known.status == status);
+    Condition {
+        kind: ALLOCATABLE.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: known.map_or(now, |known| known.last_transition_time),
+        observed_generation: Some(pool.metadata.generation).filter(|generation| *generation > 0),
+    }
+}
+
+fn condition(pool: &Object<IpPool>) -> Option<&Condition> {
+    pool.status.as_ref()?.conditions.iter().find(|condition| condition.kind == ALLOCATABLE)
+}
+
+fn says(pool: &Object<IpPool>, wanted: &Condition) -> bool {
+    condition(pool).is_some_and(|found| {
+        found.status == wanted.status && found.reason == wanted.reason && found.message == wanted.message
+    })
+}
+
+/// Writes what is not said yet; false if something of it could not be written. A conflict is none: its writer is told of, and
+/// what is missing then is written after another turn.
+async fn write<D: Datastore>(store: &D, pools: &[Arc<Object<IpPool>>]) -> bool {
+    let mut complete = true;
+    for (pool, wanted) in unsaid(pools) {
+        let mut status = pool.status.clone().unwrap_or_default();
+        status.conditions.retain(|condition| condition.kind != ALLOCATABLE);
+        status.conditions.push(wanted);
+        let written = store.update_status(&Object { status: Some(status), ..pool.clone() }).await;
+        if let Err(error) = written {
+            debug!(pool = pool.name(), %error, "the pool's condition is not written");
+            complete &= matches!(error, StoreError::Conflict { .. } | StoreError::NotFound { .. });
+        }
+    }
+    complete
+}
+
+/// Completes at a time; never, if there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_api::Metadata;
+    use cairn_datastore::{Key, MemoryStore};
+
+    use super::*;
+
+    fn pool(name: &str, cidr: &str) -> Object<IpPool> {
+        Object::new(Metadata::named(name), IpPool::of(cidr.parse().unwrap()))
+    }
+
+    async fn said(store: &MemoryStore, name: &str, reason: &str) -> Condition {
+        let said = async {
+            loop {
+                let pool = store.get::<IpPool>(&Key::named(name)).await.unwrap();
+                if let Some(found) = condition(&pool).filter(|found| found.reason == reason) {
+                    return found.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let patience = tokio::time::timeout(Duration::from_secs(30), said);
+        patience.await.unwrap_or_else(|_| panic!("{name} does not become {reason}"))
+    }
+
+    #[tokio::test]
+    async fn each_pool_says_whether_addresses_can_be_taken_and_why_not() {
+        let store = MemoryStore::new();
+        store.create(&pool("a", "10.0.0.0/16")).await.unwrap();
+        store.create(&pool("b", "10.0.128.0/17")).await.unwrap();
+        let task = tokio::spawn(run(store.clone(), "n1".to_owned()));
+        assert_eq!(said(&store, "a", "OK").await.status, ConditionStatus::True);
+        let overlap = said(&store, "b", "CIDROverlap").await;
+        assert_eq!(overlap.status, ConditionStatus::False);
+        assert_eq!(overlap.message, "no new addresses: the pool overlaps with a (10.0.0.0/16)");
+
+        let mut a = store.get::<IpPool>(&Key::named("a")).await.unwrap();
+        a.spec.disabled = true;
+        store.update(&a).await.unwrap();
+        said(&store, "a", "PoolDisabled").await;
+        store.delete::<IpPool>(&Key::named("a"), &Default::default()).await.unwrap();
+        said(&store, "b", "OK").await;
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn one_node_writes_and_the_next_one_steps_in_where_it_is_down() {
+        let store = MemoryStore::new();
+        for name in ["n1", "n2", "n3"] {
+            store.create(&Object::new(Metadata::named(name), Node::default())).await.unwrap();
+        }
+        store.create(&pool("a", "10.0.0.0/16")).await.unwrap();
+        let (before, second) = (Instant::now(), tokio::spawn(run(store.clone(), "n2".to_owned())));
+        let third = tokio::spawn(run(store.clone(), "n3".to_owned()));
+        said(&store, "a", "OK").await;
+        assert!(before.elapsed() >= TURN, "n1 was given its turn");
+        let written = store.get::<IpPool>(&Key::named("a")).await.unwrap().metadata.resource_version;
+        tokio::time::sleep(TURN * 3).await;
+        let now = store.get::<IpPool>(&Key::named("a")).await.unwrap().metadata.resource_version;
+        assert_eq!(now, written, "n3 had nothing left to say");
+        second.abort();
+        third.abort();
+    }
+}
