@@ -146,7 +146,8 @@ impl Monitor {
                             self.events.extend(ours.next().map(|frame| (frame.port, Event::Table)));
                         }
                         None => {
-                            self.events.extend(frames.filter_map(|frame| Some((frame.port, decode(frame)?))))
+                            let told = frames.filter_map(|frame| Some((frame.port, decode(frame)?)));
+                            self.events.extend(told);
                         }
                     }
                 }
