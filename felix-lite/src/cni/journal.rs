@@ -209,7 +209,7 @@ mod tests {
         let (journal, whole) = Journal::open(&path).unwrap();
         assert!(whole);
         let mut all = journal.all();
-        all.sort_by(|a, b| a.owner().cmp(&b.owner()));
+        all.sort_by_key(|record| record.owner());
         assert_eq!(all, [record("a"), record("b")]);
         drop(journal);
 
