@@ -14,6 +14,8 @@
 //! Invariants: keepalives wait for at most one turn; there is one sleep; no queue here grows with what a peer sends or does not read.
 
 mod apply;
+mod bfd;
+mod bfd_view;
 mod control;
 mod history;
 mod io;
@@ -38,11 +40,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep_until};
 
 pub(crate) use apply::{ApplyError, CONFIG_OWNER};
+pub(crate) use bfd_view::pages as bfd_pages;
 pub(crate) use control::Refused;
 pub(crate) use job::{Handle, Stopped};
 pub(crate) use list::Query;
 pub(crate) use policy::TestCursor;
 
+use crate::bfd::Bfd;
 use crate::metrics::{Histogram, Server, Snapshot};
 use crate::report::Reporter;
 use crate::transport::{Attempt, Connection, Event, Events, Listener, READ_TURN};
@@ -95,6 +99,7 @@ pub(crate) struct Daemon {
     turns: Histogram,
     /// When the first bytes of this turn were read, and how often best paths had changed by then.
     turn_input: Option<(Instant, u64)>,
+    bfd: Bfd,
     /// The text for the peers once the daemon ends.
     farewell: Option<String>,
 }
@@ -107,6 +112,8 @@ struct Running {
     passwords: BTreeMap<IpAddr, Secret>,
     /// Neighbours that the document does not keep down, for look-ups.
     enabled: HashSet<IpAddr>,
+    /// BFD sessions by neighbour.
+    bfd: BTreeMap<IpAddr, (bfd_core::Key, bfd_core::SessionConfig)>,
 }
 
 impl Daemon {
@@ -140,6 +147,7 @@ impl Daemon {
             convergence: Histogram::default(),
             turns: Histogram::default(),
             turn_input: None,
+            bfd: Bfd::default(),
             farewell: None,
         };
         (daemon, handle)
@@ -149,6 +157,7 @@ impl Daemon {
     pub(crate) async fn run(mut self) {
         // Reports of routes cost time for each change; they begin with the first watcher.
         self.handle(Input::WatchRoutes(false));
+        self.wait_for_bfd();
         let mut alarm = Alarm::default();
         let mut turns = 0;
         while self.farewell.is_none() {
@@ -243,6 +252,8 @@ impl Daemon {
 
     /// Takes leave of the peers, as the configuration says.
     async fn leave(mut self) {
+        // Before the connections end, so that no peer takes the silence for a failure.
+        self.bfd.stop();
         let text = self.farewell.take().unwrap_or_default();
         self.handle(Input::Shutdown { text });
         self.listeners.clear();

@@ -73,6 +73,8 @@ fn option_changes(old: &PeerOptions, new: &PeerOptions) -> Vec<String> {
         .into_iter()
         .map(|(field, old, new)| match field.as_str() {
             "password" => "password changed".to_owned(),
+            // It may hold a secret, too.
+            "bfd" => "bfd changed".to_owned(),
             _ => format!("{field} {old} -> {new}"),
         })
         .collect()

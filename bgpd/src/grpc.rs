@@ -15,7 +15,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 use tracing::error;
 
-use crate::daemon::{ApplyError, Daemon, Handle, Query, Refused, Stopped};
+use crate::daemon::{ApplyError, Daemon, Handle, Query, Refused, Stopped, bfd_pages};
 pub(crate) use socket::{Socket, SocketError};
 
 /// Largest request. A whole set of 100,000 originated routes fits.
@@ -261,6 +261,23 @@ impl Bgpd for Service {
         request: Request<proto::TestPolicyRequest>,
     ) -> Result<Response<Self::TestPolicyStream>, Status> {
         self.test_policy_call(request.get_ref()).await
+    }
+
+    type ListBfdSessionsStream = Answers<proto::ListBfdSessionsResponse>;
+
+    async fn list_bfd_sessions(
+        &self,
+        request: Request<proto::ListBfdSessionsRequest>,
+    ) -> Result<Response<Self::ListBfdSessionsStream>, Status> {
+        let only = request::optional_peer(&request.get_ref().peer)?;
+        let pending = self.daemon.call(|daemon| daemon.bfd_report()).await.map_err(stopped)?;
+        // The thread may have ended meanwhile; then there are none.
+        let report = match pending {
+            Some(pending) => pending.await.ok(),
+            None => None,
+        };
+        let pages: Vec<_> = bfd_pages(report, only).into_iter().map(|page| Ok(page.into())).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(pages))))
     }
 
     async fn shutdown(

@@ -6,10 +6,13 @@
 //!   SIGTERM ------------>| signal task +--jobs--> daemon task: Speaker, all BGP sockets     |<--> peers
 //!   bgpd.sock ---------->| gRPC tasks -+                                                    |
 //!                        +------------------------------------------------------------------+
+//!                                                  |  mailbox, commands
+//!                                    bfd thread: all BFD sessions and their sockets (`bfd`)             <--> peers
 //! ```
 //!
 //! Exit codes: 0 after a clean stop, 1 if it cannot run, 2 for a wrong command line, 3 if the configuration is not valid.
 
+mod bfd;
 mod cli;
 mod daemon;
 mod difference;

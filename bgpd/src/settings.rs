@@ -3,6 +3,7 @@
 //! Passwords stay here: the speaker would have to end a session for a new one, while the kernel changes the key under an open
 //! connection. So the speaker is never told one.
 
+mod bfd;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) speaker: speaker::Config,
     /// TCP MD5 passwords by neighbour.
     pub(crate) passwords: BTreeMap<IpAddr, Secret>,
+    /// BFD sessions by neighbour.
+    pub(crate) bfd: BTreeMap<IpAddr, (bfd_core::Key, bfd_core::SessionConfig)>,
 }
 
 /// A document that is valid but cannot be run here.
@@ -45,6 +48,18 @@ pub(crate) enum SettingsError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A password file for BFD holds no secret that its type can have.
+    #[error("neighbor {neighbor}: bfd.authentication.passwordFile {path}: {len} bytes: a secret of this type has 1 to {max} bytes", path = .path.display())]
+    BfdPasswordLength {
+        /// Whose.
+        neighbor: IpAddr,
+        /// Which.
+        path: PathBuf,
+        /// How long its text is.
+        len: usize,
+        /// How long it may be.
+        max: usize,
     },
     /// A password file holds no password.
     #[error("neighbor {neighbor}: passwordFile {path}: {len} bytes: a password has 1 to 80 bytes", path = .path.display())]
@@ -82,14 +97,18 @@ impl Settings {
         };
         speaker.next_hop_addresses.clone_from(&config.next_hop_addresses);
         let mut passwords = BTreeMap::new();
+        let mut bfd = BTreeMap::new();
         for neighbor in &config.neighbors {
             let options = config.options_of(neighbor);
             if let Some(password) = password(neighbor.address, &options)? {
                 passwords.insert(neighbor.address, password);
             }
+            if let Some(session) = bfd::session(neighbor.address, &options)? {
+                bfd.insert(neighbor.address, session);
+            }
             speaker.peers.insert(neighbor.address, peer(config, neighbor, options, &policies));
         }
-        Ok(Self { speaker, passwords })
+        Ok(Self { speaker, passwords, bfd })
     }
 }
 
@@ -142,6 +161,7 @@ fn peer(
     peer.route_reflector_client = options.route_reflector_client.unwrap_or(false);
     peer.allow_own_as = options.allowas_in.unwrap_or(0);
     peer.max_prefixes = options.max_prefixes;
+    peer.bfd = bfd::of_peer(options.bfd.as_ref());
     peer.stale_time = options.stale_routes_time.unwrap_or(peer.stale_time);
     peer.long_lived_stale_time = options.long_lived_stale_routes_time.unwrap_or(peer.long_lived_stale_time);
     peer
@@ -182,12 +202,11 @@ fn timers(timers: &Timers) -> speaker::TimerConfig {
 
 fn password(neighbor: IpAddr, options: &PeerOptions) -> Result<Option<Secret>, SettingsError> {
     let Some(path) = &options.password_file else { return Ok(options.password.clone()) };
-    let text = read_small(path).map_err(|source| SettingsError::PasswordFile {
+    let text = read_secret(path).map_err(|source| SettingsError::PasswordFile {
         neighbor,
         path: path.clone(),
         source,
     })?;
-    let text = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
     if (1..=MD5_KEY_MAX).contains(&text.len()) {
         Ok(Some(Secret::new(text)))
     } else {
@@ -195,10 +214,17 @@ fn password(neighbor: IpAddr, options: &PeerOptions) -> Result<Option<Secret>, S
     }
 }
 
-fn read_small(path: &Path) -> io::Result<String> {
+/// The text of a small file without one line end behind it.
+fn read_secret(path: &Path) -> io::Result<String> {
     use io::Read;
     let mut text = String::new();
     std::fs::File::open(path)?.take(MAX_PASSWORD_FILE).read_to_string(&mut text)?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
     Ok(text)
 }
 

@@ -1,12 +1,14 @@
 //! The operator's command line. One subcommand for each subject, each in a room of its own:
 //!
 //! * [`bgp`]: sessions and routes of the bgpd on this machine.
+//! * [`bfd`]: BFD sessions of the bgpd on this machine.
 //! * [`ipam`]: addresses: what is used, by whom, and whether it is consistent.
 //! * [`node`]: this node on one page: daemons, sessions, addresses, dataplane, and what is wrong.
 //!
 //! Every command prints a table for people, or with `-o json` one JSON object a line, so that long lists can be
 //! streamed through `jq`. Exit codes: 0, 1 if the command failed, 2 for a wrong command line.
 
+mod bfd;
 mod bgp;
 mod ipam;
 mod node;
@@ -36,6 +38,8 @@ struct Cli {
 enum Subject {
     /// BGP sessions and routes.
     Bgp(bgp::Arguments),
+    /// BFD sessions.
+    Bfd(bfd::Arguments),
     /// Addresses: what is used, by whom, and whether it is consistent.
     Ipam(ipam::Arguments),
     /// This node: daemons, sessions, addresses, dataplane, and what is wrong.
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match cli.subject {
                 Subject::Bgp(arguments) => bgp::run(arguments, cli.output).await,
+                Subject::Bfd(arguments) => bfd::run(arguments, cli.output).await,
                 Subject::Ipam(arguments) => ipam::run(arguments, cli.output).await,
                 Subject::Node(arguments) => node::run(arguments, cli.output).await,
             }

@@ -13,6 +13,8 @@
 //! | [`reconciler`] | desired versus actual, for every kind of object |
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`tcp`] | the TCP options of BGP |
+//! | [`udp`] | datagrams in batches with their details, for BFD |
+//! | [`poll`], [`sched`] | waiting and urgency of a thread of its own |
 //!
 //! Nothing here knows of Kubernetes, of BGP or of Cairn's configuration. Only this crate has `unsafe` code.
 
@@ -24,10 +26,13 @@ pub mod netlink;
 pub mod netns;
 pub mod nftables;
 pub mod object;
+pub mod poll;
 pub mod reconciler;
 pub mod rtnl;
+pub mod sched;
 pub mod sysctl;
 pub mod tcp;
+pub mod udp;
 
 pub use error::{Error, Refusal};
 pub use netns::{Netns, NetnsId};

@@ -102,7 +102,12 @@ pub fn set_min_ttl(socket: BorrowedFd<'_>, family: Family, least: u8) -> io::Res
 }
 
 /// Sets an option whose value the kernel reads as a `T`.
-fn set<T: Copy>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+pub(crate) fn set<T: Copy>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
     let len = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the descriptor is borrowed, so it is open; the pointer and the length describe `value`, which lives
     // through the call; the kernel only reads from it.

@@ -31,6 +31,7 @@ macro_rules! scenario {
 }
 pub(crate) use scenario;
 
+mod bfd;
 mod borrowing;
 mod churn;
 mod demo;

@@ -19,8 +19,8 @@ use crate::wait::eventually;
 /// How long routing may take to settle: daemons start, sessions are made, hold times (9 s in the topologies) run out.
 pub(crate) const SETTLES: Duration = Duration::from_secs(60);
 
-/// What the captures hold: BGP, ICMP of both versions, ARP.
-const FILTER: &str = "tcp port 179 or icmp or icmp6 or arp";
+/// What the captures hold: BGP, BFD, ICMP of both versions, ARP.
+const FILTER: &str = "tcp port 179 or udp port 3784 or udp port 4784 or icmp or icmp6 or arp";
 
 /// A running lab with one scenario's name.
 pub(crate) struct World {

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use anyhow::{Context, Result};
+use bgpd_api::bfd::BfdSession;
 use bgpd_api::client::{RouteQuery, SoftReset};
 use bgpd_api::config::OriginatedRoute;
 use bgpd_api::peer::Peer;
@@ -23,6 +24,20 @@ impl Lab {
                 peers.push(peer);
             }
             Ok(peers)
+        })
+    }
+
+    /// The BFD sessions of a node's bgpd.
+    ///
+    /// # Errors
+    /// As [`Lab::peers`].
+    pub fn bfd_sessions(&self, node: &str) -> Result<Vec<BfdSession>> {
+        self.ask(node, async |client| {
+            let (mut sessions, mut stream) = (Vec::new(), client.list_bfd_sessions(None).await?);
+            while let Some(page) = stream.next().await? {
+                sessions.extend(page.sessions);
+            }
+            Ok(sessions)
         })
     }
 

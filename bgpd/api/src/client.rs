@@ -17,6 +17,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status as GrpcStatus, Streaming};
 use tower::service_fn;
 
+use crate::bfd::BfdPage;
 use crate::config::{AsPathPattern, Community, Config, OriginatedRoute};
 use crate::convert::{FieldError, address_bytes, family_numbers};
 use crate::peer::{HistoryEvent, Peer, PeerEvent, Status};
@@ -322,6 +323,15 @@ impl Client {
         Ok(())
     }
 
+    /// The BFD sessions in pages, or that with one neighbour. The first page comes even if it is empty.
+    ///
+    /// # Errors
+    /// Only if the daemon cannot be reached.
+    pub async fn list_bfd_sessions(&mut self, peer: Option<IpAddr>) -> Result<BfdPageStream, ClientError> {
+        let request = proto::ListBfdSessionsRequest { peer: peer.map(address_bytes).unwrap_or_default() };
+        Ok(Stream::new(self.inner.list_bfd_sessions(request).await?.into_inner()))
+    }
+
     /// Ends the daemon as SIGTERM does.
     ///
     /// # Errors
@@ -332,6 +342,8 @@ impl Client {
     }
 }
 
+/// BFD sessions in pages.
+pub type BfdPageStream = Stream<proto::ListBfdSessionsResponse, BfdPage>;
 /// Neighbours.
 pub type PeerStream = Stream<proto::Peer, Peer>;
 /// Changes of neighbours.

@@ -10,12 +10,14 @@
 //! Invariant: a [`Config`] that comes from [`load()`] is valid; one that was put together in code is checked
 //! by [`Config::faults`], and in any case by the daemon that it is handed to.
 
+mod bfd;
 mod community;
 mod community_pattern;
 mod error;
 mod filter_chain;
 mod load;
 mod locate;
+mod millis;
 mod name;
 mod neighbor;
 mod number;
@@ -30,6 +32,7 @@ mod speaker;
 mod test_route;
 mod validate;
 
+pub use bfd::{Bfd, BfdAuthentication, BfdAuthenticationType};
 pub use community::Community;
 pub use community_pattern::{Administrator, CommunityKind, CommunityPattern, ExtendedSubtype, NumberSpan};
 pub use error::{ConfigError, Fault};

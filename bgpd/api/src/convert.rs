@@ -2,6 +2,7 @@
 //!
 //! What comes from a socket is checked here: an address has 4 or 16 octets, a prefix no host bits, an enum a known value.
 
+mod bfd;
 mod history;
 mod peer;
 mod policy;

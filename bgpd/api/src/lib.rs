@@ -4,10 +4,11 @@
 //! * [`proto`]: the messages and services of `proto/bgpd.proto`, generated.
 //! * [`client`]: a client that speaks `cairn-net` types.
 //! * [`convert`]: between both.
-//! * [`route`], [`peer`], [`policy`]: what the client's streams carry.
+//! * [`route`], [`peer`], [`policy`], [`bfd`]: what the client's streams carry.
 //!
 //! Not here: anything of the protocol itself; this crate does not know bgp-core.
 
+pub mod bfd;
 pub mod client;
 pub mod config;
 pub mod convert;

@@ -54,8 +54,8 @@ impl Daemon {
         self.metrics.listen(config.metrics.listen.or(self.default_metrics));
         let enabled = settings.speaker.peers.iter().filter(|(_, peer)| peer.enabled);
         let enabled = enabled.map(|(address, _)| *address).collect();
-        let passwords = settings.passwords;
-        self.running = Some(Running { config, source: source.to_owned(), passwords, enabled });
+        let (passwords, bfd) = (settings.passwords, settings.bfd);
+        self.running = Some(Running { config, source: source.to_owned(), passwords, bfd, enabled });
         self.handle(Input::Configure(Box::new(settings.speaker)));
         self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
         let peers: Vec<IpAddr> = before.into_iter().chain(self.configured_peers()).collect();
@@ -63,6 +63,7 @@ impl Daemon {
             self.peers.changed(peer);
         }
         self.by_hand.retain(|peer, _| self.speaker.peer(*peer).is_some());
+        self.sync_bfd();
         let known = |peer| self.speaker.peer(peer).is_some();
         self.reporter.retain(known);
         self.history.retain(known);

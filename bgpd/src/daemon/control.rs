@@ -119,6 +119,7 @@ impl Daemon {
         let done = if enabled { "enabled by hand" } else { "shut down by hand" };
         self.history.operator(peer, &told(done, &text));
         self.by_hand.insert(peer, enabled);
+        self.sync_bfd();
         self.handle(if enabled { Input::StartPeer { peer } } else { Input::StopPeer { peer, text } });
         self.peers.changed(peer);
         Ok(())

@@ -37,6 +37,7 @@ impl Daemon {
             Event::PeerWatcherReady(id) => self.peer_watcher_ready(id),
             Event::PeerWatcherGone(id) => self.peer_watcher_gone(id),
             Event::ListReady(id) => self.send_page(id),
+            Event::Bfd => self.bfd_news(),
             Event::GivenUp => {}
         }
     }

@@ -32,6 +32,8 @@ pub(crate) enum Event {
     PeerWatcherReady(u64),
     /// A watcher of peers is gone.
     PeerWatcherGone(u64),
+    /// BFD has something to say.
+    Bfd,
     /// A list can take its next page.
     ListReady(u64),
 }

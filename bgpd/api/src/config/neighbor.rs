@@ -7,7 +7,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{FilterChain, Name, Secret, Timers, seconds};
+use super::{Bfd, FilterChain, Name, Secret, Timers, seconds};
 
 /// A neighbour: its address, its peer group if any, and [`PeerOptions`] beside them in the same map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,6 +58,9 @@ pub struct PeerOptions {
     /// A file that holds the password; one line end after it is ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// BFD with the neighbour. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<Bfd>,
     /// Session timers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timers: Option<Timers>,
@@ -122,6 +125,10 @@ impl PeerOptions {
                 .clone()
                 .or(group.password_file.filter(|_| self.password.is_none())),
             timers: match (self.timers, group.timers) {
+                (Some(own), Some(group)) => Some(own.or(&group)),
+                (own, group) => own.or(group),
+            },
+            bfd: match (self.bfd, group.bfd) {
                 (Some(own), Some(group)) => Some(own.or(&group)),
                 (own, group) => own.or(group),
             },

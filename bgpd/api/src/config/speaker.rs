@@ -125,6 +125,9 @@ impl Config {
         let neighbors = config.neighbors.iter_mut().map(|neighbor| &mut neighbor.options);
         for options in neighbors.chain(config.peer_groups.values_mut()) {
             options.password = options.password.as_ref().map(|_| Secret::hidden());
+            if let Some(with) = options.bfd.as_mut().and_then(|bfd| bfd.authentication.as_mut()) {
+                with.password = with.password.as_ref().map(|_| Secret::hidden());
+            }
         }
         config
     }

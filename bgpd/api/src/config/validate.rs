@@ -1,5 +1,6 @@
 //! What a document must be beyond its types. Every fault is reported, none hides another.
 
+mod bfd;
 mod calls;
 mod neighbor;
 mod policy;

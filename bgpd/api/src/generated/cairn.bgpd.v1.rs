@@ -737,6 +737,124 @@ pub struct PolicyDifference {
     #[prost(message, optional, tag = "3")]
     pub then: ::core::option::Option<PolicyExplanation>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBfdSessionsRequest {
+    /// Only the session with this peer. Empty: all.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub peer: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListBfdSessionsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<BfdSession>,
+    /// Packets that belonged to no session or could not be read, by reason. In the first page.
+    #[prost(message, repeated, tag = "2")]
+    pub discarded: ::prost::alloc::vec::Vec<BfdDiscard>,
+    /// Packets that the system would not send. In the first page.
+    #[prost(uint64, tag = "3")]
+    pub send_errors: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BfdDiscard {
+    /// Such as `time to live`.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BfdSession {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub peer: ::prost::bytes::Bytes,
+    /// Our address. Empty: the kernel chooses.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub local_address: ::prost::bytes::Bytes,
+    /// RFC 5883 rather than RFC 5881.
+    #[prost(bool, tag = "3")]
+    pub multihop: bool,
+    #[prost(enumeration = "BfdState", tag = "4")]
+    pub state: i32,
+    #[prost(uint64, tag = "5")]
+    pub state_milliseconds: u64,
+    /// Why it left Up last.
+    #[prost(string, tag = "6")]
+    pub diagnostic: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "7")]
+    pub local_discriminator: u32,
+    /// 0: not known.
+    #[prost(uint32, tag = "8")]
+    pub remote_discriminator: u32,
+    #[prost(enumeration = "BfdState", tag = "9")]
+    pub remote_state: i32,
+    #[prost(string, tag = "10")]
+    pub remote_diagnostic: ::prost::alloc::string::String,
+    /// What this side offers: at least a second unless Up.
+    #[prost(uint32, tag = "11")]
+    pub desired_min_tx_microseconds: u32,
+    #[prost(uint32, tag = "12")]
+    pub required_min_rx_microseconds: u32,
+    #[prost(uint32, tag = "13")]
+    pub detect_multiplier: u32,
+    /// What the other side offers; 0: not known.
+    #[prost(uint32, tag = "14")]
+    pub remote_desired_min_tx_microseconds: u32,
+    #[prost(uint32, tag = "15")]
+    pub remote_required_min_rx_microseconds: u32,
+    #[prost(uint32, tag = "16")]
+    pub remote_required_min_echo_rx_microseconds: u32,
+    #[prost(uint32, tag = "17")]
+    pub remote_detect_multiplier: u32,
+    #[prost(bool, tag = "18")]
+    pub remote_demand: bool,
+    /// The C bit.
+    #[prost(bool, tag = "19")]
+    pub remote_control_plane_independent: bool,
+    /// As negotiated, before jitter. 0: nothing is sent periodically.
+    #[prost(uint64, tag = "20")]
+    pub transmit_interval_microseconds: u64,
+    /// 0: nothing was heard yet.
+    #[prost(uint64, tag = "21")]
+    pub detection_time_microseconds: u64,
+    /// A Poll Sequence is under way.
+    #[prost(bool, tag = "22")]
+    pub polling: bool,
+    /// Such as `keyed SHA1`. Empty: none.
+    #[prost(string, tag = "23")]
+    pub authentication: ::prost::alloc::string::String,
+    /// Since the last packet. Absent: there was none.
+    #[prost(uint64, optional, tag = "24")]
+    pub last_packet_milliseconds: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "25")]
+    pub packets_received: u64,
+    #[prost(uint64, tag = "26")]
+    pub packets_sent: u64,
+    #[prost(message, repeated, tag = "27")]
+    pub packets_discarded: ::prost::alloc::vec::Vec<BfdDiscard>,
+    /// How often it came up and left Up.
+    #[prost(uint64, tag = "28")]
+    pub up_count: u64,
+    #[prost(uint64, tag = "29")]
+    pub down_count: u64,
+    /// The last changes of state, the oldest first.
+    #[prost(message, repeated, tag = "30")]
+    pub history: ::prost::alloc::vec::Vec<BfdTransition>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BfdTransition {
+    /// How long ago.
+    #[prost(uint64, tag = "1")]
+    pub milliseconds: u64,
+    #[prost(enumeration = "BfdState", tag = "2")]
+    pub from: i32,
+    #[prost(enumeration = "BfdState", tag = "3")]
+    pub to: i32,
+    #[prost(string, tag = "4")]
+    pub diagnostic: ::prost::alloc::string::String,
+    #[prost(enumeration = "BfdState", tag = "5")]
+    pub remote_state: i32,
+    #[prost(string, tag = "6")]
+    pub remote_diagnostic: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Family {
@@ -870,6 +988,41 @@ impl PolicyDirection {
             "POLICY_DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
             "POLICY_DIRECTION_IMPORT" => Some(Self::Import),
             "POLICY_DIRECTION_EXPORT" => Some(Self::Export),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BfdState {
+    Unspecified = 0,
+    AdminDown = 1,
+    Down = 2,
+    Init = 3,
+    Up = 4,
+}
+impl BfdState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BFD_STATE_UNSPECIFIED",
+            Self::AdminDown => "BFD_STATE_ADMIN_DOWN",
+            Self::Down => "BFD_STATE_DOWN",
+            Self::Init => "BFD_STATE_INIT",
+            Self::Up => "BFD_STATE_UP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BFD_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "BFD_STATE_ADMIN_DOWN" => Some(Self::AdminDown),
+            "BFD_STATE_DOWN" => Some(Self::Down),
+            "BFD_STATE_INIT" => Some(Self::Init),
+            "BFD_STATE_UP" => Some(Self::Up),
             _ => None,
         }
     }
@@ -1222,6 +1375,24 @@ pub mod bgpd_client {
             req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "TestPolicy"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The BFD sessions, in pages, in the order of kind and address.
+        pub async fn list_bfd_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListBfdSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ListBfdSessionsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/cairn.bgpd.v1.Bgpd/ListBfdSessions");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "ListBfdSessions"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Ends the daemon as SIGTERM does.
         pub async fn shutdown(
             &mut self,
@@ -1355,6 +1526,16 @@ pub mod bgpd_server {
             &self,
             request: tonic::Request<super::TestPolicyRequest>,
         ) -> std::result::Result<tonic::Response<Self::TestPolicyStream>, tonic::Status>;
+        /// Server streaming response type for the ListBfdSessions method.
+        type ListBfdSessionsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ListBfdSessionsResponse, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// The BFD sessions, in pages, in the order of kind and address.
+        async fn list_bfd_sessions(
+            &self,
+            request: tonic::Request<super::ListBfdSessionsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ListBfdSessionsStream>, tonic::Status>;
         /// Ends the daemon as SIGTERM does.
         async fn shutdown(
             &self,
@@ -2027,6 +2208,44 @@ pub mod bgpd_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TestPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cairn.bgpd.v1.Bgpd/ListBfdSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBfdSessionsSvc<T: Bgpd>(pub Arc<T>);
+                    impl<T: Bgpd> tonic::server::ServerStreamingService<super::ListBfdSessionsRequest> for ListBfdSessionsSvc<T> {
+                        type Response = super::ListBfdSessionsResponse;
+                        type ResponseStream = T::ListBfdSessionsStream;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListBfdSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Bgpd>::list_bfd_sessions(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBfdSessionsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -279,7 +279,8 @@ fn is_refusal(reason: &DownReason) -> bool {
         | DownReason::ConfigurationChanged
         | DownReason::Collision
         | DownReason::Replaced
-        | DownReason::SendHoldTimerExpired => false,
+        | DownReason::SendHoldTimerExpired
+        | DownReason::BfdDown(_) => false,
         // The peer restarts or resolves a collision: it will be there again in no time.
         DownReason::NotificationReceived(notification) => !is_passing(notification.code),
         DownReason::NotificationSent(notification) => !is_passing(notification.code),

@@ -149,6 +149,8 @@ pub struct PeerConfig {
     pub stale_time: Duration,
     /// How long its stale routes are kept at most after that, if it asks for it (RFC 9494). Zero: not at all. Default: a day.
     pub long_lived_stale_time: Duration,
+    /// The shell watches the path to the peer with BFD; `None`: it does not.
+    pub bfd: Option<super::BfdConfig>,
 }
 
 impl PeerConfig {
@@ -171,6 +173,7 @@ impl PeerConfig {
             max_prefixes: None,
             stale_time: Duration::from_secs(360),
             long_lived_stale_time: Duration::from_secs(86_400),
+            bfd: None,
         }
     }
 }

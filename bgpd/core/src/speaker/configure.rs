@@ -81,7 +81,11 @@ impl Speaker {
         (old, before): (&Config, &PeerConfig),
         (new, after): (&Config, &PeerConfig),
     ) {
+        let waited = self.peers[id].waits_for_bfd();
         self.peers[id].config = after.clone();
+        if after.bfd.is_none() {
+            self.peers[id].bfd = super::BfdState::Down;
+        }
         if before.import != after.import {
             self.peers[id].import_hits = Hits::new(after.import.as_deref());
         }
@@ -97,6 +101,11 @@ impl Speaker {
             self.refresh_settings(id);
             self.apply_policies(id);
         }
+        if !waited && self.peers[id].waits_for_bfd() && self.peers[id].session.is_none() {
+            // From now on it waits, whatever was under way.
+            self.end_session(id, None, &DownReason::ConfigurationChanged);
+        }
+        self.end_wait_for_bfd(id, waited);
     }
 
     /// Begins anew, with everything that an OPEN or a connection says.

@@ -37,6 +37,8 @@ pub enum DownReason {
     },
     /// The peer reads nothing any more (RFC 9687).
     SendHoldTimerExpired,
+    /// BFD found the path to the peer down (RFC 5882), by this diagnostic.
+    BfdDown(String),
     /// Stopped by our operator, with this text.
     Stopped(String),
     /// Reset by our operator, with this text.
@@ -67,6 +69,7 @@ impl DownReason {
             Self::NoCommonFamily => "no_common_family",
             Self::PrefixLimit { .. } => "prefix_limit",
             Self::SendHoldTimerExpired => "send_hold_timer_expired",
+            Self::BfdDown(_) => "bfd_down",
             Self::Stopped(_) => "stopped",
             Self::Reset(_) => "reset",
             Self::Deconfigured => "deconfigured",
@@ -116,6 +119,7 @@ impl fmt::Display for DownReason {
             Self::SendHoldTimerExpired => {
                 f.write_str("the peer has not read anything for the send hold time")
             }
+            Self::BfdDown(reason) => with(f, "BFD down", reason),
             Self::Stopped(text) => with(f, "stopped by the operator", text),
             Self::Reset(text) => with(f, "reset by the operator", text),
             Self::Deconfigured => f.write_str("removed from the configuration"),

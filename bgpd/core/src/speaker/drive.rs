@@ -45,6 +45,11 @@ impl Speaker {
             self.outputs.push_back(Output::Close { conn, last });
             return;
         };
+        if self.peers[id].waits_for_bfd() {
+            // Without a NOTIFICATION, after which some would not try again for a minute.
+            self.outputs.push_back(Output::Close { conn, last: Bytes::new() });
+            return;
+        }
         // Who connects twice means the second one.
         let waiting: Vec<Machine> = self.peers[id]
             .connected()
@@ -317,7 +322,7 @@ impl Speaker {
             peer.turned = Some(self.now);
             peer.connector.reset_backoff();
         }
-        if peer.is_enabled() && peer.connector.timers().idle_hold.is_none() {
+        if peer.is_enabled() && !peer.waits_for_bfd() && peer.connector.timers().idle_hold.is_none() {
             peer.connector.retry(self.now, &reason);
         }
         let address = peer.address;

@@ -112,6 +112,13 @@ pub enum Input {
     InterfacesChanged(Vec<Interface>),
     /// Begin or end the stream of `Output::RouteChanged`. On at the start.
     WatchRoutes(bool),
+    /// BFD has something to say of the path to a peer. Ignored for one without [`super::PeerConfig::bfd`].
+    Bfd {
+        /// Which.
+        peer: IpAddr,
+        /// What.
+        state: super::BfdState,
+    },
     /// The daemon ends: leave the peers as `Config::shutdown` says. Nothing happens afterwards.
     Shutdown {
         /// Text for the other operators (RFC 9003) where a Cease is sent; may be empty.

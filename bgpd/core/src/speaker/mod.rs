@@ -5,6 +5,7 @@
 //! Invariants: nothing here fails or panics, whatever comes in; an input costs what it changes; the same inputs at the same
 //! times give the same outputs.
 
+mod bfd;
 mod config;
 mod configure;
 mod connection;
@@ -31,6 +32,7 @@ mod statistics;
 mod timer;
 mod view;
 
+pub use bfd::{BfdConfig, BfdState};
 pub use config::{
     BestPathConfig, Config, GracefulRestartConfig, NextHopMode, Password, PeerConfig, ShutdownMode,
     TimerConfig, TransportConfig, Ttl,

@@ -27,7 +27,7 @@ impl Speaker {
     pub(super) fn start(&mut self, id: PeerId) {
         self.peers[id].stopped = None;
         self.peers[id].connector.reset_backoff();
-        if self.peers[id].session.is_none() {
+        if self.peers[id].session.is_none() && !self.peers[id].waits_for_bfd() {
             self.refresh_settings(id);
             self.drive(id, super::peer::Machine::Connector, Event::Start);
         }

@@ -7,7 +7,7 @@ use cairn_net::RouterId;
 use super::retention::Retained;
 use super::session::Session;
 use super::view::Counters;
-use super::{Config, ConnId, DownReason, PeerConfig};
+use super::{BfdState, Config, ConnId, DownReason, PeerConfig};
 use crate::fsm::{Fsm, Jitter, Settings, State};
 use crate::policy::Hits;
 use crate::rib::slab::slab_id;
@@ -42,6 +42,8 @@ pub(super) struct Peer {
     pub(super) retained: Retained,
     /// Attempts that failed in a row, since it was last up.
     pub(super) failures: u32,
+    /// What BFD said last of the path.
+    pub(super) bfd: BfdState,
     pub(super) counters: Counters,
     /// How often the statements of the import policy matched a path that came or was judged anew.
     pub(super) import_hits: Hits,
@@ -84,6 +86,7 @@ impl Peer {
             session: None,
             retained: Retained::default(),
             failures: 0,
+            bfd: BfdState::default(),
             counters: Counters::default(),
             last_error: None,
             turned: None,

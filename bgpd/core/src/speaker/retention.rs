@@ -243,6 +243,7 @@ fn keeps_routes(session: &Session, reason: &DownReason) -> bool {
         | DownReason::DuplicateRouterId(_)
         | DownReason::NoCommonFamily
         | DownReason::PrefixLimit { .. }
+        | DownReason::BfdDown(_)
         | DownReason::Stopped(_)
         | DownReason::Reset(_)
         | DownReason::Deconfigured

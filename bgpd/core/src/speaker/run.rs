@@ -97,6 +97,7 @@ impl Speaker {
             Input::ResetPeer { peer, text } => self.reset_peer(peer, &text),
             Input::NextHopChanged { address, metric } => self.next_hop_changed(address, metric),
             Input::InterfacesChanged(interfaces) => self.interfaces_changed(interfaces),
+            Input::Bfd { peer, state } => self.bfd_changed(peer, state),
             Input::WatchRoutes(watch) => self.rib.watch(watch),
             Input::Shutdown { text } => self.shut_down(&text),
             Input::Tick => {}

@@ -199,6 +199,9 @@ impl Speaker {
         if let Some(text) = &peer.stopped {
             notes.push(if text.is_empty() { "stopped by the operator".to_owned() } else { text.clone() });
         }
+        if peer.session.is_none() && peer.is_enabled() && peer.waits_for_bfd() {
+            notes.push("waits for BFD (strict)".to_owned());
+        }
         let Some(session) = &peer.session else { return notes };
         let treatment = &self.rib.groups[session.group].group.treatment;
         if session.import.denied {

@@ -97,6 +97,9 @@ impl Check<'_> {
         if let Some(text) = options.description.as_ref().filter(|text| text.chars().count() > 255) {
             self.fault(at("description"), format!("{} characters", text.chars().count()), "at most 255");
         }
+        if let Some(bfd) = &options.bfd {
+            self.bfd(&at("bfd"), bfd);
+        }
         if let Some(addr) = options.local_address.filter(|addr| !is_unicast(*addr)) {
             self.fault(at("localAddress"), addr, "must be a unicast address");
         }

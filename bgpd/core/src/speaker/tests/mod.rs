@@ -1,5 +1,6 @@
 //! Behaviours of whole speakers, in the simulation.
 
+mod bfd;
 mod configure;
 mod groups;
 mod list;
