@@ -114,7 +114,11 @@ impl Speaker {
             match connection.framer.next_frame() {
                 Ok(None) => return,
                 Ok(Some(frame)) => self.message(peer, conn, &frame),
-                Err(notification) => self.connection_event(conn, Event::MessageFault(notification)),
+                Err(notification) => {
+                    // What follows cannot be cut into messages any more, whether somebody ends the connection or nobody does.
+                    self.connection_event(conn, Event::MessageFault(notification));
+                    return;
+                }
             }
         }
     }
