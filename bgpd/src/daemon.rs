@@ -16,6 +16,7 @@
 mod apply;
 mod bfd;
 mod bfd_view;
+mod bmp;
 mod control;
 mod history;
 mod io;
@@ -93,6 +94,7 @@ pub(crate) struct Daemon {
     reporter: Reporter,
     history: history::History,
     metrics: Server,
+    bmp: bmp::Collectors,
     /// Where metrics are served unless the document says so.
     default_metrics: Option<SocketAddr>,
     convergence: Histogram,
@@ -143,6 +145,7 @@ impl Daemon {
             reporter: Reporter::default(),
             history: history::History::default(),
             default_metrics,
+            bmp: bmp::Collectors::new(handle.clone()),
             metrics: Server::start(handle.clone()),
             convergence: Histogram::default(),
             turns: Histogram::default(),
@@ -258,12 +261,17 @@ impl Daemon {
         self.handle(Input::Shutdown { text });
         self.listeners.clear();
         self.act();
+        let collectors = self.stop_collectors();
         let end = tokio::time::Instant::now() + FAREWELL;
         while self.lingering > 0 {
             tokio::select! {
                 event = self.events.next() => if matches!(event, Event::Lingered) { self.lingering -= 1 },
                 () = sleep_until(end) => break,
             }
+        }
+        for collector in collectors {
+            // Whoever has not read until then misses the end.
+            let _ = tokio::time::timeout_at(end, collector).await;
         }
     }
 }

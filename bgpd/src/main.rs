@@ -13,6 +13,7 @@
 //! Exit codes: 0 after a clean stop, 1 if it cannot run, 2 for a wrong command line, 3 if the configuration is not valid.
 
 mod bfd;
+mod bmp;
 mod cli;
 mod daemon;
 mod difference;

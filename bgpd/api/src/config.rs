@@ -11,6 +11,7 @@
 //! by [`Config::faults`], and in any case by the daemon that it is handed to.
 
 mod bfd;
+mod bmp;
 mod community;
 mod community_pattern;
 mod error;
@@ -33,6 +34,7 @@ mod test_route;
 mod validate;
 
 pub use bfd::{Bfd, BfdAuthentication, BfdAuthenticationType};
+pub use bmp::BmpCollector;
 pub use community::Community;
 pub use community_pattern::{Administrator, CommunityKind, CommunityPattern, ExtendedSubtype, NumberSpan};
 pub use error::{ConfigError, Fault};

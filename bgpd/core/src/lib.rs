@@ -3,6 +3,7 @@
 //! No socket, no clock, no runtime, no configuration file: bytes, time and configuration come in as values.
 
 pub mod fsm;
+pub mod monitor;
 pub mod policy;
 pub mod rib;
 #[cfg(any(test, feature = "sim"))]

@@ -51,11 +51,13 @@ impl Daemon {
         }
         self.change_keys(&settings.passwords);
         let routes = config.originate.iter().map(settings::originated).collect();
+        let collectors = config.bmp.clone();
         self.metrics.listen(config.metrics.listen.or(self.default_metrics));
         let enabled = settings.speaker.peers.iter().filter(|(_, peer)| peer.enabled);
         let enabled = enabled.map(|(address, _)| *address).collect();
         let (passwords, bfd) = (settings.passwords, settings.bfd);
         self.running = Some(Running { config, source: source.to_owned(), passwords, bfd, enabled });
+        self.set_collectors(&collectors);
         self.handle(Input::Configure(Box::new(settings.speaker)));
         self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
         let peers: Vec<IpAddr> = before.into_iter().chain(self.configured_peers()).collect();

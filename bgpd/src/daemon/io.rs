@@ -38,6 +38,8 @@ impl Daemon {
             Event::PeerWatcherGone(id) => self.peer_watcher_gone(id),
             Event::ListReady(id) => self.send_page(id),
             Event::Bfd => self.bfd_news(),
+            Event::BmpReady(id) => self.bmp_ready(id),
+            Event::BmpStatistics(id) => self.bmp_statistics(id),
             Event::GivenUp => {}
         }
     }
@@ -164,6 +166,7 @@ impl Daemon {
         }
         self.serve_route_watchers();
         self.serve_peer_watchers();
+        self.serve_collectors();
     }
 
     fn output(&mut self, output: Output) {

@@ -36,6 +36,10 @@ pub(crate) enum Event {
     Bfd,
     /// A list can take its next page.
     ListReady(u64),
+    /// A BMP collector can take messages.
+    BmpReady(u64),
+    /// A BMP collector's statistics are due.
+    BmpStatistics(u64),
 }
 
 type Waiting = Pin<Box<dyn Future<Output = Event>>>;

@@ -3,6 +3,7 @@
 //! Every test has addresses of its own in 127.0.0.0/8, so all can run at once.
 
 mod apply;
+mod bmp;
 mod hostile;
 mod metrics;
 mod peering;

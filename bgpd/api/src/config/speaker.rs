@@ -6,8 +6,8 @@ use cairn_net::{Asn, RouterId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AsPathEntry, CommunityPattern, Filter, Name, Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret,
-    seconds,
+    AsPathEntry, BmpCollector, CommunityPattern, Filter, Name, Neighbor, OriginatedRoute, PeerOptions,
+    PrefixRange, Secret, seconds,
 };
 
 /// The whole document.
@@ -49,6 +49,9 @@ pub struct Config {
     /// Prometheus metrics over HTTP.
     #[serde(default, skip_serializing_if = "is_default")]
     pub metrics: Metrics,
+    /// Collectors that are told by BMP (RFC 7854) what sessions and routes there are. At most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bmp: Vec<BmpCollector>,
     /// Named lists of prefixes. A route matches a list if any entry matches.
     #[serde(
         default,
@@ -108,6 +111,7 @@ impl Config {
             cluster_id: None,
             on_shutdown: ShutdownMode::default(),
             metrics: Metrics::default(),
+            bmp: Vec::new(),
             prefix_sets: BTreeMap::new(),
             community_sets: BTreeMap::new(),
             as_path_sets: BTreeMap::new(),
@@ -280,7 +284,7 @@ pub enum ShutdownMode {
     Cease,
 }
 
-const fn yes() -> bool {
+pub(super) const fn yes() -> bool {
     true
 }
 

@@ -27,12 +27,16 @@ impl Config {
         check.speaker();
         check.timers("timers", &self.timers);
         check.graceful_restart("gracefulRestart", &self.graceful_restart);
+        check.bmp();
         check.policy();
         check.neighbors();
         check.originate();
         check.faults
     }
 }
+
+/// BMP collectors that one daemon can have: each may hold a queue.
+const MAX_COLLECTORS: usize = 8;
 
 struct Check<'a> {
     config: &'a Config,
@@ -124,6 +128,40 @@ impl Check<'_> {
             if restart.enabled == Some(false) && !time.is_zero() {
                 self.fault(path, time.as_secs(), "needs gracefulRestart.enabled (RFC 9494 section 4.1)");
             }
+        }
+    }
+
+    fn bmp(&mut self) {
+        let collectors = &self.config.bmp;
+        if collectors.len() > MAX_COLLECTORS {
+            self.fault(
+                "bmp",
+                format!("{} collectors", collectors.len()),
+                format!("at most {MAX_COLLECTORS}"),
+            );
+        }
+        for (index, collector) in collectors.iter().enumerate() {
+            let path = format!("bmp[{index}]");
+            let address = collector.collector;
+            if address.port() == 0 || !is_unicast(address.ip()) {
+                self.fault(
+                    format!("{path}.collector"),
+                    address,
+                    "must be a unicast address with a port of 1 to 65535",
+                );
+            }
+            if collectors.iter().take(index).any(|earlier| earlier.collector == address) {
+                self.fault(format!("{path}.collector"), address, "is listed twice");
+            }
+            if !(collector.pre_policy || collector.post_policy || collector.loc_rib || collector.adj_rib_out)
+            {
+                self.fault(
+                    path.clone(),
+                    address,
+                    "must have one of prePolicy, postPolicy, locRib and adjRibOut",
+                );
+            }
+            self.seconds(&format!("{path}.statisticsTime"), collector.statistics_time, 0, 65535);
         }
     }
 

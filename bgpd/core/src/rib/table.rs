@@ -77,6 +77,14 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// The attributes as used; `None` if it was rejected.
+    pub(crate) fn accepted(&self) -> Option<&Arc<RouteAttributes>> {
+        match self {
+            Self::Accepted(attributes) => Some(attributes),
+            Self::Rejected(_) => None,
+        }
+    }
+
     fn into_parts(self) -> (Option<Arc<RouteAttributes>>, Option<Rejection>) {
         match self {
             Self::Accepted(attributes) => (Some(attributes), None),

@@ -139,7 +139,10 @@ impl Speaker {
         }
         let context = session.map_or(NO_CONTEXT, |session| session.decode);
         match Message::decode(frame, &context) {
-            Ok(Message::Update(update)) => self.update(id, conn, update),
+            Ok(Message::Update(update)) => {
+                self.monitor_received(id, conn, frame, &update);
+                self.update(id, conn, update);
+            }
             Ok(Message::Keepalive) => self.connection_event(conn, Event::KeepaliveReceived),
             Ok(Message::RouteRefresh(refresh)) => self.route_refresh(id, conn, refresh),
             Ok(Message::Open(open)) => self.open(id, conn, open),
@@ -331,6 +334,7 @@ impl Speaker {
         }
         let address = peer.address;
         if was_up {
+            self.monitor_down(id, &reason);
             self.session_down(id, &reason);
         }
         let change = PeerChange::Down { reason, was_up };

@@ -141,6 +141,7 @@ impl Speaker {
             return Transmitted::default();
         };
         let entry = &mut self.rib.groups[session.group];
+        let first = out.len();
         let progress = entry.group.read(&self.rib.table, &mut session.cursor, peer.source, budget, out);
         peer.counters.updates_sent += progress.messages;
         let more = progress.more && entry.group.has_news_for(&session.cursor);
@@ -150,6 +151,8 @@ impl Speaker {
                 entry.group.forget_log();
             }
         }
+        let address = peer.address;
+        self.monitor_sent(address, out.get(first..).unwrap_or_default());
         Transmitted { bytes: progress.bytes, more }
     }
 

@@ -50,6 +50,7 @@ impl Speaker {
             complete: Families::NONE,
         };
         self.peers[id].session = Some(session);
+        self.monitor_up(id);
         self.resume_retention(id);
         self.wake(conn);
         self.look_at_startup();

@@ -6,7 +6,7 @@ use super::peer::PeerId;
 use super::{ConnId, DownReason, Output, PeerChange, Speaker};
 use crate::fsm::Event;
 use crate::rib::{NewPath, PathId, RouteAttributes, Verdict, Verdicts, VerdictsBySet};
-use crate::wire::{Attributes, CeaseError, Notification, Reach, RefreshSubtype, RouteRefresh, Update};
+use crate::wire::{Attributes, CeaseError, Nlri, Notification, Reach, RefreshSubtype, RouteRefresh, Update};
 
 impl Speaker {
     pub(super) fn update(&mut self, id: PeerId, conn: ConnId, update: Update) {
@@ -26,6 +26,7 @@ impl Speaker {
             for nlri in &part.nlri {
                 self.rib.table.withdraw(source, *nlri);
             }
+            self.monitor_judged(id, part.nlri.iter().map(|nlri| (*nlri, None)));
         }
         if let Some(attributes) = update.attributes {
             let mut reach = update.reach.into_iter().peekable();
@@ -45,6 +46,7 @@ impl Speaker {
     }
 
     fn announce_part(&mut self, id: PeerId, part: Reach, attributes: Attributes) {
+        let monitored = self.monitors_post_policy();
         let peer = &self.peers[id];
         let Some(session) = &peer.session else { return };
         let rib = &mut self.rib;
@@ -52,6 +54,7 @@ impl Speaker {
         let check = session.import.check(&route);
         let learned = seconds(self.now.duration_since(self.started));
         let mut verdicts = Verdicts::default();
+        let mut judged = Vec::new();
         for nlri in part.nlri {
             let verdict = match check {
                 Ok(()) => {
@@ -60,8 +63,14 @@ impl Speaker {
                 }
                 Err(rejection) => Verdict::Rejected(rejection),
             };
+            if monitored {
+                judged.push((nlri, verdict.accepted().cloned()));
+            }
             let new = NewPath { received: Arc::clone(&route), verdict, learned };
             rib.table.announce(peer.source, nlri, new);
+        }
+        if monitored {
+            self.monitor_judged(id, judged);
         }
     }
 
@@ -102,6 +111,8 @@ impl Speaker {
         let mut interner = std::mem::take(&mut self.rib.interner);
         let hits = std::mem::take(&mut self.peers[id].import_hits);
         let mut verdicts = VerdictsBySet::default();
+        let monitored = self.monitors_post_policy();
+        let mut judged = Vec::new();
         self.each_path(id, |table, path: PathId| {
             let entry = &table.paths[path];
             let route: Arc<RouteAttributes> = Arc::clone(&entry.received);
@@ -112,10 +123,17 @@ impl Speaker {
                 }
                 Err(rejection) => Verdict::Rejected(rejection),
             };
+            if monitored {
+                let nlri = Nlri { prefix: table.nets[entry.net].prefix, path_id: entry.path_id };
+                judged.push((nlri, verdict.accepted().cloned()));
+            }
             table.judge(path, verdict);
         });
         self.rib.interner = interner;
         self.peers[id].import_hits = hits;
+        if monitored {
+            self.monitor_judged(id, judged);
+        }
     }
 
     pub(super) fn warn(&mut self, id: PeerId, text: String) {

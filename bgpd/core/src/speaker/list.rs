@@ -25,6 +25,8 @@ const SMALL_PART: usize = 4;
 pub enum RibKind {
     /// What the peer has announced, with what became of it.
     AdjRibIn(IpAddr),
+    /// Of these, what the import side accepted, as it is used.
+    AdjRibInAccepted(IpAddr),
     /// What is used: the best path of each prefix and those of equal cost.
     LocRib,
     /// Every path of every prefix, with what it lost by or why it was rejected.
@@ -123,7 +125,7 @@ impl Speaker {
                 let covering = lengths.filter_map(|len| Prefix::containing(prefix.addr(), len));
                 Place::Chosen(covering.filter_map(|covering| table.find(covering)).collect())
             }
-            (_, RibKind::AdjRibIn(address)) => self.places_of(address),
+            (_, RibKind::AdjRibIn(address) | RibKind::AdjRibInAccepted(address)) => self.places_of(address),
             _ => Place::Table(0),
         };
         Listing { rib, wanted, at: Some(at) }
@@ -226,6 +228,14 @@ impl Speaker {
                         ..self.path_view(net, id, path, chosen)?
                     })
                 }));
+            }
+            RibKind::AdjRibInAccepted(address) => {
+                let Some(peer) = self.by_address.get(&address).map(|id| self.peers[*id].source) else {
+                    return;
+                };
+                let own = table.paths_of(net).filter(|(_, path)| path.source == peer);
+                let accepted = own.filter(|(_, path)| path.accepted().is_some());
+                routes.extend(accepted.filter_map(|(id, path)| self.path_view(net, id, path, chosen)));
             }
             RibKind::AdjRibOut(address) => {
                 let Some(id) = self.by_address.get(&address).copied() else { return };

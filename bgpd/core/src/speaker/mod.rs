@@ -17,6 +17,7 @@ mod ingest;
 mod input;
 mod interface;
 mod list;
+mod monitor;
 mod operator;
 mod originate;
 mod output;

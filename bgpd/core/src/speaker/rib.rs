@@ -165,6 +165,7 @@ impl Speaker {
         if changes.is_empty() {
             return;
         }
+        self.monitor_selected(changes);
         let ids: Vec<GroupId> = self.rib.groups.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.cut_log(id);

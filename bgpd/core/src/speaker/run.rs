@@ -7,6 +7,7 @@ use bytes::Bytes;
 use foldhash::HashMap;
 
 use super::connection::Connection;
+use super::monitor::Monitor;
 use super::peer::{Machine, Peer, PeerId};
 use super::rib::Rib;
 use super::startup::Startup;
@@ -36,6 +37,7 @@ pub struct Speaker {
     pub(super) outputs: VecDeque<Output>,
     pub(super) timers: TimerQueue,
     pub(super) startup: Option<Startup>,
+    pub(super) monitor: Monitor,
 }
 
 /// What [`Speaker::transmit`] handed out.
@@ -64,6 +66,7 @@ impl Speaker {
             outputs: VecDeque::new(),
             timers: TimerQueue::default(),
             startup: None,
+            monitor: Monitor::default(),
         }
     }
 

@@ -1,0 +1,15 @@
+//! What the speaker shows to those who record it: events in order, and how they are written as BMP.
+//!
+//! The speaker makes [`MonitorEvent`]s only while somebody wants them ([`Scope`]). Encoders are pure functions of values; collectors,
+//! files and clocks are the shell's.
+//! Not here: counters for people (`speaker`'s views).
+
+pub mod bmp;
+mod event;
+mod routes;
+
+pub use event::{MonitorEvent, MonitoredPeer, Scope};
+pub use routes::{MonitoredRoute, encode_updates};
+
+#[cfg(test)]
+mod tests;
