@@ -18,6 +18,7 @@ mod bfd;
 mod bfd_view;
 mod bmp;
 mod control;
+mod dump;
 mod history;
 mod io;
 mod job;
@@ -89,6 +90,7 @@ pub(crate) struct Daemon {
     routes: route_watch::RouteWatchers,
     peers: peer_watch::PeerWatchers,
     lists: list::Lists,
+    dumps: dump::Dumps,
     /// Neighbours that were put up or down by hand.
     by_hand: BTreeMap<IpAddr, bool>,
     reporter: Reporter,
@@ -141,6 +143,7 @@ impl Daemon {
             routes: route_watch::RouteWatchers::default(),
             peers: peer_watch::PeerWatchers::default(),
             lists: list::Lists::default(),
+            dumps: dump::Dumps::default(),
             by_hand: BTreeMap::new(),
             reporter: Reporter::default(),
             history: history::History::default(),

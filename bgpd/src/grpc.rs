@@ -209,6 +209,16 @@ impl Bgpd for Service {
         Ok(answers(list.map_err(refused)?))
     }
 
+    type DumpTableStream = Answers<proto::DumpTableResponse>;
+
+    async fn dump_table(
+        &self,
+        _: Request<proto::DumpTableRequest>,
+    ) -> Result<Response<Self::DumpTableStream>, Status> {
+        let dump = self.daemon.call(Daemon::dump_table).await.map_err(stopped)?;
+        Ok(answers(dump.map_err(refused)?))
+    }
+
     async fn originate(
         &self,
         request: Request<proto::OriginateRequest>,

@@ -1,6 +1,7 @@
 //! `cairnctl bgp`: sessions and routes of the bgpd on this machine.
 
 mod change;
+mod dump;
 mod history;
 mod neighbor;
 mod policy;
@@ -56,6 +57,11 @@ enum Command {
     /// What policies matched, why a route is where it is, what other filters would change.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// The table as an MRT file (RFC 6396), for bgpdump and the like.
+    MrtDump {
+        /// The file; it is replaced at once when the dump is complete.
+        file: PathBuf,
+    },
     /// Changes as they happen, after what is there now.
     Watch {
         /// Of what.
@@ -250,6 +256,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
             route::print(client, Table::AdjRibOut(wanted.address), wanted.filter, output).await
         }
         Command::Policy(command) => policy::run(command, &arguments.socket, format).await,
+        Command::MrtDump { file } => dump::write(client, &file).await,
         Command::Watch { what: Watched::Routes, family } => watch::routes(client, family, output).await,
         Command::Watch { what: Watched::Peers, .. } => watch::peers(client, output).await,
         Command::Config => change::config(client, output).await,

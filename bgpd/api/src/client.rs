@@ -23,7 +23,7 @@ use crate::convert::{FieldError, address_bytes, family_numbers};
 use crate::peer::{HistoryEvent, Peer, PeerEvent, Status};
 use crate::proto::bgpd_client::BgpdClient;
 use crate::proto::{self, soft_reset_request::Direction};
-use crate::route::{RoutePage, RouteUpdate, Table};
+use crate::route::{RoutePage, RouteUpdate, Table, TableDump};
 
 pub use policy::TestStream;
 
@@ -291,6 +291,14 @@ impl Client {
         Ok(Stream::new(self.inner.list_routes(request).await?.into_inner()))
     }
 
+    /// The whole table as MRT records (RFC 6396): the pieces, one after the other, are a file.
+    ///
+    /// # Errors
+    /// If there is no configuration yet.
+    pub async fn dump_table(&mut self) -> Result<TableDumpStream, ClientError> {
+        Ok(Stream::new(self.inner.dump_table(proto::DumpTableRequest {}).await?.into_inner()))
+    }
+
     /// Announces routes in the name of an owner. With `replace`, whatever the owner had and does not name is withdrawn.
     ///
     /// All routes travel in one message, so that the replacement is one step: about 100,000 fit.
@@ -350,6 +358,8 @@ pub type PeerStream = Stream<proto::Peer, Peer>;
 pub type PeerEventStream = Stream<proto::PeerEvent, PeerEvent>;
 /// Changes of the Loc-RIB.
 pub type RouteUpdateStream = Stream<proto::WatchRoutesResponse, RouteUpdate>;
+/// A table dump in pieces.
+pub type TableDumpStream = Stream<proto::DumpTableResponse, TableDump>;
 /// A table in pages.
 pub type RoutePageStream = Stream<proto::ListRoutesResponse, RoutePage>;
 

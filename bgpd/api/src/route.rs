@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use cairn_net::{Asn, Families, Prefix};
+use prost::bytes::Bytes;
 use serde::Serialize;
 
 use crate::config::{Community, Origin};
@@ -62,6 +63,10 @@ pub enum Table {
 /// A piece of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutePage(pub Vec<Route>);
+
+/// A piece of a table dump: whole MRT records (RFC 6396).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableDump(pub Bytes);
 
 /// A prefix of a table with all its paths, the best one first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

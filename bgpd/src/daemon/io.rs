@@ -38,6 +38,7 @@ impl Daemon {
             Event::PeerWatcherGone(id) => self.peer_watcher_gone(id),
             Event::ListReady(id) => self.send_page(id),
             Event::Bfd => self.bfd_news(),
+            Event::DumpReady(id) => self.send_dump(id),
             Event::BmpReady(id) => self.bmp_ready(id),
             Event::BmpStatistics(id) => self.bmp_statistics(id),
             Event::GivenUp => {}

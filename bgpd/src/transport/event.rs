@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Bfd,
     /// A list can take its next page.
     ListReady(u64),
+    /// A table dump can take its next page.
+    DumpReady(u64),
     /// A BMP collector can take messages.
     BmpReady(u64),
     /// A BMP collector's statistics are due.

@@ -158,8 +158,11 @@ fn capture(bytes: &[u8]) -> Vec<u8> {
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 0x0004_0000, RAW_IP] {
         file.extend(word.to_le_bytes());
     }
-    for (number, chunk) in bytes.chunks(1400).enumerate() {
-        let sequence = u32::try_from(number * 1400 + 1).unwrap_or_default();
+    let (mut number, mut rest, mut sequence) = (0_u32, bytes, 1_u32);
+    // A packet for each message, so that tshark has nothing to put together.
+    while let Some([_, a, b, c, d]) = rest.first_chunk::<5>() {
+        let (chunk, after) = rest.split_at(u32::from_be_bytes([*a, *b, *c, *d]) as usize);
+        rest = after;
         let length = u16::try_from(40 + chunk.len()).unwrap_or_default();
         let mut packet = vec![0x45, 0];
         packet.extend(length.to_be_bytes());
@@ -170,10 +173,12 @@ fn capture(bytes: &[u8]) -> Vec<u8> {
         packet.extend([0, 0, 0, 1, 0x50, 0x18, 0xff, 0xff, 0, 0, 0, 0]);
         packet.extend(chunk);
         let captured = u32::from(length);
-        for word in [u32::try_from(number).unwrap_or_default(), 0, captured, captured] {
+        for word in [number, 0, captured, captured] {
             file.extend(word.to_le_bytes());
         }
         file.extend(packet);
+        number += 1;
+        sequence += u32::try_from(chunk.len()).unwrap_or_default();
     }
     file
 }

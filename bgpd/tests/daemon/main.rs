@@ -6,6 +6,7 @@ mod apply;
 mod bmp;
 mod hostile;
 mod metrics;
+mod mrt;
 mod peering;
 mod policy;
 mod process;

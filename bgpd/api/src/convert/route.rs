@@ -10,6 +10,7 @@ use crate::config::{Community, Origin, OriginatedRoute};
 use crate::proto;
 use crate::route::{
     AsSegment, Attributes, BestRoute, Path, Route, RouteChange, RoutePage, RouteSource, RouteUpdate, Table,
+    TableDump,
 };
 
 pub(super) fn source_parts(source: RouteSource) -> (prost::bytes::Bytes, String) {
@@ -117,6 +118,14 @@ impl Table {
                 Err(FieldError::new("table", table, "must be Adj-RIB-In, Loc-RIB, Adj-RIB-Out or all paths"))
             }
         }
+    }
+}
+
+impl TryFrom<proto::DumpTableResponse> for TableDump {
+    type Error = FieldError;
+
+    fn try_from(message: proto::DumpTableResponse) -> Result<Self, FieldError> {
+        Ok(Self(message.records))
     }
 }
 

@@ -560,6 +560,14 @@ pub struct LargeCommunity {
     #[prost(uint32, tag = "3")]
     pub local2: u32,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DumpTableRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DumpTableResponse {
+    /// Whole records.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub records: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OriginatedRoute {
     #[prost(message, optional, tag = "1")]
@@ -1282,6 +1290,24 @@ pub mod bgpd_client {
             req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "ListRoutes"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The whole table as MRT records (RFC 6396, TABLE_DUMP_V2), to be written to a file one after the other.
+        pub async fn dump_table(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DumpTableRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::DumpTableResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/cairn.bgpd.v1.Bgpd/DumpTable");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "DumpTable"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Announces routes in the name of an owner.
         pub async fn originate(
             &mut self,
@@ -1491,6 +1517,16 @@ pub mod bgpd_server {
             &self,
             request: tonic::Request<super::ListRoutesRequest>,
         ) -> std::result::Result<tonic::Response<Self::ListRoutesStream>, tonic::Status>;
+        /// Server streaming response type for the DumpTable method.
+        type DumpTableStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::DumpTableResponse, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// The whole table as MRT records (RFC 6396, TABLE_DUMP_V2), to be written to a file one after the other.
+        async fn dump_table(
+            &self,
+            request: tonic::Request<super::DumpTableRequest>,
+        ) -> std::result::Result<tonic::Response<Self::DumpTableStream>, tonic::Status>;
         /// Announces routes in the name of an owner.
         async fn originate(
             &self,
@@ -1990,6 +2026,41 @@ pub mod bgpd_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListRoutesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cairn.bgpd.v1.Bgpd/DumpTable" => {
+                    #[allow(non_camel_case_types)]
+                    struct DumpTableSvc<T: Bgpd>(pub Arc<T>);
+                    impl<T: Bgpd> tonic::server::ServerStreamingService<super::DumpTableRequest> for DumpTableSvc<T> {
+                        type Response = super::DumpTableResponse;
+                        type ResponseStream = T::DumpTableStream;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::DumpTableRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Bgpd>::dump_table(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DumpTableSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

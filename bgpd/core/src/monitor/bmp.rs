@@ -154,9 +154,9 @@ pub fn peer_up(address: IpAddr, session: &MonitoredPeer, at: Duration) -> Bytes 
     })
 }
 
-/// The Loc-RIB instance is up: OPENs that say what its UPDATEs are like (RFC 9069 section 5.3).
+/// The Loc-RIB instance is up: OPENs that say what its UPDATEs are like (RFC 9069 section 5.3). Without the
+/// optional name of the table, which some readers take for a third OPEN.
 pub fn loc_rib_up(asn: Asn, router_id: RouterId, at: Duration) -> Bytes {
-    const TABLE_NAME: u16 = 3;
     let multiprotocol = Family::ALL.map(|family| Capability::Multiprotocol(AfiSafi::from(family)));
     let capabilities = multiprotocol.into_iter().chain([Capability::FourOctetAs(asn)]).collect();
     let open = Open { asn, hold_time: 0, router_id, capabilities }.encode();
@@ -166,7 +166,6 @@ pub fn loc_rib_up(asn: Asn, router_id: RouterId, at: Duration) -> Bytes {
         out.put_u32(0);
         out.put_slice(&open);
         out.put_slice(&open);
-        put_tlv(TABLE_NAME, b"global", out);
     })
 }
 

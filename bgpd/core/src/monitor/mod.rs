@@ -1,4 +1,4 @@
-//! What the speaker shows to those who record it: events in order, and how they are written as BMP.
+//! What the speaker shows to those who record it: events in order, and how they are written as BMP and MRT.
 //!
 //! The speaker makes [`MonitorEvent`]s only while somebody wants them ([`Scope`]). Encoders are pure functions of values; collectors,
 //! files and clocks are the shell's.
@@ -6,6 +6,7 @@
 
 pub mod bmp;
 mod event;
+pub mod mrt;
 mod routes;
 
 pub use event::{MonitorEvent, MonitoredPeer, Scope};

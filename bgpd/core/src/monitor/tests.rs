@@ -84,7 +84,7 @@ fn peer_up_has_both_ends_and_both_opens() {
     let expected = header("00") + "000000000000000000000000c000020100b39c40" + &opens;
     assert_eq!((kind, rest), (3, expected));
     let (_, loc_rib) = parts(&bmp::loc_rib_up(Asn(65001), "10.0.0.1".parse().unwrap(), AT));
-    assert!(loc_rib.starts_with("0300") && loc_rib.ends_with(&format!("00030006{}", hex(b"global"))));
+    assert!(loc_rib.starts_with("03000000") && loc_rib.len() == 2 * (42 + 20 + 2 * 49), "{loc_rib}");
 }
 
 #[test]
@@ -145,4 +145,37 @@ fn routes_become_updates_that_share_attributes_and_keep_their_order() {
     }
     assert_eq!(updates.len(), 3);
     assert_eq!(prefixes, routes.map(|route| route.nlri.prefix));
+}
+
+#[test]
+fn a_table_dump_numbers_peers_and_abbreviates_the_ipv6_next_hop() {
+    use super::mrt::{self, Entry, IndexedPeer};
+    use crate::rib::RouteAttributes;
+    use crate::wire::{AsPath, Attributes, NextHop};
+
+    let peer = IndexedPeer { router_id: None, address: "fd00::2".parse().unwrap(), asn: Asn(65002) };
+    let index = mrt::peer_index("10.0.0.1".parse().unwrap(), Asn(65001), &[peer], AT);
+    let expected = "6553f100000d0001".to_owned()
+        + "0000002e"
+        + "0a00000100000002"
+        + "020a000001000000000000fde9"
+        + "0300000000fd0000000000000000000000000000020000fdea";
+    assert_eq!(hex(&index), expected);
+
+    let attributes = Attributes { as_path: AsPath::sequence([Asn(65002)]), ..Attributes::default() };
+    let next_hop = NextHop::new("fd00::2".parse().unwrap());
+    let route = RouteAttributes::detached(attributes.clone(), next_hop);
+    let entry = Entry { peer: 1, since: AT, path_id: 0, route: &route };
+    let prefix = "fd00:1::/32".parse().unwrap();
+    let record = mrt::rib_entries(7, prefix, &[entry], AT).unwrap();
+    let text = hex(&record);
+    assert!(
+        text.starts_with("6553f100000d0004") && text[24..].starts_with("0000000720fd00000100010001"),
+        "{text}"
+    );
+    // Only the length and the next hop of MP_REACH_NLRI (RFC 6396 section 4.3.4).
+    assert!(text.contains("800e1110fd000000000000000000000000000002"), "{text}");
+    let with_id = mrt::rib_entries(7, prefix, &[Entry { path_id: 9, ..entry }], AT).unwrap();
+    assert!(hex(&with_id).starts_with("6553f100000d000a") && with_id.len() == record.len() + 4);
+    assert_eq!(mrt::rib_entries(7, prefix, &[], AT), None);
 }

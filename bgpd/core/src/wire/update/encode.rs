@@ -108,6 +108,21 @@ impl EncodedAttributes {
         self.block.len() + self.mp.as_ref().map_or(0, |mp| MP_HEAD_LEN + mp.len())
     }
 
+    /// The attributes for an entry of a table dump: of MP_REACH_NLRI only the next hop with its length (RFC 6396 section 4.3.4).
+    pub(crate) fn for_table_dump(&self) -> Bytes {
+        /// Octets of AFI and SAFI before the next hop, and of the reserved one behind it.
+        const BEFORE: usize = 3;
+        let next_hop = self.mp.as_ref().and_then(|mp| mp.get(BEFORE..mp.len().checked_sub(1)?));
+        let Some(next_hop) = next_hop else { return self.block.clone() };
+        let mut out = BytesMut::with_capacity(self.block.len() + 3 + next_hop.len());
+        out.put_u8(OPTIONAL);
+        out.put_u8(code::MP_REACH_NLRI);
+        out.put_u8(u8::try_from(next_hop.len()).expect("at most two addresses"));
+        out.put_slice(next_hop);
+        out.put_slice(&self.block);
+        out.freeze()
+    }
+
     /// Appends the messages that announce these prefixes, header and all; returns how many. No prefix, no message.
     pub fn reach(&self, nlri: impl IntoIterator<Item = Nlri>, out: &mut BytesMut) -> usize {
         let path_ids = self.context.path_ids(self.family);
