@@ -23,6 +23,10 @@ pub(crate) struct Cli {
     /// Serve Prometheus metrics over HTTP here, such as 127.0.0.1:9179, unless the document has `metrics.listen`.
     #[arg(long, value_name = "ADDRESS", env = "BGPD_METRICS")]
     pub(crate) metrics: Option<SocketAddr>,
+    /// Take the sessions of the running bgpd with the same --socket over, so that its peers notice nothing; it ends. Without one
+    /// that runs, start as usual.
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "BGPD_LOG_FORMAT")]
     pub(crate) log_format: LogFormat,

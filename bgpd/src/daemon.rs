@@ -19,6 +19,7 @@ mod bfd_view;
 mod bmp;
 mod control;
 mod dump;
+mod handover;
 mod history;
 mod io;
 mod job;
@@ -106,6 +107,17 @@ pub(crate) struct Daemon {
     bfd: Bfd,
     /// The text for the peers once the daemon ends.
     farewell: Option<String>,
+    /// Another process has taken over: nothing may be touched any more.
+    handed_over: bool,
+}
+
+/// How a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was stopped.
+    Stopped,
+    /// Another process goes on with everything.
+    HandedOver,
 }
 
 /// The configuration in force.
@@ -155,15 +167,17 @@ impl Daemon {
             turn_input: None,
             bfd: Bfd::default(),
             farewell: None,
+            handed_over: false,
         };
         (daemon, handle)
     }
 
-    /// Runs until [`Daemon::shut_down`] was called by a job, or nobody holds a handle any more.
-    pub(crate) async fn run(mut self) {
+    /// Runs until [`Daemon::shut_down`] was called by a job, nobody holds a handle any more, or another process has taken over.
+    pub(crate) async fn run(mut self) -> End {
         // Reports of routes cost time for each change; they begin with the first watcher.
         self.handle(Input::WatchRoutes(false));
         self.wait_for_bfd();
+        self.act();
         let mut alarm = Alarm::default();
         let mut turns = 0;
         while self.farewell.is_none() {
@@ -178,7 +192,10 @@ impl Daemon {
                 },
             }
             let begin = Instant::now();
-            let all = self.take_what_is_ready();
+            let all = !self.handed_over && self.take_what_is_ready();
+            if self.handed_over {
+                return End::HandedOver;
+            }
             self.tick();
             self.act();
             self.measure(begin);
@@ -191,6 +208,7 @@ impl Daemon {
             }
         }
         self.leave().await;
+        End::Stopped
     }
 
     /// Takes events and jobs that are there already, within the bounds of a turn. True if nothing is left.
@@ -199,6 +217,9 @@ impl Daemon {
         for _ in 0..TURN_JOBS {
             let Ok(job) = self.jobs.try_recv() else { break };
             job(self);
+            if self.handed_over {
+                return true;
+            }
         }
         for _ in 0..TURN_EVENTS {
             let Some(event) = self.events.take_ready() else { return true };

@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod settings;
 mod signature;
+mod takeover;
 mod transport;
 
 use std::process::ExitCode;

@@ -1,22 +1,25 @@
 //! Putting the parts together.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
 use bgpd_api::config::Config;
 use cairn_net::Families;
 use thiserror::Error;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::Cli;
-use crate::daemon::{ApplyError, Daemon, Handle};
+use crate::daemon::{ApplyError, Daemon, End, Handle};
 use crate::fib;
 use crate::file::{self, ConfigFile, FileError};
 use crate::grpc::{self, Service, Socket, SocketError};
 use crate::interface;
 use crate::log;
+use crate::takeover::{self, Parting, TakeOverError, Taken};
 
 /// The program cannot run.
 const FAILED: u8 = 1;
@@ -34,6 +37,8 @@ enum StartError {
     File(#[from] FileError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    #[error("take-over: {0}")]
+    TakeOver(#[from] TakeOverError),
     #[error("{0}")]
     System(#[from] io::Error),
 }
@@ -42,7 +47,11 @@ impl StartError {
     const fn exit_code(&self) -> u8 {
         match self {
             Self::File(FileError::Invalid(_)) => INVALID,
-            Self::File(FileError::Read { .. }) | Self::Socket(_) | Self::Apply(_) | Self::System(_) => FAILED,
+            Self::File(FileError::Read { .. })
+            | Self::Socket(_)
+            | Self::Apply(_)
+            | Self::TakeOver(_)
+            | Self::System(_) => FAILED,
         }
     }
 }
@@ -84,19 +93,77 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-async fn serve(cli: &Cli) -> Result<(), StartError> {
-    let (_socket, listener) = Socket::open(&cli.socket)?;
-    // Who has a file and writes no routes has nobody who does it for him: felix-lite hands over its document.
-    let bystander = cli.config.is_some() && !cli.install_routes;
-    let (mut daemon, handle) = Daemon::new(if bystander { Families::ALL } else { fib::kept() }, cli.metrics);
+/// A daemon before it runs, with its sockets.
+struct Begun {
+    socket: Socket,
+    grpc: UnixListener,
+    takeover: UnixListener,
+    daemon: Daemon,
+    handle: Handle,
+    file: Option<ConfigFile>,
+}
+
+/// A daemon with nothing but its configuration.
+fn begin(cli: &Cli) -> Result<Begun, StartError> {
+    let (socket, grpc) = Socket::open(&cli.socket)?;
+    let takeover = takeover::listen(&cli.socket)?;
+    let (mut daemon, handle) = Daemon::new(kept(cli), cli.metrics);
     daemon.set_interfaces(interface::list());
-    let file = match &cli.config {
-        None => None,
-        Some(path) => {
-            let mut file = ConfigFile::watch(path)?;
-            daemon.apply(file.read()?, &path.display().to_string())?;
-            Some(file)
+    let mut file = cli.config.as_deref().map(ConfigFile::watch).transpose()?;
+    if let (Some(file), Some(path)) = (&mut file, &cli.config) {
+        daemon.apply(file.read()?, &path.display().to_string())?;
+    }
+    Ok(Begun { socket, grpc, takeover, daemon, handle, file })
+}
+
+/// A daemon that goes on with the sessions of the running one. What can fail is done before that one lets go.
+fn adopt(cli: &Cli, taken: Taken) -> Result<Begun, StartError> {
+    let adopted = || -> Result<(Begun, Option<Config>), StartError> {
+        let mut file = cli.config.as_deref().map(ConfigFile::watch).transpose()?;
+        let config = file.as_mut().map(ConfigFile::read).transpose()?;
+        let (daemon, handle, [grpc, lock, takeover]) = Daemon::take_over(&taken, kept(cli), cli.metrics)?;
+        let takeover = UnixListener::from_std(takeover.into())?;
+        // Last: dropped, it would take the other one's socket away.
+        let (socket, grpc) = Socket::adopt(&cli.socket, grpc, lock)?;
+        Ok((Begun { socket, grpc, takeover, daemon, handle, file }, config))
+    };
+    let (mut begun, config) = match adopted() {
+        Ok(adopted) => adopted,
+        Err(error) => {
+            taken.refuse(&error.to_string());
+            return Err(error);
         }
+    };
+    if let Err(error) = taken.go() {
+        // The gRPC socket is still the other one's.
+        begun.socket.leave();
+        return Err(error.into());
+    }
+    info!("the sessions of the running bgpd are taken over");
+    if let (Some(config), Some(path)) = (config, &cli.config) {
+        let source = path.display().to_string();
+        if let Err(error) = begun.daemon.apply(config, &source) {
+            error!(source, %error, "configuration refused: the one that was handed over stays in force");
+        }
+    }
+    Ok(begun)
+}
+
+/// Families whose routes the kernel has kept. Who has a file and writes no routes has nobody who does it for him: felix-lite hands over
+/// its document.
+fn kept(cli: &Cli) -> Families {
+    let bystander = cli.config.is_some() && !cli.install_routes;
+    if bystander { Families::ALL } else { fib::kept() }
+}
+
+async fn serve(cli: &Cli) -> Result<(), StartError> {
+    let taken = if cli.take_over { takeover::ask(&cli.socket)? } else { None };
+    let begun = taken.map_or_else(|| begin(cli), |taken| adopt(cli, taken))?;
+    let Begun { socket, grpc, takeover, daemon, handle, file } = begun;
+    let parting = Parting {
+        grpc: grpc.as_fd().try_clone_to_owned()?,
+        lock: socket.lock()?,
+        takeover: takeover.as_fd().try_clone_to_owned()?,
     };
     let source = cli.config.as_ref().map(|path| path.display().to_string());
     info!(
@@ -106,8 +173,9 @@ async fn serve(cli: &Cli) -> Result<(), StartError> {
         config = source.as_deref().unwrap_or("none yet, waiting for Apply"),
         "bgpd started"
     );
-    tokio::spawn(grpc::serve(listener, Service::new(handle.clone(), source.clone())));
+    tokio::spawn(grpc::serve(grpc, Service::new(handle.clone(), source.clone())));
     tokio::spawn(interface::follow(handle.clone()));
+    tokio::spawn(takeover::serve(takeover, parting, handle.clone()));
     tokio::spawn(stop_on_signal(
         handle.clone(),
         signal(SignalKind::terminate())?,
@@ -117,8 +185,13 @@ async fn serve(cli: &Cli) -> Result<(), StartError> {
     if cli.install_routes {
         fib::start(cli.socket.clone())?;
     }
-    daemon.run().await;
-    info!("bgpd stopped");
+    match daemon.run().await {
+        End::Stopped => info!("bgpd stopped"),
+        End::HandedOver => {
+            socket.leave();
+            info!("bgpd ends: another process goes on with its sessions");
+        }
+    }
     Ok(())
 }
 

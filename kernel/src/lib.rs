@@ -20,6 +20,7 @@
 
 pub mod conntrack;
 pub mod error;
+pub mod fd;
 pub mod limit;
 pub mod monitor;
 pub mod netlink;

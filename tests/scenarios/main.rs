@@ -49,5 +49,6 @@ mod restart;
 mod route;
 mod router_restart;
 mod routers;
+mod takeover;
 mod wait;
 mod world;

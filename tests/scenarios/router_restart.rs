@@ -14,14 +14,14 @@ use crate::wait::eventually;
 use crate::world::{SETTLES, World, play};
 
 /// What bgpd originates, and what the others do; the second of a family is gone after their restart.
-const OURS: [&str; 2] = ["192.0.2.64/28", "2001:db8:4::/48"];
-const BIRDS: [&str; 2] = ["192.0.2.0/28", "2001:db8:1::/48"];
+pub(crate) const OURS: [&str; 2] = ["192.0.2.64/28", "2001:db8:4::/48"];
+pub(crate) const BIRDS: [&str; 2] = ["192.0.2.0/28", "2001:db8:1::/48"];
 const BIRDS_ONCE: [&str; 2] = ["192.0.2.16/28", "2001:db8:11::/48"];
-const FRRS: [&str; 2] = ["192.0.2.32/28", "2001:db8:2::/48"];
+pub(crate) const FRRS: [&str; 2] = ["192.0.2.32/28", "2001:db8:2::/48"];
 const FRRS_ONCE: [&str; 2] = ["192.0.2.48/28", "2001:db8:12::/48"];
 
 /// A restart time that no test outlasts, and one that all do.
-const LONG: u32 = 300;
+pub(crate) const LONG: u32 = 300;
 const SHORT: u32 = 2;
 
 /// An age that tells a route that was kept from one that was learned anew.
@@ -34,7 +34,7 @@ fn start_bgpd(world: &World, restart_time: u32) -> Result<()> {
 }
 
 /// How BIRD is started.
-struct Bird {
+pub(crate) struct Bird {
     restart_time: u32,
     long_lived: bool,
     /// It says that it has kept its forwarding state.
@@ -44,7 +44,8 @@ struct Bird {
 }
 
 impl Bird {
-    const FIRST: Self = Self { restart_time: LONG, long_lived: false, recovers: false, first: true };
+    pub(crate) const FIRST: Self =
+        Self { restart_time: LONG, long_lived: false, recovers: false, first: true };
 
     fn start(&self, world: &World) -> Result<()> {
         let long_lived = if self.long_lived { "on" } else { "off" };
@@ -66,7 +67,7 @@ fn start_frr(world: &World) -> Result<()> {
     eventually(SETTLES, || world.run("frr", "vtysh -f /etc/frr/bgpd.conf").map(drop)).map(drop)
 }
 
-fn all_start(world: &World, bird: &Bird, restart_time: u32) -> Result<()> {
+pub(crate) fn all_start(world: &World, bird: &Bird, restart_time: u32) -> Result<()> {
     start_bgpd(world, restart_time)?;
     bird.start(world)?;
     // The image's own start comes first.
@@ -86,7 +87,7 @@ fn all_start(world: &World, bird: &Bird, restart_time: u32) -> Result<()> {
 }
 
 /// Fails unless a router's kernel has routes to all of the prefixes.
-fn is_known(world: &World, node: &str, prefixes: &[&str]) -> Result<()> {
+pub(crate) fn is_known(world: &World, node: &str, prefixes: &[&str]) -> Result<()> {
     let table = world.run(node, "ip route show")? + &world.run(node, "ip -6 route show")?;
     for prefix in prefixes {
         let line = format!("{prefix} ");
@@ -102,7 +103,7 @@ fn best(routes: &[Route], prefix: &str) -> Result<Path> {
 }
 
 /// Fails unless bgpd and its kernel have all of the prefixes.
-fn has(world: &World, prefixes: &[[&str; 2]]) -> Result<()> {
+pub(crate) fn has(world: &World, prefixes: &[[&str; 2]]) -> Result<()> {
     let routes = world.table("cairn", Table::LocRib)?;
     for prefix in prefixes.iter().flatten() {
         best(&routes, prefix)?;

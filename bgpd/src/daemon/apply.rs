@@ -27,6 +27,16 @@ pub(crate) enum ApplyError {
     Listen(#[from] ListenError),
 }
 
+impl Running {
+    /// A document in force, with what was made of it.
+    pub(super) fn new(config: Config, source: String, settings: &Settings) -> Self {
+        let enabled = settings.speaker.peers.iter().filter(|(_, peer)| peer.enabled);
+        let enabled = enabled.map(|(address, _)| *address).collect();
+        let (passwords, bfd) = (settings.passwords.clone(), settings.bfd.clone());
+        Self { config, source, passwords, bfd, enabled }
+    }
+}
+
 impl Daemon {
     /// What would change if the document were applied.
     pub(crate) fn preview(&self, config: &Config) -> Vec<String> {
@@ -53,10 +63,7 @@ impl Daemon {
         let routes = config.originate.iter().map(settings::originated).collect();
         let collectors = config.bmp.clone();
         self.metrics.listen(config.metrics.listen.or(self.default_metrics));
-        let enabled = settings.speaker.peers.iter().filter(|(_, peer)| peer.enabled);
-        let enabled = enabled.map(|(address, _)| *address).collect();
-        let (passwords, bfd) = (settings.passwords, settings.bfd);
-        self.running = Some(Running { config, source: source.to_owned(), passwords, bfd, enabled });
+        self.running = Some(Running::new(config, source.to_owned(), &settings));
         self.set_collectors(&collectors);
         self.handle(Input::Configure(Box::new(settings.speaker)));
         self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });

@@ -207,7 +207,7 @@ impl Daemon {
     }
 
     /// Notes that a connection has something to write.
-    fn enqueue(&mut self, conn: ConnId) {
+    pub(super) fn enqueue(&mut self, conn: ConnId) {
         if let Some(connection) = self.connections.get_mut(&conn)
             && !connection.blocked
             && !std::mem::replace(&mut connection.queued, true)

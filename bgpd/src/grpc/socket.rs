@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,9 @@ pub(crate) enum SocketError {
 /// The lock on the file beside it is what tells a living daemon from a left-over: the kernel drops it with the process.
 pub(crate) struct Socket {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+    /// Another process goes on with it.
+    left: bool,
 }
 
 impl Socket {
@@ -50,12 +53,37 @@ impl Socket {
         }
         let listener = UnixListener::bind(path).map_err(system(path))?;
         fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(system(path))?;
-        Ok((Self { path: path.to_owned(), _lock: lock }, listener))
+        Ok((Self { path: path.to_owned(), lock, left: false }, listener))
+    }
+
+    /// Goes on with what another process has handed over: its listening socket, and the lock, which both hold for a moment.
+    ///
+    /// # Errors
+    /// If the file is no listening socket.
+    pub(crate) fn adopt(path: &Path, listener: OwnedFd, lock: OwnedFd) -> io::Result<(Self, UnixListener)> {
+        let listener = UnixListener::from_std(listener.into())?;
+        Ok((Self { path: path.to_owned(), lock: lock.into(), left: false }, listener))
+    }
+
+    /// The lock, for another process.
+    ///
+    /// # Errors
+    /// If there are too many open files.
+    pub(crate) fn lock(&self) -> io::Result<OwnedFd> {
+        self.lock.as_fd().try_clone_to_owned()
+    }
+
+    /// Leaves everything in place for the process that goes on with it.
+    pub(crate) fn leave(mut self) {
+        self.left = true;
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         // The lock's file stays: were it removed, two daemons could lock two files of one name.
         let _ = fs::remove_file(&self.path);
     }

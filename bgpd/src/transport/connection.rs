@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use bgp_core::speaker::{ConnId, Speaker};
@@ -59,6 +60,22 @@ impl Connection {
             blocked: false,
             queued: false,
         }
+    }
+
+    /// A connection that another process has handed over, with what it has not written yet, which may begin amid a message.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(crate) fn adopt(peer: IpAddr, file: OwnedFd, unwritten: Bytes) -> io::Result<Self> {
+        let mut connection = Self::new(peer, TcpStream::from_std(file.into())?);
+        connection.in_part = !unwritten.is_empty();
+        connection.pending.extend(Some(unwritten).filter(|unwritten| !unwritten.is_empty()));
+        Ok(connection)
+    }
+
+    /// What was taken from the speaker and not yet by the socket.
+    pub(crate) fn unwritten(&self) -> Vec<u8> {
+        self.pending.iter().skip(self.written).flatten().copied().collect()
     }
 
     /// Reads once, at most the buffer's room. `None`: there is nothing. Empty: the peer has closed.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use bgpd_api::config::Secret;
@@ -64,6 +64,15 @@ impl Listener {
         let socket = open().map_err(|source| ListenError { local, source })?;
         // Port 0 stands for any free one.
         let local = socket.local_addr().unwrap_or(local);
+        Ok(Self { local, socket: Rc::new(socket) })
+    }
+
+    /// A socket that listens already.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) fn adopt(local: SocketAddr, file: OwnedFd) -> io::Result<Self> {
+        let socket = TcpListener::from_std(file.into())?;
         Ok(Self { local, socket: Rc::new(socket) })
     }
 

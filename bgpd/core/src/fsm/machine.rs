@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Action, Backoff, Event, Jitter, Settings, State, Timers};
-use crate::speaker::{ConnId, Direction, DownReason};
+use crate::speaker::{ConnId, Direction, DownReason, TimerConfig};
 use crate::wire::{
     Capability, CeaseError, FsmError, Message, MessageType, Negotiated, Notification, NotificationCode, Open,
     OpenError,
@@ -34,6 +34,17 @@ pub struct Agreement {
     pub keepalive: Duration,
 }
 
+impl Agreement {
+    /// Of our OPEN and the peer's, both checked.
+    pub fn between(ours: &Open, open: Open, timers: &TimerConfig) -> Self {
+        let negotiated = Negotiated::between(ours, &open);
+        let hold_time = Duration::from_secs(negotiated.hold_time.into());
+        let third = hold_time / 3;
+        let keepalive = timers.keepalive.map_or(third, |configured| configured.min(third));
+        Self { open, negotiated, hold_time, keepalive }
+    }
+}
+
 impl Fsm {
     /// The machine that opens connections: in Idle, until [`Event::Start`].
     pub fn connecting(settings: Arc<Settings>, jitter: Jitter) -> Self {
@@ -43,6 +54,22 @@ impl Fsm {
     /// A machine for an accepted connection: waits in Active for [`Event::ConnectionOpened`].
     pub fn accepting(settings: Arc<Settings>, jitter: Jitter) -> Self {
         Self { state: State::Active, ..Self::new(settings, jitter, Direction::Inbound) }
+    }
+
+    /// The machine of a session that another process has brought about: in Established, with the next KEEPALIVE at the given time.
+    pub fn resumed(
+        settings: Arc<Settings>,
+        jitter: Jitter,
+        direction: Direction,
+        conn: ConnId,
+        (agreement, keepalive): (Agreement, Option<Instant>),
+        now: Instant,
+    ) -> Self {
+        let hold = deadline(now, agreement.hold_time);
+        let timers = Timers { hold, keepalive, ..Timers::default() };
+        let agreement = Some(agreement);
+        let conn = Some(conn);
+        Self { state: State::Established, timers, conn, agreement, ..Self::new(settings, jitter, direction) }
     }
 
     fn new(settings: Arc<Settings>, jitter: Jitter, direction: Direction) -> Self {
@@ -186,10 +213,9 @@ impl Fsm {
             self.fail(now, Some(notification), DownReason::NoCommonFamily, actions);
             return;
         }
-        let hold_time = Duration::from_secs(negotiated.hold_time.into());
-        let third = hold_time / 3;
-        let keepalive = self.settings.timers.keepalive.map_or(third, |configured| configured.min(third));
-        self.agreement = Some(Agreement { open, negotiated, hold_time, keepalive });
+        let agreement = Agreement::between(&self.settings.open, open, &self.settings.timers);
+        let hold_time = agreement.hold_time;
+        self.agreement = Some(agreement);
         self.state = State::OpenConfirm;
         self.timers.hold = deadline(now, hold_time);
         self.send_keepalive(now, actions);

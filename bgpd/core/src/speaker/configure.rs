@@ -51,14 +51,20 @@ impl Speaker {
     }
 
     fn add_peer(&mut self, address: IpAddr, peer: &PeerConfig, config: &Config) {
+        let id = self.insert_peer(address, peer, config);
+        if self.peers[id].is_enabled() {
+            self.start(id);
+        }
+    }
+
+    /// Enters a peer that nothing has been done for yet.
+    pub(super) fn insert_peer(&mut self, address: IpAddr, peer: &PeerConfig, config: &Config) -> PeerId {
         let source = Source::new(kind(config, peer), address, peer.asn, 0);
         let source = self.rib.table.sources.insert(source);
         self.rib.names.insert(source, RouteSource::Peer(address));
         let id = self.peers.insert(Peer::new(address, peer.clone(), source, config, self.now));
         self.by_address.insert(address, id);
-        if self.peers[id].is_enabled() {
-            self.start(id);
-        }
+        id
     }
 
     fn remove_peer(&mut self, address: IpAddr) {
@@ -147,7 +153,7 @@ impl Speaker {
     }
 }
 
-fn is_multipath(config: &Config) -> bool {
+pub(super) fn is_multipath(config: &Config) -> bool {
     config.best_path.max_paths_ebgp > 1 || config.best_path.max_paths_ibgp > 1
 }
 

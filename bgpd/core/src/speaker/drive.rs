@@ -80,7 +80,7 @@ impl Speaker {
         (peer.is_enabled() && expected).then_some(id)
     }
 
-    fn settings_of(&self, id: PeerId) -> Option<Arc<crate::fsm::Settings>> {
+    pub(super) fn settings_of(&self, id: PeerId) -> Option<Arc<crate::fsm::Settings>> {
         let peer = &self.peers[id];
         let config = self.config.as_ref()?;
         let restarted = self.startup.as_ref().is_some_and(|startup| startup.restarting);

@@ -1,12 +1,14 @@
 //! Sessions that come up and go down. Not here: what is kept of a session that went down (`retention`).
 
+use std::net::IpAddr;
+
 use cairn_net::Families;
 
 use super::egress::policy_required;
 use super::peer::{Machine, Peer, PeerId, kind};
 use super::session::Session;
 use super::{Config, ConnId, DownReason, Output, PeerChange, Speaker};
-use crate::fsm::Event;
+use crate::fsm::{Agreement, Event};
 use crate::rib::{Cursor, GroupId, ImportRules, PathId};
 use crate::wire::{CeaseError, DecodeContext};
 
@@ -16,17 +18,10 @@ impl Speaker {
         self.report_state(id);
         // Whoever joins now begins after everything that is due.
         self.flush();
-        let Some(config) = &self.config else { return };
         let local =
             self.connections.get(&conn).and_then(|connection| connection.ends).map(|(local, _)| local.ip());
-        let agreement = self.peers[id].machine(machine).and_then(|fsm| fsm.agreement().cloned());
-        let Some(agreement) = agreement else { return };
-        let negotiated = agreement.negotiated;
-        let peer = &self.peers[id];
-        let import = import_rules(config, peer, local.map(|addr| addr.to_canonical()));
-        let here = import.local.unwrap_or(peer.address);
-        let treatment = self.treatment(config, peer, &negotiated, here);
         let peer = &mut self.peers[id];
+        let Some(agreement) = peer.machine(machine).and_then(|fsm| fsm.agreement().cloned()) else { return };
         let change = PeerChange::Up { router_id: agreement.open.router_id, asn: agreement.open.asn };
         peer.failures = 0;
         peer.counters.established += 1;
@@ -34,8 +29,31 @@ impl Speaker {
         peer.connector.reset_backoff();
         self.outputs.push_back(Output::PeerChanged { peer: peer.address, change });
         self.meet(id, agreement.open.router_id.get());
+        let Some(mut session) = self.new_session(id, conn, &agreement, local) else { return };
+        session.cursor = self.first_cursor(session.group, agreement.negotiated.families);
+        self.peers[id].session = Some(session);
+        self.monitor_up(id);
+        self.resume_retention(id);
+        self.wake(conn);
+        self.look_at_startup();
+    }
+
+    /// A session of what was agreed on, as the newest member of its update group: told everything so far. `local` is our end.
+    pub(super) fn new_session(
+        &mut self,
+        id: PeerId,
+        conn: ConnId,
+        agreement: &Agreement,
+        local: Option<IpAddr>,
+    ) -> Option<Session> {
+        let config = self.config.as_ref()?;
+        let negotiated = agreement.negotiated;
+        let peer = &self.peers[id];
+        let import = import_rules(config, peer, local.map(|addr| addr.to_canonical()));
+        let here = import.local.unwrap_or(peer.address);
+        let treatment = self.treatment(config, peer, &negotiated, here);
         let group = self.join(id, treatment);
-        let session = Session {
+        Some(Session {
             conn,
             since: self.now,
             router_id: agreement.open.router_id,
@@ -45,15 +63,10 @@ impl Speaker {
             last_routes: self.now,
             decode: DecodeContext::new(import.kind.peer_kind(), &negotiated),
             import,
-            cursor: self.first_cursor(group, negotiated.families),
+            cursor: Cursor::at(self.rib.groups[group].group.end()),
             group,
             complete: Families::NONE,
-        };
-        self.peers[id].session = Some(session);
-        self.monitor_up(id);
-        self.resume_retention(id);
-        self.wake(conn);
-        self.look_at_startup();
+        })
     }
 
     fn stop_rivals(&mut self, id: PeerId, winner: Machine) {
@@ -118,7 +131,7 @@ impl Speaker {
     }
 }
 
-pub(super) fn import_rules(config: &Config, peer: &Peer, local: Option<std::net::IpAddr>) -> ImportRules {
+pub(super) fn import_rules(config: &Config, peer: &Peer, local: Option<IpAddr>) -> ImportRules {
     let kind = kind(config, &peer.config);
     let policy = peer.config.import.clone();
     ImportRules {

@@ -13,6 +13,7 @@ mod down;
 mod drive;
 mod egress;
 mod establish;
+mod handover;
 mod ingest;
 mod input;
 mod interface;
@@ -40,6 +41,7 @@ pub use config::{
 };
 pub use connection::Opens;
 pub use down::DownReason;
+pub use handover::{HandOverError, HandedOver, STATE_VERSION, TakeOverError, TakenOver};
 pub use input::{ConnId, Direction, Input, SoftReset};
 pub use interface::{Interface, InterfaceAddress};
 pub use list::{Listing, PrefixMatch, RibKind, RouteView};

@@ -20,11 +20,16 @@ impl Speaker {
         }
         let learned = u32::try_from(self.now.duration_since(self.started).as_secs()).unwrap_or(u32::MAX);
         for route in routes {
-            let (attributes, next_hop) = route.attributes();
-            let received = self.rib.interner.intern(attributes, next_hop);
-            let verdict = Verdict::Accepted(Arc::clone(&received));
-            self.rib.table.announce(source, route.prefix.into(), NewPath { received, verdict, learned });
+            self.enter_own(source, route, learned);
         }
+    }
+
+    /// Enters a route of our own; `learned`: seconds since the start.
+    pub(super) fn enter_own(&mut self, source: SourceId, route: &OriginatedRoute, learned: u32) {
+        let (attributes, next_hop) = route.attributes();
+        let received = self.rib.interner.intern(attributes, next_hop);
+        let verdict = Verdict::Accepted(Arc::clone(&received));
+        self.rib.table.announce(source, route.prefix.into(), NewPath { received, verdict, learned });
     }
 
     pub(super) fn withdraw_own(&mut self, owner: &str, prefixes: &[Prefix]) {
@@ -36,7 +41,7 @@ impl Speaker {
     }
 
     /// The source that stands for the owner. One that has been seen keeps it: owners are few and come back.
-    fn owner(&mut self, owner: &str) -> SourceId {
+    pub(super) fn owner(&mut self, owner: &str) -> SourceId {
         if let Some(source) = self.owners.get(owner) {
             return *source;
         }

@@ -109,6 +109,11 @@ impl Framer {
         self.buffer.len()
     }
 
+    /// Octets received that are not yet part of a returned frame, themselves.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// The next whole message, or `None` until more bytes come.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use cairn_net::{Family, Prefix};
+use cairn_net::{Families, Family, Prefix};
 use foldhash::HashSet;
 
 use super::{Group, catch_up};
@@ -26,6 +26,17 @@ pub(crate) struct Cursor {
     missed: HashSet<Prefix>,
     /// Made by catching up, not handed out yet.
     ready: VecDeque<(Bytes, u32)>,
+}
+
+/// What a member has not been told yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Families that are to be sent whole.
+    pub(crate) dumps: Families,
+    /// Families of which End-of-RIB is due after all else.
+    pub(crate) end_of_ribs: Families,
+    /// Prefixes that are to be sent anew, each once.
+    pub(crate) prefixes: Vec<Prefix>,
 }
 
 /// What a call of [`Group::read`] handed out.
@@ -169,6 +180,24 @@ impl Group {
             .filter(|entry| entry.audience.includes(me))
             .flat_map(|entry| catch_up::prefixes_in(&entry.bytes, &self.treatment))
             .collect()
+    }
+
+    /// What the member has not been told yet.
+    pub(crate) fn left_for(&self, cursor: &Cursor, me: SourceId) -> Left {
+        let families = |places: [bool; 2]| {
+            Family::ALL.into_iter().zip(places).filter(|(_, due)| *due).map(|(family, _)| family).collect()
+        };
+        let mut prefixes = cursor.missed.clone();
+        if !cursor.newcomer {
+            prefixes.extend(self.unread(cursor, me));
+        }
+        let ready = cursor.ready.iter();
+        prefixes.extend(ready.flat_map(|(bytes, _)| catch_up::prefixes_in(bytes, &self.treatment)));
+        Left {
+            dumps: families(cursor.dump.map(|place| place.is_some())),
+            end_of_ribs: families(cursor.end_of_rib.map(|place| place.is_some())),
+            prefixes: prefixes.into_iter().collect(),
+        }
     }
 
     /// Is anything to be sent to the member?

@@ -1,0 +1,48 @@
+//! A node's process is replaced by another one that takes its sessions over.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::{LinkId, Sim};
+use crate::speaker::{ConnId, HandOverError, Input, Speaker};
+
+impl Sim {
+    /// A new process takes a node's Established sessions over; its other connections are closed.
+    ///
+    /// # Errors
+    /// If the old one cannot hand over now; it goes on.
+    ///
+    /// # Panics
+    /// If the new one does not understand it.
+    pub fn take_over(&mut self, address: IpAddr) -> Result<(), HandOverError> {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(&address) else { return Ok(()) };
+        let Some(old) = node.speaker.as_mut() else { return Ok(()) };
+        let handed = old.hand_over()?;
+        let (speaker, taken) = Speaker::take_over(now, &node.config, Vec::new(), &handed.state)
+            .expect("a speaker understands its own state");
+        node.speaker = Some(speaker);
+        let mut before = std::mem::take(&mut node.ends);
+        let mut after: BTreeMap<ConnId, LinkId> = BTreeMap::new();
+        for (old, new) in handed.connections.into_iter().zip(taken) {
+            if let Some(link) = before.remove(&old) {
+                after.insert(new.conn, link);
+            }
+        }
+        for conn in before.into_keys() {
+            self.hang_up(address, conn);
+        }
+        for (conn, link) in &after {
+            let ends = self.links.get_mut(link).into_iter().flat_map(|link| &mut link.ends);
+            ends.filter(|(node, _)| *node == address).for_each(|end| end.1 = *conn);
+        }
+        if let Some(waiting) = self.stalled.get_mut(&address) {
+            waiting.clear();
+        }
+        if let Some(node) = self.nodes.get_mut(&address) {
+            node.ends = after;
+        }
+        self.input(address, Input::WatchRoutes(true));
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! A running speaker goes on in another process (docs/adr/0016).
+//!
+//! The state is written as bytes that do not outlive the moment: sessions with their OPENs and what is left to send, Adj-RIBs-In as UPDATEs,
+//! routes of our own. All else follows from these and the configuration: what was negotiated, the Loc-RIB, and what the peers were told.
+//! Invariants: writing changes nothing, so that the old process can go on if the new one fails; reading never panics, whatever
+//! the bytes; a speaker that was taken over sends nothing that the old one would not have sent.
+//! Not here: sockets and the configuration (the shell hands them over itself).
+
+mod codec;
+mod give;
+mod take;
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use cairn_net::Prefix;
+use thiserror::Error;
+
+use super::ConnId;
+
+/// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
+pub const STATE_VERSION: u32 = 1;
+
+/// A speaker's state, on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandedOver {
+    /// For [`super::Speaker::take_over`].
+    pub state: Bytes,
+    /// The connections of the Established sessions, in the order in which the other process will name them. Others are not handed over.
+    pub connections: Vec<ConnId>,
+}
+
+/// A session that was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenOver {
+    /// The name of its connection from now on.
+    pub conn: ConnId,
+    /// The peer.
+    pub peer: IpAddr,
+}
+
+/// Why a speaker cannot be handed over. It goes on as if nobody had asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum HandOverError {
+    /// There is nothing to hand over before the first configuration.
+    #[error("the speaker is not configured yet")]
+    NotConfigured,
+    /// Routes are missing, and peers wait for End-of-RIB.
+    #[error("the speaker is still starting: its Loc-RIB is not complete")]
+    Starting,
+    /// A route does not fit a message of 65535 octets.
+    #[error("the route to {0} cannot be written: its attributes are too long")]
+    Route(Prefix),
+}
+
+/// Why a state cannot be taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TakeOverError {
+    /// It is of another version.
+    #[error("the state has version {found}, this speaker reads version {STATE_VERSION}")]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// It ends too early, or a field has a value that it cannot have.
+    #[error("the state is damaged: {0}")]
+    Damaged(&'static str),
+    /// It has a session with somebody who is no neighbour here.
+    #[error("the state has a session with {0}, which the configuration does not know")]
+    UnknownPeer(IpAddr),
+}
+
+#[cfg(test)]
+mod tests;

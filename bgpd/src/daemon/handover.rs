@@ -1,0 +1,147 @@
+//! The daemon's part of a take-over: the configuration, the sockets, and what these have not taken yet.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use bgp_core::speaker::Speaker;
+use bgpd_api::config::{load, to_yaml};
+use bytes::Bytes;
+use cairn_net::Families;
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::{Daemon, Handle, Running};
+use crate::interface;
+use crate::settings::Settings;
+use crate::takeover::{Asked, TakeOverError, Taken};
+use crate::transport::{Connection, Listener};
+
+/// What the configuration is called in messages about it.
+const SOURCE: &str = "the running bgpd";
+
+impl Daemon {
+    /// Hands everything over to the process that asks. After success this daemon must not touch a socket any more, and ends.
+    ///
+    /// # Errors
+    /// If this is no moment to do so, or the other process does not get ready. Nothing has changed then.
+    pub(crate) fn hand_over(&mut self, asked: &Asked) -> Result<(), TakeOverError> {
+        let began = Instant::now();
+        asked.hear()?;
+        let refused = |why: String| {
+            asked.refuse(&why);
+            TakeOverError::Refused(why)
+        };
+        let handed = self.speaker.hand_over().map_err(|error| refused(error.to_string()))?;
+        let Some(running) = &self.running else { return Err(refused("it has no configuration".to_owned())) };
+        if !running.bfd.is_empty() {
+            // Their peers would see them end, and end the BGP sessions.
+            return Err(refused("its BFD sessions cannot be handed over".to_owned()));
+        }
+        let mut files: Vec<BorrowedFd<'_>> =
+            self.listeners.values().map(|listener| listener.socket.as_fd()).collect();
+        let mut pending = Vec::new();
+        for conn in &handed.connections {
+            let Some(connection) = self.connections.get(conn) else {
+                return Err(refused("a session has just lost its connection".to_owned()));
+            };
+            files.push(connection.stream.as_fd());
+            let unwritten = connection.unwritten();
+            pending.extend_from_slice(&(unwritten.len() as u64).to_be_bytes());
+            pending.extend_from_slice(&unwritten);
+        }
+        let by_hand: serde_json::Map<String, Value> =
+            self.by_hand.iter().map(|(peer, enabled)| (peer.to_string(), json!(enabled))).collect();
+        let daemon = json!({
+            "program": env!("CARGO_PKG_VERSION"),
+            "document": to_yaml(&running.config),
+            "source": running.source,
+            "byHand": by_hand,
+            "listeners": self.listeners.keys().map(ToString::to_string).collect::<Vec<_>>(),
+            "sessions": handed.connections.len(),
+        });
+        let parts = [daemon.to_string().into_bytes(), pending];
+        asked.give(&[&parts[0], &parts[1], &handed.state], &files, self.patience())?;
+        self.handed_over = true;
+        info!(
+            sessions = handed.connections.len(),
+            octets = handed.state.len(),
+            milliseconds = began.elapsed().as_millis(),
+            "another process has taken over"
+        );
+        Ok(())
+    }
+
+    /// How long the other process may take: KEEPALIVEs wait meanwhile.
+    fn patience(&self) -> Duration {
+        let peers = self.speaker.peers();
+        let holds = peers.iter().filter_map(|peer| peer.session.as_ref()).map(|session| session.hold_time);
+        let shortest = holds.filter(|hold| !hold.is_zero()).min().unwrap_or(Duration::from_secs(30));
+        (shortest / 3).clamp(Duration::from_secs(1), Duration::from_secs(10))
+    }
+
+    /// A daemon that goes on where the one that was asked stopped, with the files of its gRPC socket. It does nothing before [`Daemon::run`].
+    ///
+    /// # Errors
+    /// If what was handed over cannot be used.
+    pub(crate) fn take_over(
+        taken: &Taken,
+        kept: Families,
+        default_metrics: Option<SocketAddr>,
+    ) -> Result<(Self, Handle, [OwnedFd; 3]), TakeOverError> {
+        let damaged = || TakeOverError::Damaged("the daemon's part cannot be read");
+        let header: Value = serde_json::from_slice(&taken.daemon).map_err(|_| damaged())?;
+        let text = |field: &str| header[field].as_str().ok_or_else(damaged);
+        let locals = header["listeners"].as_array().ok_or_else(damaged)?.iter();
+        let locals: Option<Vec<SocketAddr>> = locals.map(|local| local.as_str()?.parse().ok()).collect();
+        let locals = locals.ok_or_else(damaged)?;
+        let count = header["sessions"].as_u64().and_then(|count| usize::try_from(count).ok());
+        let count = count.filter(|count| *count <= taken.speaker.len()).ok_or_else(damaged)?;
+        let (parting, files) = taken.files(locals.len() + count)?;
+
+        let config =
+            load(text("document")?, SOURCE).map_err(|error| TakeOverError::Config(error.to_string()))?;
+        let settings =
+            Settings::new(&config, kept).map_err(|error| TakeOverError::Config(error.to_string()))?;
+        let interfaces = interface::list();
+        let (speaker, sessions) =
+            Speaker::take_over(Instant::now(), &settings.speaker, interfaces, &taken.speaker)?;
+        if sessions.len() != count {
+            return Err(TakeOverError::Damaged("there is not one socket for each session"));
+        }
+        let (mut daemon, handle) = Self::new(kept, default_metrics);
+        daemon.speaker = speaker;
+        let mut files = files.into_iter();
+        for (local, file) in locals.into_iter().zip(&mut files) {
+            let listener = Listener::adopt(local, file)?;
+            daemon.events.acceptable(local, &listener.socket);
+            daemon.listeners.insert(local, listener);
+        }
+        let mut pending = taken.pending.as_slice();
+        for (session, file) in sessions.into_iter().zip(files) {
+            let unwritten = unwritten(&mut pending).ok_or_else(damaged)?;
+            let connection = Connection::adopt(session.peer, file, unwritten)?;
+            daemon.events.readable(session.conn, &connection.stream);
+            daemon.connections.insert(session.conn, connection);
+            daemon.enqueue(session.conn);
+        }
+        for (peer, enabled) in header["byHand"].as_object().ok_or_else(damaged)? {
+            let peer: IpAddr = peer.parse().map_err(|_| damaged())?;
+            daemon.by_hand.insert(peer, enabled.as_bool().ok_or_else(damaged)?);
+        }
+        daemon.metrics.listen(config.metrics.listen.or(default_metrics));
+        let collectors = config.bmp.clone();
+        let source = text("source")?.to_owned();
+        daemon.running = Some(Running::new(config, source, &settings));
+        daemon.set_collectors(&collectors);
+        Ok((daemon, handle, parting))
+    }
+}
+
+/// The next part of what the sockets have not taken.
+fn unwritten(pending: &mut &[u8]) -> Option<Bytes> {
+    let (len, rest) = pending.split_first_chunk::<8>()?;
+    let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*len)).ok()?)?;
+    *pending = rest;
+    Some(Bytes::copy_from_slice(part))
+}
