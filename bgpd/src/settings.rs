@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bgp_core::speaker;
 use bgpd_api::config::{
-    Config, FilterChain, ForwardingState, Neighbor, NextHopMode, OriginatedRoute, PeerOptions, Secret,
-    ShutdownMode, Timers,
+    AddPath, Config, FilterChain, ForwardingState, Neighbor, NextHopMode, OriginatedRoute, PathCount,
+    PeerOptions, Secret, ShutdownMode, Timers,
 };
 use bgpd_policy::Compiled;
 use cairn_kernel::tcp::MD5_KEY_MAX;
@@ -149,6 +149,7 @@ fn peer(
     peer.timers = timers(&options.timers.unwrap_or_default().or(&config.timers));
     peer.families =
         options.families.unwrap_or_else(|| vec![Family::of(neighbor.address)]).into_iter().collect();
+    peer.add_path = options.add_path.as_ref().map(add_path).unwrap_or_default();
     peer.import = policy(options.import);
     peer.export = policy(options.export);
     peer.ebgp_requires_policy = options.ebgp_requires_policy;
@@ -165,6 +166,17 @@ fn peer(
     peer.stale_time = options.stale_routes_time.unwrap_or(peer.stale_time);
     peer.long_lived_stale_time = options.long_lived_stale_routes_time.unwrap_or(peer.long_lived_stale_time);
     peer
+}
+
+fn add_path(options: &AddPath) -> speaker::AddPathConfig {
+    let count = |count: PathCount| match count {
+        PathCount::All => speaker::AddPathSend::All,
+        PathCount::Best(count) => speaker::AddPathSend::Best(count),
+    };
+    speaker::AddPathConfig {
+        receive: options.receive.iter().copied().collect(),
+        send: [options.send.ipv4, options.send.ipv6].map(|send| send.map(count)),
+    }
 }
 
 /// Time to live of a neighbour's packets.

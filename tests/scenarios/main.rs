@@ -42,6 +42,7 @@ mod mesh;
 mod one_node;
 mod outside;
 mod policy;
+mod propagation;
 mod racks;
 mod reflector;
 mod refusals;

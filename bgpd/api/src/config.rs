@@ -10,6 +10,7 @@
 //! Invariant: a [`Config`] that comes from [`load()`] is valid; one that was put together in code is checked
 //! by [`Config::faults`], and in any case by the daemon that it is handed to.
 
+mod add_path;
 mod bfd;
 mod bmp;
 mod community;
@@ -33,6 +34,7 @@ mod speaker;
 mod test_route;
 mod validate;
 
+pub use add_path::{AddPath, AddPathSend, PathCount};
 pub use bfd::{Bfd, BfdAuthentication, BfdAuthenticationType};
 pub use bmp::BmpCollector;
 pub use community::Community;

@@ -98,6 +98,9 @@ pub struct Path {
     /// For how long it has been as it is.
     #[serde(rename = "ageSeconds", serialize_with = "crate::peer::seconds")]
     pub age: Duration,
+    /// The path identifier (RFC 7911) that it came with, in an Adj-RIB-Out the one that it is sent with. 0: none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub path_id: u32,
     /// Its attributes.
     pub attributes: Attributes,
 }
@@ -146,4 +149,9 @@ pub enum AsSegment {
     Sequence(Vec<Asn>),
     /// Without order (AS_SET).
     Set(Vec<Asn>),
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

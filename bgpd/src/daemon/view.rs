@@ -35,6 +35,7 @@ pub(super) fn path(view: RouteView) -> Path {
             .map(|step| step.to_string())
             .unwrap_or_default(),
         age: view.age,
+        path_id: view.path_id,
         attributes: attributes(&view.route),
     }
 }
@@ -189,6 +190,10 @@ pub(super) fn state(state: State) -> SessionState {
 fn capabilities(session: &SessionView) -> Vec<String> {
     let agreed: &Negotiated = &session.negotiated;
     let families = agreed.families.iter().map(|family| format!("{family}-unicast"));
+    let add_path = |families: cairn_net::Families, way: &'static str| {
+        families.iter().map(move |family| format!("add-path-{way}-{family}"))
+    };
+    let add_path = add_path(agreed.add_path_receive, "receive").chain(add_path(agreed.add_path_send, "send"));
     let flags = [
         (agreed.four_octet_as, "4-octet-as"),
         (agreed.route_refresh, "route-refresh"),
@@ -197,5 +202,8 @@ fn capabilities(session: &SessionView) -> Vec<String> {
         (agreed.notification_restart, "graceful-restart-notification"),
         (agreed.extended_next_hop, "extended-next-hop"),
     ];
-    families.chain(flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned())).collect()
+    families
+        .chain(add_path)
+        .chain(flags.into_iter().filter(|(on, _)| *on).map(|(_, name)| name.to_owned()))
+        .collect()
 }

@@ -101,6 +101,10 @@ fn row(prefix: String, path: &Path) -> Vec<String> {
     let optional = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     let communities: Vec<String> = attributes.communities.iter().map(ToString::to_string).collect();
     let mut remarks = Vec::new();
+    let id = format!("path id {}", path.path_id);
+    if path.path_id != 0 {
+        remarks.push(id.as_str());
+    }
     if path.stale {
         remarks.push("stale");
     }

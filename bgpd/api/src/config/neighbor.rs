@@ -7,7 +7,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Bfd, FilterChain, Name, Secret, Timers, seconds};
+use super::{AddPath, Bfd, FilterChain, Name, Secret, Timers, seconds};
 
 /// A neighbour: its address, its peer group if any, and [`PeerOptions`] beside them in the same map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,6 +67,9 @@ pub struct PeerOptions {
     /// Families offered. Default: the family of the neighbour's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub families: Option<Vec<Family>>,
+    /// Several paths for one prefix (RFC 7911). Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub add_path: Option<AddPath>,
     /// What becomes of the next hop of routes sent to this neighbour. Default: `auto`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<NextHopMode>,
@@ -133,6 +136,7 @@ impl PeerOptions {
                 (own, group) => own.or(group),
             },
             families: self.families.or(group.families),
+            add_path: self.add_path.or(group.add_path),
             next_hop: self.next_hop.or(group.next_hop),
             next_hop_addresses: self.next_hop_addresses.or(group.next_hop_addresses),
             route_reflector_client: self.route_reflector_client.or(group.route_reflector_client),

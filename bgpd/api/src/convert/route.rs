@@ -167,6 +167,7 @@ impl From<Path> for proto::Path {
             attributes: Some(path.attributes.into()),
             decided_by: path.decided_by,
             age_seconds: path.age.as_secs(),
+            path_id: path.path_id,
         }
     }
 }
@@ -183,6 +184,7 @@ impl TryFrom<proto::Path> for Path {
             refused: message.refused,
             decided_by: message.decided_by,
             age: Duration::from_secs(message.age_seconds),
+            path_id: message.path_id,
             attributes: message.attributes.unwrap_or_default().try_into()?,
         })
     }

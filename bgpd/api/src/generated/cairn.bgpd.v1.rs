@@ -475,6 +475,9 @@ pub struct Path {
     /// For how long it has been as it is.
     #[prost(uint64, tag = "9")]
     pub age_seconds: u64,
+    /// The path identifier (RFC 7911) that it came with, Adj-RIB-Out: that it is sent with. 0: none.
+    #[prost(uint32, tag = "10")]
+    pub path_id: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Attributes {

@@ -314,6 +314,7 @@ fn is_refusal(reason: &DownReason) -> bool {
         | DownReason::DuplicateRouterId(_)
         | DownReason::NoCommonFamily
         | DownReason::PrefixLimit { .. }
+        | DownReason::PathLimit { .. }
         | DownReason::Stopped(_)
         | DownReason::Deconfigured
         | DownReason::Shutdown => true,

@@ -168,7 +168,7 @@ pub fn best(candidates: &[Candidate], always_compare_med: bool) -> Option<(usize
 }
 
 /// The winner among all but `without`.
-fn winner(candidates: &[Candidate], always: bool, without: Option<usize>) -> Option<usize> {
+pub(super) fn winner(candidates: &[Candidate], always: bool, without: Option<usize>) -> Option<usize> {
     let all = || candidates.iter().enumerate().filter(move |(place, _)| Some(*place) != without);
     // First the paths that are equal up to MED: pairwise comparison is a total order so far.
     let (_, top) = all().reduce(|a, b| if is_better(b.1.before_med(a.1)) { b } else { a })?;

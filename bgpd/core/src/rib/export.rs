@@ -9,13 +9,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use cairn_net::{Asn, Families, Family, Prefix, RouterId};
+use smallvec::SmallVec;
 
 use super::attrs::{DEFAULT_LOCAL_PREF, RouteAttributes, Scope};
 use super::source::{Source, SourceId, SourceKind};
-use super::table::{Best, Table};
+use super::table::{Best, NetId, Table};
 use crate::policy::{Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView, Verdict};
 use crate::speaker::NextHopMode;
-use crate::wire::{Attributes, Community, EncodeContext, Marks, NextHop, WireList};
+use crate::wire::{Attributes, Community, EncodeContext, Marks, NextHop, Nlri, WireList};
 
 /// Everything that decides what a peer is told. Peers with equal treatment form one update group.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub(crate) struct Treatment {
     pub(crate) local: LocalAddresses,
     /// Families that were negotiated.
     pub(crate) families: Families,
+    /// By family: how many paths of a prefix it is told; 0: the best one, without ADD-PATH.
+    pub(crate) paths: [u8; 2],
     /// IPv4 routes may have an IPv6 next hop.
     pub(crate) extended_next_hop: bool,
     /// The peer knows what a long-lived stale route is (RFC 9494).
@@ -75,6 +78,42 @@ impl LocalAddresses {
 }
 
 impl Treatment {
+    /// Told all paths of a prefix.
+    pub(crate) const ALL_PATHS: u8 = u8::MAX;
+
+    /// How many paths of a prefix it is told; `None`: the best one, without ADD-PATH.
+    pub(super) fn path_limit(&self, family: Family) -> Option<u8> {
+        Some(self.paths[family as usize]).filter(|paths| *paths > 0)
+    }
+
+    /// How many paths of a prefix must be in order for it.
+    pub(crate) fn ranks(&self) -> u8 {
+        // Where all are told, only which ones there are.
+        let needs = |paths: &u8| if *paths == Self::ALL_PATHS { 1 } else { *paths };
+        self.paths.iter().map(needs).max().unwrap_or(0)
+    }
+
+    /// Calls `each` with the routes to a prefix that may be told.
+    pub(crate) fn each_route(&self, table: &Table, net: NetId, mut each: impl FnMut(Nlri, Best)) {
+        let prefix = table.nets[net].prefix;
+        match self.path_limit(prefix.family()) {
+            Some(limit) => table.each_ranked(net, limit, each),
+            None => {
+                if let Some(best) = table.best(net) {
+                    each(prefix.into(), best);
+                }
+            }
+        }
+    }
+
+    /// The route that is told under this prefix and identifier.
+    pub(crate) fn route(&self, table: &Table, nlri: Nlri) -> Option<Best> {
+        match self.path_limit(nlri.prefix.family()) {
+            Some(limit) => table.ranked_by_id(nlri, limit),
+            None => table.find(nlri.prefix).and_then(|net| table.best(net)),
+        }
+    }
+
     /// May the route go to such a peer at all, whatever the policy says?
     pub(crate) fn may_be_told(&self, family: Family, route: &RouteAttributes, source: &Source) -> bool {
         !self.denied && self.families.contains(family) && self.may_pass(route, source.kind)
@@ -234,20 +273,26 @@ impl Treatment {
 }
 
 impl Table {
-    /// The prefixes of which a peer with the source number `me` is told differently under two treatments.
-    pub(crate) fn differences(&self, old: &Treatment, new: &Treatment, me: SourceId) -> Vec<Prefix> {
-        let differs = |prefix: Prefix, best: &Best| {
-            let source = &self.sources[best.source];
-            let told = |treatment: &Treatment| {
-                let filtered = treatment.filter(prefix, &best.attributes, source).0?;
-                treatment.transform(prefix.family(), &best.attributes, &filtered, source)
-            };
-            told(old) != told(new)
+    /// The routes of which a peer with the source number `me` is told differently under two treatments.
+    pub(crate) fn differences(&self, old: &Treatment, new: &Treatment, me: SourceId) -> Vec<Nlri> {
+        let told = |treatment: &Treatment, nlri: Nlri| {
+            let route = treatment.route(self, nlri).filter(|route| route.source != me)?;
+            let source = &self.sources[route.source];
+            let filtered = treatment.filter(nlri.prefix, &route.attributes, source).0?;
+            treatment.transform(nlri.prefix.family(), &route.attributes, &filtered, source)
         };
-        let selected = self.nets.iter().filter_map(|(id, net)| Some((net.prefix, self.best(id)?)));
-        selected
-            .filter(|(prefix, best)| best.source != me && differs(*prefix, best))
-            .map(|(prefix, _)| prefix)
-            .collect()
+        let mut differences = Vec::new();
+        for (net, _) in self.nets.iter() {
+            let mut routes: SmallVec<[Nlri; 4]> = SmallVec::new();
+            for treatment in [old, new] {
+                treatment.each_route(self, net, |nlri, _| {
+                    if !routes.contains(&nlri) {
+                        routes.push(nlri);
+                    }
+                });
+            }
+            differences.extend(routes.into_iter().filter(|nlri| told(old, *nlri) != told(new, *nlri)));
+        }
+        differences
     }
 }

@@ -121,6 +121,9 @@ impl Table {
                 self.paths[id].selected = equal.contains(&id);
             }
         }
+        if self.ranked > 0 {
+            self.rank(net, selection);
+        }
         self.settle(net, chosen.unwrap_or(PathId::NONE));
     }
 }

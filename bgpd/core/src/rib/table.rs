@@ -17,9 +17,13 @@ use hashbrown::HashTable;
 
 use super::attrs::RouteAttributes;
 use super::import::Rejection;
+use super::ranked::Ranked;
 use super::slab::{Slab, slab_id};
 use super::source::{Source, SourceId};
 use crate::wire::Nlri;
+
+/// Paths of one prefix that a source may have: bounds what each further one costs, which is a look at all of them.
+pub(crate) const MAX_PATHS: u32 = 256;
 
 slab_id! {
     /// Names a prefix of the table.
@@ -59,6 +63,8 @@ pub(crate) struct Path {
     pub(crate) stale: bool,
     /// Chosen by the last selection: the best path, or one of equal cost.
     pub(crate) selected: bool,
+    /// Its place among the eligible paths of the prefix, where [`Table::ranked`] asks for it; [`Path::UNRANKED`]: none.
+    pub(super) place: u8,
     /// Why it is not used; `None` where `accepted` says how it is.
     rejection: Option<Rejection>,
     /// As it came.
@@ -94,6 +100,9 @@ impl Verdict {
 }
 
 impl Path {
+    /// The place of a path that is not eligible, or was not asked about.
+    pub(super) const UNRANKED: u8 = u8::MAX;
+
     /// The attributes as used; `None` if it was rejected.
     pub(crate) fn accepted(&self) -> Option<&Arc<RouteAttributes>> {
         self.accepted.as_ref()
@@ -129,8 +138,17 @@ pub(crate) struct Best {
 pub(crate) struct Dirty {
     pub(crate) net: NetId,
     pub(crate) old: Option<Best>,
+    /// What else matters, where multipath or ADD-PATH is on.
+    pub(crate) more: Option<Box<Before>>,
+}
+
+/// What more than the best path was selected before a change.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Before {
     /// The next hops of equal cost; empty unless multipath is on.
-    pub(crate) old_next_hops: Vec<IpAddr>,
+    pub(crate) next_hops: Vec<IpAddr>,
+    /// The eligible paths; empty unless ADD-PATH is on.
+    pub(crate) ranked: Vec<Ranked>,
 }
 
 /// The table. See the module.
@@ -146,6 +164,18 @@ pub(crate) struct Table {
     dirty: [Vec<Dirty>; 2],
     /// More than one path may be selected, so that the old next hops matter.
     pub(crate) multipath: bool,
+    /// How many of a prefix's paths are put in order, because a peer is told several (RFC 7911); 0: no peer is, and nothing is done
+    /// for it.
+    pub(super) ranked: u8,
+}
+
+/// What became of an announced path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// It is new, or replaces the one with the same identifier.
+    Yes,
+    /// It would be one too many: the source has [`MAX_PATHS`] to this prefix.
+    TooMany,
 }
 
 /// A path to be entered.
@@ -154,6 +184,20 @@ pub(crate) struct NewPath {
     pub(crate) received: Arc<RouteAttributes>,
     pub(crate) verdict: Verdict,
     pub(crate) learned: u32,
+}
+
+impl Best {
+    /// Are both the same route from the same source?
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.source == other.source && Arc::ptr_eq(&self.attributes, &other.attributes)
+    }
+}
+
+impl Net {
+    /// Is its selection due?
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
 }
 
 impl Table {
@@ -240,11 +284,14 @@ impl Table {
         if self.nets[net].dirty {
             return;
         }
-        let old_next_hops = if self.multipath { self.next_hops(net) } else { Vec::new() };
+        let more = (self.multipath || self.ranked > 0).then(|| {
+            let next_hops = if self.multipath { self.next_hops(net) } else { Vec::new() };
+            Box::new(Before { next_hops, ranked: self.ranked_paths(net) })
+        });
         let old = self.best(net);
         let entry = &mut self.nets[net];
         entry.dirty = true;
-        self.dirty[entry.prefix.family() as usize].push(Dirty { net, old, old_next_hops });
+        self.dirty[entry.prefix.family() as usize].push(Dirty { net, old, more });
     }
 
     /// Is selection due for any prefix of the family?
@@ -280,19 +327,20 @@ impl Table {
         }
     }
 
-    /// Enters a path, or replaces the one with the same identifier. True if it is a new one.
-    pub(crate) fn announce(&mut self, source: SourceId, nlri: Nlri, new: NewPath) -> bool {
+    /// Enters a path, or replaces the one with the same identifier.
+    pub(crate) fn announce(&mut self, source: SourceId, nlri: Nlri, new: NewPath) -> Entered {
         let net = self.find_or_add(nlri.prefix);
-        match self.path_of(net, source, nlri.path_id) {
-            Some(path) => {
-                self.replace(path, new);
-                false
-            }
-            None => {
-                self.insert(net, source, nlri.path_id, new);
-                true
-            }
+        let mut others = 0;
+        let same = self.paths_of(net).filter(|(_, path)| path.source == source).find(|(_, path)| {
+            others += 1;
+            path.path_id == nlri.path_id
+        });
+        match same.map(|(id, _)| id) {
+            Some(path) => self.replace(path, new),
+            None if others < MAX_PATHS => self.insert(net, source, nlri.path_id, new),
+            None => return Entered::TooMany,
         }
+        Entered::Yes
     }
 
     fn insert(&mut self, net: NetId, source: SourceId, path_id: u32, new: NewPath) {
@@ -311,6 +359,7 @@ impl Table {
             learned: new.learned,
             stale: false,
             selected: false,
+            place: Path::UNRANKED,
             rejection,
             received: new.received,
             accepted,

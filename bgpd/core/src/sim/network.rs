@@ -217,6 +217,15 @@ impl Sim {
         }
     }
 
+    /// The name that a node gives its connection to another one; `None` without one.
+    pub fn connection(&self, address: IpAddr, other: IpAddr) -> Option<ConnId> {
+        let mut ends = self.nodes.get(&address)?.ends.iter();
+        let leads = |link: &LinkId| {
+            self.links.get(link).is_some_and(|link| link.ends.iter().any(|end| end.0 == other))
+        };
+        ends.find(|(_, link)| leads(link)).map(|(conn, _)| *conn)
+    }
+
     /// Gives an input to a node, and does what it wants.
     pub fn input(&mut self, address: IpAddr, input: Input) {
         let now = self.now;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cairn_net::{Asn, Families, Family, RouterId};
 
+use super::AddPathConfig;
 use crate::policy::Policy;
 
 /// The whole configuration of a speaker.
@@ -127,6 +128,8 @@ pub struct PeerConfig {
     pub timers: TimerConfig,
     /// Families to negotiate. At least one.
     pub families: Families,
+    /// Several paths for one prefix (RFC 7911).
+    pub add_path: AddPathConfig,
     /// Import policy; `None`: everything is accepted, unless RFC 8212 forbids it.
     pub import: Option<Arc<Policy>>,
     /// Export policy; `None`: everything is announced, unless RFC 8212 forbids it.
@@ -163,6 +166,7 @@ impl PeerConfig {
             transport: TransportConfig::default(),
             timers: TimerConfig::default(),
             families: Families::ALL,
+            add_path: AddPathConfig::default(),
             import: None,
             export: None,
             ebgp_requires_policy: None,

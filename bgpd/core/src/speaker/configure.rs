@@ -167,7 +167,8 @@ fn needs_new_session(old: &Config, new: &Config) -> bool {
 fn peer_needs_new_session(before: &PeerConfig, after: &PeerConfig) -> bool {
     let about = |peer: &PeerConfig| {
         let timers = (peer.timers.hold, peer.timers.keepalive);
-        (peer.asn, peer.transport.clone(), peer.families, peer.route_reflector_client, timers)
+        let add_path = peer.add_path.capability(peer.families);
+        (peer.asn, peer.transport.clone(), peer.families, peer.route_reflector_client, timers, add_path)
     };
     about(before) != about(after)
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use cairn_net::{Asn, Family, RouterId};
+use cairn_net::{Asn, Family, Prefix, RouterId};
 
 use crate::wire::Notification;
 
@@ -33,6 +33,13 @@ pub enum DownReason {
         /// Where.
         family: Family,
         /// As configured.
+        limit: u32,
+    },
+    /// The peer announced more paths to one prefix (RFC 7911) than are kept. As with `PrefixLimit`, an operator has to look at it.
+    PathLimit {
+        /// To where.
+        prefix: Prefix,
+        /// How many are kept.
         limit: u32,
     },
     /// The peer reads nothing any more (RFC 9687).
@@ -68,6 +75,7 @@ impl DownReason {
             Self::DuplicateRouterId(_) => "duplicate_router_id",
             Self::NoCommonFamily => "no_common_family",
             Self::PrefixLimit { .. } => "prefix_limit",
+            Self::PathLimit { .. } => "path_limit",
             Self::SendHoldTimerExpired => "send_hold_timer_expired",
             Self::BfdDown(_) => "bfd_down",
             Self::Stopped(_) => "stopped",
@@ -115,6 +123,9 @@ impl fmt::Display for DownReason {
             Self::NoCommonFamily => f.write_str("the peer supports none of the configured families"),
             Self::PrefixLimit { family, limit } => {
                 write!(f, "the peer announced more than the {limit} {family} prefixes that are allowed")
+            }
+            Self::PathLimit { prefix, limit } => {
+                write!(f, "the peer announced more than {limit} paths to {prefix}")
             }
             Self::SendHoldTimerExpired => {
                 f.write_str("the peer has not read anything for the send hold time")

@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use cairn_net::{Family, Prefix};
+use cairn_net::Family;
 
 use super::interface::OnLink;
 use super::peer::{Peer, PeerId, kind};
 use super::rib::{Rib, UpdateGroup};
-use super::{Config, ConnId, DownReason, Speaker, Transmitted};
+use super::{AddPathSend, Config, ConnId, DownReason, Speaker, Transmitted};
 use crate::policy::{Change, NextHopSetting, Policy};
-use crate::rib::{Cursor, Group, GroupId, LocalAddresses, SourceKind, Treatment};
-use crate::wire::{CeaseError, EncodeContext, Negotiated, NextHop, Notification};
+use crate::rib::{Cursor, Group, GroupId, LocalAddresses, Selection, SourceKind, Treatment};
+use crate::wire::{CeaseError, EncodeContext, Negotiated, NextHop, Nlri, Notification};
 
 /// Prefixes that a slow peer may have missed before it is cut off, beyond twice the size of the table.
 const MISSED_ALLOWANCE: usize = 1 << 18;
@@ -35,6 +35,14 @@ impl Speaker {
             next_hop: peer.config.next_hop,
             local: self.local_addresses(peer, kind, negotiated, local, &addresses),
             families: negotiated.families,
+            paths: Family::ALL.map(|family| {
+                let send = peer.config.add_path.send[family as usize];
+                match send.filter(|_| negotiated.add_path_send.contains(family)) {
+                    None => 0,
+                    Some(AddPathSend::Best(count)) => count.get(),
+                    Some(AddPathSend::All) => Treatment::ALL_PATHS,
+                }
+            }),
             extended_next_hop: negotiated.extended_next_hop,
             long_lived_restart: negotiated.long_lived_restart,
             encode: EncodeContext::new(negotiated),
@@ -70,6 +78,7 @@ impl Speaker {
 
     /// Makes the peer a member of the group with this treatment. Everything due must be in the logs.
     pub(super) fn join(&mut self, id: PeerId, treatment: Treatment) -> GroupId {
+        self.rank_for(&treatment);
         let Rib { groups, table, .. } = &mut self.rib;
         let found = groups.iter().find(|(_, entry)| entry.group.treatment == treatment).map(|(id, _)| id);
         let group = found.unwrap_or_else(|| {
@@ -78,6 +87,13 @@ impl Speaker {
         });
         groups[group].members.push(id);
         group
+    }
+
+    /// Puts paths in order where peers of this treatment are told several. Everything due must be in the logs.
+    fn rank_for(&mut self, treatment: &Treatment) {
+        let Some(config) = &self.config else { return };
+        let Rib { table, metrics, .. } = &mut self.rib;
+        table.rank_all(treatment.ranks(), Selection { config: &config.best_path, metrics });
     }
 
     /// Takes the peer out of its group; the last one takes the group with it.
@@ -89,6 +105,8 @@ impl Speaker {
         }
         if entry.members.is_empty() {
             self.rib.groups.remove(group);
+            let ranks = self.rib.groups.iter().map(|(_, entry)| entry.group.treatment.ranks()).max();
+            self.rib.table.rank_less(ranks.unwrap_or(0));
         } else if entry.behind == 0 {
             entry.group.forget_log();
         }
@@ -104,12 +122,12 @@ impl Speaker {
         let treatment = self.treatment(config, peer, &session.negotiated, local);
         let old = session.group;
         let me = peer.source;
-        let group = &self.rib.groups[old].group;
-        if group.treatment == treatment {
+        if self.rib.groups[old].group.treatment == treatment {
             return;
         }
-        let mut prefixes: Vec<Prefix> = group.unread(&session.cursor, me);
-        prefixes.extend(self.rib.table.differences(&group.treatment, &treatment, me));
+        let mut routes: Vec<Nlri> = self.rib.groups[old].group.unread(&session.cursor, me);
+        self.rank_for(&treatment);
+        routes.extend(self.rib.table.differences(&self.rib.groups[old].group.treatment, &treatment, me));
         let new = self.join(id, treatment);
         let place = self.rib.groups[new].group.end();
         let Some(session) = self.peers.get_mut(id).and_then(|peer| peer.session.as_mut()) else { return };
@@ -118,7 +136,7 @@ impl Speaker {
         self.leave(id, old, &before);
         let Some(session) = self.peers.get_mut(id).and_then(|peer| peer.session.as_mut()) else { return };
         session.cursor = before.moved_to(place);
-        session.cursor.refresh(prefixes);
+        session.cursor.refresh(routes);
         let conn = session.conn;
         if self.rib.groups[new]
             .group
@@ -175,7 +193,7 @@ impl Speaker {
                 let Some(peer) = self.peers.get_mut(*member) else { continue };
                 let for_me = cut.is_for(peer.source);
                 let Some(session) = &mut peer.session else { continue };
-                session.cursor.lose(cut.place, for_me, &cut.prefixes);
+                session.cursor.lose(cut.place, for_me, &cut.routes);
                 if session.cursor.missed() > limit && !hopeless.contains(member) {
                     hopeless.push(*member);
                 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use cairn_net::Prefix;
+
 use super::peer::PeerId;
 use super::{ConnId, DownReason, Output, PeerChange, Speaker};
 use crate::fsm::Event;
-use crate::rib::{NewPath, PathId, RouteAttributes, Verdict, Verdicts, VerdictsBySet};
+use crate::rib::{Entered, MAX_PATHS, NewPath, PathId, RouteAttributes, Verdict, Verdicts, VerdictsBySet};
 use crate::wire::{Attributes, CeaseError, Nlri, Notification, Reach, RefreshSubtype, RouteRefresh, Update};
 
 impl Speaker {
@@ -55,6 +57,7 @@ impl Speaker {
         let learned = seconds(self.now.duration_since(self.started));
         let mut verdicts = Verdicts::default();
         let mut judged = Vec::new();
+        let mut too_many = None;
         for nlri in part.nlri {
             let verdict = match check {
                 Ok(()) => {
@@ -67,11 +70,24 @@ impl Speaker {
                 judged.push((nlri, verdict.accepted().cloned()));
             }
             let new = NewPath { received: Arc::clone(&route), verdict, learned };
-            rib.table.announce(peer.source, nlri, new);
+            if rib.table.announce(peer.source, nlri, new) == Entered::TooMany {
+                too_many.get_or_insert(nlri.prefix);
+            }
         }
         if monitored {
             self.monitor_judged(id, judged);
         }
+        if let Some(prefix) = too_many {
+            self.too_many_paths(id, prefix);
+        }
+    }
+
+    /// A peer that names paths without end would take memory and time without end.
+    fn too_many_paths(&mut self, id: PeerId, prefix: Prefix) {
+        let reason = DownReason::PathLimit { prefix, limit: MAX_PATHS };
+        self.peers[id].stopped = Some(reason.to_string());
+        let notification = Notification::cease(CeaseError::MaximumPrefixesReached);
+        self.end_session(id, Some(&notification), &reason);
     }
 
     pub(super) fn check_prefix_limit(&mut self, id: PeerId) {

@@ -13,7 +13,8 @@ use cairn_net::{Family, Prefix};
 use super::peer::PeerId;
 use super::{RouteSource, Speaker};
 use crate::rib::slab::SlabId;
-use crate::rib::{NetId, Path, PathId, Rejection, RouteAttributes, Selected, Selection, Step};
+use crate::rib::{Best, NetId, Path, PathId, Rejection, RouteAttributes, Selected, Selection, Step};
+use crate::wire::Nlri;
 
 /// Prefixes that one page looks at, at most.
 const VISITS: usize = 4096;
@@ -96,7 +97,7 @@ pub struct RouteView {
     pub prefix: Prefix,
     /// Where it comes from.
     pub source: RouteSource,
-    /// The source's path identifier (RFC 7911); 0 without.
+    /// The source's path identifier (RFC 7911), in an Adj-RIB-Out ours; 0 without.
     pub path_id: u32,
     /// Attributes and next hop: as received (Adj-RIB-In), used (Loc-RIB) or sent (Adj-RIB-Out).
     pub route: Arc<RouteAttributes>,
@@ -239,25 +240,32 @@ impl Speaker {
             }
             RibKind::AdjRibOut(address) => {
                 let Some(id) = self.by_address.get(&address).copied() else { return };
-                routes.extend(self.told(id, net));
+                self.told(id, net, routes);
             }
         }
     }
 
-    /// What a peer is told of a prefix.
-    fn told(&self, id: PeerId, net: NetId) -> Option<RouteView> {
+    /// What a peer is told of a prefix, with the identifiers that it is told it with.
+    fn told(&self, id: PeerId, net: NetId, routes: &mut Vec<RouteView>) {
         let peer = &self.peers[id];
-        let treatment = &self.rib.groups[peer.session.as_ref()?.group].group.treatment;
+        let Some(session) = &peer.session else { return };
+        let treatment = &self.rib.groups[session.group].group.treatment;
         let table = &self.rib.table;
-        let best_id = table.nets[net].best.some()?;
-        let best = table.best(net).filter(|best| best.source != peer.source)?;
-        let source = &table.sources[best.source];
-        let prefix = table.nets[net].prefix;
-        let filtered = treatment.filter(prefix, &best.attributes, source).0?;
-        let (attributes, next_hop) =
-            treatment.transform(prefix.family(), &best.attributes, &filtered, source)?;
-        let view = self.path_view(net, best_id, &table.paths[best_id], self.chosen(net))?;
-        Some(RouteView { route: Arc::new(RouteAttributes::detached(attributes, next_hop)), ..view })
+        let chosen = self.chosen(net);
+        let family = table.nets[net].prefix.family();
+        let sent = |nlri: Nlri, route: &Best| {
+            let source = &table.sources[route.source];
+            let filtered = treatment.filter(nlri.prefix, &route.attributes, source).0?;
+            let (attributes, next_hop) = treatment.transform(family, &route.attributes, &filtered, source)?;
+            let path = table.path_sent_as(net, nlri)?;
+            let view = self.path_view(net, path, &table.paths[path], chosen)?;
+            let route = Arc::new(RouteAttributes::detached(attributes, next_hop));
+            Some(RouteView { route, path_id: nlri.path_id, ..view })
+        };
+        treatment.each_route(table, net, |nlri, route| {
+            let told = Some(route).filter(|route| route.source != peer.source);
+            routes.extend(told.and_then(|route| sent(nlri, &route)));
+        });
     }
 
     fn path_view(&self, net: NetId, id: PathId, path: &Path, chosen: Option<Selected>) -> Option<RouteView> {

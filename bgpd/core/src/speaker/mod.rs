@@ -5,6 +5,7 @@
 //! Invariants: nothing here fails or panics, whatever comes in; an input costs what it changes; the same inputs at the same
 //! times give the same outputs.
 
+mod add_path;
 mod bfd;
 mod config;
 mod configure;
@@ -34,6 +35,7 @@ mod statistics;
 mod timer;
 mod view;
 
+pub use add_path::{AddPathConfig, AddPathSend};
 pub use bfd::{BfdConfig, BfdState};
 pub use config::{
     BestPathConfig, Config, GracefulRestartConfig, NextHopMode, Password, PeerConfig, ShutdownMode,

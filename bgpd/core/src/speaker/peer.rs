@@ -158,6 +158,7 @@ pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, resta
     let mut capabilities: Vec<_> = families().map(Capability::Multiprotocol).collect();
     capabilities.push(Capability::RouteRefresh);
     capabilities.push(Capability::FourOctetAs(local.asn));
+    capabilities.extend(peer.add_path.capability(peer.families));
     if address.is_ipv6() {
         const IPV6: u16 = 2;
         let ipv4 = AfiSafi::from(cairn_net::Family::Ipv4);

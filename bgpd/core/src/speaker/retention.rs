@@ -244,6 +244,7 @@ fn keeps_routes(session: &Session, reason: &DownReason) -> bool {
         | DownReason::NoCommonFamily
         | DownReason::PrefixLimit { .. }
         | DownReason::BfdDown(_)
+        | DownReason::PathLimit { .. }
         | DownReason::Stopped(_)
         | DownReason::Reset(_)
         | DownReason::Deconfigured

@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use cairn_net::{Families, Family, Prefix};
 
@@ -7,7 +6,8 @@ use super::peer::PeerId;
 use super::{BestRoute, Output, RouteSource, Speaker};
 use crate::rib::slab::Slab;
 use crate::rib::{
-    Change, Dirty, Group, GroupId, Interner, NetId, NextHopMetrics, Selection, SourceId, Table,
+    Change, Dirty, Group, GroupId, Interner, NetId, NextHopMetrics, PathsChange, Ranked, Selection, SourceId,
+    Table,
 };
 
 /// The routing side of a speaker.
@@ -118,18 +118,19 @@ impl Speaker {
         for family in Family::ALL {
             if !self.rib.deferred.contains(family) && self.rib.table.is_dirty(family) {
                 let dirty = self.rib.table.take_dirty(family);
-                let changes = self.select(&dirty);
+                let (changes, paths) = self.select(&dirty);
                 self.rib.table.reuse_dirty(family, dirty);
-                self.announce(&changes);
+                self.announce(&changes, &paths);
             }
         }
     }
 
-    fn select(&mut self, dirty: &[Dirty]) -> Vec<Change> {
-        let Some(config) = &self.config else { return Vec::new() };
+    fn select(&mut self, dirty: &[Dirty]) -> (Vec<Change>, Vec<PathsChange>) {
+        let Some(config) = &self.config else { return Default::default() };
         let rib = &mut self.rib;
         let mut changes = Vec::with_capacity(dirty.len());
-        for Dirty { net, old, old_next_hops } in dirty {
+        let mut paths = Vec::new();
+        for Dirty { net, old, more } in dirty {
             let prefix = rib.table.nets[*net].prefix;
             rib.table.select(*net, Selection { config: &config.best_path, metrics: &rib.metrics });
             let net = rib.table.nets.get(*net).map(|_| *net);
@@ -142,14 +143,12 @@ impl Speaker {
             }
             let same = match (old, &new) {
                 (None, None) => true,
-                (Some(old), Some(new)) => {
-                    old.source == new.source && Arc::ptr_eq(&old.attributes, &new.attributes)
-                }
+                (Some(old), Some(new)) => old.is_same(new),
                 _ => false,
             };
-            let single = !rib.table.multipath && old_next_hops.is_empty();
-            let same_hops =
-                single || net.map_or(Vec::new(), |net| rib.table.next_hops(net)) == *old_next_hops;
+            let old_hops = more.as_ref().map_or(&[][..], |more| &more.next_hops);
+            let single = !rib.table.multipath && old_hops.is_empty();
+            let same_hops = single || net.map_or(Vec::new(), |net| rib.table.next_hops(net)) == old_hops;
             if !same || !same_hops {
                 rib.report(prefix, net);
             }
@@ -157,12 +156,16 @@ impl Speaker {
                 rib.changes += 1;
                 changes.push(Change { prefix, old: old.clone(), new });
             }
+            if let Some(more) = more {
+                let ranked = net.map_or(Vec::new(), |net| rib.table.ranked_paths(net));
+                paths.extend(paths_change(prefix, &more.ranked, ranked));
+            }
         }
-        changes
+        (changes, paths)
     }
 
-    fn announce(&mut self, changes: &[Change]) {
-        if changes.is_empty() {
+    fn announce(&mut self, changes: &[Change], paths: &[PathsChange]) {
+        if changes.is_empty() && paths.is_empty() {
             return;
         }
         self.monitor_selected(changes);
@@ -171,7 +174,7 @@ impl Speaker {
             self.cut_log(id);
             let Rib { groups, table, .. } = &mut self.rib;
             let entry = &mut groups[id];
-            if !entry.group.append(table, changes) {
+            if !entry.group.append(table, changes, paths) {
                 continue;
             }
             entry.behind = entry.members.len();
@@ -187,4 +190,10 @@ impl Speaker {
             }
         }
     }
+}
+
+/// A change of a prefix's eligible paths, if it is one.
+fn paths_change(prefix: Prefix, old: &[Ranked], new: Vec<Ranked>) -> Option<PathsChange> {
+    let same = old.len() == new.len() && old.iter().zip(&new).all(|(old, new)| old.is_same(new));
+    (!same).then(|| PathsChange { prefix, old: old.to_vec(), new })
 }

@@ -9,7 +9,6 @@ use foldhash::HashMap;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::Change;
 use super::log::{Audience, Entry, Log};
 use crate::policy::{Hits, Matched, PrefixClass};
 use crate::rib::source::SourceId;
@@ -138,36 +137,40 @@ impl<'a> Batch<'a> {
     }
 
     /// Queues an announcement.
-    pub(super) fn announce(&mut self, prefix: Prefix, bucket: BucketId) {
-        self.buckets[bucket.0 as usize].nlri.push(prefix.into());
+    pub(super) fn announce(&mut self, nlri: Nlri, bucket: BucketId) {
+        self.buckets[bucket.0 as usize].nlri.push(nlri);
     }
 
     /// Queues a withdrawal.
-    pub(super) fn withdraw(&mut self, prefix: Prefix, audience: Audience) {
-        let family = prefix.family();
+    pub(super) fn withdraw(&mut self, withdrawn: Nlri, audience: Audience) {
+        let family = withdrawn.prefix.family();
         // Withdrawals of one audience come in a row where a session ends.
         let same = |(to, of, _): &&mut (Audience, Family, Vec<Nlri>)| *to == audience && *of == family;
         match self.withdrawn.iter_mut().rev().find(same) {
-            Some((_, _, nlri)) => nlri.push(prefix.into()),
-            None => self.withdrawn.push((audience, family, vec![prefix.into()])),
+            Some((_, _, nlri)) => nlri.push(withdrawn),
+            None => self.withdrawn.push((audience, family, vec![withdrawn])),
         }
     }
 
-    /// Queues what a change means, given what was and what is exported.
-    pub(super) fn queue(&mut self, change: &Change, old: Option<BucketId>, new: Option<BucketId>) {
-        let source_of = |best: &Option<Best>| best.as_ref().map(|best| best.source);
-        match (old, source_of(&change.old), new, source_of(&change.new)) {
-            (Some(_), Some(from), None, _) => self.withdraw(change.prefix, Audience::AllBut(from)),
+    /// Queues what a change means, given what was and what is exported, and from which source.
+    pub(super) fn queue(
+        &mut self,
+        nlri: Nlri,
+        old: Option<(BucketId, SourceId)>,
+        new: Option<(BucketId, SourceId)>,
+    ) {
+        match (old, new) {
+            (Some((_, from)), None) => self.withdraw(nlri, Audience::AllBut(from)),
             // The bucket says it all: attributes and source.
-            (Some(old), _, Some(new), _) if old == new => {}
-            (Some(_), Some(from), Some(new), Some(to)) => {
-                self.announce(change.prefix, new);
+            (Some((old, _)), Some((new, _))) if old == new => {}
+            (Some((_, from)), Some((new, to))) => {
+                self.announce(nlri, new);
                 if from != to {
-                    self.withdraw(change.prefix, Audience::Only(to));
+                    self.withdraw(nlri, Audience::Only(to));
                 }
             }
-            (None, _, Some(new), _) => self.announce(change.prefix, new),
-            _ => {}
+            (None, Some((new, _))) => self.announce(nlri, new),
+            (None, None) => {}
         }
     }
 

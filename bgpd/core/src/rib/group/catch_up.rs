@@ -1,7 +1,7 @@
 //! What a member is sent from the table instead of from the log.
 
 use bytes::{Bytes, BytesMut};
-use cairn_net::{Families, Family, Prefix};
+use cairn_net::{Families, Family};
 use foldhash::HashSet;
 
 use super::batch::Batch;
@@ -11,12 +11,12 @@ use crate::rib::Treatment;
 use crate::rib::slab::SlabId;
 use crate::rib::source::SourceId;
 use crate::rib::table::{NetId, Table};
-use crate::wire::{DecodeContext, Framer, Message, PeerKind};
+use crate::wire::{DecodeContext, Framer, Message, Nlri, PeerKind};
 
 /// Places of the table that are looked at in one go: enough to pack well, little enough to stay in the cache and to keep no
 /// peer waiting.
 const DUMP_CHUNK: u32 = 1 << 14;
-/// Missed prefixes that are sent in one go.
+/// Missed routes that are sent in one go.
 const MISSED_CHUNK: usize = 1 << 12;
 
 /// Sends a part of the table. Returns where to go on, if anywhere, and the messages.
@@ -34,31 +34,35 @@ pub(super) fn dump(
     let mut batch = Batch::new(treatment);
     for place in from..to {
         let id = NetId::from_place(place);
-        let Some(net) = table.nets.get(id).filter(|net| net.prefix.family() == family) else { continue };
-        if let Some(best) = table.best(id).filter(|best| best.source != me)
-            && let Some(bucket) = batch.export(table, net.prefix, &best, Some(hits))
-        {
-            batch.announce(net.prefix, bucket);
+        if table.nets.get(id).is_none_or(|net| net.prefix.family() != family) {
+            continue;
         }
+        treatment.each_route(table, id, |nlri, route| {
+            if route.source != me
+                && let Some(bucket) = batch.export(table, nlri.prefix, &route, Some(hits))
+            {
+                batch.announce(nlri, bucket);
+            }
+        });
     }
     ((to < end).then_some(to), encode(batch))
 }
 
-/// Sends what became of some of the prefixes, and takes them out of the set.
+/// Sends what became of some of the routes, and takes them out of the set.
 pub(super) fn missed(
     (treatment, hits): (&Treatment, &Hits),
     table: &Table,
     me: SourceId,
-    prefixes: &mut HashSet<Prefix>,
+    routes: &mut HashSet<Nlri>,
 ) -> Option<(Bytes, u32)> {
-    let some: Vec<Prefix> = prefixes.iter().take(MISSED_CHUNK).copied().collect();
+    let some: Vec<Nlri> = routes.iter().take(MISSED_CHUNK).copied().collect();
     let mut batch = Batch::new(treatment);
-    for prefix in some {
-        prefixes.remove(&prefix);
-        let best = table.find(prefix).and_then(|net| table.best(net)).filter(|best| best.source != me);
-        match best.and_then(|best| batch.export(table, prefix, &best, Some(hits))) {
-            Some(bucket) => batch.announce(prefix, bucket),
-            None => batch.withdraw(prefix, Audience::Only(me)),
+    for nlri in some {
+        routes.remove(&nlri);
+        let route = treatment.route(table, nlri).filter(|route| route.source != me);
+        match route.and_then(|route| batch.export(table, nlri.prefix, &route, Some(hits))) {
+            Some(bucket) => batch.announce(nlri, bucket),
+            None => batch.withdraw(nlri, Audience::Only(me)),
         }
     }
     encode(batch)
@@ -70,8 +74,8 @@ fn encode(batch: Batch<'_>) -> Option<(Bytes, u32)> {
     (messages > 0).then(|| (out.freeze(), u32::try_from(messages).unwrap_or(u32::MAX)))
 }
 
-/// The prefixes in messages of our own.
-pub(super) fn prefixes_in(messages: &Bytes, treatment: &Treatment) -> Vec<Prefix> {
+/// The routes in messages of our own.
+pub(super) fn routes_in(messages: &Bytes, treatment: &Treatment) -> Vec<Nlri> {
     let context = DecodeContext {
         peer: PeerKind::Internal,
         four_octet_as: treatment.encode.four_octet_as,
@@ -83,12 +87,12 @@ pub(super) fn prefixes_in(messages: &Bytes, treatment: &Treatment) -> Vec<Prefix
     let mut framer = Framer::default();
     framer.allow_extended_messages();
     framer.push(messages);
-    let mut prefixes = Vec::new();
+    let mut routes = Vec::new();
     while let Ok(Some(frame)) = framer.next_frame() {
         if let Ok(Message::Update(update)) = Message::decode(&frame, &context) {
-            prefixes.extend(update.unreach.iter().flat_map(|part| &part.nlri).map(|nlri| nlri.prefix));
-            prefixes.extend(update.reach.iter().flat_map(|part| &part.nlri).map(|nlri| nlri.prefix));
+            routes.extend(update.unreach.into_iter().flat_map(|part| part.nlri));
+            routes.extend(update.reach.into_iter().flat_map(|part| part.nlri));
         }
     }
-    prefixes
+    routes
 }

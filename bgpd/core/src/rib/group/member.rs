@@ -1,13 +1,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use cairn_net::{Families, Family, Prefix};
+use cairn_net::{Families, Family};
 use foldhash::HashSet;
 
 use super::{Group, catch_up};
 use crate::rib::source::SourceId;
 use crate::rib::table::Table;
-use crate::wire::encode_end_of_rib;
+use crate::wire::{Nlri, encode_end_of_rib};
 
 /// What a member of a group has been told, as a place in the group's log, and what it is to be told before it reads on.
 #[derive(Debug, Default)]
@@ -22,8 +22,8 @@ pub(crate) struct Cursor {
     dump: [Option<u32>; 2],
     /// The place of the log after which to send End-of-RIB, by family; `None`: sent, or not yet to be sent.
     end_of_rib: [Option<u64>; 2],
-    /// Prefixes whose messages were cut off the log before they were read.
-    missed: HashSet<Prefix>,
+    /// Routes whose messages were cut off the log before they were read.
+    missed: HashSet<Nlri>,
     /// Made by catching up, not handed out yet.
     ready: VecDeque<(Bytes, u32)>,
 }
@@ -35,8 +35,8 @@ pub(crate) struct Left {
     pub(crate) dumps: Families,
     /// Families of which End-of-RIB is due after all else.
     pub(crate) end_of_ribs: Families,
-    /// Prefixes that are to be sent anew, each once.
-    pub(crate) prefixes: Vec<Prefix>,
+    /// Routes that are to be sent anew, each once.
+    pub(crate) routes: Vec<Nlri>,
 }
 
 /// What a call of [`Group::read`] handed out.
@@ -70,24 +70,24 @@ impl Cursor {
         self.end_of_rib[family as usize] = Some(place);
     }
 
-    /// Send these prefixes anew, as they are then.
-    pub(crate) fn refresh(&mut self, prefixes: impl IntoIterator<Item = Prefix>) {
+    /// Send these routes anew, as they are then.
+    pub(crate) fn refresh(&mut self, routes: impl IntoIterator<Item = Nlri>) {
         if !self.newcomer {
-            self.missed.extend(prefixes);
+            self.missed.extend(routes);
         }
     }
 
-    /// How many prefixes are to be sent anew.
+    /// How many routes are to be sent anew.
     pub(crate) fn missed(&self) -> usize {
         self.missed.len()
     }
 
-    /// The part of the log at this place is about to go: if it was not read, its prefixes are to be sent anew.
-    pub(crate) fn lose(&mut self, place: u64, for_me: bool, prefixes: &[Prefix]) {
+    /// The part of the log at this place is about to go: if it was not read, its routes are to be sent anew.
+    pub(crate) fn lose(&mut self, place: u64, for_me: bool, routes: &[Nlri]) {
         if self.next == place {
             self.next += 1;
             if for_me && !self.newcomer {
-                self.missed.extend(prefixes);
+                self.missed.extend(routes);
             }
         }
     }
@@ -173,12 +173,12 @@ impl Group {
         self.treatment.families.iter().find(due)
     }
 
-    /// The prefixes in what the member has not read of the log.
-    pub(crate) fn unread(&self, cursor: &Cursor, me: SourceId) -> Vec<Prefix> {
+    /// The routes in what the member has not read of the log.
+    pub(crate) fn unread(&self, cursor: &Cursor, me: SourceId) -> Vec<Nlri> {
         (cursor.next..self.log.end())
             .filter_map(|place| self.log.get(place))
             .filter(|entry| entry.audience.includes(me))
-            .flat_map(|entry| catch_up::prefixes_in(&entry.bytes, &self.treatment))
+            .flat_map(|entry| catch_up::routes_in(&entry.bytes, &self.treatment))
             .collect()
     }
 
@@ -187,16 +187,16 @@ impl Group {
         let families = |places: [bool; 2]| {
             Family::ALL.into_iter().zip(places).filter(|(_, due)| *due).map(|(family, _)| family).collect()
         };
-        let mut prefixes = cursor.missed.clone();
+        let mut routes = cursor.missed.clone();
         if !cursor.newcomer {
-            prefixes.extend(self.unread(cursor, me));
+            routes.extend(self.unread(cursor, me));
         }
         let ready = cursor.ready.iter();
-        prefixes.extend(ready.flat_map(|(bytes, _)| catch_up::prefixes_in(bytes, &self.treatment)));
+        routes.extend(ready.flat_map(|(bytes, _)| catch_up::routes_in(bytes, &self.treatment)));
         Left {
             dumps: families(cursor.dump.map(|place| place.is_some())),
             end_of_ribs: families(cursor.end_of_rib.map(|place| place.is_some())),
-            prefixes: prefixes.into_iter().collect(),
+            routes: routes.into_iter().collect(),
         }
     }
 
@@ -214,15 +214,15 @@ impl Group {
         while self.log.pop().is_some() {}
     }
 
-    /// Cuts the oldest part off a log that is too long; who has not read it must be told of these prefixes in another way.
+    /// Cuts the oldest part off a log that is too long; who has not read it must be told of these routes in another way.
     pub(crate) fn cut_log(&mut self) -> Option<CutOff> {
         if !self.log.is_too_long() {
             return None;
         }
         let place = self.log.base();
         let entry = self.log.pop()?;
-        let prefixes = catch_up::prefixes_in(&entry.bytes, &self.treatment);
-        Some(CutOff { place, audience: entry.audience, prefixes })
+        let routes = catch_up::routes_in(&entry.bytes, &self.treatment);
+        Some(CutOff { place, audience: entry.audience, routes })
     }
 }
 
@@ -231,7 +231,7 @@ impl Group {
 pub(crate) struct CutOff {
     pub(crate) place: u64,
     audience: super::log::Audience,
-    pub(crate) prefixes: Vec<Prefix>,
+    pub(crate) routes: Vec<Nlri>,
 }
 
 impl CutOff {

@@ -12,14 +12,16 @@ mod catch_up;
 mod log;
 mod member;
 
-use cairn_net::Family;
+use cairn_net::{Family, Prefix};
 use foldhash::HashMap;
 
 use super::Treatment;
+use super::ranked::{Ranked, sent_path_id};
 use super::slab::slab_id;
 use super::source::SourceId;
-use super::table::{Best, Table};
+use super::table::{Best, PathId, Table};
 use crate::policy::Hits;
+use crate::wire::Nlri;
 use batch::Batch;
 use log::Log;
 pub(crate) use member::Cursor;
@@ -34,7 +36,7 @@ slab_id! {
 pub(crate) struct Group {
     pub(crate) treatment: Treatment,
     log: Log,
-    /// How many prefixes are exported, by the source of the best path.
+    /// How many routes are exported, by their source.
     exported: [HashMap<SourceId, u32>; 2],
     total: [u32; 2],
     /// How often the statements of the export policy matched a route that was announced anew or changed.
@@ -44,9 +46,33 @@ pub(crate) struct Group {
 /// A change of the Loc-RIB.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
-    pub(crate) prefix: cairn_net::Prefix,
+    pub(crate) prefix: Prefix,
     pub(crate) old: Option<Best>,
     pub(crate) new: Option<Best>,
+}
+
+/// A change of the eligible paths of a prefix, for groups that are told several.
+#[derive(Debug, Clone)]
+pub(crate) struct PathsChange {
+    pub(crate) prefix: Prefix,
+    pub(crate) old: Vec<Ranked>,
+    pub(crate) new: Vec<Ranked>,
+}
+
+impl PathsChange {
+    /// What it means for those who are told as many paths as `limit` says: what each path was, and is.
+    fn steps(&self, limit: u8) -> impl Iterator<Item = (PathId, Option<&Best>, Option<&Best>)> {
+        let told = move |paths: &'_ [Ranked], id: PathId| {
+            paths.iter().position(|path| path.id == id && path.place < limit)
+        };
+        let old = self.old.iter().filter(move |path| path.place < limit).map(move |path| {
+            let new = told(&self.new, path.id).and_then(|place| self.new.get(place));
+            (path.id, Some(&path.route), new.map(|new| &new.route))
+        });
+        let new =
+            self.new.iter().filter(move |path| path.place < limit && told(&self.old, path.id).is_none());
+        old.chain(new.map(|path| (path.id, None, Some(&path.route))))
+    }
 }
 
 impl Group {
@@ -62,12 +88,12 @@ impl Group {
     fn count_all(&mut self, table: &Table) {
         let mut batch = Batch::new(&self.treatment);
         let mut counted = Vec::new();
-        for (id, net) in table.nets.iter() {
-            if let Some(best) = table.best(id)
-                && batch.export(table, net.prefix, &best, None).is_some()
-            {
-                counted.push((net.prefix.family(), best.source));
-            }
+        for (id, _) in table.nets.iter() {
+            self.treatment.each_route(table, id, |nlri, route| {
+                if batch.export(table, nlri.prefix, &route, None).is_some() {
+                    counted.push((nlri.prefix.family(), route.source));
+                }
+            });
         }
         for (family, source) in counted {
             self.count(family, source, true);
@@ -86,7 +112,7 @@ impl Group {
         }
     }
 
-    /// How many prefixes a member is told of.
+    /// How many routes a member is told of.
     pub(crate) fn exported_to(&self, me: SourceId, family: Family) -> u32 {
         let own = self.exported[family as usize].get(&me).copied().unwrap_or(0);
         self.total[family as usize].saturating_sub(own)
@@ -110,23 +136,50 @@ impl Group {
         self.log.end() - self.log.base()
     }
 
-    /// Turns changes into messages at the end of the log. True if there are any.
-    pub(crate) fn append(&mut self, table: &Table, changes: &[Change]) -> bool {
+    /// Turns changes into messages at the end of the log. True if there are any. `paths` are the same changes for families in
+    /// which several paths are told.
+    pub(crate) fn append(&mut self, table: &Table, changes: &[Change], paths: &[PathsChange]) -> bool {
         let treatment = self.treatment.clone();
         let mut batch = Batch::new(&treatment);
         for change in changes {
-            let family = change.prefix.family();
-            let old = change.old.as_ref().and_then(|best| batch.export(table, change.prefix, best, None));
-            let hits = Some(&self.hits);
-            let new = change.new.as_ref().and_then(|best| batch.export(table, change.prefix, best, hits));
-            if let (Some(_), Some(best)) = (old, &change.old) {
-                self.count(family, best.source, false);
+            if treatment.path_limit(change.prefix.family()).is_none() {
+                let step = (change.old.as_ref(), change.new.as_ref());
+                self.step(&mut batch, table, change.prefix.into(), step);
             }
-            if let (Some(_), Some(best)) = (new, &change.new) {
-                self.count(family, best.source, true);
+        }
+        for change in paths {
+            let prefix = change.prefix;
+            let Some(limit) = treatment.path_limit(prefix.family()) else { continue };
+            for (id, old, new) in change.steps(limit) {
+                if !matches!((old, new), (Some(old), Some(new)) if old.is_same(new)) {
+                    let nlri = Nlri { prefix, path_id: sent_path_id(id) };
+                    self.step(&mut batch, table, nlri, (old, new));
+                }
             }
-            batch.queue(change, old, new);
         }
         batch.encode(&mut self.log)
+    }
+
+    /// Queues what it means that a route became another one.
+    fn step(
+        &mut self,
+        batch: &mut Batch<'_>,
+        table: &Table,
+        nlri: Nlri,
+        (old, new): (Option<&Best>, Option<&Best>),
+    ) {
+        let family = nlri.prefix.family();
+        let mut export = |route: &Best, hits: Option<&Hits>| {
+            Some((batch.export(table, nlri.prefix, route, hits)?, route.source))
+        };
+        let old = old.and_then(|route| export(route, None));
+        let new = new.and_then(|route| export(route, Some(&self.hits)));
+        if let Some((_, source)) = old {
+            self.count(family, source, false);
+        }
+        if let Some((_, source)) = new {
+            self.count(family, source, true);
+        }
+        batch.queue(nlri, old, new);
     }
 }

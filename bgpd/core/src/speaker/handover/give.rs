@@ -47,6 +47,10 @@ impl Speaker {
             self.give_peer(peer, &mut out);
             let session = peer.session.as_ref().and_then(|session| Some((session, fsm_of(peer, session)?)));
             if let Some((session, _)) = session {
+                let treatment = &self.rib.groups[session.group].group.treatment;
+                if treatment.encode.add_path != Families::NONE {
+                    return Err(HandOverError::SeveralPaths(peer.address));
+                }
                 connections.push(session.conn);
             }
             out.option(session, |out, (session, fsm)| self.give_session(peer, session, fsm, out));
@@ -116,7 +120,7 @@ impl Speaker {
         let left = group.left_for(&session.cursor, peer.source);
         out.families(left.dumps);
         out.families(left.end_of_ribs);
-        out.list(left.prefixes.into_iter(), Writer::prefix);
+        out.list(left.routes.into_iter().map(|nlri| nlri.prefix), Writer::prefix);
     }
 
     fn give_own_routes(&self, source: SourceId, out: &mut Writer) {

@@ -18,7 +18,7 @@ use crate::speaker::establish::import_rules;
 use crate::speaker::peer::{PeerId, jitter};
 use crate::speaker::retention::{Phase, Retention};
 use crate::speaker::{Config, Direction, Interface, OriginatedRoute, Speaker};
-use crate::wire::{DecodeContext, Framer, Message, Open, PeerKind, WireList};
+use crate::wire::{DecodeContext, Framer, Message, Nlri, Open, PeerKind, WireList};
 
 type Result<T> = std::result::Result<T, TakeOverError>;
 
@@ -268,7 +268,7 @@ impl Speaker {
         let place = self.rib.groups[session.group].group.end();
         state.dumps.iter().for_each(|family| session.cursor.dump(family));
         state.end_of_ribs.iter().for_each(|family| session.cursor.end_of_rib_after(family, place));
-        session.cursor.refresh(state.prefixes);
+        session.cursor.refresh(state.prefixes.into_iter().map(Nlri::from));
         let news = self.rib.groups[session.group].group.has_news_for(&session.cursor);
         self.peers[id].session = Some(session);
         if news || !state.control.is_empty() {

@@ -1,5 +1,6 @@
 //! Behaviours of whole speakers, in the simulation.
 
+mod add_path;
 mod bfd;
 mod configure;
 mod groups;

@@ -4,11 +4,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::speaker::{ConnId, Direction, GracefulRestartConfig, Output, RibKind, SoftReset, Speaker};
+use crate::speaker::{
+    AddPathConfig, AddPathSend, ConnId, Direction, GracefulRestartConfig, Output, RibKind, SoftReset, Speaker,
+};
 use crate::wire::{
     AsPath, Attributes, EncodeContext, EncodedAttributes, Message, NextHop, Open, encode_end_of_rib,
     encode_unreach,
 };
+use cairn_net::Families;
 
 const NODES: u8 = 5;
 
@@ -108,7 +111,11 @@ fn quiesce(sim: &mut Sim, own: &Own) {
     sim.run(Duration::from_secs(600));
 }
 
-fn network(asn: impl Fn(u8) -> u32, linked: impl Fn(u8, u8) -> bool, graceful: bool) -> Sim {
+fn network(
+    asn: impl Fn(u8) -> u32,
+    linked: impl Fn(u8, u8) -> bool,
+    (graceful, several): (bool, Option<bool>),
+) -> Sim {
     let mut sim = sim();
     for a in 1..=NODES {
         let restart = graceful.then(GracefulRestartConfig::default);
@@ -119,6 +126,10 @@ fn network(asn: impl Fn(u8) -> u32, linked: impl Fn(u8, u8) -> bool, graceful: b
             let mut peer = open_peer(asn(b));
             peer.timers.hold = Duration::from_secs(9);
             peer.timers.connect_retry = Duration::from_secs(2);
+            if let Some(all) = several {
+                let which = if all { AddPathSend::All } else { add_path::best(2) };
+                peer.add_path = AddPathConfig { receive: Families::ALL, send: [Some(which); 2] };
+            }
             own = with_peer(own, b, peer);
         }
         sim.add(node(a), own);
@@ -135,8 +146,9 @@ fn check_sessions(sim: &Sim) -> Result<(), TestCaseError> {
             let told = speaker.routes(RibKind::AdjRibOut(*to));
             let there = sim.nodes[to].speaker.as_ref().unwrap();
             let heard = there.routes(RibKind::AdjRibIn(*from));
-            let told: BTreeMap<_, _> = told.into_iter().map(|view| (view.prefix, view.route)).collect();
-            let heard: BTreeMap<_, _> = heard.into_iter().map(|view| (view.prefix, view.route)).collect();
+            let key = |view: RouteView| ((view.prefix, view.path_id), view.route);
+            let told: BTreeMap<_, _> = told.into_iter().map(key).collect();
+            let heard: BTreeMap<_, _> = heard.into_iter().map(key).collect();
             prop_assert_eq!(
                 told.keys().collect::<Vec<_>>(),
                 heard.keys().collect::<Vec<_>>(),
@@ -176,14 +188,14 @@ proptest! {
     #[test]
     fn external_networks_end_with_shortest_paths_whatever_happened(
         happenings in proptest::collection::vec(happening(), 0..40),
-        edges in proptest::collection::vec(any::<bool>(), 25), graceful: bool,
+        edges in proptest::collection::vec(any::<bool>(), 25), graceful: bool, several: Option<bool>,
     ) {
         // A line, so that all is connected, and more.
         let linked = |a: u8, b: u8| {
             let (low, high) = (a.min(b), a.max(b));
             high - low == 1 || edges[usize::from((low - 1) * NODES + high - 1)]
         };
-        let mut sim = network(|n| 65000 + u32::from(n), linked, graceful);
+        let mut sim = network(|n| 65000 + u32::from(n), linked, (graceful, several));
         let mut own = BTreeMap::new();
         happenings.iter().for_each(|what| happen(&mut sim, &mut own, what));
         quiesce(&mut sim, &own);
@@ -204,9 +216,9 @@ proptest! {
 
     #[test]
     fn internal_meshes_end_with_what_is_originated_whatever_happened(
-        happenings in proptest::collection::vec(happening(), 0..40), graceful: bool,
+        happenings in proptest::collection::vec(happening(), 0..40), graceful: bool, several: Option<bool>,
     ) {
-        let mut sim = network(|_| 65000, |_, _| true, graceful);
+        let mut sim = network(|_| 65000, |_, _| true, (graceful, several));
         let mut own = BTreeMap::new();
         happenings.iter().for_each(|what| happen(&mut sim, &mut own, what));
         quiesce(&mut sim, &own);

@@ -1,0 +1,102 @@
+//! What bgpd passes on, and how, between BIRD, FRRouting and GoBGP.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use anyhow::{Result, ensure};
+use bgpd_api::route::{Path, Table};
+use cairn_lab::lab::Families;
+
+use crate::wait::eventually;
+use crate::world::{SETTLES, World, play_with};
+
+/// Runs a scenario with the configurations of one directory.
+fn play_case(case: &str, body: impl FnOnce(&mut World) -> Result<()>) -> Result<()> {
+    play_with("propagation", case, Families::Dual, &[("CASE", case)], body)
+}
+
+/// The paths that bgpd has of a prefix in one of its tables.
+fn paths(world: &World, table: Table, prefix: &str) -> Result<Vec<Path>> {
+    let routes = world.table("cairn", table)?;
+    let wanted = routes.into_iter().filter(|route| route.prefix.to_string() == prefix);
+    Ok(wanted.flat_map(|route| route.paths).collect())
+}
+
+/// BIRD's paths to a prefix, as its AS_PATHs.
+fn bird_paths(world: &World, prefix: &str) -> Result<BTreeSet<String>> {
+    let text = world.run("bird", &format!("birdc show route all {prefix}"))?;
+    let path = |line: &str| Some(line.trim().strip_prefix("BGP.as_path:")?.trim().to_owned());
+    Ok(text.lines().filter_map(path).collect())
+}
+
+/// FRRouting's paths to a prefix, as its AS_PATHs.
+fn frr_paths(world: &World, prefix: &str) -> Result<BTreeSet<String>> {
+    let detail = frr_detail(world, prefix)?;
+    let paths = detail["paths"].as_array().into_iter().flatten();
+    Ok(paths.filter_map(|path| Some(path["aspath"]["string"].as_str()?.to_owned())).collect())
+}
+
+/// All that FRRouting says of a prefix.
+fn frr_detail(world: &World, prefix: &str) -> Result<serde_json::Value> {
+    let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
+    let text = world.run("frr", &format!("vtysh -c 'show bgp {family} unicast {prefix} json'"))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn gobgp(world: &World, what: &str, prefix: &str) -> Result<()> {
+    let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
+    world.run("gobgp", &format!("gobgp global rib {what} {prefix} -a {family}")).map(|_| ())
+}
+
+/// Fails unless all of the wanted are among what there is.
+fn has_all(who: &str, there: &BTreeSet<String>, wanted: &[&str]) -> Result<()> {
+    ensure!(wanted.iter().all(|path| there.contains(*path)), "{who} lacks one of {wanted:?}: {there:?}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn several_paths_of_a_prefix_go_both_ways() -> Result<()> {
+    const SHARED: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/48"];
+    play_case("add-path", |world| {
+        for (node, sessions) in [("cairn", 3), ("bird", 2), ("frr", 2), ("gobgp", 1)] {
+            world.await_sessions(node, sessions)?;
+        }
+        for prefix in SHARED {
+            gobgp(world, "add", prefix)?;
+        }
+        eventually(SETTLES, || {
+            for prefix in SHARED {
+                // Sent: what only bgpd can tell, beside its best path.
+                has_all("BIRD", &bird_paths(world, prefix)?, &["65204 65202", "65204 65203"])?;
+                has_all("FRRouting", &frr_paths(world, prefix)?, &["65204 65201", "65204 65203"])?;
+                // Received: both have a path of their own and the other's.
+                for peer in ["10.10.4.0", "10.10.5.0"] {
+                    let peer: IpAddr = peer.parse()?;
+                    let paths = paths(world, Table::AdjRibIn(peer), prefix)?;
+                    let ids: BTreeSet<u32> = paths.iter().map(|path| path.path_id).collect();
+                    ensure!(paths.len() >= 2 && ids.len() == paths.len(), "{peer}, {prefix}: {paths:?}");
+                }
+                // A neighbour without ADD-PATH gets one path, without an identifier.
+                let plain = paths(world, Table::AdjRibOut("10.10.6.0".parse()?), prefix)?;
+                ensure!(plain.len() <= 1 && plain.iter().all(|path| path.path_id == 0), "{plain:?}");
+            }
+            Ok(())
+        })?;
+        for prefix in SHARED {
+            gobgp(world, "del", prefix)?;
+        }
+        eventually(SETTLES, || {
+            for prefix in SHARED {
+                let bird = bird_paths(world, prefix)?;
+                ensure!(!bird.contains("65204 65203"), "BIRD keeps what GoBGP withdrew: {bird:?}");
+                has_all("BIRD", &bird, &["65204 65202"])?;
+                let frr = frr_paths(world, prefix)?;
+                ensure!(!frr.contains("65204 65203"), "FRRouting keeps what GoBGP withdrew: {frr:?}");
+                has_all("FRRouting", &frr, &["65204 65201"])?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    })
+}
