@@ -83,8 +83,18 @@ impl Settings {
         let policies = policy::compiled(config);
         let mut speaker = speaker::Config::new(config.local_as, config.router_id);
         speaker.cluster_id = config.cluster_id;
+        speaker.confederation = config.confederation.as_ref().map(|confederation| speaker::Confederation {
+            identifier: confederation.identifier,
+            members: confederation.members.iter().copied().collect(),
+        });
+        speaker.client_to_client_reflection = config.client_to_client_reflection.unwrap_or(true);
         speaker.best_path = speaker::BestPathConfig {
             always_compare_med: config.always_compare_med,
+            med_missing_as_worst: config.best_path.med_missing_as_worst,
+            as_path_ignore: config.best_path.as_path_ignore,
+            default_local_pref: config
+                .default_local_preference
+                .unwrap_or(speaker.best_path.default_local_pref),
             max_paths_ebgp: config.multipath.ebgp.into(),
             max_paths_ibgp: config.multipath.ibgp.into(),
             multipath_relax: config.multipath.as_path_relax,
@@ -160,6 +170,7 @@ fn peer(
     };
     peer.next_hop_addresses = options.next_hop_addresses.unwrap_or_default();
     peer.route_reflector_client = options.route_reflector_client.unwrap_or(false);
+    peer.weight = options.weight.unwrap_or(0);
     peer.allow_own_as = options.allowas_in.unwrap_or(0);
     peer.max_prefixes = options.max_prefixes;
     peer.bfd = bfd::of_peer(options.bfd.as_ref());

@@ -38,14 +38,25 @@ fn frr_paths(world: &World, prefix: &str) -> Result<BTreeSet<String>> {
 
 /// All that FRRouting says of a prefix.
 fn frr_detail(world: &World, prefix: &str) -> Result<serde_json::Value> {
-    let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
+    let family = family(prefix);
     let text = world.run("frr", &format!("vtysh -c 'show bgp {family} unicast {prefix} json'"))?;
     Ok(serde_json::from_str(&text)?)
 }
 
 fn gobgp(world: &World, what: &str, prefix: &str) -> Result<()> {
-    let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
+    let family = family(prefix);
     world.run("gobgp", &format!("gobgp global rib {what} {prefix} -a {family}")).map(|_| ())
+}
+
+/// The name that FRRouting and GoBGP give the family.
+fn family(prefix: &str) -> &'static str {
+    if prefix.contains(':') { "ipv6" } else { "ipv4" }
+}
+
+/// A path's AS_PATH as text.
+fn as_path(path: &Path) -> String {
+    let segments: Vec<String> = path.attributes.as_path.iter().map(ToString::to_string).collect();
+    segments.join(" ")
 }
 
 /// Fails unless all of the wanted are among what there is.
@@ -97,6 +108,46 @@ fn several_paths_of_a_prefix_go_both_ways() -> Result<()> {
             }
             Ok(())
         })?;
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_confederation_looks_like_one_as_from_outside() -> Result<()> {
+    // What GoBGP, FRRouting and bgpd originate.
+    const OUTSIDE: [&str; 2] = ["203.0.113.0/24", "2001:db8:6::/48"];
+    const MEMBER: [&str; 2] = ["192.0.2.16/28", "2001:db8:2::/48"];
+    const OURS: [&str; 2] = ["192.0.2.32/28", "2001:db8:3::/48"];
+    play_case("confederation", |world| {
+        for (node, sessions) in [("cairn", 3), ("bird", 2), ("frr", 2), ("gobgp", 1)] {
+            world.await_sessions(node, sessions)?;
+        }
+        for prefix in OUTSIDE {
+            gobgp(world, "add", prefix)?;
+        }
+        world.run("gobgp", "gobgp global rib add 203.0.113.64/26 community no-export -a ipv4")?;
+        eventually(SETTLES, || {
+            for prefix in OUTSIDE {
+                has_all("FRRouting", &frr_paths(world, prefix)?, &["(65002) 65203"])?;
+                has_all("BIRD", &bird_paths(world, prefix)?, &["65000 65203"])?;
+            }
+            for prefix in MEMBER {
+                let from_member: BTreeSet<String> =
+                    paths(world, Table::LocRib, prefix)?.iter().map(as_path).collect();
+                has_all("bgpd", &from_member, &["(65003)"])?;
+                let rib = world.run("gobgp", &format!("gobgp global rib {prefix} -a {}", family(prefix)))?;
+                ensure!(rib.contains(" 65000 ") && !rib.contains("65003"), "GoBGP: {rib}");
+            }
+            for prefix in OURS {
+                has_all("FRRouting", &frr_paths(world, prefix)?, &["(65002)"])?;
+                has_all("BIRD", &bird_paths(world, prefix)?, &["65000"])?;
+            }
+            // NO_EXPORT goes to the other member, and no further.
+            has_all("FRRouting", &frr_paths(world, "203.0.113.64/26")?, &["(65002) 65203"])
+        })?;
+        let told = paths(world, Table::AdjRibOut("10.10.4.0".parse()?), "203.0.113.64/26")?;
+        ensure!(told.is_empty(), "NO_EXPORT left the confederation: {told:?}");
         Ok(())
     })
 }

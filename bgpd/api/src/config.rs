@@ -11,6 +11,7 @@
 //! by [`Config::faults`], and in any case by the daemon that it is handed to.
 
 mod add_path;
+mod best_path;
 mod bfd;
 mod bmp;
 mod community;
@@ -35,6 +36,7 @@ mod test_route;
 mod validate;
 
 pub use add_path::{AddPath, AddPathSend, PathCount};
+pub use best_path::{BestPath, Confederation};
 pub use bfd::{Bfd, BfdAuthentication, BfdAuthenticationType};
 pub use bmp::BmpCollector;
 pub use community::Community;

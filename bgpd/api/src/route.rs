@@ -1,5 +1,6 @@
 //! Routes as other programs see them.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -149,6 +150,24 @@ pub enum AsSegment {
     Sequence(Vec<Asn>),
     /// Without order (AS_SET).
     Set(Vec<Asn>),
+    /// Member ASes of the local confederation in the order of travel (AS_CONFED_SEQUENCE, RFC 5065).
+    ConfedSequence(Vec<Asn>),
+    /// The same without order (AS_CONFED_SET).
+    ConfedSet(Vec<Asn>),
+}
+
+impl fmt::Display for AsSegment {
+    /// As routers write it: `1 2`, `{1,2}`, `(1 2)`, `[1,2]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, asns, between, close) = match self {
+            Self::Sequence(asns) => ("", asns, " ", ""),
+            Self::Set(asns) => ("{", asns, ",", "}"),
+            Self::ConfedSequence(asns) => ("(", asns, " ", ")"),
+            Self::ConfedSet(asns) => ("[", asns, ",", "]"),
+        };
+        let asns: Vec<String> = asns.iter().map(ToString::to_string).collect();
+        write!(f, "{open}{}{close}", asns.join(between))
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature

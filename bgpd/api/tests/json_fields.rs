@@ -57,7 +57,12 @@ fn peer() -> Peer {
 fn route() -> Route {
     let attributes = Attributes {
         origin: Origin::Igp,
-        as_path: vec![AsSegment::Sequence(vec![Asn(65001)]), AsSegment::Set(vec![Asn(65002)])],
+        as_path: vec![
+            AsSegment::Sequence(vec![Asn(65001)]),
+            AsSegment::Set(vec![Asn(65002)]),
+            AsSegment::ConfedSequence(vec![Asn(65003)]),
+            AsSegment::ConfedSet(vec![Asn(65004)]),
+        ],
         next_hop: "192.0.2.1".parse().ok(),
         med: Some(1),
         local_preference: Some(100),
@@ -76,6 +81,7 @@ fn route() -> Route {
         source,
         decided_by: "router id".to_owned(),
         age: SECOND,
+        path_id: 1,
         attributes: attributes.clone(),
     };
     let sources = [RouteSource::Peer("192.0.2.1".parse().unwrap()), RouteSource::Local("config".to_owned())];

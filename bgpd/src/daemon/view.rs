@@ -57,8 +57,10 @@ pub(super) fn attributes(route: &RouteAttributes) -> Attributes {
             .map(|segment| {
                 let asns = segment.asns().collect();
                 match segment.kind {
-                    SegmentKind::Set | SegmentKind::ConfedSet => AsSegment::Set(asns),
-                    SegmentKind::Sequence | SegmentKind::ConfedSequence => AsSegment::Sequence(asns),
+                    SegmentKind::Set => AsSegment::Set(asns),
+                    SegmentKind::Sequence => AsSegment::Sequence(asns),
+                    SegmentKind::ConfedSet => AsSegment::ConfedSet(asns),
+                    SegmentKind::ConfedSequence => AsSegment::ConfedSequence(asns),
                 }
             })
             .collect(),

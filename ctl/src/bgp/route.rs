@@ -128,14 +128,7 @@ fn row(prefix: String, path: &Path) -> Vec<String> {
 
 /// As routers write it: the ASes, then the origin as a letter.
 pub(super) fn as_path(segments: &[AsSegment], origin: Origin) -> String {
-    let list = |asns: &[cairn_net::Asn]| asns.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut words: Vec<String> = Vec::new();
-    for segment in segments {
-        match segment {
-            AsSegment::Sequence(asns) => words.extend(list(asns)),
-            AsSegment::Set(asns) => words.push(format!("{{{}}}", list(asns).join(","))),
-        }
-    }
+    let mut words: Vec<String> = segments.iter().map(ToString::to_string).collect();
     words.push(
         match origin {
             Origin::Igp => "i",

@@ -80,6 +80,9 @@ pub struct PeerOptions {
     /// The neighbour is a client of this route reflector (RFC 4456); internal neighbours only. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route_reflector_client: Option<bool>,
+    /// Preference of this neighbour's routes on this router alone: the highest wins before anything else is compared. Default: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
     /// How often the local AS may occur in the path of a route that is accepted. Range: 0 to 10. Default: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowas_in: Option<u8>,
@@ -140,6 +143,7 @@ impl PeerOptions {
             next_hop: self.next_hop.or(group.next_hop),
             next_hop_addresses: self.next_hop_addresses.or(group.next_hop_addresses),
             route_reflector_client: self.route_reflector_client.or(group.route_reflector_client),
+            weight: self.weight.or(group.weight),
             allowas_in: self.allowas_in.or(group.allowas_in),
             max_prefixes: self.max_prefixes.or(group.max_prefixes),
             import: self.import.or(group.import),

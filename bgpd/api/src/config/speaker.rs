@@ -6,8 +6,8 @@ use cairn_net::{Asn, RouterId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AsPathEntry, BmpCollector, CommunityPattern, Filter, Name, Neighbor, OriginatedRoute, PeerOptions,
-    PrefixRange, Secret, seconds,
+    AsPathEntry, BestPath, BmpCollector, CommunityPattern, Confederation, Filter, Name, Neighbor,
+    OriginatedRoute, PeerOptions, PrefixRange, Secret, seconds,
 };
 
 /// The whole document.
@@ -18,6 +18,9 @@ pub struct Config {
     pub router_id: RouterId,
     /// AS number of this speaker. Range: 1 to 4294967294, not 23456 and not 65535.
     pub local_as: Asn,
+    /// The confederation of which `localAs` is a member (RFC 5065). Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confederation: Option<Confederation>,
     /// Where connections are accepted.
     #[serde(default)]
     pub listen: Listen,
@@ -33,6 +36,12 @@ pub struct Config {
     /// Compare MED between paths of different neighbouring ASes, too. Default: false.
     #[serde(default, skip_serializing_if = "is_default")]
     pub always_compare_med: bool,
+    /// Other options of the choice between paths.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub best_path: BestPath,
+    /// LOCAL_PREF of routes that have none. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_local_preference: Option<u32>,
     /// Own addresses as next hops for routes of a family that a session's own address is not of, such as IPv6 routes over
     /// an IPv4 session. Default: the first global address of the interface that the session runs on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -43,6 +52,9 @@ pub struct Config {
     /// Cluster identifier of a route reflector (RFC 4456). Default: the router id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<RouterId>,
+    /// Routes from clients are reflected to other clients. Default: true. False where the clients have sessions with each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_to_client_reflection: Option<bool>,
     /// What peers are told when the daemon is stopped by SIGTERM.
     #[serde(default, skip_serializing_if = "is_default")]
     pub on_shutdown: ShutdownMode,
@@ -101,14 +113,18 @@ impl Config {
         Self {
             router_id,
             local_as,
+            confederation: None,
             listen: Listen::default(),
             timers: Timers::default(),
             graceful_restart: GracefulRestart::default(),
             multipath: Multipath::default(),
             always_compare_med: false,
+            best_path: BestPath::default(),
+            default_local_preference: None,
             next_hop_addresses: Vec::new(),
             ebgp_requires_policy: true,
             cluster_id: None,
+            client_to_client_reflection: None,
             on_shutdown: ShutdownMode::default(),
             metrics: Metrics::default(),
             bmp: Vec::new(),

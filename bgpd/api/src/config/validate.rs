@@ -57,6 +57,19 @@ impl Check<'_> {
     fn speaker(&mut self) {
         let config = self.config;
         self.asn("localAs", config.local_as);
+        self.confederation();
+        for (path, on) in [
+            ("bestPath.deterministicMed", config.best_path.deterministic_med),
+            ("bestPath.compareRouterId", config.best_path.compare_router_id),
+        ] {
+            if !on {
+                self.fault(
+                    path,
+                    false,
+                    "must be true: the choice never depends on the order in which paths came",
+                );
+            }
+        }
         if config.listen.port == 0 {
             self.fault("listen.port", 0, "a port is 1 to 65535");
         }
@@ -85,6 +98,26 @@ impl Check<'_> {
             }
         }
         self.unicast_list("nextHopAddresses", &config.next_hop_addresses);
+    }
+
+    fn confederation(&mut self) {
+        let config = self.config;
+        let Some(confederation) = &config.confederation else { return };
+        self.asn("confederation.identifier", confederation.identifier);
+        if confederation.identifier == config.local_as {
+            let rule = "is localAs: that is the number of this member AS, this the number of them all";
+            self.fault("confederation.identifier", confederation.identifier, rule);
+        }
+        for (index, member) in confederation.members.iter().enumerate() {
+            let path = format!("confederation.members[{index}]");
+            self.asn(&path, *member);
+            if *member == config.local_as {
+                self.fault(&*path, member, "is localAs: name the other member ASes");
+            }
+            if *member == confederation.identifier {
+                self.fault(path, member, "is the confederation's identifier");
+            }
+        }
     }
 
     fn unicast_list(&mut self, path: &str, addresses: &[IpAddr]) {

@@ -289,18 +289,25 @@ impl TryFrom<proto::Attributes> for Attributes {
 
 impl From<AsSegment> for proto::AsSegment {
     fn from(segment: AsSegment) -> Self {
-        let (set, asns) = match segment {
-            AsSegment::Sequence(asns) => (false, asns),
-            AsSegment::Set(asns) => (true, asns),
+        let (set, confederation, asns) = match segment {
+            AsSegment::Sequence(asns) => (false, false, asns),
+            AsSegment::Set(asns) => (true, false, asns),
+            AsSegment::ConfedSequence(asns) => (false, true, asns),
+            AsSegment::ConfedSet(asns) => (true, true, asns),
         };
-        Self { set, asns: asns.into_iter().map(|asn| asn.0).collect() }
+        Self { set, confederation, asns: asns.into_iter().map(|asn| asn.0).collect() }
     }
 }
 
 impl From<proto::AsSegment> for AsSegment {
     fn from(message: proto::AsSegment) -> Self {
         let asns = message.asns.into_iter().map(Asn).collect();
-        if message.set { Self::Set(asns) } else { Self::Sequence(asns) }
+        match (message.set, message.confederation) {
+            (false, false) => Self::Sequence(asns),
+            (true, false) => Self::Set(asns),
+            (false, true) => Self::ConfedSequence(asns),
+            (true, true) => Self::ConfedSet(asns),
+        }
     }
 }
 

@@ -546,6 +546,9 @@ pub struct AsSegment {
     pub set: bool,
     #[prost(uint32, repeated, tag = "2")]
     pub asns: ::prost::alloc::vec::Vec<u32>,
+    /// Of the local confederation: AS_CONFED_SET, AS_CONFED_SEQUENCE (RFC 5065).
+    #[prost(bool, tag = "3")]
+    pub confederation: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Aggregator {

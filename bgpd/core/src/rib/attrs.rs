@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 
 use crate::wire::{Attributes, Community, NextHop, Origin};
 
-/// LOCAL_PREF where none came (RFC 4271 leaves the number to us; everybody uses this one).
+/// LOCAL_PREF where none came and none is configured (RFC 4271 leaves the number to us; everybody uses this one).
 pub const DEFAULT_LOCAL_PREF: u32 = 100;
 
 /// What is said about a route apart from its prefix, with what selection needs of it read out once.
@@ -44,8 +44,10 @@ pub(crate) struct Rank {
 pub(crate) enum Scope {
     /// Anywhere.
     Any,
-    /// Not to external peers: NO_EXPORT, NO_EXPORT_SUBCONFED (we are in no confederation).
-    Internal,
+    /// Not out of the AS, or of the confederation if we are in one: NO_EXPORT.
+    Confederation,
+    /// Not out of the member AS: NO_EXPORT_SUBCONFED.
+    MemberAs,
     /// To nobody: NO_ADVERTISE.
     Nobody,
 }
@@ -86,7 +88,8 @@ fn scope(attributes: &Attributes) -> Scope {
     for community in attributes.communities.iter() {
         match community {
             Community::NO_ADVERTISE => return Scope::Nobody,
-            Community::NO_EXPORT | Community::NO_EXPORT_SUBCONFED => scope = Scope::Internal,
+            Community::NO_EXPORT_SUBCONFED => scope = Scope::MemberAs,
+            Community::NO_EXPORT if scope == Scope::Any => scope = Scope::Confederation,
             _ => {}
         }
     }

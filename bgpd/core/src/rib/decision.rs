@@ -30,7 +30,7 @@ pub struct Candidate {
 pub enum Step {
     /// Any other before a long-lived stale one (RFC 9494 section 4.3).
     LongLivedStale,
-    /// Higher weight, which only this speaker knows of.
+    /// Higher weight: preference on this router alone, before all of RFC 4271.
     Weight,
     /// Higher LOCAL_PREF (9.1.1).
     LocalPref,
@@ -42,7 +42,7 @@ pub enum Step {
     Origin,
     /// Lower MED from the same neighbour AS (9.1.2.2 c).
     Med,
-    /// External before internal (9.1.2.2 d).
+    /// External before internal (9.1.2.2 d); from another member AS is internal here (RFC 5065 section 5.3).
     ExternalOverInternal,
     /// Lower IGP metric to the next hop (9.1.2.2 e).
     IgpMetric,
@@ -109,7 +109,7 @@ impl Candidate {
     /// The steps after MED that decide about equal cost.
     fn by_cost(&self, other: &Self) -> Option<(Ordering, Step)> {
         first_difference([
-            (self.kind.is_internal().cmp(&other.kind.is_internal()), Step::ExternalOverInternal),
+            (self.kind.is_inside().cmp(&other.kind.is_inside()), Step::ExternalOverInternal),
             (self.metric.cmp(&other.metric), Step::IgpMetric),
         ])
     }

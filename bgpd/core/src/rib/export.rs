@@ -1,6 +1,6 @@
 //! What a kind of peer is told about a route.
 //!
-//! Spec: RFC 4271 sections 5.1 and 9.2; RFC 4456 section 8; RFC 1997 (well-known communities).
+//! Spec: RFC 4271 sections 5.1 and 9.2; RFC 4456 section 8; RFC 5065 section 4; RFC 1997 (well-known communities).
 //! Invariant: a pure function of the treatment and the route. So nobody keeps an Adj-RIB-Out: what a peer was told about a route
 //! that changes is computed again from the old route.
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use cairn_net::{Asn, Families, Family, Prefix, RouterId};
 use smallvec::SmallVec;
 
-use super::attrs::{DEFAULT_LOCAL_PREF, RouteAttributes, Scope};
+use super::attrs::{RouteAttributes, Scope};
 use super::source::{Source, SourceId, SourceKind};
 use super::table::{Best, NetId, Table};
 use crate::policy::{Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView, Verdict};
@@ -23,8 +23,12 @@ use crate::wire::{Attributes, Community, EncodeContext, Marks, NextHop, Nlri, Wi
 pub(crate) struct Treatment {
     /// What the receiver is to us.
     pub(crate) kind: SourceKind,
-    /// Our AS.
+    /// Our AS as the receiver knows it: in a confederation the identifier outside, the member AS inside.
     pub(crate) local_as: Asn,
+    /// LOCAL_PREF of routes that have none.
+    pub(crate) default_local_pref: u32,
+    /// Routes from clients go to clients (RFC 4456).
+    pub(crate) reflects_between_clients: bool,
     /// The cluster that we reflect for.
     pub(crate) cluster_id: RouterId,
     /// The next hop rule.
@@ -195,6 +199,7 @@ impl Treatment {
         let attributes = Attributes { marks: Marks::default(), ..filtered.attributes.as_ref().clone() };
         let attributes = match self.kind {
             SourceKind::External => self.to_external(attributes, filtered.med_set, source),
+            SourceKind::Confederation => self.to_confederation(attributes, route),
             SourceKind::Internal | SourceKind::Client | SourceKind::Local => {
                 self.to_internal(attributes, route, source)
             }
@@ -203,18 +208,23 @@ impl Treatment {
     }
 
     fn may_pass(&self, route: &RouteAttributes, from: SourceKind) -> bool {
-        let external = self.kind == SourceKind::External;
         // Within the AS there is a way to say it without the capability (RFC 9494 section 4.7).
-        if route.rank.long_lived_stale && !self.long_lived_restart && external {
+        if route.rank.long_lived_stale && !self.long_lived_restart && self.kind.is_external() {
             return false;
         }
-        match route.scope {
-            Scope::Nobody => return false,
-            Scope::Internal if external => return false,
-            Scope::Internal | Scope::Any => {}
-        }
+        let scoped_out = match route.scope {
+            Scope::Any => false,
+            Scope::Confederation => self.kind == SourceKind::External,
+            Scope::MemberAs => matches!(self.kind, SourceKind::External | SourceKind::Confederation),
+            Scope::Nobody => true,
+        };
         // Internal routes go to internal peers only by reflection: from clients to all, from others to clients.
-        external || from != SourceKind::Internal || self.kind == SourceKind::Client
+        let reflected = match (from, self.kind) {
+            (SourceKind::Internal, SourceKind::Internal) => false,
+            (SourceKind::Client, SourceKind::Client) => self.reflects_between_clients,
+            _ => true,
+        };
+        !scoped_out && reflected
     }
 
     fn next_hop(&self, family: Family, received: NextHop, from: SourceKind) -> Option<NextHop> {
@@ -250,19 +260,30 @@ impl Treatment {
         attributes
     }
 
-    fn to_internal(
-        &self,
-        mut attributes: Attributes,
-        route: &RouteAttributes,
-        source: &Source,
-    ) -> Attributes {
-        attributes.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
+    /// To another member AS: what stays inside of an AS stays inside of the confederation, but for the marks of reflection
+    /// (RFC 5065 section 4).
+    fn to_confederation(&self, attributes: Attributes, route: &RouteAttributes) -> Attributes {
+        let mut attributes = self.inside(attributes, route);
+        attributes.as_path = attributes.as_path.prepended_confederation(self.local_as);
+        attributes.originator_id = None;
+        attributes.cluster_list = WireList::default();
+        attributes
+    }
+
+    /// What all that stays inside of the AS or the confederation has.
+    fn inside(&self, mut attributes: Attributes, route: &RouteAttributes) -> Attributes {
+        attributes.local_pref.get_or_insert(self.default_local_pref);
         if route.rank.long_lived_stale && !self.long_lived_restart {
             attributes.local_pref = Some(0);
             if !attributes.communities.contains(Community::NO_EXPORT) {
                 attributes.communities = attributes.communities.prepended(Community::NO_EXPORT);
             }
         }
+        attributes
+    }
+
+    fn to_internal(&self, attributes: Attributes, route: &RouteAttributes, source: &Source) -> Attributes {
+        let mut attributes = self.inside(attributes, route);
         if source.kind.is_internal() {
             attributes.originator_id.get_or_insert(Ipv4Addr::from(source.router_id));
             let cluster_id = Ipv4Addr::from(self.cluster_id.get());

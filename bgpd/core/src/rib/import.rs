@@ -15,7 +15,7 @@ use super::attrs::{Interner, RouteAttributes};
 use super::source::SourceKind;
 use super::table::Verdict;
 use crate::policy::{self, Hits, Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView};
-use crate::wire::NextHop;
+use crate::wire::{AsPath, NextHop, Segment};
 
 /// Why a received path is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,7 +51,10 @@ impl fmt::Display for Rejection {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ImportRules {
     pub(crate) kind: SourceKind,
+    /// Our AS, in a confederation our member AS.
     pub(crate) local_as: Asn,
+    /// The identifier of the confederation that we are in (RFC 5065).
+    pub(crate) confederation: Option<Asn>,
     pub(crate) router_id: RouterId,
     pub(crate) cluster_id: RouterId,
     /// How often our AS may be in the path.
@@ -70,7 +73,7 @@ impl ImportRules {
     /// Is there a reason to reject all paths with these attributes?
     pub(crate) fn check(&self, route: &RouteAttributes) -> Result<(), Rejection> {
         let attributes = &route.attributes;
-        if attributes.as_path.occurrences(self.local_as) > usize::from(self.allow_own_as) {
+        if self.own_occurrences(&attributes.as_path) > usize::from(self.allow_own_as) {
             return Err(Rejection::AsLoop);
         }
         if self.kind.is_internal() {
@@ -97,6 +100,18 @@ impl ImportRules {
             source: self.kind.into(),
             peer: PolicyPeer { address: self.peer, kind: self.kind.peer_type() },
         }
+    }
+
+    /// How often our AS is in the path. A member AS is one only where the confederation speaks of it (RFC 5065 section 4): its
+    /// number may be somebody else's outside.
+    fn own_occurrences(&self, path: &AsPath) -> usize {
+        let Some(identifier) = self.confederation else { return path.occurrences(self.local_as) };
+        let (member, outside) = (self.local_as, identifier);
+        let own = |segment: Segment<'_>| {
+            let own = if segment.kind.is_confederation() { member } else { outside };
+            segment.asns().filter(|asn| *asn == own).count()
+        };
+        path.segments().map(own).sum()
     }
 
     /// What becomes of a path that passed [`ImportRules::check`].

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use foldhash::HashMap;
 
+use super::attrs::{Rank, RouteAttributes};
 use super::decision::{self, Candidate, Step};
-use super::source::SourceKind;
+use super::source::{Source, SourceKind};
 use super::table::{NetId, Path, PathId, Table};
 use crate::speaker::BestPathConfig;
 
@@ -53,13 +54,32 @@ impl Selection<'_> {
         let metric = self.metrics.get(attributes.next_hop.addr)?;
         let source = &table.sources[path.source];
         Some(Candidate {
-            rank: attributes.rank,
+            rank: self.rank(attributes, source),
             kind: source.kind,
             metric,
             router_id: source.router_id,
             address: source.address,
             path_id: path.path_id,
         })
+    }
+
+    /// What is compared of the attributes, as the options say.
+    fn rank(&self, route: &RouteAttributes, source: &Source) -> Rank {
+        let mut rank = route.rank;
+        if rank.weight == 0 {
+            // What a policy gave counts before what the peer has.
+            rank.weight = source.weight.into();
+        }
+        if route.attributes.local_pref.is_none() {
+            rank.local_pref = self.config.default_local_pref;
+        }
+        if self.config.as_path_ignore {
+            rank.path_len = 0;
+        }
+        if self.config.med_missing_as_worst && route.attributes.med.is_none() {
+            rank.med = u32::MAX;
+        }
+        rank
     }
 
     /// Chooses among the paths of a prefix.
@@ -81,7 +101,9 @@ impl Selection<'_> {
         let Some(top) = self.candidate(table, &table.paths[best]) else { return vec![best] };
         let limit = match top.kind {
             SourceKind::External => self.config.max_paths_ebgp,
-            SourceKind::Internal | SourceKind::Client => self.config.max_paths_ibgp,
+            SourceKind::Internal | SourceKind::Client | SourceKind::Confederation => {
+                self.config.max_paths_ibgp
+            }
             SourceKind::Local => 1,
         };
         if limit <= 1 {

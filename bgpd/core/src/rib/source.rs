@@ -23,6 +23,8 @@ pub enum SourceKind {
     Internal,
     /// An internal peer for which we reflect (RFC 4456).
     Client,
+    /// A peer in another member AS of our confederation (RFC 5065).
+    Confederation,
 }
 
 impl SourceKind {
@@ -36,14 +38,26 @@ impl SourceKind {
         match self {
             Self::External => PeerType::External,
             Self::Client => PeerType::Client,
+            Self::Confederation => PeerType::Confederation,
             Self::Local | Self::Internal => PeerType::Internal,
         }
+    }
+
+    /// Is it outside of our AS, and of our confederation if we are in one?
+    pub const fn is_external(self) -> bool {
+        matches!(self, Self::External)
+    }
+
+    /// Is it a peer inside of our AS or confederation? Selection prefers routes from outside (RFC 5065 section 5.3).
+    pub(super) const fn is_inside(self) -> bool {
+        matches!(self, Self::Internal | Self::Client | Self::Confederation)
     }
 
     /// The relation to a peer of this kind.
     pub(crate) const fn peer_kind(self) -> PeerKind {
         match self {
             Self::External => PeerKind::External,
+            Self::Confederation => PeerKind::Confederation,
             Self::Local | Self::Internal | Self::Client => PeerKind::Internal,
         }
     }
@@ -53,7 +67,9 @@ impl From<SourceKind> for RouteSource {
     fn from(kind: SourceKind) -> Self {
         match kind {
             SourceKind::Local => Self::Local,
-            SourceKind::External | SourceKind::Internal | SourceKind::Client => Self::Peer(kind.peer_type()),
+            SourceKind::External | SourceKind::Internal | SourceKind::Client | SourceKind::Confederation => {
+                Self::Peer(kind.peer_type())
+            }
         }
     }
 }
@@ -63,6 +79,8 @@ impl From<SourceKind> for RouteSource {
 pub(crate) struct Source {
     /// Its kind.
     pub(crate) kind: SourceKind,
+    /// Preference of its routes on this router alone: higher is better, before anything else.
+    pub(crate) weight: u16,
     /// The peer's identifier; zero for our own.
     pub(crate) router_id: u32,
     /// The peer's address; unspecified for our own.
@@ -88,7 +106,15 @@ pub struct SourceCounts {
 
 impl Source {
     pub(crate) fn new(kind: SourceKind, address: IpAddr, asn: Asn, router_id: u32) -> Self {
-        Self { kind, router_id, address, asn, first: PathId::NONE, counts: [SourceCounts::default(); 2] }
+        Self {
+            kind,
+            weight: 0,
+            router_id,
+            address,
+            asn,
+            first: PathId::NONE,
+            counts: [SourceCounts::default(); 2],
+        }
     }
 
     pub(crate) fn counts(&self, family: Family) -> SourceCounts {

@@ -3,7 +3,7 @@
 //! `Speaker` compares it with the running one and changes only what differs; see `Input::Configure`.
 //! Not here: reading it from YAML or gRPC (`bgpd-api`), listening sockets (the shell).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,17 +12,23 @@ use std::time::Duration;
 use cairn_net::{Asn, Families, Family, RouterId};
 
 use super::AddPathConfig;
+use super::peer::kind;
 use crate::policy::Policy;
+use crate::rib::DEFAULT_LOCAL_PREF;
 
 /// The whole configuration of a speaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Our AS; never 0.
+    /// Our AS; never 0. In a confederation our member AS.
     pub asn: Asn,
+    /// The confederation that we are in (RFC 5065).
+    pub confederation: Option<Confederation>,
     /// Our BGP identifier; unique within the AS.
     pub router_id: RouterId,
     /// The cluster that we reflect for (RFC 4456); `None`: the router id.
     pub cluster_id: Option<RouterId>,
+    /// Routes from clients are reflected to other clients. False where the clients have sessions with each other (RFC 4456 section 6).
+    pub client_to_client_reflection: bool,
     /// Best-path and multipath options.
     pub best_path: BestPathConfig,
     /// Graceful restart of ourselves (RFC 4724); `None`: not announced, and peers drop our routes at once.
@@ -40,12 +46,22 @@ pub struct Config {
 }
 
 impl Config {
+    /// Our AS as a peer knows it: outside of our confederation its identifier.
+    pub(super) fn asn_towards(&self, peer: &PeerConfig) -> Asn {
+        match &self.confederation {
+            Some(confederation) if kind(self, peer).is_external() => confederation.identifier,
+            _ => self.asn,
+        }
+    }
+
     /// A speaker without peers, with the defaults of every option.
     pub fn new(asn: Asn, router_id: RouterId) -> Self {
         Self {
             asn,
+            confederation: None,
             router_id,
             cluster_id: None,
+            client_to_client_reflection: true,
             best_path: BestPathConfig::default(),
             graceful_restart: Some(GracefulRestartConfig::default()),
             ebgp_requires_policy: true,
@@ -56,11 +72,26 @@ impl Config {
     }
 }
 
+/// A confederation (RFC 5065).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confederation {
+    /// The AS that the outside knows.
+    pub identifier: Asn,
+    /// The other member ASes that we have sessions with.
+    pub members: BTreeSet<Asn>,
+}
+
 /// Options of best-path selection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BestPathConfig {
     /// Compare MED between paths of different neighbour ASes too. Default: false (RFC 4271 section 9.1.2.2 c).
     pub always_compare_med: bool,
+    /// A path without MED has the highest one, not the lowest. Default: false (RFC 4271 section 9.1.2.2 c).
+    pub med_missing_as_worst: bool,
+    /// Leave out the length of the AS path. Default: false.
+    pub as_path_ignore: bool,
+    /// LOCAL_PREF of routes that have none. Default: 100.
+    pub default_local_pref: u32,
     /// Equal-cost paths to use when the best is from eBGP. Range: 1 to 256. Default: 1.
     pub max_paths_ebgp: u16,
     /// Equal-cost paths to use when the best is from iBGP. Range: 1 to 256. Default: 1.
@@ -71,7 +102,15 @@ pub struct BestPathConfig {
 
 impl Default for BestPathConfig {
     fn default() -> Self {
-        Self { always_compare_med: false, max_paths_ebgp: 1, max_paths_ibgp: 1, multipath_relax: false }
+        Self {
+            always_compare_med: false,
+            med_missing_as_worst: false,
+            as_path_ignore: false,
+            default_local_pref: DEFAULT_LOCAL_PREF,
+            max_paths_ebgp: 1,
+            max_paths_ibgp: 1,
+            multipath_relax: false,
+        }
     }
 }
 
@@ -143,6 +182,8 @@ pub struct PeerConfig {
     pub next_hop_addresses: Vec<IpAddr>,
     /// An iBGP peer that we reflect routes to and from (RFC 4456).
     pub route_reflector_client: bool,
+    /// Preference of its routes on this router alone: the highest wins before anything else is compared. Default: 0.
+    pub weight: u16,
     /// How many times our own AS may occur in a received AS path. Default: 0.
     pub allow_own_as: u8,
     /// Prefixes per family that the peer may announce; one more ends the session. `None`: no limit.
@@ -173,6 +214,7 @@ impl PeerConfig {
             next_hop: NextHopMode::Default,
             next_hop_addresses: Vec::new(),
             route_reflector_client: false,
+            weight: 0,
             allow_own_as: 0,
             max_prefixes: None,
             stale_time: Duration::from_secs(360),

@@ -59,7 +59,8 @@ impl Speaker {
 
     /// Enters a peer that nothing has been done for yet.
     pub(super) fn insert_peer(&mut self, address: IpAddr, peer: &PeerConfig, config: &Config) -> PeerId {
-        let source = Source::new(kind(config, peer), address, peer.asn, 0);
+        let mut source = Source::new(kind(config, peer), address, peer.asn, 0);
+        source.weight = peer.weight;
         let source = self.rib.table.sources.insert(source);
         self.rib.names.insert(source, RouteSource::Peer(address));
         let id = self.peers.insert(Peer::new(address, peer.clone(), source, config, self.now));
@@ -95,6 +96,7 @@ impl Speaker {
         if before.import != after.import {
             self.peers[id].import_hits = Hits::new(after.import.as_deref());
         }
+        self.weigh(id, after.weight);
         if before.enabled != after.enabled {
             if after.enabled {
                 self.start(id);
@@ -112,6 +114,19 @@ impl Speaker {
             self.end_session(id, None, &DownReason::ConfigurationChanged);
         }
         self.end_wait_for_bfd(id, waited);
+    }
+
+    /// Gives the routes of a peer another weight.
+    fn weigh(&mut self, id: PeerId, weight: u16) {
+        let source = self.peers[id].source;
+        if self.rib.table.sources[source].weight == weight {
+            return;
+        }
+        self.each_path(id, |table, path| {
+            let net = table.paths[path].net;
+            table.touch(net);
+        });
+        self.rib.table.sources[source].weight = weight;
     }
 
     /// Begins anew, with everything that an OPEN or a connection says.
@@ -159,7 +174,8 @@ pub(super) fn is_multipath(config: &Config) -> bool {
 
 /// Does the change concern what every session is about?
 fn needs_new_session(old: &Config, new: &Config) -> bool {
-    let about = |config: &Config| (config.asn, config.router_id, config.cluster_id);
+    let about =
+        |config: &Config| (config.asn, config.confederation.clone(), config.router_id, config.cluster_id);
     about(old) != about(new)
 }
 

@@ -171,7 +171,8 @@ impl Speaker {
     /// Ends the other connections to the same peer, or says that this one has to go (RFC 4271 section 6.8).
     fn survives_collision(&mut self, id: PeerId, this: Machine, open: &Open) -> bool {
         let Some(config) = &self.config else { return false };
-        let local = Contender { router_id: config.router_id, asn: config.asn };
+        let local =
+            Contender { router_id: config.router_id, asn: config.asn_towards(&self.peers[id].config) };
         let remote = Contender { router_id: open.router_id, asn: open.asn };
         let peer = &mut self.peers[id];
         let Some(direction) = peer.machine(this).map(|fsm| fsm.direction()) else { return false };

@@ -30,7 +30,9 @@ impl Speaker {
         let policy = peer.config.export.clone();
         Treatment {
             kind,
-            local_as: config.asn,
+            local_as: config.asn_towards(&peer.config),
+            default_local_pref: config.best_path.default_local_pref,
+            reflects_between_clients: config.client_to_client_reflection,
             cluster_id: config.cluster_id.unwrap_or(config.router_id),
             next_hop: peer.config.next_hop,
             local: self.local_addresses(peer, kind, negotiated, local, &addresses),

@@ -38,8 +38,8 @@ mod view;
 pub use add_path::{AddPathConfig, AddPathSend};
 pub use bfd::{BfdConfig, BfdState};
 pub use config::{
-    BestPathConfig, Config, GracefulRestartConfig, NextHopMode, Password, PeerConfig, ShutdownMode,
-    TimerConfig, TransportConfig, Ttl,
+    BestPathConfig, Confederation, Config, GracefulRestartConfig, NextHopMode, Password, PeerConfig,
+    ShutdownMode, TimerConfig, TransportConfig, Ttl,
 };
 pub use connection::Opens;
 pub use down::DownReason;

@@ -145,19 +145,22 @@ impl Peer {
 
 /// What kind of source of routes a peer is.
 pub(super) fn kind(local: &Config, peer: &PeerConfig) -> SourceKind {
+    let member = || local.confederation.as_ref().is_some_and(|all| all.members.contains(&peer.asn));
     match (peer.asn == local.asn, peer.route_reflector_client) {
-        (false, _) => SourceKind::External,
         (true, false) => SourceKind::Internal,
         (true, true) => SourceKind::Client,
+        (false, _) if member() => SourceKind::Confederation,
+        (false, _) => SourceKind::External,
     }
 }
 
 /// What a peer's machines need to know; `restarted`: we have come up and do not have all routes yet.
 pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, restarted: bool) -> Settings {
+    let asn = local.asn_towards(peer);
     let families = || peer.families.iter().map(AfiSafi::from);
     let mut capabilities: Vec<_> = families().map(Capability::Multiprotocol).collect();
     capabilities.push(Capability::RouteRefresh);
-    capabilities.push(Capability::FourOctetAs(local.asn));
+    capabilities.push(Capability::FourOctetAs(asn));
     capabilities.extend(peer.add_path.capability(peer.families));
     if address.is_ipv6() {
         const IPV6: u16 = 2;
@@ -167,13 +170,13 @@ pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, resta
     capabilities.extend(restart_capabilities(local, peer, restarted));
     Settings {
         open: Open {
-            asn: local.asn,
+            asn,
             hold_time: u16::try_from(peer.timers.hold.as_secs()).unwrap_or(u16::MAX),
             router_id: local.router_id,
             capabilities,
         },
         check: OpenCheck {
-            local_as: local.asn,
+            local_as: asn,
             local_id: local.router_id,
             peer_as: Some(peer.asn),
             role: None,

@@ -53,6 +53,15 @@ impl Check<'_> {
             return self.fault(format!("{path}.remoteAs"), "", "is required, here or in the peer group");
         };
         let internal = remote_as == self.config.local_as;
+        if self
+            .config
+            .confederation
+            .as_ref()
+            .is_some_and(|confederation| confederation.identifier == remote_as)
+        {
+            let rule = "is the identifier of this speaker's own confederation";
+            self.fault(format!("{path}.remoteAs"), remote_as, rule);
+        }
         if options.local_address == Some(neighbor.address) {
             self.fault(format!("{path}.localAddress"), neighbor.address, "is the neighbour's own address");
         }

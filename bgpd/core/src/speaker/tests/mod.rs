@@ -1,7 +1,9 @@
 //! Behaviours of whole speakers, in the simulation.
 
 mod add_path;
+mod best_path;
 mod bfd;
+mod confederation;
 mod configure;
 mod groups;
 mod list;

@@ -34,6 +34,42 @@ fn a_reflector_passes_on_between_clients_and_the_rest() {
 }
 
 #[test]
+fn clients_that_have_sessions_with_each_other_need_no_reflection_between_them() {
+    let mut sim = reflector();
+    let mut config = sim.nodes[&node(1)].config.clone();
+    originate(&mut sim, 2, &["10.2.0.0/24"]);
+    originate(&mut sim, 4, &["10.4.0.0/24"]);
+    for reflects in [false, true] {
+        config.client_to_client_reflection = reflects;
+        sim.configure(node(1), config.clone());
+        sim.run(SOON);
+        assert_eq!(knows(&sim, 3, "10.2.0.0/24"), reflects);
+        // Between clients and the rest it goes on.
+        assert!(knows(&sim, 4, "10.2.0.0/24") && knows(&sim, 3, "10.4.0.0/24"));
+    }
+    assert_eq!(view(&sim, 1, 2).counters.established, 1);
+}
+
+#[test]
+fn a_chain_of_reflectors_is_in_the_cluster_list_the_nearest_first() {
+    // 3, client of 1, client of 2, client of 4.
+    let mut sim = sim();
+    let client = PeerConfig { route_reflector_client: true, ..open_peer(65001) };
+    sim.add(node(3), with_peer(config(3, 65001), 1, open_peer(65001)));
+    sim.add(node(1), with_peer(with_peer(config(1, 65001), 3, client.clone()), 2, open_peer(65001)));
+    sim.add(node(2), with_peer(with_peer(config(2, 65001), 1, client.clone()), 4, open_peer(65001)));
+    sim.add(node(4), with_peer(config(4, 65001), 2, client));
+    assert!(
+        sim.run_until(Duration::from_secs(2), |sim| is_up(sim, 1, 3) && is_up(sim, 1, 2) && is_up(sim, 2, 4))
+    );
+    originate(&mut sim, 3, &["10.3.0.0/24"]);
+    sim.run(SOON);
+    let attributes = &explain(&sim, 4, "10.3.0.0/24")[0].route.attributes;
+    assert_eq!(attributes.cluster_list.to_string(), "10.0.0.2 10.0.0.1");
+    assert_eq!(attributes.originator_id.map(IpAddr::from), Some(node(3)));
+}
+
+#[test]
 fn without_reflection_internal_routes_stay_where_they_are() {
     let mut sim = sim();
     let center = with_peer(with_peer(config(1, 65001), 2, open_peer(65001)), 3, open_peer(65001));
