@@ -4,6 +4,7 @@
 //! connection. So the speaker is never told one.
 
 mod bfd;
+mod outbound;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -106,6 +107,8 @@ impl Settings {
             ShutdownMode::Cease => speaker::ShutdownMode::Cease,
         };
         speaker.next_hop_addresses.clone_from(&config.next_hop_addresses);
+        speaker.aggregates = config.aggregates.iter().map(outbound::aggregate).collect();
+        let lists = outbound::prefix_lists(config);
         let mut passwords = BTreeMap::new();
         let mut bfd = BTreeMap::new();
         for neighbor in &config.neighbors {
@@ -116,7 +119,10 @@ impl Settings {
             if let Some(session) = bfd::session(neighbor.address, &options)? {
                 bfd.insert(neighbor.address, session);
             }
-            speaker.peers.insert(neighbor.address, peer(config, neighbor, options, &policies));
+            let sent = outbound::outbound(&options, &lists);
+            let mut peer = peer(config, neighbor, options, &policies);
+            peer.outbound = sent;
+            speaker.peers.insert(neighbor.address, peer);
         }
         Ok(Self { speaker, passwords, bfd })
     }
@@ -167,9 +173,11 @@ fn peer(
         NextHopMode::Auto => speaker::NextHopMode::Default,
         NextHopMode::Itself => speaker::NextHopMode::SelfAddress,
         NextHopMode::Unchanged => speaker::NextHopMode::Unchanged,
+        NextHopMode::Address(addr) => speaker::NextHopMode::Address(addr),
     };
     peer.next_hop_addresses = options.next_hop_addresses.unwrap_or_default();
     peer.route_reflector_client = options.route_reflector_client.unwrap_or(false);
+    peer.blackhole = options.blackhole.map(outbound::blackhole);
     peer.weight = options.weight.unwrap_or(0);
     peer.allow_own_as = options.allowas_in.unwrap_or(0);
     peer.max_prefixes = options.max_prefixes;

@@ -40,7 +40,8 @@ fn frr_paths(world: &World, prefix: &str) -> Result<BTreeSet<String>> {
 fn frr_detail(world: &World, prefix: &str) -> Result<serde_json::Value> {
     let family = family(prefix);
     let text = world.run("frr", &format!("vtysh -c 'show bgp {family} unicast {prefix} json'"))?;
-    Ok(serde_json::from_str(&text)?)
+    // Of a prefix that it does not know FRRouting says so, in words.
+    Ok(serde_json::from_str(&text).unwrap_or_default())
 }
 
 fn gobgp(world: &World, what: &str, prefix: &str) -> Result<()> {
@@ -149,5 +150,51 @@ fn a_confederation_looks_like_one_as_from_outside() -> Result<()> {
         let told = paths(world, Table::AdjRibOut("10.10.4.0".parse()?), "203.0.113.64/26")?;
         ensure!(told.is_empty(), "NO_EXPORT left the confederation: {told:?}");
         Ok(())
+    })
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn options_of_what_is_sent_are_seen_by_others() -> Result<()> {
+    const PARTS: [&str; 2] = ["203.0.113.0/25", "203.0.113.128/25"];
+    play_case("sent", |world| {
+        for (node, sessions) in [("cairn", 3), ("bird", 1), ("frr", 1), ("gobgp", 1)] {
+            world.await_sessions(node, sessions)?;
+        }
+        for prefix in PARTS {
+            gobgp(world, "add", prefix)?;
+        }
+        eventually(SETTLES, || {
+            // BIRD's and GoBGP's private AS numbers are gone, the aggregate stands for its parts, and a default route is there.
+            for prefix in ["192.0.2.0/28", "2001:db8:1::/48", "203.0.113.0/24", "0.0.0.0/0", "::/0"] {
+                has_all("FRRouting", &frr_paths(world, prefix)?, &["100"])?;
+            }
+            has_all("BIRD", &bird_paths(world, "203.0.113.0/24")?, &["100 65203"])?;
+            let marked = world.run("gobgp", "gobgp global rib 192.0.2.0/28 -a ipv4")?;
+            // Its name for GRACEFUL_SHUTDOWN, from the draft.
+            ensure!(marked.contains("planned-shut"), "GoBGP: {marked}");
+            let kernel = world.run("cairn", "ip route show 192.0.2.7/32")?;
+            ensure!(kernel.contains("blackhole"), "the kernel of cairn: {kernel}");
+            Ok(())
+        })?;
+        for prefix in PARTS.into_iter().chain(["192.0.2.7/32"]) {
+            let told = paths(world, Table::AdjRibOut("10.10.5.0".parse()?), prefix)?;
+            ensure!(told.is_empty() && frr_paths(world, prefix)?.is_empty(), "{prefix} is sent: {told:?}");
+        }
+        for prefix in PARTS {
+            gobgp(world, "del", prefix)?;
+        }
+        world.run("bird", "birdc disable upstream")?;
+        world.run("bird", "birdc disable attacked")?;
+        eventually(SETTLES, || {
+            for prefix in ["203.0.113.0/24", "0.0.0.0/0", "::/0"] {
+                let left = frr_paths(world, prefix)?;
+                ensure!(left.is_empty(), "FRRouting keeps {prefix}: {left:?}");
+            }
+            let kernel = world.run("cairn", "ip route show 192.0.2.7/32")?;
+            ensure!(kernel.trim().is_empty(), "the kernel of cairn: {kernel}");
+            Ok(())
+        })
+        .map(|_| ())
     })
 }

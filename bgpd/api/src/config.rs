@@ -25,6 +25,7 @@ mod name;
 mod neighbor;
 mod number;
 mod originate;
+mod outbound;
 mod path_pattern;
 mod policies;
 mod policy;
@@ -45,9 +46,13 @@ pub use error::{ConfigError, Fault};
 pub use filter_chain::FilterChain;
 pub use load::{MAX_DOCUMENT, load, to_yaml};
 pub use name::Name;
-pub use neighbor::{Neighbor, NextHopMode, PeerOptions};
+pub use neighbor::{Neighbor, PeerOptions};
 pub use number::{NumberChange, NumberRange};
 pub use originate::OriginatedRoute;
+pub use outbound::{
+    Aggregate, Blackhole, ConditionalAdvertisement, DefaultOriginate, NextHopMode, RemovePrivateAs,
+    SendCommunity,
+};
 pub use path_pattern::{AsPathEntry, AsPathPattern, AsPathToken};
 pub use policies::{Policies, load_policies};
 pub use policy::{

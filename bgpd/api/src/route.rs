@@ -36,6 +36,9 @@ pub struct BestRoute {
     pub next_hops: Vec<IpAddr>,
     /// Whom the best path comes from.
     pub source: RouteSource,
+    /// Traffic to it is to be discarded: the neighbour's `blackhole` option accepts its BLACKHOLE (RFC 7999).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blackhole: bool,
 }
 
 /// Where a route comes from.

@@ -12,7 +12,8 @@ use bgpd_api::route::{self, AsSegment, Attributes, Path};
 use cairn_net::Asn;
 
 pub(super) fn best_route(best: BestRoute) -> route::BestRoute {
-    route::BestRoute { next_hops: best.next_hops.to_vec(), source: source(best.source) }
+    let next_hops = best.next_hops.to_vec();
+    route::BestRoute { next_hops, source: source(best.source), blackhole: best.blackhole }
 }
 
 pub(super) fn source(source: RouteSource) -> route::RouteSource {

@@ -16,10 +16,19 @@ pub(super) enum Change {
     Remove(RouteKey),
 }
 
+/// What is done with traffic to a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// It goes to one of these.
+    Hops(BTreeSet<IpAddr>),
+    /// It is dropped (RFC 7999).
+    Blackhole,
+}
+
 /// The learned routes of the Loc-RIB.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    routes: BTreeMap<Prefix, BTreeSet<IpAddr>>,
+    routes: BTreeMap<Prefix, Way>,
     /// Families of which all is known: only there may anything be removed that was not withdrawn.
     complete: Families,
 }
@@ -39,15 +48,15 @@ impl Table {
     /// Takes a piece of the stream; gives what it changes.
     pub(super) fn apply(&mut self, update: &RouteUpdate) -> Vec<Change> {
         self.complete = update.end_of_rib.iter().fold(self.complete, Families::with);
-        let changes = update.changes.iter().map(|change| match hops(change.best.as_ref()) {
-            Some(hops) => {
-                let route = route(change.prefix, &hops);
-                self.routes.insert(change.prefix, hops);
+        let changes = update.changes.iter().map(|change| match way(change.best.as_ref()) {
+            Some(way) => {
+                let route = route(change.prefix, &way);
+                self.routes.insert(change.prefix, way);
                 Change::Put(route)
             }
             None => {
                 self.routes.remove(&change.prefix);
-                Change::Remove(route(change.prefix, &BTreeSet::new()).key())
+                Change::Remove(route(change.prefix, &Way::Blackhole).key())
             }
         });
         changes.collect()
@@ -59,7 +68,7 @@ impl Table {
         let mut changes = Vec::new();
         for found in actual {
             match self.routes.get(&found.prefix) {
-                Some(hops) if gateways(found) == *hops => {
+                Some(way) if way_of(found) == *way => {
                     missing.remove(&found.prefix);
                 }
                 Some(_) => {}
@@ -76,14 +85,20 @@ impl Table {
     }
 }
 
-/// The next hops of a route to install; `None` for a prefix that is gone or that this router originates itself.
-fn hops(best: Option<&BestRoute>) -> Option<BTreeSet<IpAddr>> {
+/// What to install; `None` for a prefix that is gone or that this router originates itself.
+fn way(best: Option<&BestRoute>) -> Option<Way> {
     let learned = best.filter(|best| matches!(best.source, RouteSource::Peer(_)))?;
+    if learned.blackhole {
+        return Some(Way::Blackhole);
+    }
     let hops: BTreeSet<IpAddr> = learned.next_hops.iter().copied().collect();
-    Some(hops).filter(|hops| !hops.is_empty())
+    Some(hops).filter(|hops| !hops.is_empty()).map(Way::Hops)
 }
 
-fn route(prefix: Prefix, hops: &BTreeSet<IpAddr>) -> Route {
+fn route(prefix: Prefix, way: &Way) -> Route {
+    let Way::Hops(hops) = way else {
+        return Route::new(prefix, RouteKind::Blackhole, RouteTarget::None).normalised();
+    };
     let mut hops: Vec<Hop> = hops.iter().map(|gateway| Hop::via(*gateway, None)).collect();
     let target = match (hops.pop(), hops.is_empty()) {
         (None, _) => RouteTarget::None,
@@ -94,6 +109,11 @@ fn route(prefix: Prefix, hops: &BTreeSet<IpAddr>) -> Route {
         }
     };
     Route::new(prefix, RouteKind::Unicast, target).normalised()
+}
+
+/// What a route of the kernel does.
+fn way_of(route: &Route) -> Way {
+    if route.kind == RouteKind::Blackhole { Way::Blackhole } else { Way::Hops(gateways(route)) }
 }
 
 fn gateways(route: &Route) -> BTreeSet<IpAddr> {

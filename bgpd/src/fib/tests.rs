@@ -3,15 +3,39 @@
 use std::net::IpAddr;
 
 use bgpd_api::route::{BestRoute, RouteChange, RouteSource, RouteUpdate};
-use cairn_kernel::object::{Object, Route, RouteTarget};
+use cairn_kernel::object::{Object, Route, RouteKind, RouteTarget};
 use cairn_net::{Families, Family};
 
 use super::table::{Change, Table};
 
 fn learned(prefix: &str, hops: &[&str]) -> RouteChange {
     let next_hops: Vec<IpAddr> = hops.iter().map(|hop| hop.parse().unwrap()).collect();
-    let best = BestRoute { next_hops, source: RouteSource::Peer("192.0.2.254".parse().unwrap()) };
+    let source = RouteSource::Peer("192.0.2.254".parse().unwrap());
+    let best = BestRoute { next_hops, source, blackhole: false };
     RouteChange { prefix: prefix.parse().unwrap(), best: Some(best) }
+}
+
+fn blackhole(prefix: &str) -> RouteChange {
+    let mut change = learned(prefix, &["192.0.2.1"]);
+    change.best.as_mut().unwrap().blackhole = true;
+    change
+}
+
+#[test]
+fn a_blackhole_is_one_in_the_kernel_and_its_end_too() {
+    let mut table = Table::default();
+    let changes = table.apply(&update(vec![blackhole("203.0.113.7/32")], Families::NONE));
+    let written = put(&changes[0]).clone();
+    assert_eq!((written.kind, &written.target), (RouteKind::Blackhole, &RouteTarget::None));
+    assert!(table.repair(std::slice::from_ref(&written)).is_empty());
+    // Somebody made an ordinary route of it.
+    let ordinary =
+        put(&Table::default()
+            .apply(&update(vec![learned("203.0.113.7/32", &["192.0.2.1"])], Families::NONE))[0])
+        .clone();
+    assert_eq!(table.repair(&[ordinary]), [Change::Put(written)]);
+    let changes = table.apply(&update(vec![learned("203.0.113.7/32", &["192.0.2.1"])], Families::NONE));
+    assert_eq!(put(&changes[0]).kind, RouteKind::Unicast);
 }
 
 fn gone(prefix: &str) -> RouteChange {

@@ -7,7 +7,10 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{AddPath, Bfd, FilterChain, Name, Secret, Timers, seconds};
+use super::{
+    AddPath, Bfd, Blackhole, ConditionalAdvertisement, DefaultOriginate, FilterChain, Name, NextHopMode,
+    RemovePrivateAs, Secret, SendCommunity, Timers, seconds,
+};
 
 /// A neighbour: its address, its peer group if any, and [`PeerOptions`] beside them in the same map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -80,6 +83,28 @@ pub struct PeerOptions {
     /// The neighbour is a client of this route reflector (RFC 4456); internal neighbours only. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route_reflector_client: Option<bool>,
+    /// Private AS numbers go from the paths that this external neighbour is sent. Default: they stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remove_private_as: Option<RemovePrivateAs>,
+    /// This external neighbour's own AS becomes the local one in the paths that it is sent, so that sites with one AS take each
+    /// other's routes. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_override: Option<bool>,
+    /// A default route of each family is sent. Default: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_originate: Option<DefaultOriginate>,
+    /// Routes that are sent only while others exist, or do not. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conditional_advertisement: Option<ConditionalAdvertisement>,
+    /// Everything sent is marked with GRACEFUL_SHUTDOWN, and to internal neighbours LOCAL_PREF is 0: before maintenance (RFC 8326). Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graceful_shutdown: Option<bool>,
+    /// Kinds of communities that are sent. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_community: Option<SendCommunity>,
+    /// Accept blackhole routes (RFC 7999). Default: BLACKHOLE is a community like any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blackhole: Option<Blackhole>,
     /// Preference of this neighbour's routes on this router alone: the highest wins before anything else is compared. Default: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
@@ -143,6 +168,13 @@ impl PeerOptions {
             next_hop: self.next_hop.or(group.next_hop),
             next_hop_addresses: self.next_hop_addresses.or(group.next_hop_addresses),
             route_reflector_client: self.route_reflector_client.or(group.route_reflector_client),
+            remove_private_as: self.remove_private_as.or(group.remove_private_as),
+            as_override: self.as_override.or(group.as_override),
+            default_originate: self.default_originate.or(group.default_originate),
+            conditional_advertisement: self.conditional_advertisement.or(group.conditional_advertisement),
+            graceful_shutdown: self.graceful_shutdown.or(group.graceful_shutdown),
+            send_community: self.send_community.or(group.send_community),
+            blackhole: self.blackhole.or(group.blackhole),
             weight: self.weight.or(group.weight),
             allowas_in: self.allowas_in.or(group.allowas_in),
             max_prefixes: self.max_prefixes.or(group.max_prefixes),
@@ -155,20 +187,6 @@ impl PeerOptions {
                 .or(group.long_lived_stale_routes_time),
         }
     }
-}
-
-/// What becomes of the next hop of routes sent to a neighbour.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NextHopMode {
-    /// As RFC 4271 section 5.1.3 says: own address towards external neighbours, unchanged towards internal ones.
-    #[default]
-    Auto,
-    /// Always the own address.
-    #[serde(rename = "self")]
-    Itself,
-    /// Never changed, not even towards an external neighbour.
-    Unchanged,
 }
 
 impl<'de> Deserialize<'de> for Neighbor {

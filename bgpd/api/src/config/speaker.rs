@@ -6,7 +6,7 @@ use cairn_net::{Asn, RouterId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AsPathEntry, BestPath, BmpCollector, CommunityPattern, Confederation, Filter, Name, Neighbor,
+    Aggregate, AsPathEntry, BestPath, BmpCollector, CommunityPattern, Confederation, Filter, Name, Neighbor,
     OriginatedRoute, PeerOptions, PrefixRange, Secret, seconds,
 };
 
@@ -102,6 +102,9 @@ pub struct Config {
     /// The neighbours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbors: Vec<Neighbor>,
+    /// Routes of this speaker that stand for more specific ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<Aggregate>,
     /// Prefixes that this speaker originates itself, whoever else originates through the socket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub originate: Vec<OriginatedRoute>,
@@ -134,6 +137,7 @@ impl Config {
             filters: BTreeMap::new(),
             peer_groups: BTreeMap::new(),
             neighbors: Vec::new(),
+            aggregates: Vec::new(),
             originate: Vec::new(),
         }
     }

@@ -16,6 +16,8 @@ use super::{Config, Fault, GracefulRestart, Timers};
 
 /// Neighbours that one daemon can have. Bounds what a document can make the daemon hold.
 const MAX_NEIGHBORS: usize = 10_000;
+/// Aggregates that one daemon can have: each change of the Loc-RIB looks at all of them.
+const MAX_AGGREGATES: usize = 1_000;
 
 /// Largest long-lived stale time: 24 bits of seconds (RFC 9494 section 3).
 const MAX_LONG_LIVED: u64 = 0x00ff_ffff;
@@ -31,6 +33,7 @@ impl Config {
         check.policy();
         check.neighbors();
         check.originate();
+        check.aggregates();
         check.faults
     }
 }
@@ -202,6 +205,23 @@ impl Check<'_> {
         if let Some(value) = value.map(|value| value.as_secs()).filter(|value| !(low..=high).contains(value))
         {
             self.fault(path, value, format!("must be {low} to {high} seconds"));
+        }
+    }
+
+    fn aggregates(&mut self) {
+        let mut seen = BTreeMap::new();
+        let config = self.config;
+        if config.aggregates.len() > MAX_AGGREGATES {
+            self.fault("aggregates", config.aggregates.len(), format!("at most {MAX_AGGREGATES} aggregates"));
+        }
+        for (index, aggregate) in config.aggregates.iter().enumerate() {
+            let path = format!("aggregates[{index}].prefix");
+            if let Some(first) = seen.insert(aggregate.prefix, index) {
+                self.fault(&*path, aggregate.prefix, format!("is the prefix of aggregates[{first}] already"));
+            }
+            if aggregate.prefix.is_host() {
+                self.fault(path, aggregate.prefix, "covers no more specific route");
+            }
         }
     }
 

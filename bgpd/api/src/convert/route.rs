@@ -54,12 +54,11 @@ impl From<RouteChange> for proto::RouteChange {
             return Self { prefix, withdrawn: true, ..Self::default() };
         };
         let next_hops = best.next_hops.into_iter().map(address_bytes).collect();
-        match best.source {
-            RouteSource::Peer(peer) => {
-                Self { prefix, next_hops, peer: address_bytes(peer), ..Self::default() }
-            }
-            RouteSource::Local(owner) => Self { prefix, next_hops, owner, ..Self::default() },
-        }
+        let (peer, owner) = match best.source {
+            RouteSource::Peer(peer) => (address_bytes(peer), String::new()),
+            RouteSource::Local(owner) => (prost::bytes::Bytes::new(), owner),
+        };
+        Self { prefix, withdrawn: false, next_hops, peer, owner, blackhole: best.blackhole }
     }
 }
 
@@ -74,7 +73,7 @@ impl TryFrom<&proto::RouteChange> for RouteChange {
         let next_hops =
             message.next_hops.iter().map(|hop| address("next_hops", hop)).collect::<Result<_, _>>()?;
         let source = source(&message.peer, &message.owner)?;
-        Ok(Self { prefix, best: Some(BestRoute { next_hops, source }) })
+        Ok(Self { prefix, best: Some(BestRoute { next_hops, source, blackhole: message.blackhole }) })
     }
 }
 

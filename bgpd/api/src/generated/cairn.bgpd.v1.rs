@@ -404,6 +404,9 @@ pub struct RouteChange {
     /// In whose name it is originated here.
     #[prost(string, tag = "5")]
     pub owner: ::prost::alloc::string::String,
+    /// Traffic to it is to be discarded (RFC 7999).
+    #[prost(bool, tag = "6")]
+    pub blackhole: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRoutesRequest {

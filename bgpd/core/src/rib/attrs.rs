@@ -21,6 +21,10 @@ pub struct RouteAttributes {
     pub next_hop: NextHop,
     pub(crate) rank: Rank,
     pub(crate) scope: Scope,
+    /// It has BLACKHOLE (RFC 7999).
+    pub(crate) is_blackhole: bool,
+    /// It has GRACEFUL_SHUTDOWN (RFC 8326).
+    pub(super) is_shutting_down: bool,
     hash: u64,
 }
 
@@ -71,7 +75,9 @@ impl RouteAttributes {
             originator: attributes.originator_id.map(u32::from),
         };
         let scope = scope(&attributes);
-        Self { attributes, next_hop, rank, scope, hash }
+        let is_blackhole = attributes.communities.contains(Community::BLACKHOLE);
+        let is_shutting_down = attributes.communities.contains(Community::GRACEFUL_SHUTDOWN);
+        Self { attributes, next_hop, rank, scope, is_blackhole, is_shutting_down, hash }
     }
 }
 

@@ -12,6 +12,7 @@ use cairn_net::{Asn, Families, Family, Prefix, RouterId};
 use smallvec::SmallVec;
 
 use super::attrs::{RouteAttributes, Scope};
+use super::outbound::{Outbound, default_nlri};
 use super::source::{Source, SourceId, SourceKind};
 use super::table::{Best, NetId, Table};
 use crate::policy::{Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView, Verdict};
@@ -51,6 +52,8 @@ pub(crate) struct Treatment {
     pub(crate) peer_address: Option<IpAddr>,
     /// Nothing is announced for want of a policy (RFC 8212).
     pub(crate) denied: bool,
+    /// What is changed and held back beside the policy.
+    pub(crate) outbound: Outbound,
 }
 
 /// What the export policy made of a route.
@@ -60,6 +63,13 @@ pub(crate) struct Filtered<'a> {
     pub(crate) next_hop: Option<NextHopSetting>,
     /// MULTI_EXIT_DISC is the policy's word.
     med_set: bool,
+}
+
+impl<'a> Filtered<'a> {
+    /// As it was.
+    pub(super) fn unchanged(route: &'a RouteAttributes) -> Self {
+        Self { attributes: Cow::Borrowed(&route.attributes), next_hop: None, med_set: false }
+    }
 }
 
 /// Our address for each family of routes, as far as there is one.
@@ -154,12 +164,11 @@ impl Treatment {
         route: &'a RouteAttributes,
         source: &Source,
     ) -> (Option<Filtered<'a>>, Matched) {
-        if !self.may_be_told(prefix.family(), route, source) {
+        if self.outbound.withholds(prefix) || !self.may_be_told(prefix.family(), route, source) {
             return (None, Matched::new());
         }
         let Some(policy) = &self.policy else {
-            let attributes = Cow::Borrowed(&route.attributes);
-            return (Some(Filtered { attributes, next_hop: None, med_set: false }), Matched::new());
+            return (Some(Filtered::unchanged(route)), Matched::new());
         };
         let (verdict, matched) = policy.evaluate_counted(&self.view(prefix, route, source));
         (Self::passed(verdict), matched)
@@ -204,7 +213,7 @@ impl Treatment {
                 self.to_internal(attributes, route, source)
             }
         };
-        Some((attributes, next_hop))
+        Some((self.outbound.mark(attributes, self.kind), next_hop))
     }
 
     fn may_pass(&self, route: &RouteAttributes, from: SourceKind) -> bool {
@@ -228,11 +237,16 @@ impl Treatment {
     }
 
     fn next_hop(&self, family: Family, received: NextHop, from: SourceKind) -> Option<NextHop> {
+        if let NextHopMode::Address(addr) = self.next_hop
+            && let Some(hop) = self.passed_on(family, NextHop::new(addr))
+        {
+            return Some(hop);
+        }
         let ourselves = received.addr.is_unspecified()
             || match self.next_hop {
                 NextHopMode::SelfAddress => true,
                 NextHopMode::Unchanged => false,
-                NextHopMode::Default => self.kind == SourceKind::External,
+                NextHopMode::Default | NextHopMode::Address(_) => self.kind == SourceKind::External,
             };
         if ourselves {
             return self.local.of(family);
@@ -249,7 +263,8 @@ impl Treatment {
     }
 
     fn to_external(&self, mut attributes: Attributes, med_set: bool, source: &Source) -> Attributes {
-        attributes.as_path = attributes.as_path.without_confederation().prepended(self.local_as, 1);
+        let path = attributes.as_path.without_confederation();
+        attributes.as_path = self.outbound.path(&path, self.local_as).prepended(self.local_as, 1);
         attributes.local_pref = None;
         attributes.originator_id = None;
         attributes.cluster_list = WireList::default();
@@ -297,6 +312,12 @@ impl Table {
     /// The routes of which a peer with the source number `me` is told differently under two treatments.
     pub(crate) fn differences(&self, old: &Treatment, new: &Treatment, me: SourceId) -> Vec<Nlri> {
         let told = |treatment: &Treatment, nlri: Nlri| {
+            let family = nlri.prefix.family();
+            if let Some(default) =
+                treatment.default_route(family).filter(|_| default_nlri(family) == Some(nlri))
+            {
+                return Some(default);
+            }
             let route = treatment.route(self, nlri).filter(|route| route.source != me)?;
             let source = &self.sources[route.source];
             let filtered = treatment.filter(nlri.prefix, &route.attributes, source).0?;
@@ -314,6 +335,8 @@ impl Table {
             }
             differences.extend(routes.into_iter().filter(|nlri| told(old, *nlri) != told(new, *nlri)));
         }
+        let defaults = Family::ALL.into_iter().filter_map(default_nlri);
+        differences.extend(defaults.filter(|nlri| told(old, *nlri) != told(new, *nlri)));
         differences
     }
 }

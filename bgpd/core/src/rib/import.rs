@@ -11,11 +11,11 @@ use cairn_net::{Asn, Prefix, RouterId};
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
-use super::attrs::{Interner, RouteAttributes};
+use super::attrs::{Interner, RouteAttributes, Scope};
 use super::source::SourceKind;
 use super::table::Verdict;
 use crate::policy::{self, Hits, Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView};
-use crate::wire::{AsPath, NextHop, Segment};
+use crate::wire::{AsPath, Community, NextHop, Segment};
 
 /// Why a received path is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +32,8 @@ pub enum Rejection {
     Policy,
     /// An eBGP session without import policy (RFC 8212).
     NoPolicy,
+    /// A blackhole for a prefix that is too short to be one (RFC 7999).
+    BlackholeTooShort,
 }
 
 impl fmt::Display for Rejection {
@@ -42,6 +44,7 @@ impl fmt::Display for Rejection {
             Self::ClusterLoop => "our cluster is in the cluster list",
             Self::OwnNextHop => "its next hop is ourselves",
             Self::Policy => "the import policy rejects it",
+            Self::BlackholeTooShort => "a blackhole for so short a prefix is not accepted (RFC 7999)",
             Self::NoPolicy => "the eBGP peer has no import policy (RFC 8212)",
         })
     }
@@ -59,6 +62,8 @@ pub(crate) struct ImportRules {
     pub(crate) cluster_id: RouterId,
     /// How often our AS may be in the path.
     pub(crate) allow_own_as: u8,
+    /// Blackholes are accepted for prefixes of at least this length, by family (RFC 7999); `None`: BLACKHOLE means nothing.
+    pub(crate) blackhole: Option<[u8; 2]>,
     /// Nothing is taken in for want of a policy.
     pub(crate) denied: bool,
     /// Our end of the session.
@@ -102,6 +107,33 @@ impl ImportRules {
         }
     }
 
+    /// A path as the policy gets it, after what well-known communities ask for: the lowest LOCAL_PREF for one from outside that is about
+    /// to go (RFC 8326 section 4.2), and no further than the AS for a blackhole (RFC 7999 section 3.2).
+    pub(crate) fn prepared(
+        &self,
+        route: &Arc<RouteAttributes>,
+        interner: &mut Interner,
+    ) -> Arc<RouteAttributes> {
+        let lower = route.is_shutting_down && self.kind.is_external();
+        let confine = route.is_blackhole && self.blackhole.is_some() && route.scope == Scope::Any;
+        if !lower && !confine {
+            return Arc::clone(route);
+        }
+        let mut attributes = route.attributes.clone();
+        if lower {
+            attributes.local_pref = Some(0);
+        }
+        if confine {
+            attributes.communities = attributes.communities.iter().chain([Community::NO_EXPORT]).collect();
+        }
+        interner.intern(attributes, route.next_hop)
+    }
+
+    fn is_blackhole_too_short(&self, prefix: Prefix, route: &RouteAttributes) -> bool {
+        let least = self.blackhole.map(|least| least[prefix.family() as usize]);
+        route.is_blackhole && least.is_some_and(|least| prefix.len() < least)
+    }
+
     /// How often our AS is in the path. A member AS is one only where the confederation speaks of it (RFC 5065 section 4): its
     /// number may be somebody else's outside.
     fn own_occurrences(&self, path: &AsPath) -> usize {
@@ -123,6 +155,9 @@ impl ImportRules {
         verdicts: &mut Verdicts,
         hits: &Hits,
     ) -> Verdict {
+        if self.is_blackhole_too_short(prefix, route) {
+            return Verdict::Rejected(Rejection::BlackholeTooShort);
+        }
         let Some(policy) = &self.policy else {
             return Verdict::Accepted(Arc::clone(route));
         };

@@ -81,6 +81,8 @@ pub(crate) struct Source {
     pub(crate) kind: SourceKind,
     /// Preference of its routes on this router alone: higher is better, before anything else.
     pub(crate) weight: u16,
+    /// Its routes may be blackholes (RFC 7999).
+    pub(crate) blackhole: bool,
     /// The peer's identifier; zero for our own.
     pub(crate) router_id: u32,
     /// The peer's address; unspecified for our own.
@@ -109,6 +111,7 @@ impl Source {
         Self {
             kind,
             weight: 0,
+            blackhole: false,
             router_id,
             address,
             asn,

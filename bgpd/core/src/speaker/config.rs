@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use cairn_net::{Asn, Families, Family, RouterId};
 
-use super::AddPathConfig;
 use super::peer::kind;
+use super::{AddPathConfig, AggregateConfig, OutboundConfig};
 use crate::policy::Policy;
 use crate::rib::DEFAULT_LOCAL_PREF;
 
@@ -41,6 +41,8 @@ pub struct Config {
     /// session); in place of those of the session's interface. Without either such routes are not announced, but for IPv4
     /// routes to peers that do RFC 8950.
     pub next_hop_addresses: Vec<IpAddr>,
+    /// Aggregates, each prefix once.
+    pub aggregates: Vec<AggregateConfig>,
     /// The peers by address.
     pub peers: BTreeMap<IpAddr, PeerConfig>,
 }
@@ -67,6 +69,7 @@ impl Config {
             ebgp_requires_policy: true,
             shutdown: ShutdownMode::KeepRoutes,
             next_hop_addresses: Vec::new(),
+            aggregates: Vec::new(),
             peers: BTreeMap::new(),
         }
     }
@@ -182,6 +185,10 @@ pub struct PeerConfig {
     pub next_hop_addresses: Vec<IpAddr>,
     /// An iBGP peer that we reflect routes to and from (RFC 4456).
     pub route_reflector_client: bool,
+    /// What is changed and held back on the way to it.
+    pub outbound: OutboundConfig,
+    /// Routes with BLACKHOLE are taken as such (RFC 7999); `None`: it is a community like any other.
+    pub blackhole: Option<BlackholeConfig>,
     /// Preference of its routes on this router alone: the highest wins before anything else is compared. Default: 0.
     pub weight: u16,
     /// How many times our own AS may occur in a received AS path. Default: 0.
@@ -214,6 +221,8 @@ impl PeerConfig {
             next_hop: NextHopMode::Default,
             next_hop_addresses: Vec::new(),
             route_reflector_client: false,
+            outbound: OutboundConfig::default(),
+            blackhole: None,
             weight: 0,
             allow_own_as: 0,
             max_prefixes: None,
@@ -221,6 +230,19 @@ impl PeerConfig {
             long_lived_stale_time: Duration::from_secs(86_400),
             bfd: None,
         }
+    }
+}
+
+/// Acceptance of blackhole routes (RFC 7999 section 3.3): the shortest prefixes that may be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlackholeConfig {
+    /// By family (IPv4, IPv6). Default: host prefixes, 32 and 128.
+    pub min_len: [u8; 2],
+}
+
+impl Default for BlackholeConfig {
+    fn default() -> Self {
+        Self { min_len: [32, 128] }
     }
 }
 
@@ -307,4 +329,6 @@ pub enum NextHopMode {
     SelfAddress,
     /// Unchanged towards eBGP too, but ourselves for what we originate.
     Unchanged,
+    /// Always this address, where a route of the family can have it; others as by default.
+    Address(IpAddr),
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::condition::Conditions;
 use super::establish::import_rules;
 use super::peer::{Peer, PeerId, kind};
 use super::{Config, DownReason, PeerConfig, RouteSource, Speaker};
@@ -13,6 +14,8 @@ impl Speaker {
     pub(super) fn configure(&mut self, new: &Config) {
         let Some(old) = self.config.replace(new.clone()) else {
             self.rib.table.multipath = is_multipath(new);
+            self.rib.conditions = Conditions::new(new, &self.rib.table);
+            self.configure_aggregates(new);
             self.begin_startup(new);
             new.peers.iter().for_each(|(address, peer)| self.add_peer(*address, peer, new));
             self.look_at_startup();
@@ -25,6 +28,10 @@ impl Speaker {
         self.flush();
         if old.best_path != new.best_path {
             self.select_all(is_multipath(new));
+        }
+        self.rib.conditions = Conditions::new(new, &self.rib.table);
+        if old.aggregates != new.aggregates {
+            self.configure_aggregates(new);
         }
         let gone: Vec<IpAddr> =
             old.peers.keys().filter(|peer| !new.peers.contains_key(*peer)).copied().collect();
@@ -61,6 +68,7 @@ impl Speaker {
     pub(super) fn insert_peer(&mut self, address: IpAddr, peer: &PeerConfig, config: &Config) -> PeerId {
         let mut source = Source::new(kind(config, peer), address, peer.asn, 0);
         source.weight = peer.weight;
+        source.blackhole = peer.blackhole.is_some();
         let source = self.rib.table.sources.insert(source);
         self.rib.names.insert(source, RouteSource::Peer(address));
         let id = self.peers.insert(Peer::new(address, peer.clone(), source, config, self.now));
@@ -96,7 +104,7 @@ impl Speaker {
         if before.import != after.import {
             self.peers[id].import_hits = Hits::new(after.import.as_deref());
         }
-        self.weigh(id, after.weight);
+        self.weigh(id, (after.weight, after.blackhole.is_some()));
         if before.enabled != after.enabled {
             if after.enabled {
                 self.start(id);
@@ -116,10 +124,11 @@ impl Speaker {
         self.end_wait_for_bfd(id, waited);
     }
 
-    /// Gives the routes of a peer another weight.
-    fn weigh(&mut self, id: PeerId, weight: u16) {
+    /// Gives the routes of a peer another weight, or says whether they may be blackholes.
+    fn weigh(&mut self, id: PeerId, (weight, blackhole): (u16, bool)) {
         let source = self.peers[id].source;
-        if self.rib.table.sources[source].weight == weight {
+        let before = &self.rib.table.sources[source];
+        if (before.weight, before.blackhole) == (weight, blackhole) {
             return;
         }
         self.each_path(id, |table, path| {
@@ -127,6 +136,7 @@ impl Speaker {
             table.touch(net);
         });
         self.rib.table.sources[source].weight = weight;
+        self.rib.table.sources[source].blackhole = blackhole;
     }
 
     /// Begins anew, with everything that an OPEN or a connection says.

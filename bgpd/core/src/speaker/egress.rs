@@ -51,6 +51,7 @@ impl Speaker {
             peer_address: policy.as_deref().filter(|policy| names_the_peer(policy)).map(|_| peer.address),
             denied: policy.is_none() && policy_required(config, peer, kind),
             policy,
+            outbound: self.rib.conditions.outbound(config, peer, negotiated.families),
         }
     }
 

@@ -137,6 +137,7 @@ pub(super) fn import_rules(config: &Config, peer: &Peer, local: Option<IpAddr>) 
     ImportRules {
         kind,
         local_as: config.asn,
+        blackhole: peer.config.blackhole.map(|blackhole| blackhole.min_len),
         confederation: config.confederation.as_ref().map(|confederation| confederation.identifier),
         router_id: config.router_id,
         cluster_id: config.cluster_id.unwrap_or(config.router_id),

@@ -54,6 +54,7 @@ impl Speaker {
         let rib = &mut self.rib;
         let route = rib.interner.intern(attributes, part.next_hop);
         let check = session.import.check(&route);
+        let prepared = session.import.prepared(&route, &mut rib.interner);
         let learned = seconds(self.now.duration_since(self.started));
         let mut verdicts = Verdicts::default();
         let mut judged = Vec::new();
@@ -62,7 +63,7 @@ impl Speaker {
             let verdict = match check {
                 Ok(()) => {
                     let (interner, hits) = (&mut rib.interner, &peer.import_hits);
-                    session.import.filter(nlri.prefix, &route, interner, &mut verdicts, hits)
+                    session.import.filter(nlri.prefix, &prepared, interner, &mut verdicts, hits)
                 }
                 Err(rejection) => Verdict::Rejected(rejection),
             };
@@ -134,6 +135,7 @@ impl Speaker {
             let route: Arc<RouteAttributes> = Arc::clone(&entry.received);
             let verdict = match import.check(&route) {
                 Ok(()) => {
+                    let route = import.prepared(&route, &mut interner);
                     let (prefix, verdicts) = (table.nets[entry.net].prefix, verdicts.of(&route));
                     import.filter(prefix, &route, &mut interner, verdicts, &hits)
                 }

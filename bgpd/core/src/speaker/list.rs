@@ -13,7 +13,9 @@ use cairn_net::{Family, Prefix};
 use super::peer::PeerId;
 use super::{RouteSource, Speaker};
 use crate::rib::slab::SlabId;
-use crate::rib::{Best, NetId, Path, PathId, Rejection, RouteAttributes, Selected, Selection, Step};
+use crate::rib::{
+    Best, NetId, Path, PathId, Rejection, RouteAttributes, Selected, Selection, Step, default_nlri,
+};
 use crate::wire::Nlri;
 
 /// Prefixes that one page looks at, at most.
@@ -70,6 +72,8 @@ impl PrefixMatch {
 pub struct Listing {
     rib: RibKind,
     wanted: PrefixMatch,
+    /// Default routes that are in no table are still to be listed.
+    defaults: bool,
     /// Where to go on; `None`: it is done.
     at: Option<Place>,
 }
@@ -129,7 +133,29 @@ impl Speaker {
             (_, RibKind::AdjRibIn(address) | RibKind::AdjRibInAccepted(address)) => self.places_of(address),
             _ => Place::Table(0),
         };
-        Listing { rib, wanted, at: Some(at) }
+        Listing { rib, wanted, defaults: true, at: Some(at) }
+    }
+
+    /// The default routes that a peer is sent in place of any others.
+    fn defaults_told(&self, rib: RibKind) -> impl Iterator<Item = RouteView> {
+        let peer = if let RibKind::AdjRibOut(peer) = rib { self.by_address.get(&peer) } else { None };
+        let session = peer.and_then(|id| self.peers[*id].session.as_ref());
+        let treatment = session.map(|session| &self.rib.groups[session.group].group.treatment);
+        Family::ALL.into_iter().filter_map(move |family| {
+            let (attributes, next_hop) = treatment?.default_route(family)?;
+            Some(RouteView {
+                prefix: default_nlri(family)?.prefix,
+                source: RouteSource::Local("default-originate".into()),
+                path_id: 0,
+                route: Arc::new(RouteAttributes::detached(attributes, next_hop)),
+                best: true,
+                selected: true,
+                stale: false,
+                rejection: None,
+                decided_by: None,
+                age: Duration::ZERO,
+            })
+        })
     }
 
     /// The prefixes that a peer has announced, where that is a small part of the table.
@@ -155,6 +181,10 @@ impl Speaker {
     pub fn next_page(&self, listing: &mut Listing, limit: usize) -> Vec<RouteView> {
         let nets = &self.rib.table.nets;
         let mut routes = Vec::new();
+        if std::mem::take(&mut listing.defaults) {
+            let wanted = listing.wanted;
+            routes.extend(self.defaults_told(listing.rib).filter(|view| wanted.matches(view.prefix)));
+        }
         for _ in 0..VISITS {
             if routes.len() >= limit {
                 break;

@@ -6,7 +6,9 @@
 //! times give the same outputs.
 
 mod add_path;
+mod aggregate;
 mod bfd;
+mod condition;
 mod config;
 mod configure;
 mod connection;
@@ -22,6 +24,7 @@ mod list;
 mod monitor;
 mod operator;
 mod originate;
+mod outbound;
 mod output;
 mod own;
 mod peer;
@@ -36,10 +39,11 @@ mod timer;
 mod view;
 
 pub use add_path::{AddPathConfig, AddPathSend};
+pub use aggregate::AggregateConfig;
 pub use bfd::{BfdConfig, BfdState};
 pub use config::{
-    BestPathConfig, Confederation, Config, GracefulRestartConfig, NextHopMode, Password, PeerConfig,
-    ShutdownMode, TimerConfig, TransportConfig, Ttl,
+    BestPathConfig, BlackholeConfig, Confederation, Config, GracefulRestartConfig, NextHopMode, Password,
+    PeerConfig, ShutdownMode, TimerConfig, TransportConfig, Ttl,
 };
 pub use connection::Opens;
 pub use down::DownReason;
@@ -48,6 +52,9 @@ pub use input::{ConnId, Direction, Input, SoftReset};
 pub use interface::{Interface, InterfaceAddress};
 pub use list::{Listing, PrefixMatch, RibKind, RouteView};
 pub use originate::OriginatedRoute;
+pub use outbound::{
+    ConditionalAdvertisement, DefaultOriginate, OutboundConfig, RemovePrivateAs, SendCommunities,
+};
 pub use output::{BestRoute, Output, PeerChange, RouteSource, TcpOptions};
 pub use policy_view::{
     ExplainedStep, PolicyDifference, PolicyDirection, PolicyExplanation, PolicyPage, PolicyTally, Statement,

@@ -107,6 +107,8 @@ pub struct BestRoute {
     pub next_hops: Arc<[IpAddr]>,
     /// Where the best path comes from.
     pub source: RouteSource,
+    /// Traffic to it is to be discarded: the best path has BLACKHOLE, and its peer may say so (RFC 7999).
+    pub blackhole: bool,
 }
 
 /// Where a route comes from.

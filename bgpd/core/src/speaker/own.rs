@@ -54,7 +54,7 @@ impl Speaker {
         source
     }
 
-    fn own_paths(&self, source: SourceId, wanted: impl Fn(Prefix) -> bool) -> Vec<PathId> {
+    pub(super) fn own_paths(&self, source: SourceId, wanted: impl Fn(Prefix) -> bool) -> Vec<PathId> {
         let table = &self.rib.table;
         std::iter::successors(table.next_of_source(source, PathId::NONE), |path| {
             table.next_of_source(source, *path)

@@ -2,6 +2,8 @@ use std::collections::VecDeque;
 
 use cairn_net::{Families, Family, Prefix};
 
+use super::aggregate::Aggregates;
+use super::condition::Conditions;
 use super::peer::PeerId;
 use super::{BestRoute, Output, RouteSource, Speaker};
 use crate::rib::slab::Slab;
@@ -19,6 +21,8 @@ pub(super) struct Rib {
     pub(super) groups: Slab<GroupId, UpdateGroup>,
     /// Who originates or announces, for people.
     pub(super) names: foldhash::HashMap<SourceId, RouteSource>,
+    pub(super) conditions: Conditions,
+    pub(super) aggregates: Aggregates,
     reports: VecDeque<Report>,
     unwatched: bool,
     /// Prefixes with a best path, by family.
@@ -110,11 +114,21 @@ impl Speaker {
         let table = &self.rib.table;
         let best = table.best(net)?;
         let source = self.rib.names.get(&best.source).cloned()?;
-        Some(BestRoute { next_hops: table.next_hops(net).into(), source })
+        let blackhole = table.sources[best.source].blackhole && best.attributes.is_blackhole;
+        Some(BestRoute { next_hops: table.next_hops(net).into(), source, blackhole })
     }
 
     /// Selects anew where that is due, and turns what changed into reports and messages.
     pub(super) fn flush(&mut self) {
+        self.flush_once();
+        // What was selected may make aggregates come and go, which may be part of larger ones.
+        while self.follow_aggregates() {
+            self.flush_once();
+        }
+        self.follow_conditions();
+    }
+
+    fn flush_once(&mut self) {
         for family in Family::ALL {
             if !self.rib.deferred.contains(family) && self.rib.table.is_dirty(family) {
                 let dirty = self.rib.table.take_dirty(family);
@@ -152,8 +166,12 @@ impl Speaker {
             if !same || !same_hops {
                 rib.report(prefix, net);
             }
+            if old.is_some() != new.is_some() {
+                rib.conditions.note(prefix, new.is_some());
+            }
             if !same {
                 rib.changes += 1;
+                rib.aggregates.note(prefix, new.as_ref());
                 changes.push(Change { prefix, old: old.clone(), new });
             }
             if let Some(more) = more {

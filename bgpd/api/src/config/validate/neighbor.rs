@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cairn_net::Family;
 
 use super::{Check, MAX_LONG_LIVED, MAX_NEIGHBORS, is_unicast};
-use crate::config::{Neighbor, PeerOptions};
+use crate::config::{Neighbor, NextHopMode, PeerOptions};
 
 impl Check<'_> {
     pub(super) fn neighbors(&mut self) {
@@ -78,6 +78,13 @@ impl Check<'_> {
             );
             self.fault(format!("{path}.routeReflectorClient"), true, rule);
         }
+        let external_only = [
+            ("removePrivateAs", options.remove_private_as.is_some()),
+            ("asOverride", options.as_override == Some(true)),
+        ];
+        for (field, _) in external_only.into_iter().filter(|(_, on)| *on && internal) {
+            self.fault(format!("{path}.{field}"), "", "is for external neighbours");
+        }
         if let Some(ttl) = options.ebgp_multihop.filter(|_| internal) {
             self.fault(
                 format!("{path}.ebgpMultihop"),
@@ -136,6 +143,7 @@ impl Check<'_> {
         if options.families.as_ref().is_some_and(Vec::is_empty) {
             self.fault(at("families"), "[]", "at least one family");
         }
+        self.outbound(path, options);
         if let Some(times) = options.allowas_in.filter(|times| *times > 10) {
             self.fault(at("allowasIn"), times, "must be 0 to 10");
         }
@@ -145,6 +153,38 @@ impl Check<'_> {
         for (field, filter) in [("import", &options.import), ("export", &options.export)] {
             if let Some(name) = filter {
                 self.filter_chain(&at(field), name);
+            }
+        }
+    }
+
+    fn outbound(&mut self, path: &str, options: &PeerOptions) {
+        let at = |field: &str| format!("{path}.{field}");
+        let sets = &self.config.prefix_sets;
+        if let Some(NextHopMode::Address(addr)) =
+            options.next_hop.filter(|mode| matches!(mode, NextHopMode::Address(addr) if !is_unicast(*addr)))
+        {
+            self.fault(at("nextHop"), addr, "must be auto, self, unchanged or a unicast address");
+        }
+        if let Some(default) = &options.default_originate {
+            self.set_name(&at("defaultOriginate.ifPresent"), &default.if_present, sets);
+        }
+        if let Some(rule) = &options.conditional_advertisement {
+            let rule_at = |field: &str| format!("{path}.conditionalAdvertisement.{field}");
+            self.set_name(&rule_at("prefixSet"), &Some(rule.prefix_set.clone()), sets);
+            self.set_name(&rule_at("exist"), &rule.exist, sets);
+            self.set_name(&rule_at("nonExist"), &rule.non_exist, sets);
+            if rule.exist.is_some() == rule.non_exist.is_some() {
+                self.fault(at("conditionalAdvertisement"), "", "needs either exist or nonExist");
+            }
+        }
+        if let Some(blackhole) = options.blackhole {
+            for (field, len, bits) in [
+                ("ipv4MinLength", blackhole.ipv4_min_length, 32),
+                ("ipv6MinLength", blackhole.ipv6_min_length, 128),
+            ] {
+                if !(1..=bits).contains(&len) {
+                    self.fault(format!("{path}.blackhole.{field}"), len, format!("must be 1 to {bits}"));
+                }
             }
         }
     }

@@ -188,7 +188,7 @@ impl Check<'_> {
         }
     }
 
-    fn set_name<T>(&mut self, path: &str, name: &Option<Name>, sets: &BTreeMap<Name, T>) {
+    pub(super) fn set_name<T>(&mut self, path: &str, name: &Option<Name>, sets: &BTreeMap<Name, T>) {
         if let Some(name) = name.as_ref().filter(|name| !sets.contains_key(name)) {
             let known = sets.keys().map(Name::as_str).collect::<Vec<_>>().join(", ");
             let rule = if known.is_empty() {

@@ -89,6 +89,10 @@ impl<'a> Batch<'a> {
     ) -> Option<BucketId> {
         let family = prefix.family();
         let treatment = self.treatment;
+        // The prefix decides this alone, so that it must not be remembered for the attributes.
+        if treatment.outbound.withholds(prefix) {
+            return None;
+        }
         let class = treatment.class(prefix);
         let key = class.map(|class| (Arc::as_ptr(&best.attributes) as usize, best.source, family, class));
         if let Some(seen) = key.and_then(|key| self.seen.get(&key)) {
@@ -105,6 +109,12 @@ impl<'a> Batch<'a> {
             self.seen.insert(key, Seen { bucket, matched, _set: Arc::clone(&best.attributes) });
         }
         bucket
+    }
+
+    /// The bucket of the default route that is ours for this group; `None` without one.
+    pub(super) fn export_default(&mut self, family: Family) -> Option<BucketId> {
+        let (attributes, next_hop) = self.treatment.default_route(family)?;
+        self.bucket(attributes, next_hop, family, SourceId::NONE)
     }
 
     fn bucket(

@@ -7,10 +7,10 @@ use foldhash::HashSet;
 use super::batch::Batch;
 use super::log::Audience;
 use crate::policy::Hits;
-use crate::rib::Treatment;
 use crate::rib::slab::SlabId;
 use crate::rib::source::SourceId;
 use crate::rib::table::{NetId, Table};
+use crate::rib::{Treatment, default_nlri};
 use crate::wire::{DecodeContext, Framer, Message, Nlri, PeerKind};
 
 /// Places of the table that are looked at in one go: enough to pack well, little enough to stay in the cache and to keep no
@@ -32,6 +32,11 @@ pub(super) fn dump(
     let end = u32::try_from(table.nets.places()).expect("places are numbered with 32 bits");
     let to = from.saturating_add(DUMP_CHUNK).min(end);
     let mut batch = Batch::new(treatment);
+    if from == 0
+        && let Some((nlri, bucket)) = default_nlri(family).zip(batch.export_default(family))
+    {
+        batch.announce(nlri, bucket);
+    }
     for place in from..to {
         let id = NetId::from_place(place);
         if table.nets.get(id).is_none_or(|net| net.prefix.family() != family) {
@@ -60,7 +65,9 @@ pub(super) fn missed(
     for nlri in some {
         routes.remove(&nlri);
         let route = treatment.route(table, nlri).filter(|route| route.source != me);
-        match route.and_then(|route| batch.export(table, nlri.prefix, &route, Some(hits))) {
+        let family = nlri.prefix.family();
+        let ours = batch.export_default(family).filter(|_| default_nlri(family) == Some(nlri));
+        match ours.or_else(|| batch.export(table, nlri.prefix, &route?, Some(hits))) {
             Some(bucket) => batch.announce(nlri, bucket),
             None => batch.withdraw(nlri, Audience::Only(me)),
         }

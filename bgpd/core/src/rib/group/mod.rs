@@ -95,6 +95,9 @@ impl Group {
                 }
             });
         }
+        for family in self.treatment.families.iter() {
+            counted.extend(batch.export_default(family).map(|_| (family, SourceId::NONE)));
+        }
         for (family, source) in counted {
             self.count(family, source, true);
         }

@@ -1,6 +1,7 @@
 //! Behaviours of whole speakers, in the simulation.
 
 mod add_path;
+mod aggregate;
 mod best_path;
 mod bfd;
 mod confederation;
@@ -9,6 +10,7 @@ mod groups;
 mod list;
 mod multipath;
 mod next_hop;
+mod outbound;
 mod policy;
 mod propagate;
 mod property;

@@ -261,6 +261,54 @@ impl AsPath {
         Self(bytes.into())
     }
 
+    /// The path of an aggregate (RFC 4271 section 9.2.2.2): what all paths begin with in the same order, then a set of all other AS.
+    /// Confederation segments are passed over.
+    #[must_use]
+    pub fn aggregated<'a>(paths: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let ordered = |path: &'a Self| {
+            let outside = path.segments().filter(|segment| !segment.kind.is_confederation());
+            let sequences = outside.take_while(|segment| segment.kind == SegmentKind::Sequence);
+            sequences.flat_map(Segment::asns)
+        };
+        let Some(first) = paths.clone().next() else { return Self::default() };
+        let common = paths.clone().fold(usize::MAX, |common, path| {
+            let same = ordered(first).zip(ordered(path)).take_while(|(a, b)| a == b).count();
+            common.min(same)
+        });
+        let front = Self::sequence(ordered(first).take(common));
+        let rest: std::collections::BTreeSet<Asn> = paths
+            .flat_map(|path| {
+                let outside = path.segments().filter(|segment| !segment.kind.is_confederation());
+                outside.flat_map(Segment::asns).skip(common)
+            })
+            .filter(|asn| !front.contains(*asn))
+            .collect();
+        let mut bytes = front.0.into_vec();
+        let rest: Vec<Asn> = rest.into_iter().collect();
+        for chunk in rest.chunks(MAX_SEGMENT) {
+            push_head(&mut bytes, SegmentKind::Set, chunk.len());
+            chunk.iter().for_each(|asn| bytes.extend_from_slice(&asn.0.to_be_bytes()));
+        }
+        Self(bytes.into())
+    }
+
+    /// The path with each AS replaced by what `becomes` says; `None`: it goes, and a segment without any goes, too.
+    #[must_use]
+    pub fn rewritten(&self, becomes: impl Fn(Asn) -> Option<Asn>) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        for segment in self.segments() {
+            let head = bytes.len();
+            push_head(&mut bytes, segment.kind, segment.len());
+            let asns = segment.asns().filter_map(&becomes);
+            let count = asns.map(|asn| bytes.extend_from_slice(&asn.0.to_be_bytes())).count();
+            match u8::try_from(count) {
+                Ok(0) | Err(_) => bytes.truncate(head),
+                Ok(count) => bytes[head + 1] = count,
+            }
+        }
+        Self(bytes.into())
+    }
+
     fn prepended_in(&self, kind: SegmentKind, asn: Asn, count: usize) -> Self {
         if count == 0 {
             return self.clone();
