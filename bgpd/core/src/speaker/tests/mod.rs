@@ -18,6 +18,7 @@ mod reflect;
 mod restart;
 mod session;
 mod slow;
+mod topology;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

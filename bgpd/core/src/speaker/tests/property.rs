@@ -13,14 +13,14 @@ use crate::wire::{
 };
 use cairn_net::Families;
 
-const NODES: u8 = 5;
+pub(super) const NODES: u8 = 5;
 
 /// What each node originates.
-type Own = BTreeMap<u8, BTreeMap<u8, ()>>;
+pub(super) type Own = BTreeMap<u8, BTreeMap<u8, ()>>;
 
 /// Something that happens to a network.
 #[derive(Debug, Clone)]
-enum Happening {
+pub(super) enum Happening {
     Originate(u8, u8),
     Withdraw(u8, u8),
     Kill(u8),
@@ -35,7 +35,7 @@ enum Happening {
     Wait(u64),
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+pub(super) fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{
         Crash, Cut, Kill, Mend, Originate, Refresh, Reset, Stall, Start, Unstall, Wait, Withdraw,
     };
@@ -57,11 +57,11 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 /// The same prefix may be originated by several nodes.
-fn shared_prefix(p: u8) -> String {
+pub(super) fn shared_prefix(p: u8) -> String {
     if p.is_multiple_of(2) { format!("10.100.{p}.0/24") } else { format!("fd00:{p}::/64") }
 }
 
-fn happen(sim: &mut Sim, own: &mut Own, what: &Happening) {
+pub(super) fn happen(sim: &mut Sim, own: &mut Own, what: &Happening) {
     let peer = |n: u8| node(n);
     match *what {
         Happening::Originate(n, p) if sim.nodes[&node(n)].speaker.is_some() => {
@@ -97,7 +97,7 @@ fn begin(sim: &mut Sim, own: &Own, n: u8) {
 }
 
 /// Ends all trouble and waits until everything is settled.
-fn quiesce(sim: &mut Sim, own: &Own) {
+pub(super) fn quiesce(sim: &mut Sim, own: &Own) {
     for a in 1..=NODES {
         sim.unstall(node(a));
         for b in 1..=NODES {
@@ -138,7 +138,7 @@ fn network(
 }
 
 /// Every session is up, and what one end says it tells is what the other end has.
-fn check_sessions(sim: &Sim) -> Result<(), TestCaseError> {
+pub(super) fn check_sessions(sim: &Sim) -> Result<(), TestCaseError> {
     for (from, here) in &sim.nodes {
         let speaker = here.speaker.as_ref().unwrap();
         for to in here.config.peers.keys() {
