@@ -330,9 +330,7 @@ impl Speaker {
             peer.turned = Some(self.now);
             peer.connector.reset_backoff();
         }
-        if peer.is_enabled() && !peer.waits_for_bfd() && peer.connector.timers().idle_hold.is_none() {
-            peer.connector.retry(self.now, &reason);
-        }
+        peer.try_again(self.now, &reason);
         let address = peer.address;
         if was_up {
             self.monitor_down(id, &reason);
@@ -370,11 +368,8 @@ impl Speaker {
             );
         }
         // A connector that had nothing to end says nothing of its end, but has to go on.
-        if let Some(peer) = self.peers.get_mut(id)
-            && peer.is_enabled()
-            && peer.connector.timers().idle_hold.is_none()
-        {
-            peer.connector.retry(self.now, reason);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.try_again(self.now, reason);
             self.schedule(id);
         }
     }

@@ -134,6 +134,13 @@ impl Peer {
         self.stopped.is_none()
     }
 
+    /// Plans our next attempt after an end, unless one is planned already or none is to be made.
+    pub(super) fn try_again(&mut self, now: Instant, reason: &DownReason) {
+        if self.is_enabled() && !self.waits_for_bfd() && self.connector.timers().idle_hold.is_none() {
+            self.connector.retry(now, reason);
+        }
+    }
+
     /// Postpones our own attempt while the peer's is under way.
     pub(super) fn yield_to_accepted(&mut self, now: Instant) {
         let due = self.connector.timers().idle_hold.is_some_and(|at| at <= now);

@@ -50,7 +50,9 @@ pub enum HandOverError {
     Starting,
     /// A peer is sent several paths for one prefix (RFC 7911). Their identifiers are places in this speaker's table, which the
     /// other one would number anew.
-    #[error("{0} is sent several paths for one prefix (ADD-PATH), and their identifiers cannot be taken along")]
+    #[error(
+        "{0} is sent several paths for one prefix (ADD-PATH), and their identifiers cannot be taken along"
+    )]
     SeveralPaths(IpAddr),
     /// A route does not fit a message of 65535 octets.
     #[error("the route to {0} cannot be written: its attributes are too long")]
