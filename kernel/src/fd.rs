@@ -1,6 +1,6 @@
 //! Open files on their way to another process (unix(7), `SCM_RIGHTS`).
 //!
-//! Shape: messages of one octet with up to [`AT_ONCE`] files each, in order. The files' own state (offset, locks, socket options,
+//! Shape: messages of one octet with up to 128 files each, in order. The files' own state (offset, locks, socket options,
 //! membership of a connection) goes along: both processes have the same file.
 
 use std::io::{self, IoSlice, IoSliceMut};
