@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use cairn_net::Family;
 
-use super::interface::OnLink;
+use super::interface::{OnLink, is_link_local};
 use super::peer::{Peer, PeerId, kind};
 use super::rib::{Rib, UpdateGroup};
 use super::{AddPathSend, Config, ConnId, DownReason, Speaker, Transmitted};
@@ -71,8 +71,11 @@ impl Speaker {
             candidates.chain(on_link.address(family)).find(|addr| Family::of(*addr) == family)
         };
         let ipv6 = of(Family::Ipv6).map(|addr| {
-            // An external peer on the link gets both addresses (RFC 2545 section 3); internal ones hand them on.
-            let both = kind == SourceKind::External && (Some(addr) == on_link.ipv6 || addr == session);
+            // An external peer that is known by its link-local address alone gets ours, too (RFC 2545 section 3). Others do not:
+            // FRRouting forwards to the link-local address then, and keeps stale routes to it when the link is gone, since every
+            // other link has fe80::/64 as well.
+            let external = kind == SourceKind::External && is_link_local(peer.address);
+            let both = external && (Some(addr) == on_link.ipv6 || addr == session);
             NextHop { addr, link_local: on_link.link_local.filter(|_| both) }
         });
         let ipv4 = of(Family::Ipv4).map(NextHop::new);

@@ -87,7 +87,7 @@ impl InterfaceAddress {
 }
 
 /// Means something on its link only. An IPv4 one does, too, but there may be no other.
-fn is_link_local(addr: IpAddr) -> bool {
+pub(super) fn is_link_local(addr: IpAddr) -> bool {
     matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 

@@ -42,7 +42,7 @@ fn the_next_hop_of_the_other_family_follows_the_interface_of_the_session() {
 
     let here = |addr| interface(&[("10.0.0.1", 24), ("fe80::1", 64), (addr, 64)]);
     tell(&mut sim, &[elsewhere.clone(), here("fd00::1")]);
-    assert_eq!(next_hop(&sim), NextHop { addr: ip("fd00::1"), link_local: Some("fe80::1".parse().unwrap()) });
+    assert_eq!(next_hop(&sim), NextHop::new(ip("fd00::1")));
     assert_eq!(view(&sim, 1, 2).notes, Vec::<String>::new());
 
     let updates = view(&sim, 2, 1).counters.updates_received;
@@ -68,7 +68,7 @@ fn a_configured_next_hop_comes_before_the_interfaces() {
 }
 
 #[test]
-fn an_internal_peer_gets_no_link_local_address_and_neither_does_one_behind_a_router() {
+fn no_peer_with_a_global_address_gets_a_link_local_next_hop() {
     let mut sim = pair_without_next_hops(65001);
     tell(&mut sim, &[interface(&[("10.0.0.1", 24), ("fe80::1", 64), ("fd00::1", 64)])]);
     assert_eq!(next_hop(&sim), NextHop::new(ip("fd00::1")));
