@@ -100,9 +100,9 @@ fn report(empty: &[Usage], pods: &[Usage], before: &[Usage], after: &[Usage]) {
     let mut daemons = serde_json::Map::new();
     let mut total = 0.0;
     for (index, name) in DAEMONS.iter().enumerate() {
-        let cpu = (after[index].cpu - before[index].cpu).as_secs_f64() / IDLE.as_secs_f64() * 100.0;
-        let minutes = IDLE.as_secs_f64() / 60.0;
-        let switches = f64::from(after[index].wakeups - before[index].wakeups) / minutes;
+        let (cpu, switches) = after[index].since(&before[index]);
+        let cpu = cpu.as_secs_f64() / IDLE.as_secs_f64() * 100.0;
+        let switches = switches as f64 / (IDLE.as_secs_f64() / 60.0);
         let memory = after[index].mebibytes;
         println!(
             "{name:<12} {:>10.1} {:>12.1} {memory:>14.1} {cpu:>12.3} {switches:>14.1}",

@@ -1,5 +1,6 @@
 //! Memory, CPU time and wake-ups of processes, from `/proc`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -9,10 +10,8 @@ use cairn_lab::Lab;
 pub(crate) struct Usage {
     /// Resident memory.
     pub(crate) mebibytes: f64,
-    /// CPU time of all threads since the start.
-    pub(crate) cpu: Duration,
-    /// How often any of its threads was put on a CPU after it had slept.
-    pub(crate) wakeups: u32,
+    /// CPU time in nanoseconds and voluntary context switches of each thread, by its number.
+    threads: BTreeMap<String, (u64, u64)>,
 }
 
 impl Usage {
@@ -27,16 +26,30 @@ impl Usage {
             found => bail!("{} processes are named {name}", found.len()),
         };
         let kibibytes: u32 = field(&read(&format!("/proc/{pid}/status"))?, "VmRSS:")?;
-        let (mut nanoseconds, mut wakeups) = (0_u64, 0_u32);
+        let mut threads = BTreeMap::new();
         for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-            let thread = thread?.path();
-            let schedule = read(&format!("{}/schedstat", thread.display()))?;
+            let thread = thread?;
+            let path = thread.path();
+            // A thread that ends meanwhile is none.
+            let Ok(schedule) = read(&format!("{}/schedstat", path.display())) else { continue };
+            let Ok(status) = read(&format!("{}/status", path.display())) else { continue };
             let run: u64 = schedule.split(' ').next().unwrap_or_default().parse().context("schedstat")?;
-            nanoseconds += run;
-            wakeups +=
-                field::<u32>(&read(&format!("{}/status", thread.display()))?, "voluntary_ctxt_switches:")?;
+            let switches: u64 = field(&status, "voluntary_ctxt_switches:")?;
+            threads.insert(thread.file_name().to_string_lossy().into_owned(), (run, switches));
         }
-        Ok(Self { mebibytes: f64::from(kibibytes) / 1024.0, cpu: Duration::from_nanos(nanoseconds), wakeups })
+        Ok(Self { mebibytes: f64::from(kibibytes) / 1024.0, threads })
+    }
+
+    /// CPU time and voluntary context switches since an earlier look. Threads that have ended since then are left out: what
+    /// they did in between is not known any more.
+    pub(crate) fn since(&self, before: &Self) -> (Duration, u64) {
+        let mut spent = (0, 0);
+        for (thread, (run, switches)) in &self.threads {
+            let (run_before, switches_before) = before.threads.get(thread).copied().unwrap_or_default();
+            spent.0 += run.saturating_sub(run_before);
+            spent.1 += switches.saturating_sub(switches_before);
+        }
+        (Duration::from_nanos(spent.0), spent.1)
     }
 }
 
