@@ -1,11 +1,13 @@
 //! Two racks behind two ToRs, BIRD 2 and FRRouting, with eBGP: both ways are used, and either may fail.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use bgpd_api::bfd::{BfdSession, BfdState};
+use bgpd_api::peer::Peer;
 use cairn_lab::lab::Families;
 
 use crate::route::learned;
 use crate::wait::eventually;
-use crate::world::{PodOn, SETTLES, World, play};
+use crate::world::{PodOn, SETTLES, World, play, play_with};
 
 /// Waits until a node's route to another's pod has so many next hops.
 fn await_hops(world: &World, node: &str, to: &PodOn, hops: usize) -> Result<()> {
@@ -63,5 +65,92 @@ fn a_lost_node_takes_only_its_own_routes(families: Families) -> Result<()> {
     })
 }
 
+/// Asks for BFD in every BGPPeer, as an operator would: by an edit of the objects.
+fn ask_for_bfd(world: &World) -> Result<()> {
+    let peers = world.directory().join("volumes/objects/bgppeers");
+    for entry in std::fs::read_dir(&peers).with_context(|| peers.display().to_string())? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?.replace("\nspec:\n", "\nspec:\n  bfd: {multiplier: 4}\n");
+        let draft = path.with_extension("draft");
+        std::fs::write(&draft, text)?;
+        std::fs::rename(&draft, &path)?;
+    }
+    Ok(())
+}
+
+/// Waits until the node's sessions of both kinds with both ToRs are up.
+fn await_bfd(world: &World, node: &str) -> Result<()> {
+    eventually(SETTLES, || {
+        let sessions = world.bfd_sessions(node)?;
+        let up = sessions.iter().filter(|session| session.local.state == BfdState::Up && !session.polling);
+        let up = up.count();
+        ensure!(up == 2 && sessions.len() == 2, "{node}: {up} of 2 BFD sessions are up: {sessions:#?}");
+        Ok(())
+    })?;
+    world.await_sessions(node, World::SESSIONS_WITH_TORS)
+}
+
+/// Both sessions of a node with the ToR of that AS.
+fn with_tor(world: &World, node: &str, asn: u32) -> Result<(Peer, BfdSession)> {
+    let peer = world.peers(node)?.into_iter().find(|peer| peer.remote_as.0 == asn);
+    let peer = peer.with_context(|| format!("{node} has no session with AS {asn}"))?;
+    let sessions = world.bfd_sessions(node)?;
+    let session = sessions.into_iter().find(|session| session.peer == peer.address);
+    let session = session.with_context(|| format!("{node} has no BFD session with {}", peer.address))?;
+    Ok((peer, session))
+}
+
+/// Has a ToR fall silent: no link goes down, no connection is reset, it forwards nothing.
+const SILENCE: &str = "nft 'add table inet silence; \
+    add chain inet silence in { type filter hook prerouting priority -400; policy drop; }; \
+    add chain inet silence out { type filter hook output priority -400; policy drop; }'";
+
+/// The hold time is 90 s, more than anything here waits for: only BFD can move the traffic.
+fn a_silent_tor_is_left_by_bfd(families: Families) -> Result<()> {
+    play_with("two-racks", "tor-silence", families, &[("TORS", "-bfd")], |world| {
+        let pods = pods(world)?;
+        let nodes = world.cairn_nodes();
+        for node in &nodes {
+            world.await_sessions(node, World::SESSIONS_WITH_TORS)?;
+        }
+        let counts = |world: &World| -> Result<Vec<u64>> {
+            let mut counts = Vec::new();
+            for node in &nodes {
+                counts.extend(world.peers(node)?.iter().map(|peer| peer.established_count));
+            }
+            Ok(counts)
+        };
+        let before = counts(world)?;
+        ask_for_bfd(world)?;
+        nodes.iter().try_for_each(|node| await_bfd(world, node))?;
+        ensure!(counts(world)? == before, "a session was made anew when BFD came");
+        world.all_reach_all(&pods)?;
+        for (tor, asn) in [("tor1", 65001), ("tor2", 65002)] {
+            await_hops(world, "node1", &pods[2], 2)?;
+            for node in &nodes {
+                let (peer, bfd) = with_tor(world, node, asn)?;
+                let times = (peer.hold_time.as_secs(), bfd.local.detect_multiplier);
+                ensure!(times == (90, 4), "{node}: {times:?}: {peer:?}, {bfd:?}");
+            }
+            world.run(tor, SILENCE)?;
+            await_hops(world, "node1", &pods[2], 1)?;
+            let time = world.all_reach_all(&pods)?;
+            println!("{}: {tor} silent, all pods reach each other after {time:?}", world.name());
+            for node in &nodes {
+                let (peer, bfd) = with_tor(world, node, asn)?;
+                ensure!(bfd.local.state == BfdState::Down && bfd.down_count > 0, "{node}: {bfd:#?}");
+                let by_bfd = peer.last_error.contains("BFD");
+                ensure!(by_bfd, "{node} has lost its session otherwise: {peer:#?}");
+            }
+            world.run(tor, "nft delete table inet silence")?;
+            nodes.iter().try_for_each(|node| await_bfd(world, node))?;
+        }
+        await_hops(world, "node1", &pods[2], 2)?;
+        world.all_reach_all(&pods)?;
+        Ok(())
+    })
+}
+
+crate::scenario!(a_silent_tor_is_left_by_bfd);
 crate::scenario!(both_tors_carry_traffic_and_either_may_fail);
 crate::scenario!(a_lost_node_takes_only_its_own_routes);

@@ -21,6 +21,9 @@ pub struct BgpConfiguration {
     /// Graceful restart time of the mesh. Range: 0 to 4095 s. Default: 120 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_mesh_max_restart_time: Option<GoDuration>,
+    /// BFD between the nodes of the mesh. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_mesh_bfd: Option<super::Bfd>,
     /// Names for communities, used in `prefixAdvertisements`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub communities: Vec<NamedCommunity>,
@@ -117,6 +120,7 @@ impl Default for BgpConfiguration {
             listen_port: 179,
             node_mesh_password: None,
             node_mesh_max_restart_time: None,
+            node_mesh_bfd: None,
             communities: Vec::new(),
             prefix_advertisements: Vec::new(),
         }
@@ -148,6 +152,9 @@ impl Kind for BgpConfiguration {
         faults.require(spec.listen_port != 0, "spec.listenPort", spec.listen_port, "1 to 65535");
         if let Some(password) = &spec.node_mesh_password {
             password.validate("spec.nodeMeshPassword", faults);
+        }
+        if let Some(bfd) = &spec.node_mesh_bfd {
+            bfd.validate("spec.nodeMeshBfd", faults);
         }
         restart_time(spec.node_mesh_max_restart_time, "spec.nodeMeshMaxRestartTime", faults);
         let mut names = BTreeSet::new();

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use cairn_net::{Asn, serde_as_text};
 use serde::{Deserialize, Serialize};
 
+use super::Bfd;
 use super::bgp_configuration::{BgpPassword, restart_time};
 use crate::{Faults, GoDuration, Kind, Object, Selector, name};
 
@@ -54,6 +55,9 @@ pub struct BgpPeer {
     /// Generalised TTL security (RFC 5082): the peer is at most that many hops away. Range: 1 to 255. Default: off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_security: Option<u8>,
+    /// BFD with the peer. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<Bfd>,
     /// Names of filters, in order; the first rule that matches decides. What none matches is accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
@@ -174,6 +178,9 @@ impl Kind for BgpPeer {
         faults.require(spec.ttl_security != Some(0), "spec.ttlSecurity", 0, "1 to 255 hops");
         if let Some(password) = &spec.password {
             password.validate("spec.password", faults);
+        }
+        if let Some(bfd) = &spec.bfd {
+            bfd.validate("spec.bfd", faults);
         }
         restart_time(spec.max_restart_time, "spec.maxRestartTime", faults);
         if let Some(time) = spec.keepalive_time {

@@ -3,6 +3,7 @@
 //! There is no handle kind: a handle is a field of each allocation in its block, and the node that holds the
 //! addresses finds them in its own blocks, so that a pod's start writes one object and not two.
 
+mod bfd;
 mod bgp_configuration;
 mod bgp_filter;
 mod bgp_peer;
@@ -14,6 +15,7 @@ mod ipam_configuration;
 mod node_configuration;
 mod node_status;
 
+pub use bfd::Bfd;
 pub use bgp_configuration::{
     BgpConfiguration, BgpPassword, CommunityRef, NamedCommunity, PrefixAdvertisement, SecretKeyRef,
 };

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::{Node, Secret};
-use crate::kinds::{BgpFilter, BgpPeer, IpPool};
+use crate::kinds::{Bfd, BgpConfiguration, BgpFilter, BgpPeer, IpPool};
 
 const POOL: &str = "\
 apiVersion: cairn.network/v1alpha1
@@ -65,6 +65,39 @@ fn all_violated_rules_are_told_at_once() {
     let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
     let expected = ["metadata.name", "spec.nodeSelector", "spec.asNumber", "spec.peerIP", "spec.ttlSecurity"];
     assert_eq!(paths, expected);
+}
+
+#[test]
+fn bfd_outside_its_ranges_is_refused_by_field_value_and_rule() {
+    let peer = |bfd: &str| {
+        let text = format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: BGPPeer\nmetadata: {{name: tor}}\n\
+             spec: {{peerIP: 192.0.2.1, asNumber: 65001, bfd: {bfd}}}\n"
+        );
+        object::<BgpPeer>("f.yaml", &text).map(|peer| peer.spec.bfd)
+    };
+    for (bfd, expected) in [
+        ("{minTxInterval: 49ms}", "spec.bfd.minTxInterval: \"49ms\": 50ms to 60s"),
+        ("{minRxInterval: 1m1ms}", "spec.bfd.minRxInterval: \"1m1ms\": 50ms to 60s"),
+        ("{multiplier: 0}", "spec.bfd.multiplier: \"0\": 1 to 255"),
+        ("{multiplier: 256}", "spec.bfd.multiplier: invalid value: integer `256`, expected u8"),
+        ("{minTxInterval: 300}", "spec.bfd.minTxInterval: "),
+        ("{interval: 300ms}", "spec.bfd: unknown field `interval`, expected one of `minTxInterval`"),
+    ] {
+        let found = peer(bfd).unwrap_err().to_string();
+        assert!(found.contains(expected), "{found}\n  wanted {expected}");
+    }
+    assert_eq!(peer("{}").unwrap(), Some(Bfd::default()));
+    let edges = peer("{minTxInterval: 50ms, minRxInterval: 60s, multiplier: 255}").unwrap().unwrap();
+    assert_eq!((edges.multiplier, edges.multihop, edges.strict), (Some(255), None, false));
+
+    let text = "apiVersion: cairn.network/v1alpha1\nkind: BGPConfiguration\nmetadata: {name: default}\n\
+                spec: {nodeMeshBfd: {minTxInterval: 1ms, multiplier: 0}}\n";
+    let LoadError::Invalid { faults, .. } = object::<BgpConfiguration>("f.yaml", text).unwrap_err() else {
+        panic!()
+    };
+    let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    assert_eq!(paths, ["spec.nodeMeshBfd.minTxInterval", "spec.nodeMeshBfd.multiplier"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use bgpd_api::config::{Neighbor, NextHopMode, PeerOptions, Secret as Password, Timers};
+use bgpd_api::config::{Bfd, Neighbor, NextHopMode, PeerOptions, Secret as Password, Timers};
 use cairn_api::core::Secret;
 use cairn_api::kinds::{BgpPassword, BgpPeer, NextHopMode as Mode, SourceAddress};
 use cairn_api::{GoDuration, Object};
@@ -104,6 +104,7 @@ impl<'a> Session<'a> {
             ttl_security_hops,
             password: self.password(inputs)?,
             timers: spec.and_then(|spec| spec.keepalive_time).map(timers),
+            bfd: self.bfd(inputs),
             families: Some(self.families(inputs, me)),
             next_hop: spec.and_then(|spec| next_hop(spec.next_hop())),
             next_hop_addresses: self.next_hop_addresses(me)?,
@@ -172,6 +173,24 @@ impl<'a> Session<'a> {
             None => inputs.bgp.node_mesh_max_restart_time,
         };
         time.filter(|time| time.get().as_secs() > 0)
+    }
+
+    /// BFD as the peer's or the mesh's object wants it.
+    fn bfd(&self, inputs: Inputs<'_>) -> Option<Bfd> {
+        let bfd = match self.spec() {
+            Some(spec) => spec.bfd,
+            None => inputs.bgp.node_mesh_bfd,
+        }?;
+        let far = self.spec().and_then(|spec| spec.ttl_security).is_some_and(|hops| hops > 1);
+        Some(Bfd {
+            min_tx_interval: bfd.min_tx_interval.map(GoDuration::get),
+            min_rx_interval: bfd.min_rx_interval.map(GoDuration::get),
+            multiplier: bfd.multiplier,
+            // Always said: the `ebgpMultihop` of external sessions only lets packets through, and says nothing of the distance.
+            multihop: Some(bfd.multihop.unwrap_or(far)),
+            strict: bfd.strict.then_some(true),
+            ..Bfd::default()
+        })
     }
 
     fn password(&self, inputs: Inputs<'_>) -> Result<Option<Password>, Condition> {

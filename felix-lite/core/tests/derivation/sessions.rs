@@ -2,8 +2,8 @@ use bgpd_api::config::{NextHopMode as Hop, PrefixRange, RouteSource, Verdict};
 use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, FilterAction, FilterRule, MatchOperator, NextHopMode,
-    ReversePeering, SecretKeyRef, SourceAddress,
+    Bfd, BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, FilterAction, FilterRule, MatchOperator,
+    NextHopMode, ReversePeering, SecretKeyRef, SourceAddress,
 };
 use cairn_api::{Metadata, Object};
 use cairn_net::{Asn, Family};
@@ -45,6 +45,68 @@ fn secret(name: &str, key: &str, value: &str) -> Update {
     spec.data.insert(key.to_owned(), cairn_api::core::SecretBytes(value.as_bytes().to_vec()));
     let object = Object::new(Metadata::namespaced("cairn-system", name), spec);
     Update::Secret(format!("cairn-system/{name}"), Some(Box::new(object)))
+}
+
+#[test]
+fn bfd_of_a_peer_and_of_the_mesh_reaches_their_sessions() {
+    let wanted = Bfd {
+        min_tx_interval: Some("100ms".parse().unwrap()),
+        multiplier: Some(5),
+        strict: true,
+        ..Bfd::default()
+    };
+    let mesh = BgpConfiguration {
+        node_mesh_bfd: Some(Bfd { multihop: Some(true), ..Bfd::default() }),
+        ..Default::default()
+    };
+    let found = with([bgp(mesh), peer("tor", BgpPeer { bfd: Some(wanted), ..tor() })]);
+    let tor = found.neighbor("192.0.2.254").options.bfd.clone().unwrap();
+    assert_eq!(tor.min_tx_interval, Some(std::time::Duration::from_millis(100)));
+    assert_eq!((tor.min_rx_interval, tor.enabled), (None, None));
+    assert_eq!((tor.multiplier, tor.strict, tor.multihop), (Some(5), Some(true), Some(false)));
+    let node = found.neighbor("192.0.2.2").options.bfd.clone().unwrap();
+    assert_eq!((node.multiplier, node.strict, node.multihop), (None, None, Some(true)));
+}
+
+#[test]
+fn there_is_no_bfd_unless_it_is_asked_for() {
+    let found = with([peer("tor", tor())]);
+    assert_eq!(found.neighbor("192.0.2.2").options.bfd, None);
+    assert_eq!(found.neighbor("192.0.2.254").options.bfd, None);
+    // The mesh's is not that of other peers.
+    let mesh = BgpConfiguration { node_mesh_bfd: Some(Bfd::default()), ..Default::default() };
+    let found = with([bgp(mesh), peer("tor", tor())]);
+    assert!(found.neighbor("192.0.2.2").options.bfd.is_some());
+    assert_eq!(found.neighbor("192.0.2.254").options.bfd, None);
+}
+
+#[test]
+fn a_peer_that_may_be_some_hops_away_has_multihop_bfd_unless_it_says_otherwise() {
+    for (ttl_security, multihop, expected) in [
+        (Some(3), None, true),
+        (Some(1), None, false),
+        (Some(3), Some(false), false),
+        (None, Some(true), true),
+    ] {
+        let bfd = Some(Bfd { multihop, ..Bfd::default() });
+        let found = with([peer("tor", BgpPeer { ttl_security, bfd, ..tor() })]);
+        let options = &found.neighbor("192.0.2.254").options;
+        assert_eq!(options.bfd.as_ref().unwrap().multihop, Some(expected), "{ttl_security:?} {multihop:?}");
+    }
+}
+
+#[test]
+fn a_session_between_nodes_has_bfd_at_both_ends() {
+    let selected = BgpPeer {
+        node_selector: Some("all()".parse().unwrap()),
+        peer_selector: Some("all()".parse().unwrap()),
+        bfd: Some(Bfd { multiplier: Some(4), ..Bfd::default() }),
+        ..BgpPeer::default()
+    };
+    let found = with([no_mesh(), peer("nodes", selected)]);
+    for address in ["192.0.2.2", "2001:db8::3"] {
+        assert_eq!(found.neighbor(address).options.bfd.as_ref().unwrap().multiplier, Some(4), "{address}");
+    }
 }
 
 #[test]
