@@ -45,8 +45,19 @@ fn every_version_of_the_specification_works() -> Result<()> {
 #[test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn portmap_and_bandwidth_work_behind_it() -> Result<()> {
-    let node = Node::start("chain", &Family::ALL)?;
-    let portmap = json!({ "type": "portmap", "backend": "nftables", "snat": true, "capabilities": { "portMappings": true } });
+    chain("nftables", &["nft", "list", "ruleset"])
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn portmap_with_iptables_works_behind_it() -> Result<()> {
+    chain("iptables", &["iptables-save", "-t", "nat"])
+}
+
+/// A chain with portmap in one of its back ends, and the command that shows what it has written.
+fn chain(backend: &str, rules: &[&str]) -> Result<()> {
+    let node = Node::start(backend, &Family::ALL)?;
+    let portmap = json!({ "type": "portmap", "backend": backend, "snat": true, "capabilities": { "portMappings": true } });
     let bandwidth = json!({ "type": "bandwidth", "capabilities": { "bandwidth": true } });
     node.conflist("chain", "1.0.0", &json!({}), &[portmap, bandwidth])?;
     let (server, client) = (node.pod()?, node.pod()?);
@@ -61,6 +72,9 @@ fn portmap_and_bandwidth_work_behind_it() -> Result<()> {
     let shaped = run(node.netns.command("tc").args(["qdisc", "show", "dev", interface]))?;
     ensure!(shaped.contains("tbf"), "{shaped}");
 
+    let written = run(node.netns.command(rules[0]).args(&rules[1..]))?;
+    ensure!(written.contains("8080"), "{backend} has no rule for the port: {written}");
+
     let listener = server.netns.run(|| TcpListener::bind("0.0.0.0:80"))??;
     listener.set_nonblocking(true)?;
     let target: SocketAddr = "192.0.2.1:8080".parse()?;
@@ -74,7 +88,7 @@ fn portmap_and_bandwidth_work_behind_it() -> Result<()> {
     node.cnitool("del", "chain", &server, &wishes)?;
     node.del(&client)?;
     ensure!(eventually(|| node.workload_interfaces().is_ok_and(|links| links.is_empty())));
-    let rules = run(node.netns.command("nft").args(["list", "ruleset"]))?;
-    ensure!(!rules.contains("8080"), "{rules}");
+    let left = run(node.netns.command(rules[0]).args(&rules[1..]))?;
+    ensure!(!left.contains("8080"), "{left}");
     Ok(())
 }

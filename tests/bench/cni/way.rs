@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cairn_lab::cni::node::{Netns, Node};
-use cairn_lab::cni::tools;
+use cairn_lab::gotools;
 use cairn_lab::lab::programs;
 use cairn_net::Family;
 use nix::sys::resource::UsageWho;
@@ -127,7 +127,7 @@ impl Ptp {
             "cniVersion": "1.0.0", "name": "ptp", "type": "ptp",
             "ipam": { "type": "host-local", "dataDir": state.path(), "ranges": ranges, "routes": routes },
         });
-        Ok(Self { tools: tools::directory()?, netns: netns.name.clone(), configuration, _state: state })
+        Ok(Self { tools: gotools::directory()?, netns: netns.name.clone(), configuration, _state: state })
     }
 
     fn call(&self, verb: &str, pod: &Pod) -> Result<()> {

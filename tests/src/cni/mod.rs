@@ -3,4 +3,3 @@
 //! Shared by the tests `cni_*` and the benchmark `cni`.
 
 pub mod node;
-pub mod tools;

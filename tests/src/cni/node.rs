@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cairn_net::Family;
 use serde_json::{Value, json};
 
-use super::tools;
+use crate::gotools;
 use crate::lab::programs;
 
 /// Pools of the node, by family.
@@ -300,7 +300,7 @@ impl Node {
     /// # Errors
     /// What cnitool says.
     pub fn cnitool(&self, verb: &str, network: &str, pod: &Pod, capabilities: &Value) -> Result<String> {
-        let tools = tools::directory()?;
+        let tools = gotools::directory()?;
         let mut cnitool = self.netns.command(tools.join("cnitool"));
         cnitool.args([verb, network, &pod.netns.path()]);
         let path = std::env::join_paths([programs()?, tools])?;

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 17] = [
     ("ip", "iproute2"),
     ("ping", "iputils-ping"),
     ("nft", "nftables"),
+    ("iptables", "iptables"),
     ("tcpdump", "tcpdump"),
     ("iperf3", "iperf3"),
     ("bird", "bird2"),

@@ -1,4 +1,5 @@
-//! `cnitool` and the plugins of containernetworking, built from `tests/cnitool/go.mod` into the user's cache.
+//! Programs and files of others that come as Go modules: what `tests/gotools/go.mod` names, built into the user's cache, and
+//! containerlab's schema.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -15,24 +16,76 @@ const GO_MINIMUM: (u32, u32) = (1, 24);
 /// Fetched as the module that it is, where the system's Go is older.
 const GO_TOOLCHAIN: &str = "1.26.0";
 
-/// The directory with `cnitool`, `ptp`, `host-local`, `portmap`, `bandwidth` and `loopback`; built if this version of them is not there yet.
+/// A module that is only read, not built.
+struct Module {
+    path: &'static str,
+    version: &'static str,
+    /// As go.sum has it.
+    sum: &'static str,
+}
+
+/// The newest release that Go's module proxy has.
+const CONTAINERLAB: Module = Module {
+    path: "github.com/srl-labs/containerlab",
+    version: "v0.79.0",
+    sum: "h1:XWLKsjQV3rn1KXViKDIO1XZg6JyqaQxQfTnEabjmxTI=",
+};
+
+/// The directory with `cnitool`, `ptp`, `host-local`, `portmap`, `bandwidth`, `loopback` and `jv`; built if this version of
+/// them is not there yet.
 ///
 /// # Errors
 /// There is no Go, or what it says.
 pub fn directory() -> Result<PathBuf> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("cnitool");
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("gotools");
     let cache = cache()?;
-    let target = cache.join(format!("cnitool-{:016x}", version(&module)?));
+    let target = cache.join(format!("gotools-{:016x}", version(&module)?));
     // One process builds, others wait; the lock ends with the process.
-    let lock = File::create(cache.join("cnitool.lock"))?;
+    let lock = File::create(cache.join("gotools.lock"))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
     if !target.exists() {
-        eprintln!("building cnitool and the plugins of containernetworking into {} ...", target.display());
+        eprintln!(
+            "building cnitool, the plugins of containernetworking and jv into {} ...",
+            target.display()
+        );
         let unfinished = target.with_extension("new");
         build(&module, &unfinished, &cache)?;
         fs::rename(&unfinished, &target)?;
     }
     Ok(target)
+}
+
+/// containerlab's own JSON schema of topology files; fetched by the first call.
+///
+/// # Errors
+/// There is no Go, what it says, or the module is not the one that it was.
+pub fn containerlab_schema() -> Result<PathBuf> {
+    let schema = download(&go(&cache()?)?, &CONTAINERLAB)?.join("schemas/clab.schema.json");
+    ensure!(schema.is_file(), "containerlab {} has no {}", CONTAINERLAB.version, schema.display());
+    Ok(schema)
+}
+
+/// The directory of a module's files, in Go's own cache.
+fn download(go: &Path, module: &Module) -> Result<PathBuf> {
+    let name = format!("{}@{}", module.path, module.version);
+    // The sum is known here, so that no database need be asked.
+    let output = Command::new(go)
+        .args(["mod", "download", "-json", &name])
+        .env_remove("GOROOT")
+        .env("GONOSUMDB", module.path)
+        .env("GOFLAGS", "-mod=mod")
+        .env("GOTOOLCHAIN", "local")
+        .current_dir(cache()?)
+        .output()
+        .context("cannot run go")?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("`go mod download {name}` failed: {}", String::from_utf8_lossy(&output.stderr))
+    })?;
+    let directory = answer["Dir"]
+        .as_str()
+        .with_context(|| format!("`go mod download {name}` failed: {}", answer["Error"]))?;
+    ensure!(answer["Sum"] == module.sum, "{name} has the sum {}, not {}", answer["Sum"], module.sum);
+    Ok(directory.into())
 }
 
 /// `$XDG_CACHE_HOME/cairn/bin`, or below `~/.cache`.
@@ -59,6 +112,8 @@ fn version(module: &Path) -> Result<u64> {
 fn build(module: &Path, output: &Path, cache: &Path) -> Result<()> {
     fs::create_dir_all(output)?;
     let mut go = Command::new(go(cache)?);
+    // It may be another Go than the one that the variable speaks of.
+    go.env_remove("GOROOT");
     go.args(["build", "-trimpath", "-buildvcs=false", "-o"]).arg(output).arg("tool").current_dir(module);
     let status =
         go.env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly").env("GOTOOLCHAIN", "local").status();
