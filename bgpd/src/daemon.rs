@@ -242,11 +242,12 @@ impl Daemon {
         }
     }
 
-    /// What a scrape is told.
+    /// What a scrape is told, but for BFD, whose thread is asked by [`Daemon::bfd_report`].
     pub(crate) fn metrics(&self) -> Snapshot {
         Snapshot {
             at: Instant::now(),
             peers: self.speaker.peers(),
+            bfd: None,
             rib: self.speaker.statistics(),
             complete: self.complete,
             connections: self.connections.len(),

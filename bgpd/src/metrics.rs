@@ -4,6 +4,7 @@
 //! [`Snapshot`] from the daemon between two events, and the text is made of it on another thread. Without a scrape nothing happens.
 //! The names are in [`names`], and in docs/guide/metrics.md, which a test compares.
 
+mod bfd;
 mod histogram;
 mod http;
 mod names;
@@ -21,10 +22,14 @@ pub(crate) use http::Server;
 use names as name;
 use text::Text;
 
+use crate::bfd::Report;
+
 /// The daemon at one moment.
 pub(crate) struct Snapshot {
     pub(crate) at: Instant,
     pub(crate) peers: Vec<PeerView>,
+    /// `None`: BFD does not run.
+    pub(crate) bfd: Option<Report>,
     pub(crate) rib: RibStatistics,
     /// Families whose Loc-RIB is complete.
     pub(crate) complete: Families,
@@ -47,6 +52,7 @@ impl Snapshot {
         self.peers(&mut text);
         self.peer_messages(&mut text);
         self.peer_families(&mut text);
+        bfd::write(self.bfd.as_ref(), &mut text);
         self.queues(&mut text);
         text.histogram(name::CONVERGENCE, &self.convergence);
         text.histogram(name::TURN, &self.turns);

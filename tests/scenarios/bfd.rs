@@ -87,6 +87,16 @@ fn sessions_come_up_with_the_negotiated_times() -> Result<()> {
         })?;
         let method = session(world, BIRD[0])?.authentication;
         ensure!(method == "meticulous keyed SHA1", "BIRD's packets are authenticated: {method}");
+        let scrape =
+            "exec 3<>/dev/tcp/127.0.0.1/9179; printf \"GET /metrics HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3";
+        let metrics = world.run("cairn", &format!("bash -c '{scrape}'"))?;
+        for peer in BIRD.iter().chain(&FRR).chain(&FAR_PEERS) {
+            for sample in ["bgpd_bfd_up", "bgpd_bfd_detection_time_seconds"] {
+                let value = if sample.ends_with("up") { "1" } else { "0.9" };
+                let line = format!("{sample}{{peer=\"{peer}\"}} {value}");
+                ensure!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
+            }
+        }
         let text = world.run("cairn", "cairnctl bfd sessions 10.20.3.1")?;
         ensure!(text.contains("multihop") && text.contains("detection time 900ms"), "{text}");
         Ok(())

@@ -104,10 +104,15 @@ async fn answer(daemon: &Handle, mut stream: TcpStream) -> std::io::Result<()> {
     let body = method != "HEAD";
     match (method, path) {
         ("GET" | "HEAD", "/metrics") => {
-            let Ok(snapshot) = daemon.call(|daemon: &mut Daemon| daemon.metrics()).await else {
+            let asked = daemon.call(|daemon: &mut Daemon| (daemon.metrics(), daemon.bfd_report())).await;
+            let Ok((mut snapshot, bfd)) = asked else {
                 return respond(&mut stream, "503 Service Unavailable", "bgpd is shutting down\n", body)
                     .await;
             };
+            if let Some(report) = bfd {
+                // The BFD thread answers between any two waits; one that has ended says nothing more.
+                snapshot.bfd = report.await.ok();
+            }
             // Off the daemon's thread: the text of a thousand peers takes milliseconds.
             let text = tokio::task::spawn_blocking(move || snapshot.text()).await.unwrap_or_default();
             respond(&mut stream, "200 OK", &text, body).await

@@ -67,6 +67,18 @@ metrics! {
     PEER_PREFIXES_ADVERTISED = Gauge "bgpd_peer_prefixes_advertised" ["peer", "family"] "Prefixes that the peer is told of.";
     PEER_PREFIXES_STALE = Gauge "bgpd_peer_prefixes_stale" ["peer", "family"] "Prefixes kept while the peer restarts.";
 
+    BFD_UP = Gauge "bgpd_bfd_up" ["peer"] "1 while the BFD session is up.";
+    BFD_STATE = Gauge "bgpd_bfd_state" ["peer"] "State as in RFC 5880: 0 AdminDown, 1 Down, 2 Init, 3 Up.";
+    BFD_TRANSITIONS = Counter "bgpd_bfd_transitions_total" ["peer", "to"] "How often the BFD session came up, and how often it left Up.";
+    BFD_DIAGNOSTIC = Gauge "bgpd_bfd_diagnostic" ["peer", "side"] "Why the BFD session left Up last, by each side's word: code of RFC 5880 section 4.1, 0 for none.";
+    BFD_DETECTION = Gauge "bgpd_bfd_detection_time_seconds" ["peer"] "After this time without a packet the BFD session goes down; 0 before the first one.";
+    BFD_TRANSMIT = Gauge "bgpd_bfd_transmit_interval_seconds" ["peer"] "Time between our BFD packets before jitter; 0 while none are sent periodically.";
+    BFD_RECEIVED = Counter "bgpd_bfd_packets_received_total" ["peer"] "BFD packets that were accepted.";
+    BFD_SENT = Counter "bgpd_bfd_packets_sent_total" ["peer"] "BFD packets that were sent.";
+    BFD_DISCARDED = Counter "bgpd_bfd_packets_discarded_total" ["peer"] "BFD packets of the session that were discarded; `cairnctl bfd` says why.";
+    BFD_STRAY = Counter "bgpd_bfd_stray_packets_total" [] "BFD packets that belonged to no session, or could not be read.";
+    BFD_SEND_ERRORS = Counter "bgpd_bfd_send_errors_total" [] "BFD packets that the system did not send.";
+
     CONNECTIONS = Gauge "bgpd_connections" [] "Open BGP connections.";
     JOBS = Gauge "bgpd_jobs_queued" [] "Requests that wait for the daemon's next turn.";
     WATCHERS = Gauge "bgpd_watchers" ["kind"] "Clients that watch routes or peers.";

@@ -1,9 +1,77 @@
 use std::collections::BTreeSet;
 
+use bfd_core::{Datagram, Endpoint, Hops, Key, SessionConfig};
 use bgp_core::speaker::{Config, Input, PeerConfig, Speaker};
 use cairn_net::Asn;
 
 use super::*;
+
+/// BFD of a session that came up, then heard nothing any more.
+fn failed_bfd(start: Instant) -> Report {
+    let [near, far] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
+    let mut sides = [(1, far), (2, near)].map(|(seed, remote)| {
+        let mut endpoint = Endpoint::new(start, seed);
+        let sessions = [(Key::new(remote, Hops::Single), SessionConfig::default())].into();
+        endpoint.handle(start, bfd_core::Input::Configure(&sessions));
+        endpoint
+    });
+    for step in 0..60 {
+        let now = start + Duration::from_millis(100) * step;
+        for (index, source, destination) in [(0, near, far), (1, far, near)] {
+            sides[index].handle(now, bfd_core::Input::Tick);
+            while let Some(output) = sides[index].poll_output() {
+                // Nothing gets through in the last two seconds.
+                if let bfd_core::Output::Transmit { packet, len, .. } = output
+                    && step < 40
+                {
+                    let payload = &packet[..len];
+                    let (hops, interface, ttl) = (Hops::Single, 1, 255);
+                    let datagram = Datagram { hops, source, destination, interface, ttl, payload };
+                    sides[1 - index].handle(now, bfd_core::Input::Received(datagram));
+                }
+            }
+        }
+    }
+    let [near, _] = &sides;
+    Report { sessions: near.sessions().collect(), discarded: *near.discards(), send_errors: 2 }
+}
+
+#[test]
+fn a_bfd_session_shows_what_it_is_and_what_it_was() {
+    let text = scraped();
+    for line in [
+        "bgpd_bfd_up{peer=\"10.0.0.2\"} 0",
+        "bgpd_bfd_state{peer=\"10.0.0.2\"} 1",
+        "bgpd_bfd_transitions_total{peer=\"10.0.0.2\",to=\"up\"} 1",
+        "bgpd_bfd_transitions_total{peer=\"10.0.0.2\",to=\"down\"} 1",
+        "bgpd_bfd_diagnostic{peer=\"10.0.0.2\",side=\"local\"} 1",
+        "bgpd_bfd_packets_discarded_total{peer=\"10.0.0.2\"} 0",
+        "bgpd_bfd_send_errors_total 2",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    for metric in ["received", "sent"] {
+        let start = format!("bgpd_bfd_packets_{metric}_total{{peer=\"10.0.0.2\"}} ");
+        let count: u64 = text.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap();
+        assert!(count > 5, "{metric} {count}\n{text}");
+    }
+}
+
+#[test]
+fn a_bfd_session_that_says_goodbye_is_not_counted_beside_the_next_one() {
+    let now = Instant::now();
+    let mut report = failed_bfd(now);
+    let mut old = report.sessions[0].clone();
+    (old.key.hops, old.state) = (Hops::Multi, bfd_core::State::AdminDown);
+    report.sessions.push(old);
+    let mut text = Text::default();
+    bfd::write(Some(&report), &mut text);
+    let text = text.finish();
+    let samples: Vec<&str> =
+        text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name).collect();
+    let distinct: BTreeSet<&str> = samples.iter().copied().filter(|name| name.contains('{')).collect();
+    assert_eq!(distinct.len(), samples.iter().filter(|name| name.contains('{')).count(), "{text}");
+}
 
 /// What a scrape of a speaker with one peer gives.
 fn scraped() -> String {
@@ -27,6 +95,7 @@ fn scraped() -> String {
     let snapshot = Snapshot {
         at: now,
         peers: speaker.peers(),
+        bfd: Some(failed_bfd(now)),
         rib: speaker.statistics(),
         complete: Families::ALL,
         connections: 0,
