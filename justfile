@@ -20,7 +20,7 @@ test *args:
 demo *args:
     cargo xtask demo {{ args }}
 
-# cni | routes | footprint
+# bgp | bfd | cni | routes | footprint
 bench name *args:
     cargo xtask bench {{ name }} {{ args }}
 

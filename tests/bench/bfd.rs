@@ -1,5 +1,6 @@
-//! What BFD costs and how fast it is: CPU time of bgpd's thread `bfd` with 100 sessions that are up, at 300 ms and at 50 ms, and the time from
-//! the other side's standstill (SIGSTOP) to Down, for every session.
+//! What BFD costs and how fast it is, by the number of sessions and their interval: CPU time of bgpd's thread `bfd` with all sessions up; how
+//! many of them go down although nothing is wrong while busy loops want twice the machine's cores; and the time from the other side's
+//! standstill (SIGSTOP) to Down, for every session.
 //!
 //! `cargo xtask bench bfd`. The last line is JSON.
 
@@ -14,14 +15,16 @@ use bgpd_api::Client;
 use bgpd_api::bfd::{BfdSession, BfdState};
 use serde_json::json;
 
-/// Sessions between the two daemons.
-const SESSIONS: u8 = 100;
-/// Milliseconds between packets.
-const INTERVALS: [u64; 2] = [300, 50];
-/// How long the thread is watched.
-const WATCHED: Duration = Duration::from_secs(20);
+/// Sessions between the two daemons, and milliseconds between packets.
+const CASES: [(u8, u64); 4] = [(10, 300), (100, 300), (200, 300), (100, 50)];
+/// Sessions at most.
+const MOST: u8 = 200;
+/// How long the thread is watched, and how long the machine is kept busy.
+const WATCHED: Duration = Duration::from_secs(15);
 /// How long the sessions may take to come up.
 const SETTLES: Duration = Duration::from_secs(60);
+/// Packets that may be lost in a row.
+const MULTIPLIER: u64 = 3;
 /// The two namespaces.
 const SIDES: [&str; 2] = ["cairn-bfd-a", "cairn-bfd-b"];
 
@@ -33,26 +36,31 @@ fn main() -> Result<()> {
     let _network = Network::up()?;
     let mut rows = Vec::new();
     println!(
-        "{:>9} {:>9} {:>14} {:>12} {:>32}",
-        "sessions", "interval", "CPU of thread", "wake-ups/s", "detection min / median / max"
+        "{:>9} {:>9} {:>14} {:>12} {:>14} {:>32}",
+        "sessions", "interval", "CPU of thread", "wake-ups/s", "false alarms", "detection min / median / max"
     );
-    for interval in INTERVALS {
-        let a = Daemon::start(&bgpd, place.path(), 0, interval)?;
-        let b = Daemon::start(&bgpd, place.path(), 1, interval)?;
-        let row = runtime.block_on(measure(&a, &b, interval))?;
+    for (count, interval) in CASES {
+        let a = Daemon::start(&bgpd, place.path(), 0, (count, interval))?;
+        let b = Daemon::start(&bgpd, place.path(), 1, (count, interval))?;
+        let row = runtime.block_on(measure(&a, &b, (count, interval)))?;
         println!(
-            "{SESSIONS:>9} {:>9} {:>12.2} % {:>12.0} {:>32}",
+            "{count:>9} {:>9} {:>12.2} % {:>12.0} {:>14} {:>32}",
             format!("{interval} ms"),
             row.cpu_percent,
             row.wakeups,
+            row.false_alarms,
             format!("{} / {} / {} ms", row.detection[0], row.detection[1], row.detection[2])
         );
         rows.push(json!({
-            "intervalMilliseconds": interval, "cpuPercent": row.cpu_percent, "wakeupsPerSecond": row.wakeups,
-            "detectionMilliseconds": row.detection,
+            "sessions": count, "intervalMilliseconds": interval, "cpuPercent": row.cpu_percent,
+            "wakeupsPerSecond": row.wakeups, "falseAlarms": row.false_alarms,
+            "detectionMilliseconds": {"min": row.detection[0], "median": row.detection[1], "max": row.detection[2]},
         }));
     }
-    println!("{}", json!({ "bench": "bfd", "sessions": SESSIONS, "multiplier": 3, "rows": rows }));
+    println!(
+        "{}",
+        json!({ "bench": "bfd", "multiplier": MULTIPLIER, "loadedSeconds": WATCHED.as_secs(), "rows": rows })
+    );
     Ok(())
 }
 
@@ -60,33 +68,31 @@ struct Row {
     /// Of one core.
     cpu_percent: f64,
     wakeups: f64,
+    /// Sessions of either side that left Up under load.
+    false_alarms: u64,
     detection: [u128; 3],
 }
 
-async fn measure(a: &Daemon, b: &Daemon, interval: u64) -> Result<Row> {
-    let deadline = Instant::now() + SETTLES;
-    loop {
-        let up = a
-            .sessions()
-            .await
-            .unwrap_or_default()
-            .iter()
-            .filter(|session| is_settled(session, interval))
-            .count();
-        if up == usize::from(SESSIONS) {
-            break;
-        }
-        ensure!(Instant::now() < deadline, "{up} of {SESSIONS} sessions are up; log: {}", a.log()?);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+async fn measure(a: &Daemon, b: &Daemon, (count, interval): (u8, u64)) -> Result<Row> {
+    settled(a, (count, interval)).await?;
     let before = a.thread()?;
     tokio::time::sleep(WATCHED).await;
     let after = a.thread()?;
+    let falls = async || -> Result<u64> {
+        let sessions = [a.sessions().await?, b.sessions().await?].concat();
+        Ok(sessions.iter().map(|session| session.down_count).sum())
+    };
+    let quiet = falls().await?;
+    let load = Load::start()?;
+    tokio::time::sleep(WATCHED).await;
+    drop(load);
+    let false_alarms = falls().await? - quiet;
+    settled(a, (count, interval)).await?;
     // Asked before, so that the connection is there.
     let mut client = a.client().await?;
     let stopped = Instant::now();
     b.signal("STOP")?;
-    tokio::time::sleep(Duration::from_millis(interval * 3 + 1000)).await;
+    tokio::time::sleep(Duration::from_millis(interval * MULTIPLIER + 1000)).await;
     let asked = Instant::now();
     let mut detection = Vec::new();
     for session in sessions(&mut client).await? {
@@ -100,8 +106,29 @@ async fn measure(a: &Daemon, b: &Daemon, interval: u64) -> Result<Row> {
     Ok(Row {
         cpu_percent: (after.0 - before.0) / WATCHED.as_secs_f64() * 100.0,
         wakeups: (after.1 - before.1) / WATCHED.as_secs_f64(),
+        false_alarms,
         detection: [at(0), at(detection.len() / 2), at(detection.len() - 1)],
     })
+}
+
+/// Waits until every session is up with its own interval.
+async fn settled(a: &Daemon, (count, interval): (u8, u64)) -> Result<()> {
+    let deadline = Instant::now() + SETTLES;
+    loop {
+        let up = a
+            .sessions()
+            .await
+            .unwrap_or_default()
+            .iter()
+            .filter(|session| is_settled(session, interval))
+            .count();
+        if up == usize::from(count) {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "{up} of {count} sessions are up; log: {}", a.log()?);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 fn is_settled(session: &BfdSession, interval: u64) -> bool {
@@ -114,6 +141,29 @@ async fn sessions(client: &mut Client) -> Result<Vec<BfdSession>> {
         all.extend(page.sessions);
     }
     Ok(all)
+}
+
+/// Busy loops, twice as many as the machine has cores; they end when dropped.
+struct Load(Vec<Child>);
+
+impl Load {
+    fn start() -> Result<Self> {
+        let mut load = Self(Vec::new());
+        for _ in 0..2 * std::thread::available_parallelism()?.get() {
+            load.0.push(Command::new("sh").args(["-c", "while :; do :; done"]).spawn()?);
+        }
+        Ok(load)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // It has nothing to save.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// Two namespaces with a link, and addresses for every session at both ends.
@@ -130,7 +180,7 @@ impl Network {
         for (side, link) in SIDES.iter().zip(["bfd0", "bfd1"]) {
             ip(&format!("-n {side} link set {link} up"))?;
             let index = usize::from(link == "bfd1");
-            for number in 1..=SESSIONS {
+            for number in 1..=MOST {
                 ip(&format!("-n {side} address add {}/16 dev {link}", address(index, number)))?;
             }
         }
@@ -164,14 +214,14 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(bgpd: &Path, place: &Path, side: usize, interval: u64) -> Result<Self> {
+    fn start(bgpd: &Path, place: &Path, side: usize, (count, interval): (u8, u64)) -> Result<Self> {
         let mut document = format!(
             "routerId: 10.99.0.{}\nlocalAs: {}\npeerGroups:\n  all: {{remoteAs: {}, bfd: {{minTxInterval: {interval}, minRxInterval: {interval}}}}}\nneighbors:\n",
             side + 1,
             65001 + side,
             65002 - side,
         );
-        for number in 1..=SESSIONS {
+        for number in 1..=count {
             writeln!(
                 document,
                 "  - {{address: {}, localAddress: {}, peerGroup: all, passive: {}}}",
@@ -180,7 +230,7 @@ impl Daemon {
                 side == 0
             )?;
         }
-        let path = |ending: &str| place.join(format!("{side}-{interval}.{ending}"));
+        let path = |ending: &str| place.join(format!("{side}-{count}-{interval}.{ending}"));
         std::fs::write(path("yaml"), document)?;
         let (socket, log) = (path("sock"), path("log"));
         let child = Command::new("ip")
