@@ -27,14 +27,16 @@ mod list;
 mod outbox;
 mod peer_watch;
 mod policy;
+mod record;
 mod route_watch;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use bgp_core::monitor::MonitoredPeer;
 use bgp_core::speaker::{ConnId, Input, Interface, Speaker};
 use bgpd_api::config::{Config, Secret};
 use bytes::BytesMut;
@@ -98,6 +100,9 @@ pub(crate) struct Daemon {
     history: history::History,
     metrics: Server,
     bmp: bmp::Collectors,
+    recorder: record::Recorder,
+    /// Peers whose session is up, as those who monitor were told.
+    monitored: HashMap<IpAddr, MonitoredPeer>,
     /// Where metrics are served unless the document says so.
     default_metrics: Option<SocketAddr>,
     convergence: Histogram,
@@ -161,6 +166,8 @@ impl Daemon {
             history: history::History::default(),
             default_metrics,
             bmp: bmp::Collectors::new(handle.clone()),
+            recorder: record::Recorder::new(handle.clone()),
+            monitored: HashMap::new(),
             metrics: Server::start(handle.clone()),
             convergence: Histogram::default(),
             turns: Histogram::default(),
@@ -194,6 +201,7 @@ impl Daemon {
             let begin = Instant::now();
             let all = !self.handed_over && self.take_what_is_ready();
             if self.handed_over {
+                self.stop_recording(tokio::time::Instant::now() + FAREWELL).await;
                 return End::HandedOver;
             }
             self.tick();
@@ -257,6 +265,7 @@ impl Daemon {
             watcher_queue: self.routes.queued() + self.peers.queued(),
             convergence: self.convergence.clone(),
             turns: self.turns.clone(),
+            mrt: self.recorder.counts(),
         }
     }
 
@@ -298,7 +307,21 @@ impl Daemon {
             // Whoever has not read until then misses the end.
             let _ = tokio::time::timeout_at(end, collector).await;
         }
+        self.stop_recording(end).await;
     }
+
+    /// Waits for the disk until this time at most.
+    async fn stop_recording(&mut self, end: tokio::time::Instant) {
+        if let Some(ended) = self.recorder.stop() {
+            // An error is the end of the thread that is waited for.
+            let _ = tokio::time::timeout_at(end, ended).await;
+        }
+    }
+}
+
+/// The time since 1970-01-01 UTC.
+pub(crate) fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The one sleep.

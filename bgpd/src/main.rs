@@ -23,6 +23,7 @@ mod grpc;
 mod interface;
 mod log;
 mod metrics;
+mod mrt;
 mod report;
 mod run;
 mod settings;

@@ -17,6 +17,7 @@ use bgp_core::fsm::State;
 use bgp_core::speaker::{DownReason, PeerView, RibStatistics};
 use cairn_net::Families;
 
+use crate::mrt;
 pub(crate) use histogram::Histogram;
 pub(crate) use http::Server;
 use names as name;
@@ -41,6 +42,7 @@ pub(crate) struct Snapshot {
     pub(crate) watcher_queue: usize,
     pub(crate) convergence: Histogram,
     pub(crate) turns: Histogram,
+    pub(crate) mrt: mrt::Counts,
 }
 
 impl Snapshot {
@@ -54,6 +56,7 @@ impl Snapshot {
         self.peer_families(&mut text);
         bfd::write(self.bfd.as_ref(), &mut text);
         self.queues(&mut text);
+        self.mrt(&mut text);
         text.histogram(name::CONVERGENCE, &self.convergence);
         text.histogram(name::TURN, &self.turns);
         process::write(&mut text);
@@ -175,6 +178,18 @@ impl Snapshot {
             out.sample(&[&"peers"], self.peer_watchers);
         });
         text.plain(name::WATCHER_QUEUE, self.watcher_queue);
+    }
+
+    fn mrt(&self, text: &mut Text) {
+        text.family(name::MRT_RECORDS, |out| {
+            out.sample(&[&"written"], self.mrt.written);
+            out.sample(&[&"lost"], self.mrt.lost);
+        });
+        text.family(name::MRT_TABLES, |out| {
+            out.sample(&[&"written"], self.mrt.tables_written);
+            out.sample(&[&"failed"], self.mrt.tables_failed);
+        });
+        text.plain(name::MRT_QUEUE, self.mrt.queued);
     }
 }
 

@@ -61,10 +61,11 @@ impl Daemon {
         }
         self.change_keys(&settings.passwords);
         let routes = config.originate.iter().map(settings::originated).collect();
-        let collectors = config.bmp.clone();
+        let (collectors, mrt) = (config.bmp.clone(), config.mrt.clone());
         self.metrics.listen(config.metrics.listen.or(self.default_metrics));
         self.running = Some(Running::new(config, source.to_owned(), &settings));
         self.set_collectors(&collectors);
+        self.set_mrt(&mrt);
         self.handle(Input::Configure(Box::new(settings.speaker)));
         self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
         let peers: Vec<IpAddr> = before.into_iter().chain(self.configured_peers()).collect();

@@ -5,13 +5,13 @@
 //! Invariants: a collector's queue holds at most [`MAX_QUEUE`] octets, beyond which the collector is cut off and begins anew; while none is
 //! connected, nothing is made.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bgp_core::monitor::bmp::{self, PeerHeader, Rib, Statistic};
-use bgp_core::monitor::{MonitorEvent, MonitoredPeer, MonitoredRoute, Scope, encode_updates};
-use bgp_core::speaker::{Listing, PrefixMatch, RibKind, RouteView};
+use bgp_core::monitor::{MonitorEvent, MonitoredRoute, Scope, encode_updates};
+use bgp_core::speaker::{Listing, PeerView, PrefixMatch, RibKind, RouteView};
 use bgp_core::wire::{EncodeContext, Nlri, encode_end_of_rib};
 use bgpd_api::config::BmpCollector;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::outbox::Outbox;
-use super::{Daemon, Handle};
+use super::{Daemon, Handle, wall_clock};
 use crate::bmp::Link;
 use crate::transport::Event;
 
@@ -41,8 +41,6 @@ pub(super) struct Collectors {
     /// The collectors that are connected, by a number that no other connection had.
     streams: BTreeMap<u64, Stream>,
     next: u64,
-    /// Peers whose session is up, as the collectors were told.
-    sessions: HashMap<IpAddr, MonitoredPeer>,
 }
 
 /// A connected collector.
@@ -64,7 +62,7 @@ struct Dump {
 
 impl Collectors {
     pub(super) fn new(daemon: Handle) -> Self {
-        Self { daemon, links: BTreeMap::new(), streams: BTreeMap::new(), next: 0, sessions: HashMap::new() }
+        Self { daemon, links: BTreeMap::new(), streams: BTreeMap::new(), next: 0 }
     }
 
     /// Queues messages for all collectors that want them.
@@ -109,11 +107,8 @@ fn scope(config: &BmpCollector) -> Scope {
         post_policy: config.post_policy,
         loc_rib: config.loc_rib,
         adj_out: config.adj_rib_out,
+        states: false,
     }
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Daemon {
@@ -153,7 +148,7 @@ impl Daemon {
             }
             true
         });
-        self.listen_for_collectors();
+        self.listen_for_monitors();
         self.bmp.links.remove(&address).map(|(_, link)| link.stop())
     }
 
@@ -168,19 +163,14 @@ impl Daemon {
         let mut stream = Stream { config, outbox, queue: VecDeque::new(), queued: 0, dumps: VecDeque::new() };
         let version = concat!("Cairn bgpd ", env!("CARGO_PKG_VERSION"));
         stream.put(&[bmp::initiation(version, &router_id.to_string())]);
-        let at = now();
+        let at = wall_clock();
         if stream.config.loc_rib {
             stream.put(&[bmp::loc_rib_up(asn, router_id, at)]);
             let listing = self.speaker.list(RibKind::LocRib, PrefixMatch::Any);
             stream.dumps.push_back(Dump { peer: None, listing });
         }
-        let up: Vec<(IpAddr, MonitoredPeer)> = self
-            .speaker
-            .peers()
-            .into_iter()
-            .filter_map(|peer| Some((peer.address, self.speaker.monitored(peer.address)?)))
-            .collect();
-        for (peer, session) in &up {
+        self.look_at_sessions();
+        for (peer, session) in &self.monitored {
             stream.put(&[bmp::peer_up(*peer, session, at)]);
             for (wanted, rib, kind) in [
                 (stream.config.pre_policy, Rib::PrePolicy, RibKind::AdjRibIn(*peer)),
@@ -193,19 +183,25 @@ impl Daemon {
                 }
             }
         }
-        self.bmp.sessions = up.into_iter().collect();
         let id = self.bmp.next;
         self.bmp.next += 1;
         self.arm_statistics(id, &stream.config);
         self.bmp.streams.insert(id, stream);
-        self.listen_for_collectors();
+        self.listen_for_monitors();
         Some(receiver)
     }
 
-    /// Has the speaker say what the connected collectors want, and nothing else.
-    fn listen_for_collectors(&mut self) {
+    /// Has the speaker say what the connected collectors and the recorder want, and nothing else.
+    pub(super) fn listen_for_monitors(&mut self) {
         let wanted = self.bmp.streams.values().map(|stream| scope(&stream.config));
-        self.speaker.monitor(wanted.fold(Scope::default(), Scope::or));
+        self.speaker.monitor(wanted.fold(self.recorder.scope(), Scope::or));
+    }
+
+    /// Notes which sessions there are: while nobody listens, nobody is told.
+    pub(super) fn look_at_sessions(&mut self) {
+        let peers = self.speaker.peers().into_iter();
+        let session = |peer: PeerView| Some((peer.address, self.speaker.monitored(peer.address)?));
+        self.monitored = peers.filter_map(session).collect();
     }
 
     /// A collector can take more.
@@ -217,7 +213,7 @@ impl Daemon {
 
     /// Sends the collectors what they have room for. To be called when the peers have been written to.
     pub(super) fn serve_collectors(&mut self) {
-        if self.bmp.streams.is_empty() {
+        if self.bmp.streams.is_empty() && !self.recorder.is_on() {
             return;
         }
         self.take_monitor_events();
@@ -227,7 +223,7 @@ impl Daemon {
         let lost = streams.len() < before;
         self.bmp.streams = streams;
         if lost {
-            self.listen_for_collectors();
+            self.listen_for_monitors();
         }
     }
 
@@ -265,7 +261,7 @@ impl Daemon {
             updates.extend(families.iter().map(encode_end_of_rib));
             stream.dumps.pop_front();
         }
-        let at = now();
+        let at = wall_clock();
         for update in updates {
             stream.put(&bmp::route_monitoring(&header, rib, update, at));
         }
@@ -275,7 +271,7 @@ impl Daemon {
     fn dump_form(&self, dump: &Dump) -> (Option<PeerHeader>, EncodeContext, Families) {
         match dump.peer {
             None => (self.loc_rib_header(), EncodeContext::default(), Families::ALL),
-            Some((peer, rib)) => match self.bmp.sessions.get(&peer) {
+            Some((peer, rib)) => match self.monitored.get(&peer) {
                 None => (None, EncodeContext::default(), Families::NONE),
                 Some(session) => {
                     let context = if rib == Rib::AdjOut { session.send } else { session.receive };
@@ -291,39 +287,42 @@ impl Daemon {
     }
 
     /// Queues what happened since the last time.
-    fn take_monitor_events(&mut self) {
-        let at = now();
+    pub(super) fn take_monitor_events(&mut self) {
+        let at = wall_clock();
         while let Some(event) = self.speaker.poll_monitor() {
+            self.recorder.record(&event, &self.monitored, at);
             self.monitor_event(event, at);
         }
+        self.recorder.hand_over();
     }
 
     fn monitor_event(&mut self, event: MonitorEvent, at: Duration) {
-        let routes_of = |collectors: &Collectors, peer: &IpAddr, rib, updates: Vec<Bytes>| -> Vec<Bytes> {
+        let sessions = &self.monitored;
+        let routes_of = |peer: &IpAddr, rib, updates: Vec<Bytes>| -> Vec<Bytes> {
             // Nothing is said of a peer whose session the collectors were not told of.
-            let Some(session) = collectors.sessions.get(peer) else { return Vec::new() };
+            let Some(session) = sessions.get(peer) else { return Vec::new() };
             let header = PeerHeader::new(*peer, session);
             updates.into_iter().flat_map(|update| bmp::route_monitoring(&header, rib, update, at)).collect()
         };
         match event {
             MonitorEvent::Up { peer, session } => {
                 self.bmp.queue(&[bmp::peer_up(peer, &session, at)], |_| true);
-                self.bmp.sessions.insert(peer, *session);
+                self.monitored.insert(peer, *session);
             }
             MonitorEvent::Down { peer, reason, sent } => {
-                let Some(session) = self.bmp.sessions.remove(&peer) else { return };
+                let Some(session) = self.monitored.remove(&peer) else { return };
                 let header = PeerHeader::new(peer, &session);
                 self.bmp.queue(&[bmp::peer_down(&header, &reason, sent.as_ref(), at)], |_| true);
             }
-            MonitorEvent::Received { peer, update } => {
-                let messages = routes_of(&self.bmp, &peer, Rib::PrePolicy, vec![update]);
+            MonitorEvent::Received { peer, update, .. } => {
+                let messages = routes_of(&peer, Rib::PrePolicy, update.into_iter().collect());
                 self.bmp.queue(&messages, |config| config.pre_policy);
             }
+            MonitorEvent::State { .. } => {}
             MonitorEvent::Judged { peer, routes } => {
                 let context =
-                    self.bmp.sessions.get(&peer).map_or_else(EncodeContext::default, |found| found.receive);
-                let messages =
-                    routes_of(&self.bmp, &peer, Rib::PostPolicy, encode_updates(&routes, &context));
+                    self.monitored.get(&peer).map_or_else(EncodeContext::default, |found| found.receive);
+                let messages = routes_of(&peer, Rib::PostPolicy, encode_updates(&routes, &context));
                 self.bmp.queue(&messages, |config| config.post_policy);
             }
             MonitorEvent::Selected { routes } => {
@@ -334,7 +333,7 @@ impl Daemon {
                 self.bmp.queue(&messages, |config| config.loc_rib);
             }
             MonitorEvent::Sent { peer, updates } => {
-                let messages = routes_of(&self.bmp, &peer, Rib::AdjOut, vec![updates]);
+                let messages = routes_of(&peer, Rib::AdjOut, vec![updates]);
                 self.bmp.queue(&messages, |config| config.adj_rib_out);
             }
         }
@@ -353,10 +352,10 @@ impl Daemon {
     /// Queues statistics reports of all peers and of the Loc-RIB.
     pub(super) fn bmp_statistics(&mut self, id: u64) {
         let Some(config) = self.bmp.streams.get(&id).map(|stream| stream.config.clone()) else { return };
-        let at = now();
+        let at = wall_clock();
         let mut reports = Vec::new();
         for peer in self.speaker.peers() {
-            let Some(session) = self.bmp.sessions.get(&peer.address) else { continue };
+            let Some(session) = self.monitored.get(&peer.address) else { continue };
             let received = |part: &bgp_core::speaker::FamilyView| u64::from(part.counts.received);
             let sent = |part: &bgp_core::speaker::FamilyView| u64::from(part.advertised);
             let mut values = vec![

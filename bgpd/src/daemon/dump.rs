@@ -5,17 +5,20 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bgp_core::monitor::mrt::{self, Entry, IndexedPeer};
 use bgp_core::speaker::{Listing, PrefixMatch, RibKind, RouteSource, RouteView};
 use bgpd_api::proto::DumpTableResponse;
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::outbox::Outbox;
-use super::{Daemon, Refused};
+use super::{Daemon, Refused, wall_clock};
 use crate::transport::Event;
+
+/// A dump on its way to its reader.
+type Pages = mpsc::Receiver<DumpTableResponse>;
 
 /// Paths in one page.
 const PAGE: usize = 512;
@@ -35,12 +38,14 @@ struct Dump {
     index: Option<Bytes>,
     sequence: u32,
     outbox: Outbox<DumpTableResponse>,
+    /// Told once everything has been sent.
+    whole: oneshot::Sender<()>,
 }
 
 impl Dump {
     /// The records of a page.
     fn records(&mut self, views: &[RouteView]) -> Bytes {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = wall_clock();
         let mut out = BytesMut::new();
         out.extend(self.index.take().unwrap_or_default());
         for paths in views.chunk_by(|left, right| left.prefix == right.prefix) {
@@ -70,7 +75,15 @@ impl Daemon {
     ///
     /// # Errors
     /// Before the first configuration.
-    pub(crate) fn dump_table(&mut self) -> Result<mpsc::Receiver<DumpTableResponse>, Refused> {
+    pub(crate) fn dump_table(&mut self) -> Result<Pages, Refused> {
+        Ok(self.dump_table_to_end()?.0)
+    }
+
+    /// As [`Daemon::dump_table`], and says when everything has been sent, which the end of the pages alone does not.
+    ///
+    /// # Errors
+    /// Before the first configuration.
+    pub(crate) fn dump_table_to_end(&mut self) -> Result<(Pages, oneshot::Receiver<()>), Refused> {
         let config = &self.running.as_ref().ok_or(Refused::NotConfigured)?.config;
         let views = self.speaker.peers();
         let indexed: Vec<IndexedPeer> = views
@@ -83,15 +96,16 @@ impl Daemon {
             .collect();
         // As in the index table: ourselves first, and no more than can be numbered.
         let peers = indexed.iter().map(|peer| peer.address).zip(1..u16::MAX).collect();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = wall_clock();
         let index = Some(mrt::peer_index(config.router_id, config.local_as, &indexed, now));
         let listing = self.speaker.list(RibKind::AllPaths, PrefixMatch::Any);
         let (outbox, receiver) = Outbox::new();
+        let (whole, end) = oneshot::channel();
         let id = self.dumps.next;
         self.dumps.next += 1;
-        self.dumps.dumps.insert(id, Dump { listing, peers, index, sequence: 0, outbox });
+        self.dumps.dumps.insert(id, Dump { listing, peers, index, sequence: 0, outbox, whole });
         self.events.push(async move { Event::DumpReady(id) });
-        Ok(receiver)
+        Ok((receiver, end))
     }
 
     /// Sends the next page of a dump and comes back for the one after it.
@@ -102,7 +116,12 @@ impl Daemon {
             let views = self.speaker.next_page(&mut dump.listing, PAGE);
             let records = dump.records(&views);
             let sent = records.is_empty() || dump.outbox.send(DumpTableResponse { records });
-            if !sent || dump.listing.is_done() {
+            if !sent {
+                return;
+            }
+            if dump.listing.is_done() {
+                // Most readers do not ask.
+                let _ = dump.whole.send(());
                 return;
             }
             self.events.push(async move { Event::DumpReady(id) });

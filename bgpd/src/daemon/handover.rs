@@ -130,10 +130,11 @@ impl Daemon {
             daemon.by_hand.insert(peer, enabled.as_bool().ok_or_else(damaged)?);
         }
         daemon.metrics.listen(config.metrics.listen.or(default_metrics));
-        let collectors = config.bmp.clone();
+        let (collectors, mrt) = (config.bmp.clone(), config.mrt.clone());
         let source = text("source")?.to_owned();
         daemon.running = Some(Running::new(config, source, &settings));
         daemon.set_collectors(&collectors);
+        daemon.set_mrt(&mrt);
         Ok((daemon, handle, parting))
     }
 }

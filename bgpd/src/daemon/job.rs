@@ -41,4 +41,21 @@ impl Handle {
         self.jobs.send(job).await.map_err(|_| Stopped)?;
         result.await.map_err(|_| Stopped)
     }
+
+    /// As [`Handle::call`], for a thread that may wait.
+    ///
+    /// # Errors
+    /// If the daemon has ended.
+    pub(crate) fn call_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Daemon) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (answer, result) = oneshot::channel();
+        let job: Job = Box::new(move |daemon| {
+            // A caller that has gone does not want the answer.
+            let _ = answer.send(work(daemon));
+        });
+        self.jobs.blocking_send(job).map_err(|_| Stopped)?;
+        result.blocking_recv().map_err(|_| Stopped)
+    }
 }

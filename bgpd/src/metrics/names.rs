@@ -83,6 +83,9 @@ metrics! {
     JOBS = Gauge "bgpd_jobs_queued" [] "Requests that wait for the daemon's next turn.";
     WATCHERS = Gauge "bgpd_watchers" ["kind"] "Clients that watch routes or peers.";
     WATCHER_QUEUE = Gauge "bgpd_watcher_queue_length" [] "Changes that watchers have not taken yet.";
+    MRT_RECORDS = Counter "bgpd_mrt_records_total" ["result"] "Records for MRT files: written, or lost because the disk failed or was too slow.";
+    MRT_TABLES = Counter "bgpd_mrt_tables_total" ["result"] "Tables as MRT files: written, or failed.";
+    MRT_QUEUE = Gauge "bgpd_mrt_queue_bytes" [] "Records that wait for the disk.";
     CONVERGENCE = Histogram "bgpd_convergence_seconds" [] "From reading messages that changed best paths to having written what follows to every peer whose socket takes it.";
     TURN = Histogram "bgpd_turn_seconds" [] "Length of the daemon's turns, for which a KEEPALIVE waits at most.";
 

@@ -10,6 +10,7 @@ mod mrt;
 mod peering;
 mod policy;
 mod process;
+mod recording;
 mod reload;
 mod requests;
 mod views;

@@ -101,9 +101,15 @@ pub(crate) fn bgpd(socket: &Path, config: Option<&Path>) -> Command {
 impl Daemon {
     pub(crate) async fn start(world: &World, host: u8, config: Option<&Path>) -> Result<Self> {
         let socket = world.path(&format!("{host}.sock"));
+        Self::run(world, host, &mut bgpd(&socket, config)).await
+    }
+
+    /// Starts the daemon by this command, which has to use the host's socket.
+    pub(crate) async fn run(world: &World, host: u8, command: &mut Command) -> Result<Self> {
+        let socket = world.path(&format!("{host}.sock"));
         let log = world.path(&format!("{host}.log"));
         let output = std::fs::File::options().create(true).append(true).open(&log)?;
-        let child = bgpd(&socket, config).args(["--log", "debug"]).stderr(output).spawn()?;
+        let child = command.args(["--log", "debug"]).stderr(output).spawn()?;
         let client = eventually("the daemon answers", async || Ok(Client::connect(&socket).await?)).await;
         match client {
             Ok(client) => Ok(Self { child, client, socket, log }),
@@ -159,6 +165,10 @@ impl Daemon {
         })
         .await;
         result.with_context(|| self.log())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) -> Result<()> {

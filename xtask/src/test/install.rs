@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 17] = [
+const NEEDED: [(&str, &str); 18] = [
     ("ip", "iproute2"),
     ("ping", "iputils-ping"),
     ("nft", "nftables"),
@@ -26,6 +26,7 @@ const NEEDED: [(&str, &str); 17] = [
     ("promtool", "prometheus"),
     ("tshark", "tshark"),
     ("bgpdump", "bgpdump"),
+    ("mrt-print-all", "mrtparse"),
     // libFuzzer is C++.
     ("c++", "g++"),
 ];

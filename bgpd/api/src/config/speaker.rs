@@ -6,8 +6,8 @@ use cairn_net::{Asn, RouterId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aggregate, AsPathEntry, BestPath, BmpCollector, CommunityPattern, Confederation, Filter, Name, Neighbor,
-    OriginatedRoute, PeerOptions, PrefixRange, Secret, seconds,
+    Aggregate, AsPathEntry, BestPath, BmpCollector, CommunityPattern, Confederation, Filter, Mrt, Name,
+    Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret, seconds,
 };
 
 /// The whole document.
@@ -64,6 +64,9 @@ pub struct Config {
     /// Collectors that are told by BMP (RFC 7854) what sessions and routes there are. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bmp: Vec<BmpCollector>,
+    /// MRT files that the daemon writes by itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mrt: Mrt,
     /// Named lists of prefixes. A route matches a list if any entry matches.
     #[serde(
         default,
@@ -131,6 +134,7 @@ impl Config {
             on_shutdown: ShutdownMode::default(),
             metrics: Metrics::default(),
             bmp: Vec::new(),
+            mrt: Mrt::default(),
             prefix_sets: BTreeMap::new(),
             community_sets: BTreeMap::new(),
             as_path_sets: BTreeMap::new(),

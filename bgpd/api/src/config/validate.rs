@@ -2,6 +2,7 @@
 
 mod bfd;
 mod calls;
+mod mrt;
 mod neighbor;
 mod policy;
 
@@ -30,6 +31,7 @@ impl Config {
         check.timers("timers", &self.timers);
         check.graceful_restart("gracefulRestart", &self.graceful_restart);
         check.bmp();
+        check.mrt();
         check.policy();
         check.neighbors();
         check.originate();

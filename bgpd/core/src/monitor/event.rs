@@ -4,6 +4,8 @@ use bytes::Bytes;
 use cairn_net::{Asn, Families, RouterId};
 
 use super::MonitoredRoute;
+use super::bgp4mp::Ends;
+use crate::fsm::State;
 use crate::speaker::{DownReason, Opens};
 use crate::wire::{EncodeContext, Notification};
 
@@ -18,12 +20,14 @@ pub struct Scope {
     pub loc_rib: bool,
     /// UPDATEs as they are sent.
     pub adj_out: bool,
+    /// States of peers that have no session yet, too.
+    pub states: bool,
 }
 
 impl Scope {
     /// Is anything wanted?
     pub const fn any(self) -> bool {
-        self.pre_policy || self.post_policy || self.loc_rib || self.adj_out
+        self.pre_policy || self.post_policy || self.loc_rib || self.adj_out || self.states
     }
 
     /// What either wants.
@@ -34,6 +38,7 @@ impl Scope {
             post_policy: self.post_policy || other.post_policy,
             loc_rib: self.loc_rib || other.loc_rib,
             adj_out: self.adj_out || other.adj_out,
+            states: self.states || other.states,
         }
     }
 }
@@ -45,6 +50,8 @@ pub struct MonitoredPeer {
     pub ends: (SocketAddr, SocketAddr),
     /// Its AS.
     pub asn: Asn,
+    /// Our AS as it knows it.
+    pub local_asn: Asn,
     /// Its identifier.
     pub router_id: RouterId,
     /// AS numbers take four octets in its UPDATEs.
@@ -78,12 +85,26 @@ pub enum MonitorEvent {
         /// The NOTIFICATION with which we ended it.
         sent: Option<Notification>,
     },
-    /// An UPDATE came, header and all. One that was treated as withdraw (RFC 7606) is shown as that withdrawal.
+    /// An UPDATE came.
     Received {
         /// From whom.
         peer: IpAddr,
-        /// The message.
-        update: Bytes,
+        /// The message as it came, header and all.
+        message: Bytes,
+        /// Its prefixes have path identifiers.
+        path_ids: bool,
+        /// What it says: the message itself; where it is treated as withdraw (RFC 7606), that withdrawal; `None`: nothing, it is malformed
+        /// altogether.
+        update: Option<Bytes>,
+    },
+    /// A peer's state became another one.
+    State {
+        /// Its address, its AS, and our side of it.
+        ends: Ends,
+        /// Before.
+        from: State,
+        /// Now.
+        to: State,
     },
     /// The import side decided about routes of a peer.
     Judged {

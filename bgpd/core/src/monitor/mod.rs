@@ -4,6 +4,7 @@
 //! files and clocks are the shell's.
 //! Not here: counters for people (`speaker`'s views).
 
+pub mod bgp4mp;
 pub mod bmp;
 mod event;
 pub mod mrt;

@@ -19,6 +19,7 @@ fn peer() -> (IpAddr, MonitoredPeer) {
     let session = MonitoredPeer {
         ends: ("192.0.2.1:179".parse().unwrap(), "192.0.2.2:40000".parse().unwrap()),
         asn: Asn(65002),
+        local_asn: Asn(65001),
         router_id: "10.0.0.2".parse().unwrap(),
         four_octet_as: true,
         families: Families::ALL,
@@ -178,4 +179,46 @@ fn a_table_dump_numbers_peers_and_abbreviates_the_ipv6_next_hop() {
     let with_id = mrt::rib_entries(7, prefix, &[Entry { path_id: 9, ..entry }], AT).unwrap();
     assert!(hex(&with_id).starts_with("6553f100000d000a") && with_id.len() == record.len() + 4);
     assert_eq!(mrt::rib_entries(7, prefix, &[], AT), None);
+}
+
+#[test]
+fn recorded_messages_and_states_are_as_the_rfcs_draw_them() {
+    use super::bgp4mp::{Ends, MessageForm, Precision, message, state_change};
+    use crate::fsm::State;
+
+    let ends = Ends {
+        peer: "192.0.2.2".parse().unwrap(),
+        peer_as: Asn(65002),
+        local: Some("192.0.2.1".parse().unwrap()),
+        local_as: Asn(4_200_000_001),
+    };
+    let record = |four_octet_as, path_ids, precision| {
+        let mut out = bytes::BytesMut::new();
+        message(&ends, MessageForm { four_octet_as, path_ids }, &[0xab, 0xcd], AT, precision, &mut out);
+        hex(&out)
+    };
+    let addresses = "00000001c0000202c0000201";
+    // AS numbers of two octets: the local one does not fit.
+    let short = format!("fdea5ba0{addresses}abcd");
+    let long = format!("0000fdeafa56ea01{addresses}abcd");
+    assert_eq!(record(false, false, Precision::Seconds), format!("6553f1000010000100000012{short}"));
+    assert_eq!(record(true, false, Precision::Seconds), format!("6553f1000010000400000016{long}"));
+    assert_eq!(
+        record(false, true, Precision::Microseconds),
+        format!("6553f100001100080000001600000007{short}")
+    );
+    assert_eq!(
+        record(true, true, Precision::Microseconds),
+        format!("6553f100001100090000001a00000007{long}")
+    );
+
+    let v6 = Ends { peer: "fd00::2".parse().unwrap(), local: None, ..ends };
+    let mut out = bytes::BytesMut::new();
+    state_change(&v6, (State::OpenConfirm, State::Established), AT, Precision::Seconds, &mut out);
+    let expected = "6553f1000010000500000030".to_owned()
+        + "0000fdeafa56ea0100000002"
+        + "fd000000000000000000000000000002"
+        + "00000000000000000000000000000000"
+        + "00050006";
+    assert_eq!(hex(&out), expected);
 }

@@ -150,7 +150,12 @@ impl Speaker {
                 self.peers[id].notification_received = Some((self.now, notification.clone()));
                 self.connection_event(conn, Event::NotificationReceived(notification));
             }
-            Err(notification) => self.connection_event(conn, Event::MessageFault(notification)),
+            Err(notification) => {
+                if frame.kind == MessageType::Update {
+                    self.monitor_malformed(id, frame);
+                }
+                self.connection_event(conn, Event::MessageFault(notification));
+            }
         }
     }
 
@@ -347,6 +352,7 @@ impl Speaker {
             peer.state = (to, self.now);
             let change = PeerChange::State { from, to };
             self.outputs.push_back(Output::PeerChanged { peer: peer.address, change });
+            self.monitor_state(id, from, to);
         }
     }
 

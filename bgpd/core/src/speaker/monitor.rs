@@ -5,9 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use cairn_net::Families;
 
 use super::peer::PeerId;
 use super::{ConnId, DownReason, Speaker};
+use crate::fsm::State;
+use crate::monitor::bgp4mp::Ends;
 use crate::monitor::{MonitorEvent, MonitoredPeer, MonitoredRoute, Scope};
 use crate::rib::{Change, RouteAttributes};
 use crate::wire::{EncodeContext, Frame, Negotiated, Nlri, Unreach, Update, encode_unreach};
@@ -53,6 +56,7 @@ impl Speaker {
         Some(MonitoredPeer {
             ends: connection.ends?,
             asn: session.negotiated.peer_as,
+            local_asn: self.config.as_ref()?.asn_towards(&peer.config),
             router_id: session.router_id,
             four_octet_as: session.negotiated.four_octet_as,
             families: session.negotiated.families,
@@ -79,20 +83,62 @@ impl Speaker {
         self.monitor.push(MonitorEvent::Down { peer: peer.address, reason: reason.clone(), sent });
     }
 
+    pub(super) fn monitor_state(&mut self, id: PeerId, from: State, to: State) {
+        if !self.monitor.scope.states {
+            return;
+        }
+        let peer = &self.peers[id];
+        let Some(config) = &self.config else { return };
+        let conn = peer.session.as_ref().map(|session| session.conn).or(peer.attempt);
+        let ends = conn.and_then(|conn| self.connections.get(&conn)?.ends);
+        let ends = Ends {
+            peer: peer.address,
+            peer_as: peer.config.asn,
+            local: ends.map(|(local, _)| local.ip().to_canonical()).or(peer.config.transport.local),
+            local_as: config.asn_towards(&peer.config),
+        };
+        self.monitor.push(MonitorEvent::State { ends, from, to });
+    }
+
     /// Shows an UPDATE of an Established peer.
     pub(super) fn monitor_received(&mut self, id: PeerId, conn: ConnId, frame: &Frame, update: &Update) {
         if !self.monitor.scope.pre_policy {
             return;
         }
-        let established = self.peers[id].session.as_ref().is_some_and(|session| session.conn == conn);
-        if !established {
+        let Some(session) = self.peers[id].session.as_ref().filter(|session| session.conn == conn) else {
             return;
-        }
-        let peer = self.peers[id].address;
-        if update.faults.is_empty() {
-            self.monitor.push(MonitorEvent::Received { peer, update: frame.encode() });
-        } else if let Some(update) = self.monitored_withdrawal(id, &update.unreach) {
-            self.monitor.push(MonitorEvent::Received { peer, update });
+        };
+        let add_path = session.negotiated.add_path_receive;
+        let unreach = update.unreach.iter().map(|part| part.family);
+        let families: Families = update.reach.iter().map(|part| part.family).chain(unreach).collect();
+        let path_ids = if families == Families::NONE {
+            add_path != Families::NONE
+        } else {
+            families.iter().any(|family| add_path.contains(family))
+        };
+        let message = frame.encode();
+        let update = if update.faults.is_empty() {
+            Some(message.clone())
+        } else {
+            self.monitored_withdrawal(id, &update.unreach)
+        };
+        self.monitor.push(MonitorEvent::Received { peer: self.peers[id].address, message, path_ids, update });
+    }
+
+    /// Shows an UPDATE that ends its session.
+    pub(super) fn monitor_malformed(&mut self, id: PeerId, frame: &Frame) {
+        let peer = &self.peers[id];
+        if let Some(session) = &peer.session
+            && self.monitor.scope.pre_policy
+        {
+            let path_ids = session.negotiated.add_path_receive != Families::NONE;
+            let event = MonitorEvent::Received {
+                peer: peer.address,
+                message: frame.encode(),
+                path_ids,
+                update: None,
+            };
+            self.monitor.push(event);
         }
     }
 
