@@ -1,5 +1,6 @@
 //! Where things are on the host.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,28 @@ pub(super) const TOPOLOGY: &str = "topology.json";
 
 pub(super) fn directory(lab: &str) -> PathBuf {
     Path::new(STATE).join(lab)
+}
+
+/// Makes a lab's directory, which nobody else may have made meanwhile.
+///
+/// # Errors
+/// Another program is bringing a lab of that name up, or what the system says.
+pub(super) fn make(directory: &Path) -> Result<()> {
+    let all = directory.parent().context("a lab's directory lies in that of all labs")?;
+    loop {
+        std::fs::create_dir_all(all).with_context(|| format!("cannot make {}", all.display()))?;
+        match std::fs::create_dir(directory) {
+            Ok(()) => return Ok(()),
+            // The last of other labs went down just now, and took the directory of all with it.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                bail!("{} is there already: someone else is bringing the same lab up", directory.display())
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot make {}", directory.display()));
+            }
+        }
+    }
 }
 
 /// The lab's own program: ourselves, or what was built beside the test that runs.
@@ -45,4 +68,40 @@ pub fn programs() -> Result<PathBuf> {
     let directory =
         if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
     Ok(directory.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::make;
+
+    #[test]
+    fn a_lab_comes_up_while_others_go_down() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let all = temporary.path().join("labs");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = std::fs::remove_dir(&all);
+                }
+            });
+            for number in 0..2000 {
+                let directory = all.join(number.to_string());
+                make(&directory).expect("nobody else has the name");
+                std::fs::remove_dir(&directory).expect("it was made");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn two_labs_of_one_name_are_refused() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let directory = temporary.path().join("labs/demo");
+        make(&directory).expect("nobody has the name");
+        let error = make(&directory).expect_err("it is taken");
+        assert!(error.to_string().contains("is there already"), "{error}");
+    }
 }

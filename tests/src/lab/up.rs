@@ -91,7 +91,7 @@ impl Lab {
             std::fs::remove_dir_all(&directory)
                 .with_context(|| format!("cannot clear {}", directory.display()))?;
         }
-        create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        place::make(&directory)?;
         std::fs::write(directory.join(place::TOPOLOGY), serde_json::to_string(&topology)?)?;
         let mut lab = Self { topology, directory, nodes: BTreeMap::new() };
         let all = lab.topology.nodes.keys().cloned().collect();
