@@ -186,3 +186,23 @@ fn the_guides_examples_are_valid() {
         assert!(!policies.filters.is_empty());
     }
 }
+
+#[test]
+fn a_route_that_is_tried_and_about_to_go_is_the_last_choice_as_in_the_speaker() {
+    let policy =
+        policy("    - {match: {localPreference: 0}, set: {tag: 7}, then: accept}\n    - {then: accept}\n");
+    let run = |more: &str| {
+        let text = format!("{{prefix: 10.0.0.0/8, communities: [graceful-shutdown]{more}}}");
+        let trial = crate::Trial::new(bgpd_api::config::load_route(&text, "test").unwrap());
+        match trial.run(&policy).0 {
+            Verdict::Accept(accepted) => (accepted.attributes.local_pref, accepted.attributes.marks.tag),
+            Verdict::Reject(_) => panic!("{more} is rejected"),
+        }
+    };
+    assert_eq!(run(""), (Some(0), 7));
+    assert_eq!(run(", source: ebgp"), (Some(0), 7));
+    // Only what comes from outside is lowered, and what a filter set stays.
+    assert_eq!(run(", source: ibgp"), (None, 0));
+    assert_eq!(run(", source: confederation"), (None, 0));
+    assert_eq!(run(", localPreference: 50"), (Some(50), 0));
+}

@@ -1,7 +1,7 @@
 //! A policy tried on a route that nobody announced.
 
 use bgp_core::policy::{PeerType, Policy, PolicyPeer, RouteSource, RouteView, TraceStep, Verdict};
-use bgp_core::wire::{AsPath, Attributes, Marks, NextHop};
+use bgp_core::wire::{AsPath, Attributes, Community, Marks, NextHop};
 use bgpd_api::config::{self, TestRoute};
 
 use crate::community::split;
@@ -18,11 +18,14 @@ impl Trial {
     /// The route with everything that it does not say.
     pub fn new(route: TestRoute) -> Self {
         let communities = split(&route.communities);
+        // As the speaker does before the import filter (RFC 8326 section 4.2); a value that is given is one that a filter set.
+        let last_choice =
+            from_outside(route.source) && communities.standard.contains(&Community::GRACEFUL_SHUTDOWN);
         let attributes = Attributes {
             origin: origin(route.origin.unwrap_or(config::Origin::Igp)),
             as_path: AsPath::sequence(route.as_path.iter().copied()),
             med: route.med,
-            local_pref: route.local_preference,
+            local_pref: route.local_preference.or(last_choice.then_some(0)),
             communities: communities.standard.into_iter().collect(),
             large_communities: communities.large.into_iter().collect(),
             extended_communities: communities.extended.into_iter().collect(),
@@ -51,6 +54,11 @@ impl Trial {
             },
         })
     }
+}
+
+/// Was it learned from a neighbour outside of the AS?
+const fn from_outside(source: Option<config::RouteSource>) -> bool {
+    matches!(source, None | Some(config::RouteSource::Learned | config::RouteSource::Ebgp))
 }
 
 fn source(source: Option<config::RouteSource>) -> RouteSource {

@@ -24,7 +24,7 @@ pub struct TestRoute {
     /// MULTI_EXIT_DISC. Default: none.
     #[serde(default)]
     pub med: Option<u32>,
-    /// LOCAL_PREF. Default: none.
+    /// LOCAL_PREF. Default: none; 0 for one from an external neighbour with GRACEFUL_SHUTDOWN, as the speaker has it (RFC 8326).
     #[serde(default)]
     pub local_preference: Option<u32>,
     /// Communities of any kind. Default: none.

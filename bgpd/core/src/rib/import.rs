@@ -15,7 +15,7 @@ use super::attrs::{Interner, RouteAttributes, Scope};
 use super::source::SourceKind;
 use super::table::Verdict;
 use crate::policy::{self, Hits, Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView};
-use crate::wire::{AsPath, Community, NextHop, Segment};
+use crate::wire::{AsPath, Attributes, Community, NextHop, Segment};
 
 /// Why a received path is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -114,10 +114,26 @@ impl ImportRules {
         route: &Arc<RouteAttributes>,
         interner: &mut Interner,
     ) -> Arc<RouteAttributes> {
+        match self.adapted(route) {
+            Some(attributes) => interner.intern(attributes, route.next_hop),
+            None => Arc::clone(route),
+        }
+    }
+
+    /// As [`ImportRules::prepared`], for a route that is only looked at.
+    pub(crate) fn prepared_view(&self, route: &Arc<RouteAttributes>) -> Arc<RouteAttributes> {
+        match self.adapted(route) {
+            Some(attributes) => Arc::new(RouteAttributes::detached(attributes, route.next_hop)),
+            None => Arc::clone(route),
+        }
+    }
+
+    /// The attributes after what well-known communities ask for; `None`: nothing.
+    fn adapted(&self, route: &RouteAttributes) -> Option<Attributes> {
         let lower = route.is_shutting_down && self.kind.is_external();
         let confine = route.is_blackhole && self.blackhole.is_some() && route.scope == Scope::Any;
         if !lower && !confine {
-            return Arc::clone(route);
+            return None;
         }
         let mut attributes = route.attributes.clone();
         if lower {
@@ -126,10 +142,10 @@ impl ImportRules {
         if confine {
             attributes.communities = attributes.communities.iter().chain([Community::NO_EXPORT]).collect();
         }
-        interner.intern(attributes, route.next_hop)
+        Some(attributes)
     }
 
-    fn is_blackhole_too_short(&self, prefix: Prefix, route: &RouteAttributes) -> bool {
+    pub(crate) fn is_blackhole_too_short(&self, prefix: Prefix, route: &RouteAttributes) -> bool {
         let least = self.blackhole.map(|least| least[prefix.family() as usize]);
         route.is_blackhole && least.is_some_and(|least| prefix.len() < least)
     }

@@ -9,7 +9,7 @@ use super::establish::import_rules;
 use super::peer::Peer;
 use super::{RouteSource, Speaker};
 use crate::policy::{Decider, Policy, TraceStep, Verdict};
-use crate::rib::{Best, ImportRules, NetId, RouteAttributes, Treatment};
+use crate::rib::{Best, ImportRules, NetId, Rejection, RouteAttributes, Treatment};
 
 /// Which way routes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -237,14 +237,18 @@ impl Speaker {
         };
         match evaluator {
             Evaluator::Import(rules) => {
+                // What the policy is asked about is the route after its well-known communities were heeded.
+                let prepared = rules.prepared_view(route);
                 if let Err(rejection) = rules.check(route) {
                     explanation.reason = rejection.to_string();
+                } else if rules.is_blackhole_too_short(prefix, &prepared) {
+                    explanation.reason = Rejection::BlackholeTooShort.to_string();
                 } else if let Some(policy) = &rules.policy {
-                    let (verdict, steps) = policy.trace(&rules.view(prefix, route));
+                    let (verdict, steps) = policy.trace(&rules.view(prefix, &prepared));
                     explanation.decided(&verdict, &steps);
-                    explanation.after = rules.used(route, verdict);
+                    explanation.after = rules.used(&prepared, verdict);
                 } else {
-                    explanation.after = Some(Arc::clone(route));
+                    explanation.after = Some(prepared);
                 }
             }
             Evaluator::Export(treatment) => {

@@ -99,3 +99,45 @@ fn well_known_communities_keep_routes_where_they_belong() {
     assert_eq!(known(2), ["10.1.2.0/24"]);
     assert_eq!(known(3), ["10.1.0.0/24", "10.1.2.0/24"]);
 }
+
+#[test]
+fn looking_at_a_policy_agrees_with_what_became_of_the_routes() {
+    use crate::speaker::{BlackholeConfig, PolicyDirection, PolicyPage};
+    use crate::wire::Community;
+    let mut sim = pair(65002);
+    change(&mut sim, 1, 2, |peer| peer.blackhole = Some(BlackholeConfig { min_len: [32, 128] }));
+    let route = |text, community| OriginatedRoute {
+        communities: vec![community],
+        ..OriginatedRoute::new(prefix(text))
+    };
+    let routes = vec![
+        route("10.1.0.0/24", Community::GRACEFUL_SHUTDOWN),
+        route("10.2.0.1/32", Community::BLACKHOLE),
+        route("10.3.0.0/24", Community::BLACKHOLE),
+        route("10.4.0.0/24", Community::new(65002, 1)),
+    ];
+    sim.input(node(2), Input::Originate { owner: "test".to_owned(), routes, replace: true });
+    sim.run(SOON);
+    let speaker = sim.nodes[&node(1)].speaker.as_ref().unwrap();
+    for (text, local_pref) in
+        [("10.1.0.0/24", Some(0)), ("10.2.0.1/32", None), ("10.3.0.0/24", None), ("10.4.0.0/24", None)]
+    {
+        let real = &explain(&sim, 1, text)[0];
+        let said = &speaker.explain_policy(node(2), PolicyDirection::Import, prefix(text)).unwrap()[0];
+        assert_eq!(said.after.is_some(), real.rejection.is_none(), "{text}");
+        assert_eq!(
+            said.reason,
+            real.rejection.map(|reason| reason.to_string()).unwrap_or_default(),
+            "{text}"
+        );
+        if let Some(after) = &said.after {
+            assert_eq!(after.attributes, real.route.attributes, "{text}");
+            assert_eq!(after.attributes.local_pref, local_pref, "{text}");
+        }
+    }
+    // The same policy as a candidate changes nothing.
+    let same = Arc::new(Policy::accept_all());
+    let from = (PolicyPage::default(), 100);
+    let (differences, tally, _) = speaker.test_policy(node(2), PolicyDirection::Import, &same, from).unwrap();
+    assert_eq!((differences.len(), tally.examined, tally.accepted_then), (0, 4, 3));
+}
