@@ -12,9 +12,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::daemon::Handle;
+use crate::daemon::{Feed, Handle};
 
 /// First wait after a failure, and after a connection that held.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -24,6 +24,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(10);
 /// A collector that takes nothing for this long is given up.
 const STALLED: Duration = Duration::from_secs(120);
+
+/// Why a connection ended: too much waits for the collector.
+const CUT_OFF: &str = "cut off: it reads too slowly";
+/// Why a connection ended: the collector is there and takes nothing.
+const DEAF: &str = "it reads nothing";
 
 /// The task of one collector. It ends after the last message once this is dropped or [`Link::stop`]ped.
 pub(crate) struct Link {
@@ -54,14 +59,22 @@ async fn run(daemon: Handle, collector: SocketAddr, mut stop: watch::Receiver<()
             _ = stop.changed() => return,
         };
         let reason = match connected {
-            Ok(Ok(stream)) => {
-                let Ok(Some(messages)) = daemon.call(move |daemon| daemon.bmp_connected(collector)).await
+            Ok(Ok(mut stream)) => {
+                let Ok(Some(Feed { messages, cut })) =
+                    daemon.call(move |daemon| daemon.bmp_connected(collector)).await
                 else {
                     return;
                 };
                 info!(%collector, "BMP collector connected");
                 let begin = Instant::now();
-                let reason = feed(stream, messages).await;
+                let reason = tokio::select! {
+                    biased;
+                    Ok(()) = cut => CUT_OFF.to_owned(),
+                    reason = feed(&mut stream, messages) => reason,
+                };
+                if reason == CUT_OFF || reason == DEAF {
+                    reset(&stream);
+                }
                 if begin.elapsed() >= LONGEST_WAIT {
                     wait = FIRST_WAIT;
                 }
@@ -87,8 +100,15 @@ async fn run(daemon: Handle, collector: SocketAddr, mut stop: watch::Receiver<()
     }
 }
 
+/// Lets the connection end with a reset: what the kernel still holds for a collector that does not read is of no use to it.
+fn reset(stream: &TcpStream) {
+    if let Err(error) = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        debug!(%error, "a BMP connection ends, but not by a reset");
+    }
+}
+
 /// Writes until either side ends; says why it did.
-async fn feed(mut stream: TcpStream, mut messages: mpsc::Receiver<Vec<Bytes>>) -> String {
+async fn feed(stream: &mut TcpStream, mut messages: mpsc::Receiver<Vec<Bytes>>) -> String {
     let (mut reader, mut writer) = stream.split();
     // A collector says nothing; what it says all the same is not kept.
     let mut ignored = [0; 256];
@@ -104,7 +124,7 @@ async fn feed(mut stream: TcpStream, mut messages: mpsc::Receiver<Vec<Bytes>>) -
                     match timeout(STALLED, writer.write_all(&message)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => return error.to_string(),
-                        Err(_) => return "it reads nothing".to_owned(),
+                        Err(_) => return DEAF.to_owned(),
                     }
                 }
             }

@@ -46,6 +46,7 @@ use tokio::time::{Sleep, sleep_until};
 
 pub(crate) use apply::{ApplyError, CONFIG_OWNER};
 pub(crate) use bfd_view::pages as bfd_pages;
+pub(crate) use bmp::{BmpCounts, Feed};
 pub(crate) use control::Refused;
 pub(crate) use job::{Handle, Stopped};
 pub(crate) use list::Query;
@@ -266,6 +267,7 @@ impl Daemon {
             convergence: self.convergence.clone(),
             turns: self.turns.clone(),
             mrt: self.recorder.counts(),
+            bmp: self.bmp.counts(),
         }
     }
 

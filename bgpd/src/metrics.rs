@@ -17,6 +17,7 @@ use bgp_core::fsm::State;
 use bgp_core::speaker::{DownReason, PeerView, RibStatistics};
 use cairn_net::Families;
 
+use crate::daemon::BmpCounts;
 use crate::mrt;
 pub(crate) use histogram::Histogram;
 pub(crate) use http::Server;
@@ -43,6 +44,7 @@ pub(crate) struct Snapshot {
     pub(crate) convergence: Histogram,
     pub(crate) turns: Histogram,
     pub(crate) mrt: mrt::Counts,
+    pub(crate) bmp: BmpCounts,
 }
 
 impl Snapshot {
@@ -56,6 +58,7 @@ impl Snapshot {
         self.peer_families(&mut text);
         bfd::write(self.bfd.as_ref(), &mut text);
         self.queues(&mut text);
+        self.bmp(&mut text);
         self.mrt(&mut text);
         text.histogram(name::CONVERGENCE, &self.convergence);
         text.histogram(name::TURN, &self.turns);
@@ -178,6 +181,13 @@ impl Snapshot {
             out.sample(&[&"peers"], self.peer_watchers);
         });
         text.plain(name::WATCHER_QUEUE, self.watcher_queue);
+    }
+
+    fn bmp(&self, text: &mut Text) {
+        text.plain(name::BMP_COLLECTORS, self.bmp.connected);
+        text.plain(name::BMP_QUEUE, self.bmp.queued);
+        text.plain(name::BMP_CUT_OFF, self.bmp.cut_off);
+        text.plain(name::BMP_DROPPED, self.bmp.dropped);
     }
 
     fn mrt(&self, text: &mut Text) {

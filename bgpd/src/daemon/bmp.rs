@@ -16,7 +16,7 @@ use bgp_core::wire::{EncodeContext, Nlri, encode_end_of_rib};
 use bgpd_api::config::BmpCollector;
 use bytes::Bytes;
 use cairn_net::{Families, Family};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -41,6 +41,20 @@ pub(super) struct Collectors {
     /// The collectors that are connected, by a number that no other connection had.
     streams: BTreeMap<u64, Stream>,
     next: u64,
+    counts: BmpCounts,
+}
+
+/// What collectors cost, and what it cost them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct BmpCounts {
+    /// Collectors that are connected.
+    pub(crate) connected: usize,
+    /// Octets that wait for all of them.
+    pub(crate) queued: usize,
+    /// How often one was cut off for reading too slowly.
+    pub(crate) cut_off: u64,
+    /// Messages that one was not sent for it.
+    pub(crate) dropped: u64,
 }
 
 /// A connected collector.
@@ -51,6 +65,16 @@ struct Stream {
     queued: usize,
     /// Tables that are still to be sent.
     dumps: VecDeque<Dump>,
+    /// Ends the connection without another word.
+    cut: oneshot::Sender<()>,
+}
+
+/// What a connection to a collector is made of.
+pub(crate) struct Feed {
+    /// What is to be sent.
+    pub(crate) messages: mpsc::Receiver<Vec<Bytes>>,
+    /// Told when the connection is to be cut off, whatever still waits.
+    pub(crate) cut: oneshot::Receiver<()>,
 }
 
 /// A table that is being sent.
@@ -62,23 +86,39 @@ struct Dump {
 
 impl Collectors {
     pub(super) fn new(daemon: Handle) -> Self {
-        Self { daemon, links: BTreeMap::new(), streams: BTreeMap::new(), next: 0 }
+        Self {
+            daemon,
+            links: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            next: 0,
+            counts: BmpCounts::default(),
+        }
     }
 
     /// Queues messages for all collectors that want them.
     fn queue(&mut self, messages: &[Bytes], wanted: impl Fn(&BmpCollector) -> bool) {
-        self.streams.retain(|_, stream| {
-            if !wanted(&stream.config) {
-                return true;
-            }
+        let length: usize = messages.iter().map(Bytes::len).sum();
+        let fits = |stream: &mut Stream| stream.queued + length <= MAX_QUEUE;
+        for (_, stream) in self.streams.extract_if(.., |_, stream| wanted(&stream.config) && !fits(stream)) {
+            let collector = stream.config.collector;
+            let dropped = (stream.queue.len() + messages.len()) as u64;
+            warn!(%collector, dropped, "BMP collector cut off: it reads too slowly, {MAX_QUEUE} octets wait for it; it begins anew");
+            self.counts.cut_off += 1;
+            self.counts.dropped += dropped;
+            // The connection may have ended by itself.
+            let _ = stream.cut.send(());
+        }
+        for stream in self.streams.values_mut().filter(|stream| wanted(&stream.config)) {
             stream.put(messages);
-            let kept = stream.queued <= MAX_QUEUE;
-            if !kept {
-                let collector = stream.config.collector;
-                warn!(%collector, "BMP collector cut off: {MAX_QUEUE} octets wait for it; it begins anew");
-            }
-            kept
-        });
+        }
+    }
+
+    pub(super) fn counts(&self) -> BmpCounts {
+        BmpCounts {
+            connected: self.streams.len(),
+            queued: self.streams.values().map(|stream| stream.queued).sum(),
+            ..self.counts
+        }
     }
 }
 
@@ -153,14 +193,16 @@ impl Daemon {
     }
 
     /// A collector is connected: gives what it is sent; `None` if it is not wanted any more.
-    pub(crate) fn bmp_connected(&mut self, address: SocketAddr) -> Option<mpsc::Receiver<Vec<Bytes>>> {
+    pub(crate) fn bmp_connected(&mut self, address: SocketAddr) -> Option<Feed> {
         // What happened before is not this collector's.
         self.take_monitor_events();
         let config = self.bmp.links.get(&address)?.0.clone();
         let running = &self.running.as_ref()?.config;
         let (asn, router_id) = (running.local_as, running.router_id);
-        let (outbox, receiver) = Outbox::new();
-        let mut stream = Stream { config, outbox, queue: VecDeque::new(), queued: 0, dumps: VecDeque::new() };
+        let (outbox, messages) = Outbox::new();
+        let (cut, cut_off) = oneshot::channel();
+        let (queue, dumps) = (VecDeque::new(), VecDeque::new());
+        let mut stream = Stream { config, outbox, queue, queued: 0, dumps, cut };
         let version = concat!("Cairn bgpd ", env!("CARGO_PKG_VERSION"));
         stream.put(&[bmp::initiation(version, &router_id.to_string())]);
         let at = wall_clock();
@@ -188,7 +230,7 @@ impl Daemon {
         self.arm_statistics(id, &stream.config);
         self.bmp.streams.insert(id, stream);
         self.listen_for_monitors();
-        Some(receiver)
+        Some(Feed { messages, cut: cut_off })
     }
 
     /// Has the speaker say what the connected collectors and the recorder want, and nothing else.
@@ -319,6 +361,14 @@ impl Daemon {
                 self.bmp.queue(&messages, |config| config.pre_policy);
             }
             MonitorEvent::State { .. } => {}
+            MonitorEvent::Swept { peer, routes } => {
+                let context = sessions.get(&peer).map_or_else(EncodeContext::default, |found| found.receive);
+                let updates = encode_updates(&routes, &context);
+                let pre = routes_of(&peer, Rib::PrePolicy, updates.clone());
+                let post = routes_of(&peer, Rib::PostPolicy, updates);
+                self.bmp.queue(&pre, |config| config.pre_policy);
+                self.bmp.queue(&post, |config| config.post_policy);
+            }
             MonitorEvent::Judged { peer, routes } => {
                 let context =
                     self.monitored.get(&peer).map_or_else(EncodeContext::default, |found| found.receive);

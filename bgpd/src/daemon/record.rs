@@ -81,6 +81,7 @@ impl Recorder {
             MonitorEvent::Up { .. }
             | MonitorEvent::Down { .. }
             | MonitorEvent::Judged { .. }
+            | MonitorEvent::Swept { .. }
             | MonitorEvent::Selected { .. }
             | MonitorEvent::Sent { .. } => return,
         }

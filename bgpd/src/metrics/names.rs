@@ -83,6 +83,10 @@ metrics! {
     JOBS = Gauge "bgpd_jobs_queued" [] "Requests that wait for the daemon's next turn.";
     WATCHERS = Gauge "bgpd_watchers" ["kind"] "Clients that watch routes or peers.";
     WATCHER_QUEUE = Gauge "bgpd_watcher_queue_length" [] "Changes that watchers have not taken yet.";
+    BMP_COLLECTORS = Gauge "bgpd_bmp_collectors" [] "BMP collectors that are connected.";
+    BMP_QUEUE = Gauge "bgpd_bmp_queue_bytes" [] "Messages that wait for BMP collectors.";
+    BMP_CUT_OFF = Counter "bgpd_bmp_cut_off_total" [] "How often a BMP collector was cut off because it read too slowly.";
+    BMP_DROPPED = Counter "bgpd_bmp_messages_dropped_total" [] "Messages that waited for BMP collectors which were cut off.";
     MRT_RECORDS = Counter "bgpd_mrt_records_total" ["result"] "Records for MRT files: written, or lost because the disk failed or was too slow.";
     MRT_TABLES = Counter "bgpd_mrt_tables_total" ["result"] "Tables as MRT files: written, or failed.";
     MRT_QUEUE = Gauge "bgpd_mrt_queue_bytes" [] "Records that wait for the disk.";

@@ -105,6 +105,7 @@ fn scraped() -> String {
         watcher_queue: 0,
         convergence,
         turns: Histogram::default(),
+        bmp: BmpCounts { connected: 1, queued: 5, cut_off: 2, dropped: 9 },
         mrt: mrt::Counts { written: 3, lost: 2, tables_written: 1, tables_failed: 0, queued: 7 },
     };
     snapshot.text()

@@ -6,11 +6,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use bgpd_api::config::OriginatedRoute;
+use bgpd_api::peer::SessionState;
+use bgpd_api::route::Table;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::world::{Daemon, PATIENCE, World};
+use crate::metrics::{scrape, value};
+use crate::world::{Daemon, PATIENCE, World, eventually};
 
 const ROUTE_MONITORING: u8 = 0;
 const STATISTICS: u8 = 1;
@@ -208,5 +211,97 @@ async fn tshark_reads_what_a_collector_is_sent() -> Result<()> {
     for expected in ["OPEN Message", "10.2.0.0/24", "10.9.0.0/24", "Loc-RIB", "NOTIFICATION Message"] {
         assert!(text.contains(expected), "no {expected:?} in\n{text}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_collector_that_never_reads_is_reset_and_costs_nobody_anything() -> Result<()> {
+    let world = World::new()?;
+    let (address, metrics) =
+        (SocketAddr::new(world.address(9), 11019), SocketAddr::new(world.address(1), 9179));
+    let listener = TcpListener::bind(address).await?;
+    let (mut deaf, _) = {
+        let rest = format!(
+            "bmp: [{{collector: '{address}', postPolicy: true, adjRibOut: true}}]\nmetrics: {{listen: '{metrics}'}}\nneighbors:\n{}",
+            world.neighbor(1, 2, ", passive: true")
+        );
+        let first = world.start(1, &rest).await?;
+        let accepted = timeout(PATIENCE, listener.accept()).await.with_context(|| first.log())??;
+        (Deaf { daemon: first, stream: accepted.0 }, accepted.1)
+    };
+    let (first, peer) = (&mut deaf.daemon, world.address(2));
+    let mut second = world.start(2, &format!("neighbors:\n{}", world.neighbor(2, 1, ""))).await?;
+    first.established(peer).await?;
+    // Each round is some 13 MB for a collector; its connection takes a few of them.
+    let mut rounds = 0;
+    while value(&scrape(metrics).await?, "bgpd_bmp_cut_off_total")? < 1.0 {
+        ensure!(rounds < 30, "the collector is not cut off\n{}", first.log());
+        let routes = (0..40_000u32).map(|number| {
+            let [_, a, b, c] = number.to_be_bytes();
+            let prefix = cairn_net::Prefix::host([10, 128 | a, b, c].into());
+            OriginatedRoute { med: Some(number + rounds), ..OriginatedRoute::new(prefix) }
+        });
+        second.client.originate("test", routes, true).await?;
+        rounds += 1;
+        eventually("the round has come", async || {
+            let learned = first.table(Table::LocRib).await?;
+            let newest =
+                learned.iter().flat_map(|route| &route.paths).filter_map(|path| path.attributes.med).max();
+            ensure!(newest == Some(39_999 + rounds - 1), "{newest:?}");
+            Ok(())
+        })
+        .await?;
+        let waits = value(&scrape(metrics).await?, "bgpd_bmp_queue_bytes")?;
+        ensure!(waits <= f64::from(32 << 20), "{waits} octets wait");
+    }
+    first.logs("BMP collector cut off: it reads too slowly").await?;
+    let text = scrape(metrics).await?;
+    assert!(value(&text, "bgpd_bmp_messages_dropped_total")? > 1000.0, "{text}");
+    // Its connection is reset: reading ends with an error rather than with the end.
+    let mut rest = Vec::new();
+    let ended = timeout(PATIENCE, deaf.stream.read_to_end(&mut rest)).await.context("it is not reset")?;
+    assert_eq!(ended.err().map(|error| error.kind()), Some(std::io::ErrorKind::ConnectionReset));
+    // It may begin anew, and the neighbour has noticed nothing.
+    Connection::accept(&listener).await?.until(|message| message[5] == INITIATION).await?;
+    let view = first.peer(peer).await?;
+    assert_eq!((view.state, view.established_count), (SessionState::Established, 1));
+    Ok(())
+}
+
+/// A daemon, and the end of its connection that nobody reads.
+struct Deaf {
+    daemon: Daemon,
+    stream: TcpStream,
+}
+
+#[tokio::test]
+async fn a_stale_route_that_is_swept_is_told_as_withdrawn() -> Result<()> {
+    let world = World::new()?;
+    let address = SocketAddr::new(world.address(9), 11019);
+    let listener = TcpListener::bind(address).await?;
+    let [mut first, mut second] = pair(&world, address, "").await?;
+    let mut connection = Connection::accept(&listener).await?;
+    second.client.originate("test", [OriginatedRoute::new("10.9.0.0/24".parse()?)], false).await?;
+    for flags in [0, 0x40] {
+        connection.place = 0;
+        connection.until(route(0, flags, LATER)).await.with_context(|| format!("{flags:x}"))?;
+    }
+    // It comes back without the route: no withdrawal is sent, its End-of-RIB means it.
+    second.signal("KILL")?;
+    second.ends().await?;
+    connection.until(|message| message[5] == PEER_DOWN).await?;
+    let begin = connection.place;
+    drop(second);
+    let document = world.path("2.yaml");
+    let _second = Daemon::start(&world, 2, Some(&document)).await?;
+    for flags in [0, 0x40] {
+        connection.place = begin;
+        connection.until(|message| message[5] == PEER_UP).await?;
+        connection
+            .until(route(0, flags, &[0, 4, 24, 10, 9, 0, 0, 0]))
+            .await
+            .with_context(|| format!("{flags:x}"))?;
+    }
+    first.has(&["10.1.0.0/24", "10.2.0.0/24"]).await?;
     Ok(())
 }

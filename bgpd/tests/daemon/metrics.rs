@@ -19,7 +19,7 @@ async fn request(address: SocketAddr, request: &str) -> Result<(String, String)>
     Ok((head.to_owned(), body.to_owned()))
 }
 
-async fn scrape(address: SocketAddr) -> Result<String> {
+pub(crate) async fn scrape(address: SocketAddr) -> Result<String> {
     let answer = eventually("metrics are served", async || {
         request(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await
     });
@@ -29,7 +29,7 @@ async fn scrape(address: SocketAddr) -> Result<String> {
 }
 
 /// The value of a sample.
-fn value(text: &str, sample: &str) -> Result<f64> {
+pub(crate) fn value(text: &str, sample: &str) -> Result<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     Ok(line.with_context(|| format!("no {sample} in\n{text}"))?.parse()?)
 }

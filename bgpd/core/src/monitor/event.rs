@@ -113,6 +113,13 @@ pub enum MonitorEvent {
         /// The routes; those without attributes are gone or rejected.
         routes: Vec<MonitoredRoute>,
     },
+    /// Routes from before a peer's restart went, as it has not announced them again (RFC 4724 section 4.2).
+    Swept {
+        /// Whose.
+        peer: IpAddr,
+        /// The routes, all without attributes.
+        routes: Vec<MonitoredRoute>,
+    },
     /// Best paths changed.
     Selected {
         /// The routes; those without attributes are gone.

@@ -165,6 +165,21 @@ impl Speaker {
         }
     }
 
+    /// Shows that routes of an Established peer went without its word. Of one without session all was said with its end.
+    pub(super) fn monitor_swept(&mut self, id: PeerId, gone: Vec<Nlri>) {
+        let peer = &self.peers[id];
+        if !gone.is_empty() && peer.session.is_some() {
+            let peer = peer.address;
+            let routes = gone.into_iter().map(|nlri| MonitoredRoute { nlri, route: None }).collect();
+            self.monitor.push(MonitorEvent::Swept { peer, routes });
+        }
+    }
+
+    /// Are the routes of a peer wanted?
+    pub(super) fn monitors_received(&self) -> bool {
+        self.monitor.scope.pre_policy || self.monitor.scope.post_policy
+    }
+
     /// Is what the import side makes of routes wanted?
     pub(super) fn monitors_post_policy(&self) -> bool {
         self.monitor.scope.post_policy

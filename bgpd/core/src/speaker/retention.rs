@@ -18,7 +18,7 @@ use super::session::Session;
 use super::{DownReason, Speaker};
 use crate::rib::{Interner, PathId, RouteAttributes, Table, Verdict};
 use crate::wire::{
-    AfiSafi, CeaseError, Community, GracefulRestart, LongLivedFamily, Notification, NotificationCode,
+    AfiSafi, CeaseError, Community, GracefulRestart, LongLivedFamily, Nlri, Notification, NotificationCode,
 };
 
 /// What is kept of a peer, by family.
@@ -154,12 +154,19 @@ impl Speaker {
         if self.peers[id].retained[family as usize].take().is_none() {
             return;
         }
+        let monitored = self.monitors_received();
+        let mut gone = Vec::new();
         self.each_path(id, |table, path| {
             let entry = &table.paths[path];
-            if entry.stale && table.nets[entry.net].prefix.family() == family {
+            let prefix = table.nets[entry.net].prefix;
+            if entry.stale && prefix.family() == family {
+                if monitored {
+                    gone.push(Nlri { prefix, path_id: entry.path_id });
+                }
                 table.remove(path);
             }
         });
+        self.monitor_swept(id, gone);
     }
 
     /// Ends the times that are over.

@@ -443,3 +443,28 @@ fn the_forwarding_bit_says_what_was_kept_and_only_while_starting() {
     played.conn = conn;
     assert_eq!(forwarding(&mut played), (false, vec![true, true]));
 }
+
+#[test]
+fn a_monitor_is_told_of_the_stale_routes_that_are_swept() {
+    use crate::monitor::{MonitorEvent, Scope};
+    let mut sim = graceful_pair();
+    let speaker = |sim: &mut Sim| sim.nodes.get_mut(&node(1)).unwrap().speaker.take().unwrap();
+    let mut first = speaker(&mut sim);
+    first.monitor(Scope { post_policy: true, ..Scope::default() });
+    sim.nodes.get_mut(&node(1)).unwrap().speaker = Some(first);
+    sim.kill(node(2));
+    sim.run(Duration::from_secs(20));
+    sim.start(node(2));
+    originate(&mut sim, 2, &["10.2.0.0/24", "fd02::/64"]);
+    sim.run(Duration::from_secs(10));
+    let mut first = speaker(&mut sim);
+    let events: Vec<MonitorEvent> = std::iter::from_fn(|| first.poll_monitor()).collect();
+    let position = |fits: &dyn Fn(&MonitorEvent) -> bool| events.iter().position(fits).unwrap();
+    let up = position(&|event| matches!(event, MonitorEvent::Up { .. }));
+    let swept = position(&|event| {
+        matches!(event, MonitorEvent::Swept { peer, routes }
+            if *peer == node(2) && routes.len() == 1 && routes[0].nlri.prefix == prefix("10.2.1.0/24"))
+    });
+    assert!(up < swept, "{events:?}");
+    assert_eq!(events.iter().filter(|event| matches!(event, MonitorEvent::Swept { .. })).count(), 1);
+}
