@@ -38,7 +38,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bgp_core::monitor::MonitoredPeer;
 use bgp_core::speaker::{ConnId, Input, Interface, Speaker};
-use bgpd_api::config::{Config, Secret};
+use bgpd_api::config::Config;
 use bytes::BytesMut;
 use cairn_net::Families;
 use tokio::sync::mpsc;
@@ -55,7 +55,8 @@ pub(crate) use policy::TestCursor;
 use crate::bfd::Bfd;
 use crate::metrics::{Histogram, Server, Snapshot};
 use crate::report::Reporter;
-use crate::transport::{Attempt, Connection, Event, Events, Listener, READ_TURN};
+use crate::settings::Keys;
+use crate::transport::{Attempt, Connection, Event, Events, Listener, Place, READ_TURN};
 use job::Job;
 
 /// Longest time that a turn takes in before it acts.
@@ -85,7 +86,9 @@ pub(crate) struct Daemon {
     writers: VecDeque<ConnId>,
     /// Connections that were closed and have not gone yet.
     lingering: usize,
-    listeners: BTreeMap<SocketAddr, Listener>,
+    listeners: BTreeMap<Place, Listener>,
+    /// `Event::ListenAgain` will come.
+    listening_again: bool,
     running: Option<Running>,
     /// Families whose routes the kernel has kept since before the start.
     kept: Families,
@@ -131,7 +134,7 @@ struct Running {
     config: Config,
     /// What it is called: a file's path, or `Apply`.
     source: String,
-    passwords: BTreeMap<IpAddr, Secret>,
+    keys: Keys,
     /// Neighbours that the document does not keep down, for look-ups.
     enabled: HashSet<IpAddr>,
     /// BFD sessions by neighbour.
@@ -155,6 +158,7 @@ impl Daemon {
             writers: VecDeque::new(),
             lingering: 0,
             listeners: BTreeMap::new(),
+            listening_again: false,
             running: None,
             kept,
             complete: Families::NONE,

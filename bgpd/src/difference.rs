@@ -20,6 +20,11 @@ pub(crate) fn describe(old: Option<&Config>, new: &Config) -> Vec<String> {
     compare("asPathSets", &old.as_path_sets, &new.as_path_sets, &mut lines);
     compare("filter", &old.filters, &new.filters, &mut lines);
     neighbors(old, new, &mut lines);
+    let ranges = |config: &'_ Config| -> BTreeMap<_, _> {
+        let with_options = config.listen_ranges.iter().map(|range| (range, config.options_of_range(range)));
+        with_options.map(|(range, options)| (range.prefix, (range.clone(), options))).collect()
+    };
+    compare("listenRange", &ranges(old), &ranges(new), &mut lines);
     let routes = |config: &'_ Config| -> BTreeMap<_, _> {
         config.originate.iter().map(|route| (route.prefix, route.clone())).collect()
     };
@@ -35,6 +40,7 @@ fn speaker(old: &Config, new: &Config) -> Vec<String> {
         as_path_sets: BTreeMap::new(),
         filters: BTreeMap::new(),
         peer_groups: BTreeMap::new(),
+        listen_ranges: Vec::new(),
         neighbors: Vec::new(),
         originate: Vec::new(),
         ..config.clone()
@@ -75,6 +81,7 @@ fn option_changes(old: &PeerOptions, new: &PeerOptions) -> Vec<String> {
             "password" => "password changed".to_owned(),
             // It may hold a secret, too.
             "bfd" => "bfd changed".to_owned(),
+            "tcpAo" => "tcpAo changed".to_owned(),
             _ => format!("{field} {old} -> {new}"),
         })
         .collect()

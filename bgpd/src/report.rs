@@ -11,6 +11,7 @@ use cairn_net::Asn;
 use tracing::{debug, error, info, warn};
 
 use crate::signature::SignatureCounters;
+use crate::transport::{NO_DEVICE, NO_DEVICE_HINT};
 
 /// How often a line about the same matter is written.
 const REPEAT: Duration = Duration::from_secs(60);
@@ -102,19 +103,34 @@ impl Reporter {
         }
     }
 
+    /// A connection came from a listen range that has as many peers as it may.
+    pub(crate) fn full_range(&mut self, peer: IpAddr) {
+        if self.is_new_stranger(peer) {
+            warn!(%peer, "refused a connection: the listen range has as many peers as its limit says");
+        }
+    }
+
     /// A connection came from an address that is no neighbour's.
     pub(crate) fn unknown_peer(&mut self, peer: IpAddr) {
+        if self.is_new_stranger(peer) {
+            warn!(%peer, "refused a connection: no neighbor with this address is configured");
+        }
+    }
+
+    /// Is it the first time in a while that something is to be said of this address?
+    fn is_new_stranger(&mut self, peer: IpAddr) -> bool {
         let now = Instant::now();
         if self.strangers.get(&peer).is_some_and(|at| now.duration_since(*at) < REPEAT) {
-            return;
+            return false;
         }
         if self.strangers.len() >= STRANGERS {
             self.strangers.retain(|_, at| now.duration_since(*at) < REPEAT);
         }
-        if self.strangers.len() < STRANGERS {
+        let room = self.strangers.len() < STRANGERS;
+        if room {
             self.strangers.insert(peer, now);
-            warn!(%peer, "refused a connection: no neighbor with this address is configured");
         }
+        room
     }
 
     /// The system's reason for a failed attempt, with what an operator should look at.
@@ -127,6 +143,7 @@ impl Reporter {
             io::ErrorKind::AddrNotAvailable => {
                 format!("{error} (localAddress is not an address of this machine)")
             }
+            _ if error.raw_os_error() == Some(NO_DEVICE) => format!("{error}{NO_DEVICE_HINT}"),
             _ => error.to_string(),
         }
     }

@@ -1,38 +1,34 @@
 //! The document as the speaker's configuration.
-//!
-//! Passwords stay here: the speaker would have to end a session for a new one, while the kernel changes the key under an open
-//! connection. So the speaker is never told one.
 
 mod bfd;
+mod key;
 mod outbound;
 mod policy;
+mod session;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bgp_core::speaker;
 use bgpd_api::config::{
-    AddPath, Config, FilterChain, ForwardingState, Neighbor, NextHopMode, OriginatedRoute, PathCount,
-    PeerOptions, Secret, ShutdownMode, Timers,
+    AddPath, Config, FilterChain, ForwardingState, NextHopMode, OriginatedRoute, PathCount, PeerOptions,
+    ShutdownMode, Timers,
 };
 use bgpd_policy::Compiled;
-use cairn_kernel::tcp::MD5_KEY_MAX;
-use cairn_net::{Families, Family};
+use cairn_net::{Families, Family, Prefix};
+pub(crate) use key::{Key, Keys, key_of, of_family};
 use thiserror::Error;
-
-/// Largest password file that is looked at. Unit: bytes.
-const MAX_PASSWORD_FILE: u64 = 4096;
 
 /// A document made ready to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// For the speaker.
     pub(crate) speaker: speaker::Config,
-    /// TCP MD5 passwords by neighbour.
-    pub(crate) passwords: BTreeMap<IpAddr, Secret>,
+    /// Keys that sign TCP segments.
+    pub(crate) keys: Keys,
     /// BFD sessions by neighbour.
     pub(crate) bfd: BTreeMap<IpAddr, (bfd_core::Key, bfd_core::SessionConfig)>,
 }
@@ -43,8 +39,8 @@ pub(crate) enum SettingsError {
     /// A password file cannot be read.
     #[error("neighbor {neighbor}: cannot read passwordFile {path}: {source}", path = .path.display())]
     PasswordFile {
-        /// Whose.
-        neighbor: IpAddr,
+        /// Whose: an address, or the prefix of a listen range.
+        neighbor: String,
         /// Which.
         path: PathBuf,
         /// Why.
@@ -65,12 +61,31 @@ pub(crate) enum SettingsError {
     /// A password file holds no password.
     #[error("neighbor {neighbor}: passwordFile {path}: {len} bytes: a password has 1 to 80 bytes", path = .path.display())]
     PasswordLength {
-        /// Whose.
-        neighbor: IpAddr,
+        /// Whose: an address, or the prefix of a listen range.
+        neighbor: String,
         /// Which.
         path: PathBuf,
         /// How long its text is.
         len: usize,
+    },
+    /// The kernel has no TCP-AO.
+    #[error(
+        "neighbor {neighbor}: tcpAo: {keys} keys: this kernel has no TCP-AO, which needs Linux 6.7 with CONFIG_TCP_AO; \
+             use password (TCP MD5) instead"
+    )]
+    NoTcpAo {
+        /// Whose: an address, or the prefix of a listen range.
+        neighbor: String,
+        /// How many keys it has.
+        keys: usize,
+    },
+    /// Whether the kernel has TCP-AO cannot be found out.
+    #[error("neighbor {neighbor}: tcpAo: cannot try whether this kernel has TCP-AO: {source}")]
+    TcpAo {
+        /// Whose: an address, or the prefix of a listen range.
+        neighbor: String,
+        /// Why.
+        source: io::Error,
     },
 }
 
@@ -109,22 +124,26 @@ impl Settings {
         speaker.next_hop_addresses.clone_from(&config.next_hop_addresses);
         speaker.aggregates = config.aggregates.iter().map(outbound::aggregate).collect();
         let lists = outbound::prefix_lists(config);
-        let mut passwords = BTreeMap::new();
+        let mut keys = Keys::new();
         let mut bfd = BTreeMap::new();
         for neighbor in &config.neighbors {
             let options = config.options_of(neighbor);
-            if let Some(password) = password(neighbor.address, &options)? {
-                passwords.insert(neighbor.address, password);
-            }
+            let host = Prefix::host(neighbor.address);
+            keys.extend(key::key(host, &options)?.map(|key| (host, key)));
             if let Some(session) = bfd::session(neighbor.address, &options)? {
                 bfd.insert(neighbor.address, session);
             }
             let sent = outbound::outbound(&options, &lists);
-            let mut peer = peer(config, neighbor, options, &policies);
+            let mut peer = peer(config, host.family(), options, &policies);
             peer.outbound = sent;
             speaker.peers.insert(neighbor.address, peer);
         }
-        Ok(Self { speaker, passwords, bfd })
+        for range in &config.listen_ranges {
+            let options = config.options_of_range(range);
+            keys.extend(key::key(range.prefix, &options)?.map(|key| (range.prefix, key)));
+            speaker.listen_ranges.push(session::listen_range(config, range, options, (&policies, &lists)));
+        }
+        Ok(Self { speaker, keys, bfd })
     }
 }
 
@@ -143,28 +162,26 @@ fn graceful_restart(config: &Config, kept: Families) -> Option<speaker::Graceful
     })
 }
 
-fn peer(
-    config: &Config,
-    neighbor: &Neighbor,
-    options: PeerOptions,
-    policies: &Compiled,
-) -> speaker::PeerConfig {
+fn peer(config: &Config, family: Family, options: PeerOptions, policies: &Compiled) -> speaker::PeerConfig {
     // The document is valid, so every neighbour has an AS.
     let mut peer = speaker::PeerConfig::new(options.remote_as.unwrap_or(config.local_as));
     let policy = |chain: Option<FilterChain>| policy::policy(chain.as_ref(), policies);
     let ttl = ttl(&options);
+    peer.local_as = session::local_as(&options);
+    peer.role = session::role(&options);
+    peer.max_prefixes = session::prefix_limit(&options);
     peer.description = options.description.unwrap_or_default();
     peer.enabled = options.enabled.unwrap_or(true);
     peer.transport = speaker::TransportConfig {
         port: Some(options.port.unwrap_or(config.listen.port)),
         local: options.local_address,
+        device: options.bind_interface,
         passive: options.passive.unwrap_or(false),
         password: None,
         ttl,
     };
     peer.timers = timers(&options.timers.unwrap_or_default().or(&config.timers));
-    peer.families =
-        options.families.unwrap_or_else(|| vec![Family::of(neighbor.address)]).into_iter().collect();
+    peer.families = options.families.clone().unwrap_or_else(|| vec![family]).into_iter().collect();
     peer.add_path = options.add_path.as_ref().map(add_path).unwrap_or_default();
     peer.import = policy(options.import);
     peer.export = policy(options.export);
@@ -180,7 +197,6 @@ fn peer(
     peer.blackhole = options.blackhole.map(outbound::blackhole);
     peer.weight = options.weight.unwrap_or(0);
     peer.allow_own_as = options.allowas_in.unwrap_or(0);
-    peer.max_prefixes = options.max_prefixes;
     peer.bfd = bfd::of_peer(options.bfd.as_ref());
     peer.stale_time = options.stale_routes_time.unwrap_or(peer.stale_time);
     peer.long_lived_stale_time = options.long_lived_stale_routes_time.unwrap_or(peer.long_lived_stale_time);
@@ -228,35 +244,8 @@ fn timers(timers: &Timers) -> speaker::TimerConfig {
         keepalive: timers.keepalive_time,
         connect_retry: timers.connect_retry_time.unwrap_or(Duration::from_secs(5)),
         delay_open: None,
+        send_hold: timers.send_hold_time,
     }
-}
-
-fn password(neighbor: IpAddr, options: &PeerOptions) -> Result<Option<Secret>, SettingsError> {
-    let Some(path) = &options.password_file else { return Ok(options.password.clone()) };
-    let text = read_secret(path).map_err(|source| SettingsError::PasswordFile {
-        neighbor,
-        path: path.clone(),
-        source,
-    })?;
-    if (1..=MD5_KEY_MAX).contains(&text.len()) {
-        Ok(Some(Secret::new(text)))
-    } else {
-        Err(SettingsError::PasswordLength { neighbor, path: path.clone(), len: text.len() })
-    }
-}
-
-/// The text of a small file without one line end behind it.
-fn read_secret(path: &Path) -> io::Result<String> {
-    use io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_PASSWORD_FILE).read_to_string(&mut text)?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

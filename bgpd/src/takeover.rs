@@ -30,7 +30,7 @@ pub(crate) use take::{Taken, ask};
 /// What the first octets say.
 const MAGIC: [u8; 8] = *b"CAIRNBGP";
 /// The form of everything that goes over the socket, the speaker's state included.
-const VERSION: u32 = 1 << 16 | bgp_core::speaker::STATE_VERSION;
+const VERSION: u32 = 2 << 16 | bgp_core::speaker::STATE_VERSION;
 /// How long either side waits for the next octets of the other.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A state that is larger is none. Ten million routes fit.

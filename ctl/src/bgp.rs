@@ -100,15 +100,23 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Way::Both)]
         way: Way,
     },
-    /// End a session and let it begin again.
-    Reset(Target),
-    /// Take a neighbor down until `enable`.
-    Shutdown(Target),
-    /// Undo `shutdown`, or end the idle time of a neighbor that was refused.
-    Enable {
+    /// Take a neighbor down, put it up again, or reset its session.
+    Neighbor {
         /// The neighbor.
         address: IpAddr,
+        #[command(subcommand)]
+        action: Action,
     },
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Take it down until `enable` (Cease / Administrative Shutdown).
+    Shutdown(Message),
+    /// Undo `shutdown`, or end the idle time of a neighbor that was refused.
+    Enable,
+    /// End the session and let it begin again (Cease / Administrative Reset).
+    Reset(Message),
 }
 
 /// The owner of what is announced by hand.
@@ -189,12 +197,10 @@ struct Originate {
 }
 
 #[derive(Args)]
-struct Target {
-    /// The neighbor.
-    address: IpAddr,
-    /// A text for its operator (RFC 9003), at most 128 octets.
-    #[arg(long, default_value = "")]
-    text: String,
+struct Message {
+    /// A text for the neighbor's operator (RFC 9003), at most 128 octets.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    message: String,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -264,8 +270,15 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
         Command::Originate(wanted) => change::originate(client, wanted).await,
         Command::Withdraw { prefixes, owner } => Ok(client.withdraw(&owner, prefixes).await?),
         Command::SoftReset { address, way } => change::soft_reset(client, address, way).await,
-        Command::Reset(target) => Ok(client.reset_peer(target.address, &target.text).await?),
-        Command::Shutdown(target) => Ok(client.set_peer_enabled(target.address, false, &target.text).await?),
-        Command::Enable { address } => Ok(client.set_peer_enabled(address, true, "").await?),
+        Command::Neighbor { address, action } => act(client, address, action).await,
     }
+}
+
+async fn act(client: &mut Client, address: IpAddr, action: Action) -> Result<(), Error> {
+    match action {
+        Action::Shutdown(text) => client.set_peer_enabled(address, false, &text.message).await?,
+        Action::Enable => client.set_peer_enabled(address, true, "").await?,
+        Action::Reset(text) => client.reset_peer(address, &text.message).await?,
+    }
+    Ok(())
 }

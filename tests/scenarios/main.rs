@@ -50,6 +50,7 @@ mod restart;
 mod route;
 mod router_restart;
 mod routers;
+mod sessions;
 mod takeover;
 mod wait;
 mod world;

@@ -34,6 +34,7 @@ mod policy;
 mod regex;
 mod seconds;
 mod secret;
+mod session;
 mod speaker;
 mod test_route;
 mod validate;
@@ -65,6 +66,7 @@ pub use policy::{
 };
 pub use regex::{AsPathRegex, AttributeRegex};
 pub use secret::Secret;
+pub use session::{AsnRange, ListenRange, PrefixLimitAction, Role, TcpAoAlgorithm, TcpAoKey};
 pub use speaker::{
     Config, FamilyTimes, ForwardingState, GracefulRestart, Listen, Metrics, Multipath, ShutdownMode, Timers,
 };

@@ -1,17 +1,22 @@
 //! Making a document the configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use bgp_core::speaker::Input;
-use bgpd_api::config::{Config, Secret};
+use bgpd_api::config::Config;
+use cairn_net::Prefix;
 use thiserror::Error;
 use tracing::{info, warn};
 
 use super::{Daemon, Running};
 use crate::difference;
-use crate::settings::{self, Settings, SettingsError};
-use crate::transport::{ListenError, Listener, set_key};
+use crate::settings::{self, Keys, Settings, SettingsError, key_of};
+use crate::transport::{Event, ListenError, Listener, Place, Socket, change_key};
+
+/// Time until it is tried again to listen on an interface that was not there.
+const LISTEN_AGAIN: Duration = Duration::from_secs(2);
 
 /// The owner of the routes that the document originates.
 pub(crate) const CONFIG_OWNER: &str = "config";
@@ -32,8 +37,8 @@ impl Running {
     pub(super) fn new(config: Config, source: String, settings: &Settings) -> Self {
         let enabled = settings.speaker.peers.iter().filter(|(_, peer)| peer.enabled);
         let enabled = enabled.map(|(address, _)| *address).collect();
-        let (passwords, bfd) = (settings.passwords.clone(), settings.bfd.clone());
-        Self { config, source, passwords, bfd, enabled }
+        let (keys, bfd) = (settings.keys.clone(), settings.bfd.clone());
+        Self { config, source, keys, bfd, enabled }
     }
 }
 
@@ -51,24 +56,24 @@ impl Daemon {
     pub(crate) fn apply(&mut self, config: Config, source: &str) -> Result<Vec<String>, ApplyError> {
         let changes = self.preview(&config);
         let settings = Settings::new(&config, self.kept)?;
-        let before: Vec<IpAddr> = self.configured_peers().collect();
-        let fresh = self.open_listeners(&config, &settings.passwords)?;
+        let before: Vec<IpAddr> = self.speaker.peer_addresses().collect();
+        let fresh = self.open_listeners(&config, &settings.keys)?;
         // From here on nothing can fail.
         self.close_old_listeners(&config);
-        for (local, listener) in fresh {
-            self.events.acceptable(local, &listener.socket);
-            self.listeners.insert(local, listener);
-        }
-        self.change_keys(&settings.passwords);
+        self.take_listeners(fresh);
         let routes = config.originate.iter().map(settings::originated).collect();
         let (collectors, mrt) = (config.bmp.clone(), config.mrt.clone());
         self.metrics.listen(config.metrics.listen.or(self.default_metrics));
-        self.running = Some(Running::new(config, source.to_owned(), &settings));
+        let running = Running::new(config, source.to_owned(), &settings);
+        let old = self.running.replace(running).map_or_else(Keys::new, |running| running.keys);
+        self.change_listener_keys(&old);
         self.set_collectors(&collectors);
         self.set_mrt(&mrt);
+        self.listen_again_later();
         self.handle(Input::Configure(Box::new(settings.speaker)));
         self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
-        let peers: Vec<IpAddr> = before.into_iter().chain(self.configured_peers()).collect();
+        self.change_connection_keys(&old);
+        let peers: Vec<IpAddr> = before.into_iter().chain(self.speaker.peer_addresses()).collect();
         for peer in peers {
             self.peers.changed(peer);
         }
@@ -83,43 +88,119 @@ impl Daemon {
         Ok(changes)
     }
 
-    /// Opens what is not open yet. If one cannot be opened, none is.
-    fn open_listeners(
-        &self,
-        config: &Config,
-        keys: &BTreeMap<IpAddr, Secret>,
-    ) -> Result<Vec<(SocketAddr, Listener)>, ListenError> {
-        wanted(config)
-            .into_iter()
-            .filter(|local| !self.listeners.contains_key(local))
-            .map(|local| Listener::open(local, keys).map(|listener| (local, listener)))
-            .collect()
+    /// Opens what is not open yet. If one cannot be opened, none is; but an interface that is not there may come later.
+    fn open_listeners(&self, config: &Config, keys: &Keys) -> Result<Vec<(Place, Listener)>, ListenError> {
+        let mut fresh = Vec::new();
+        let wanted = wanted(config);
+        let shared = is_shared(&wanted);
+        for listener in self.listeners.values().filter(|_| shared) {
+            if let Err(error) = listener.share() {
+                warn!(place = %listener.place, %error, "cannot share a port with listeners on interfaces");
+            }
+        }
+        for place in wanted.into_iter().filter(|place| !self.listeners.contains_key(place)) {
+            match Listener::open(place.clone(), keys, shared) {
+                Ok(listener) => fresh.push((place, listener)),
+                Err(error) if error.lacks_device() => warn!(%error, "trying again until it is there"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(fresh)
+    }
+
+    fn take_listeners(&mut self, fresh: Vec<(Place, Listener)>) {
+        for (place, listener) in fresh {
+            self.events.acceptable(place.clone(), &listener.socket);
+            self.listeners.insert(place, listener);
+        }
     }
 
     fn close_old_listeners(&mut self, config: &Config) {
         let wanted = wanted(config);
-        self.listeners.retain(|local, _| wanted.contains(local));
+        self.listeners.retain(|place, _| wanted.contains(place));
     }
 
-    /// Gives listeners and open connections the keys that are new or other than before, and takes away those that are gone.
-    fn change_keys(&self, keys: &BTreeMap<IpAddr, Secret>) {
-        let none = BTreeMap::new();
-        let old = self.running.as_ref().map_or(&none, |running| &running.passwords);
-        let peers: BTreeSet<_> = old.keys().chain(keys.keys()).collect();
-        for peer in peers.into_iter().filter(|peer| old.get(peer) != keys.get(peer)) {
-            let key = keys.get(peer);
-            let connections = self.connections.values().filter(|connection| connection.peer == *peer);
-            let results = connections
-                .map(|connection| set_key(&*connection.stream, *peer, key))
-                .chain(self.listeners.values().map(|listener| listener.set_key(*peer, key)));
+    /// Sets the time for the next try, if a listener is missing and none is set.
+    pub(super) fn listen_again_later(&mut self) {
+        let Some(running) = &self.running else { return };
+        let missing = wanted(&running.config).iter().any(|place| !self.listeners.contains_key(place));
+        if missing && !std::mem::replace(&mut self.listening_again, true) {
+            self.events.push(async {
+                tokio::time::sleep(LISTEN_AGAIN).await;
+                Event::ListenAgain
+            });
+        }
+    }
+
+    /// Tries again to listen where an interface was missing.
+    pub(super) fn listen_again(&mut self) {
+        self.listening_again = false;
+        let Some(running) = &self.running else { return };
+        let wanted = wanted(&running.config);
+        let shared = is_shared(&wanted);
+        let missing = wanted.into_iter().filter(|place| !self.listeners.contains_key(place));
+        let open = |place: Place| Some((place.clone(), Listener::open(place, &running.keys, shared).ok()?));
+        let fresh: Vec<_> = missing.filter_map(open).collect();
+        for (place, _) in &fresh {
+            info!(%place, "listening");
+        }
+        self.take_listeners(fresh);
+        self.listen_again_later();
+    }
+
+    /// Gives listeners the keys that are new or other than before, and takes away those that are gone.
+    fn change_listener_keys(&self, old: &Keys) {
+        let Some(keys) = self.running.as_ref().map(|running| &running.keys) else { return };
+        let peers: BTreeSet<Prefix> = old.keys().chain(keys.keys()).copied().collect();
+        for peers in peers.into_iter().filter(|peers| old.get(peers) != keys.get(peers)) {
+            let results = self
+                .listeners
+                .values()
+                .map(|listener| listener.change_key(peers, old.get(&peers), keys.get(&peers)));
             for error in results.filter_map(Result::err) {
-                warn!(%peer, %error, "cannot change the TCP MD5 password of a socket");
+                warn!(%peers, %error, "cannot change the key of a listener");
+            }
+        }
+    }
+
+    /// As [`Self::change_listener_keys`], of the connections that stay open: the last words on one that does not are signed with its
+    /// old key, or its peer would drop them.
+    fn change_connection_keys(&mut self, old: &Keys) {
+        if self.running.as_ref().is_none_or(|running| running.keys == *old) {
+            return;
+        }
+        // Those that are to be closed are after this none of ours.
+        self.act();
+        let Some(keys) = self.running.as_ref().map(|running| &running.keys) else { return };
+        for connection in self.connections.values() {
+            let peer = connection.peer;
+            let (before, after) = (key_of(old, peer), key_of(keys, peer));
+            if before != after
+                && let Err(error) =
+                    change_key(&*connection.stream, Prefix::host(peer), before, after, Socket::Open)
+            {
+                warn!(%peer, %error, "cannot change the key of a connection");
             }
         }
     }
 }
 
-fn wanted(config: &Config) -> BTreeSet<SocketAddr> {
+/// Have several listeners the same address and port?
+fn is_shared(places: &BTreeSet<Place>) -> bool {
+    places.iter().any(|place| place.device.is_some())
+}
+
+/// All listeners that a document asks for: those of its list, and the same once more for each interface that a neighbour is bound to,
+/// since only so a VRF's connections are seen.
+fn wanted(config: &Config) -> BTreeSet<Place> {
     let listen = &config.listen;
-    listen.addresses.iter().map(|addr| SocketAddr::new(*addr, listen.port)).collect()
+    let options = config.neighbors.iter().map(|neighbor| config.options_of(neighbor));
+    let options = options.chain(config.listen_ranges.iter().map(|range| config.options_of_range(range)));
+    let devices: BTreeSet<Option<String>> =
+        options.map(|options| options.bind_interface).chain([None]).collect();
+    let places = |addr: &IpAddr| {
+        let local = SocketAddr::new(*addr, listen.port);
+        devices.iter().map(move |device| Place { local, device: device.clone() }).collect::<Vec<_>>()
+    };
+    listen.addresses.iter().flat_map(places).collect()
 }

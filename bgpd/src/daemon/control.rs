@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bgp_core::speaker::{Input, SoftReset};
-use bgpd_api::config::{Config, OriginatedRoute};
+use bgpd_api::config::{self, Config, OriginatedRoute};
 use bgpd_api::peer::{FamilyStatus, HistoryEvent, Peer, SpeakerStatus, Status};
 use cairn_net::{Asn, Family, Prefix};
 use thiserror::Error;
@@ -41,7 +41,7 @@ impl Daemon {
                 router_id: running.config.router_id,
                 local_as: running.config.local_as,
             }),
-            listening: self.listeners.values().map(|listener| listener.local.to_string()).collect(),
+            listening: self.listeners.values().map(|listener| listener.place.to_string()).collect(),
             peers: count(peers.len()),
             peers_established: count(peers.iter().filter(|peer| peer.session.is_some()).count()),
             families: Family::ALL
@@ -58,9 +58,17 @@ impl Daemon {
         Some((running.config.without_secrets(), running.source.clone()))
     }
 
-    /// Addresses of the neighbours.
-    pub(super) fn configured_peers(&self) -> impl Iterator<Item = IpAddr> {
-        self.running.iter().flat_map(|running| &running.config.neighbors).map(|neighbor| neighbor.address)
+    /// The options of whoever has this address: a neighbour of the document, or one of a listen range.
+    pub(super) fn options_of(&self, address: IpAddr) -> Option<config::PeerOptions> {
+        let config = &self.running.as_ref()?.config;
+        if let Some(neighbor) = config.neighbors.iter().find(|neighbor| neighbor.address == address) {
+            return Some(config.options_of(neighbor));
+        }
+        let containing = config.listen_ranges.iter().filter(|range| range.prefix.contains(address));
+        let range = containing.max_by_key(|range| range.prefix.len())?;
+        let mut options = config.options_of_range(range);
+        options.remote_as = config.remote_as_of_range(range).first().map(|part| part.first);
+        Some(options)
     }
 
     /// The AS of a neighbour.
@@ -79,15 +87,16 @@ impl Daemon {
     }
 
     fn with_extras(&self, peer: bgp_core::speaker::PeerView) -> Peer {
-        let extras = PeerExtras {
-            local_as: self.running.as_ref().map_or(Asn::ZERO, |running| running.config.local_as),
-            enabled: self.is_enabled(peer.address),
-        };
+        let extras = PeerExtras { enabled: self.is_enabled(peer.address) };
         view::peer(peer, extras)
     }
 
     fn is_enabled(&self, address: IpAddr) -> bool {
-        let by_document = || self.running.as_ref().is_some_and(|running| running.enabled.contains(&address));
+        let by_document = || {
+            let listed = self.running.as_ref().is_some_and(|running| running.enabled.contains(&address));
+            // One of a listen range is on no list.
+            listed || self.options_of(address).is_some_and(|options| options.enabled.unwrap_or(true))
+        };
         self.by_hand.get(&address).copied().unwrap_or_else(by_document)
     }
 
@@ -148,7 +157,8 @@ impl Daemon {
             SoftReset::Out => "soft reset by hand: out",
             SoftReset::Both => "soft reset by hand: in and out",
         };
-        let peers: Vec<IpAddr> = peer.map_or_else(|| self.configured_peers().collect(), |peer| vec![peer]);
+        let peers: Vec<IpAddr> =
+            peer.map_or_else(|| self.speaker.peer_addresses().collect(), |peer| vec![peer]);
         for peer in peers {
             self.history.operator(peer, way_text);
         }

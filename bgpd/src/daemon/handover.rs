@@ -15,7 +15,7 @@ use super::{Daemon, Handle, Running};
 use crate::interface;
 use crate::settings::Settings;
 use crate::takeover::{Asked, TakeOverError, Taken};
-use crate::transport::{Connection, Listener};
+use crate::transport::{Connection, Listener, Place};
 
 /// What the configuration is called in messages about it.
 const SOURCE: &str = "the running bgpd";
@@ -57,7 +57,7 @@ impl Daemon {
             "document": to_yaml(&running.config),
             "source": running.source,
             "byHand": by_hand,
-            "listeners": self.listeners.keys().map(ToString::to_string).collect::<Vec<_>>(),
+            "listeners": self.listeners.keys().map(place_to_json).collect::<Vec<_>>(),
             "sessions": handed.connections.len(),
         });
         let parts = [daemon.to_string().into_bytes(), pending];
@@ -92,12 +92,12 @@ impl Daemon {
         let damaged = || TakeOverError::Damaged("the daemon's part cannot be read");
         let header: Value = serde_json::from_slice(&taken.daemon).map_err(|_| damaged())?;
         let text = |field: &str| header[field].as_str().ok_or_else(damaged);
-        let locals = header["listeners"].as_array().ok_or_else(damaged)?.iter();
-        let locals: Option<Vec<SocketAddr>> = locals.map(|local| local.as_str()?.parse().ok()).collect();
-        let locals = locals.ok_or_else(damaged)?;
+        let places = header["listeners"].as_array().ok_or_else(damaged)?.iter();
+        let places: Option<Vec<Place>> = places.map(place_from_json).collect();
+        let places = places.ok_or_else(damaged)?;
         let count = header["sessions"].as_u64().and_then(|count| usize::try_from(count).ok());
         let count = count.filter(|count| *count <= taken.speaker.len()).ok_or_else(damaged)?;
-        let (parting, files) = taken.files(locals.len() + count)?;
+        let (parting, files) = taken.files(places.len() + count)?;
 
         let config =
             load(text("document")?, SOURCE).map_err(|error| TakeOverError::Config(error.to_string()))?;
@@ -112,10 +112,10 @@ impl Daemon {
         let (mut daemon, handle) = Self::new(kept, default_metrics);
         daemon.speaker = speaker;
         let mut files = files.into_iter();
-        for (local, file) in locals.into_iter().zip(&mut files) {
-            let listener = Listener::adopt(local, file)?;
-            daemon.events.acceptable(local, &listener.socket);
-            daemon.listeners.insert(local, listener);
+        for (place, file) in places.into_iter().zip(&mut files) {
+            let listener = Listener::adopt(place.clone(), file)?;
+            daemon.events.acceptable(place.clone(), &listener.socket);
+            daemon.listeners.insert(place, listener);
         }
         let mut pending = taken.pending.as_slice();
         for (session, file) in sessions.into_iter().zip(files) {
@@ -135,8 +135,21 @@ impl Daemon {
         daemon.running = Some(Running::new(config, source, &settings));
         daemon.set_collectors(&collectors);
         daemon.set_mrt(&mrt);
+        daemon.listen_again_later();
         Ok((daemon, handle, parting))
     }
+}
+
+fn place_to_json(place: &Place) -> Value {
+    json!({ "local": place.local.to_string(), "device": place.device })
+}
+
+fn place_from_json(place: &Value) -> Option<Place> {
+    let device = match &place["device"] {
+        Value::Null => None,
+        device => Some(device.as_str()?.to_owned()),
+    };
+    Some(Place { local: place["local"].as_str()?.parse().ok()?, device })
 }
 
 /// The next part of what the sockets have not taken.

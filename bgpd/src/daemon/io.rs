@@ -5,16 +5,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use bgp_core::speaker::{ConnId, Direction, Input, Output, TcpOptions};
+use bgp_core::speaker::{ConnId, Direction, Input, Output, TcpOptions, Welcome};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::Daemon;
-use crate::transport::{Attempt, Connection, Event, Flushed, PeerOptions, READ_TURN, linger};
+use crate::settings::key_of;
+use crate::transport::{
+    Attempt, Connection, Event, Flushed, PeerOptions, Place, READ_TURN, farewell, linger,
+};
 
 /// Connections that one peer may have at a time: two for a collision, and some that are about to end.
 const CONNECTIONS_OF_A_PEER: usize = 4;
+/// Connections that are about to end at a time; beyond it none is waited for.
+const LINGERING: usize = 1024;
 /// How long a listener rests after an error, such as too many open files.
 const LISTENER_REST: Duration = Duration::from_secs(1);
 
@@ -30,7 +35,8 @@ impl Daemon {
                 }
             }
             Event::Connected(conn, result) => self.connected(conn, result),
-            Event::Accepted(local, result) => self.accepted(local, result),
+            Event::Accepted(place, result) => self.accepted(place, result),
+            Event::ListenAgain => self.listen_again(),
             Event::Lingered => self.lingering = self.lingering.saturating_sub(1),
             Event::WatcherReady(id) => self.watcher_ready(id),
             Event::WatcherGone(id) => self.watcher_gone(id),
@@ -84,31 +90,40 @@ impl Daemon {
         }
     }
 
-    fn accepted(&mut self, local: SocketAddr, result: io::Result<(TcpStream, SocketAddr)>) {
-        let Some(listener) = self.listeners.get(&local) else { return };
+    fn accepted(&mut self, place: Place, result: io::Result<(TcpStream, SocketAddr)>) {
+        let Some(listener) = self.listeners.get(&place) else { return };
         let socket = std::rc::Rc::clone(&listener.socket);
         match result {
             Ok((stream, remote)) => {
-                self.events.acceptable(local, &socket);
-                self.admit(stream, remote);
+                self.admit(stream, remote, place.device.as_deref());
+                self.events.acceptable(place, &socket);
             }
             Err(error) => {
-                warn!(%local, %error, "cannot accept connections; trying again in a second");
+                warn!(%place, %error, "cannot accept connections; trying again in a second");
                 self.events.push(async move {
                     tokio::time::sleep(LISTENER_REST).await;
-                    Event::Accepted(local, socket.accept().await)
+                    Event::Accepted(place, socket.accept().await)
                 });
             }
         }
     }
 
     /// Decides on an accepted connection.
-    fn admit(&mut self, stream: TcpStream, remote: SocketAddr) {
+    fn admit(&mut self, stream: TcpStream, remote: SocketAddr, device: Option<&str>) {
         let peer = remote.ip();
-        let Some(options) = self.inbound_options(peer) else {
+        let options = match self.speaker.welcomes(peer) {
+            Welcome::Yes => self.inbound_options(peer),
+            Welcome::No => None,
+            Welcome::Full => return self.reporter.full_range(peer),
+        };
+        let Some(options) = options else {
             self.reporter.unknown_peer(peer);
             return;
         };
+        if options.device.is_some() && options.device.as_deref() != device {
+            debug!(%peer, ?device, "refused a connection: it did not come by the neighbor's bindInterface");
+            return;
+        }
         if self.connections.values().filter(|connection| connection.peer == peer).count()
             >= CONNECTIONS_OF_A_PEER
         {
@@ -130,13 +145,13 @@ impl Daemon {
 
     fn inbound_options(&self, peer: IpAddr) -> Option<PeerOptions> {
         let running = self.running.as_ref()?;
-        let neighbor = running.config.neighbors.iter().find(|neighbor| neighbor.address == peer)?;
-        let options = running.config.options_of(neighbor);
+        let options = self.options_of(peer)?;
         Some(PeerOptions {
             peer,
             ttl: crate::settings::ttl(&options),
             external: options.remote_as != Some(running.config.local_as),
-            password: None,
+            key: None,
+            device: options.bind_interface,
         })
     }
 
@@ -192,8 +207,9 @@ impl Daemon {
 
     fn connect(&mut self, conn: ConnId, remote: SocketAddr, local: Option<IpAddr>, options: &TcpOptions) {
         let peer = remote.ip();
-        let password = self.running.as_ref().and_then(|running| running.passwords.get(&peer)).cloned();
-        let options = PeerOptions { peer, ttl: options.ttl, external: options.external, password };
+        let key = self.running.as_ref().and_then(|running| key_of(&running.keys, peer)).cloned();
+        let TcpOptions { ttl, external, .. } = *options;
+        let options = PeerOptions { peer, ttl, external, key, device: options.device.clone() };
         self.attempts.insert(conn, Attempt::begin(&self.events, conn, remote, local, options));
     }
 
@@ -201,6 +217,10 @@ impl Daemon {
         self.attempts.remove(&conn);
         if let Some(connection) = self.connections.remove(&conn) {
             let (stream, rest) = connection.into_rest(last);
+            if self.lingering >= LINGERING {
+                farewell(&stream, &rest);
+                return;
+            }
             self.lingering += 1;
             linger(&self.events, stream, rest);
         }

@@ -54,7 +54,7 @@ impl Daemon {
         let id = self.peers.next;
         self.peers.next += 1;
         outbox.when_closed(&self.events, move || Event::PeerWatcherGone(id));
-        let pending = self.configured_peers().collect();
+        let pending = self.speaker.peer_addresses().collect();
         self.peers.watchers.insert(id, Watcher { outbox, pending, in_sync: false });
         receiver
     }

@@ -5,11 +5,10 @@ use std::time::Instant;
 use bgp_core::fsm::State;
 use bgp_core::rib::{RouteAttributes, Step};
 use bgp_core::speaker::{BestRoute, NotificationView, PeerView, RouteSource, RouteView, SessionView};
-use bgp_core::wire::{HEADER_LEN, Negotiated, Open, Origin as WireOrigin, SegmentKind};
+use bgp_core::wire::{HEADER_LEN, MAX_MESSAGE_LEN, Negotiated, Open, Origin as WireOrigin, SegmentKind};
 use bgpd_api::config::{Community, Origin};
 use bgpd_api::peer::{Counters, MessageCounters, Notification, Peer, PeerFamily, SessionState};
 use bgpd_api::route::{self, AsSegment, Attributes, Path};
-use cairn_net::Asn;
 
 pub(super) fn best_route(best: BestRoute) -> route::BestRoute {
     let next_hops = best.next_hops.to_vec();
@@ -84,7 +83,6 @@ pub(super) fn attributes(route: &RouteAttributes) -> Attributes {
 /// What the shell knows of a peer beside the speaker.
 #[derive(Clone, Copy)]
 pub(super) struct PeerExtras {
-    pub(super) local_as: Asn,
     /// Neither the document nor an operator keeps it down.
     pub(super) enabled: bool,
 }
@@ -103,7 +101,7 @@ pub(super) fn peer(view: PeerView, extras: PeerExtras) -> Peer {
     Peer {
         address: view.address,
         remote_as: view.asn,
-        local_as: extras.local_as,
+        local_as: view.local_as,
         description: view.description,
         enabled: extras.enabled,
         state: state(view.state),
@@ -204,6 +202,8 @@ fn capabilities(session: &SessionView) -> Vec<String> {
         (agreed.graceful_restart, "graceful-restart"),
         (agreed.notification_restart, "graceful-restart-notification"),
         (agreed.extended_next_hop, "extended-next-hop"),
+        (agreed.max_message_len > MAX_MESSAGE_LEN, "extended-message"),
+        (agreed.role.is_some(), "role"),
     ];
     families
         .chain(add_path)

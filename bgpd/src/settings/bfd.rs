@@ -49,10 +49,8 @@ fn authentication(neighbor: IpAddr, with: &BfdAuthentication) -> Result<Authenti
     let text = match (&with.password, &with.password_file) {
         // The document is valid, so there is one of the two.
         (Some(password), _) => password.expose().to_owned(),
-        (None, Some(path)) => super::read_secret(path).map_err(|source| SettingsError::PasswordFile {
-            neighbor,
-            path: path.clone(),
-            source,
+        (None, Some(path)) => super::key::read_secret(path).map_err(|source| {
+            SettingsError::PasswordFile { neighbor: neighbor.to_string(), path: path.clone(), source }
         })?,
         (None, None) => String::new(),
     };

@@ -7,7 +7,7 @@ use bgp_core::policy::{PrefixEntry, PrefixList};
 use bgp_core::speaker;
 use bgpd_api::config::{Aggregate, Blackhole, Config, Name, PeerOptions, PrefixRange};
 
-type Lists = BTreeMap<Name, Arc<PrefixList>>;
+pub(super) type Lists = BTreeMap<Name, Arc<PrefixList>>;
 
 /// Every prefix set of the document, as a list that permits what it matches.
 pub(super) fn prefix_lists(config: &Config) -> Lists {

@@ -50,7 +50,8 @@ fn a_password_never_reaches_the_speaker() {
         format!("neighbors: [{{address: 10.0.0.2, remoteAs: 65002, passwordFile: {}}}]\n", path.display());
     let settings = settings(&text);
     assert_eq!(only_peer(&settings).transport.password, None);
-    assert_eq!(settings.passwords.values().next().unwrap().expose(), "s3cret");
+    let expected = Key::Md5(bgpd_api::config::Secret::new("s3cret"));
+    assert_eq!(key_of(&settings.keys, "10.0.0.2".parse().unwrap()), Some(&expected));
 }
 
 #[test]
@@ -86,4 +87,60 @@ fn long_lived_stale_times_are_by_family() {
     let times: Vec<_> = restart.long_lived_stale_time.iter().collect();
     assert_eq!(times, [(&Family::Ipv6, &Duration::from_secs(3600))]);
     assert_eq!(only_peer(&settings).long_lived_stale_time, Duration::from_secs(60));
+}
+
+#[test]
+fn the_options_of_a_session_reach_the_speaker() {
+    use bgp_core::wire::Role;
+    let settings = settings(
+        "timers: {sendHoldTime: 60}\n\
+         neighbors: [{address: 10.0.0.2, remoteAs: 65002, localAs: 65010, localAsReplaceAs: true, role: customer, roleStrict: true,\n\
+           maxPrefixes: 1000, maxPrefixesWarning: 90, maxPrefixesRestartTime: 30, bindInterface: eth1}]\n",
+    );
+    let peer = only_peer(&settings);
+    let local_as = speaker::LocalAs { asn: cairn_net::Asn(65010), no_prepend: false, replace_as: true };
+    assert_eq!(peer.local_as, Some(local_as));
+    assert_eq!(peer.role, Some(speaker::RoleConfig { role: Role::Customer, strict: true }));
+    let limit = peer.max_prefixes.unwrap();
+    assert_eq!((limit.max, limit.warn_above), (1000, 900));
+    assert_eq!(limit.action, speaker::LimitAction::RestartAfter(Duration::from_secs(30)));
+    assert_eq!(peer.transport.device.as_deref(), Some("eth1"));
+    assert_eq!(peer.timers.send_hold, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn a_range_has_its_groups_options_and_the_longest_prefix_has_the_key() {
+    let settings = settings(
+        "peerGroups: {racks: {remoteAs: 65100, password: wide, passive: false}, one: {remoteAs: 65100, password: narrow}}\n\
+         listenRanges: [{prefix: 10.1.0.0/16, peerGroup: racks, limit: 7, remoteAs: [\"65100-65199\", 65300]},\n\
+           {prefix: 10.1.2.0/24, peerGroup: one}]\n\
+         neighbors: [{address: 10.1.2.3, remoteAs: 65002, password: own}]\n",
+    );
+    let range = &settings.speaker.listen_ranges[0];
+    assert!(range.peer.transport.passive, "they connect by themselves");
+    assert_eq!((range.limit, range.peer.asn.0), (7, 65100));
+    assert!(range.allows(cairn_net::Asn(65199)) && range.allows(cairn_net::Asn(65300)));
+    assert!(!range.allows(cairn_net::Asn(65200)));
+    let word = |address: &str| match key_of(&settings.keys, address.parse().unwrap()) {
+        Some(Key::Md5(secret)) => secret.expose().to_owned(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(
+        [word("10.1.1.1"), word("10.1.2.1"), word("10.1.2.3"), word("10.2.0.1")],
+        ["wide", "narrow", "own", "None"]
+    );
+}
+
+/// Needs a kernel either way: one with TCP-AO takes the keys, one without is told of by name.
+#[test]
+fn tcp_ao_without_kernel_support_names_field_and_rule() {
+    let text = "routerId: 10.0.0.1\nlocalAs: 65001\n\
+                neighbors: [{address: 10.0.0.2, remoteAs: 65002, tcpAo: [{sendId: 1, receiveId: 2, secret: x}]}]\n";
+    let result = Settings::new(&load(text, "test").unwrap(), Families::NONE);
+    if cairn_kernel::tcp::has_ao(Family::Ipv4).unwrap() {
+        assert!(matches!(result.unwrap().keys.values().next(), Some(Key::Ao(_))));
+    } else {
+        let error = result.unwrap_err().to_string();
+        assert!(error.starts_with("neighbor 10.0.0.2: tcpAo: 1 keys: this kernel has no TCP-AO"), "{error}");
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 
 use bgp_core::speaker::ConnId;
 use futures_util::future::{AbortHandle, Aborted, abortable};
@@ -46,7 +45,7 @@ impl Drop for Attempt {
 
 async fn connect(remote: SocketAddr, local: Option<IpAddr>, options: PeerOptions) -> io::Result<TcpStream> {
     let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    options.set_all(socket.as_fd())?;
+    options.set_all(&socket)?;
     socket.set_nodelay(true)?;
     if let Some(local) = local {
         socket.bind(SocketAddr::new(local, 0))?;

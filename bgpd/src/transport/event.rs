@@ -10,6 +10,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::Place;
+
 /// Something that the daemon waited for.
 pub(crate) enum Event {
     /// A connection has bytes, or its end, to be read.
@@ -21,7 +23,9 @@ pub(crate) enum Event {
     /// An attempt was given up.
     GivenUp,
     /// A peer has connected, or a listener has a problem.
-    Accepted(SocketAddr, io::Result<(TcpStream, SocketAddr)>),
+    Accepted(Place, io::Result<(TcpStream, SocketAddr)>),
+    /// Time to try again to listen where an interface was missing.
+    ListenAgain,
     /// A connection that was closed has gone.
     Lingered,
     /// A watcher of routes can take a message.
@@ -91,8 +95,8 @@ impl Events {
     }
 
     /// Waits for a peer's connection.
-    pub(crate) fn acceptable(&self, local: SocketAddr, listener: &Rc<TcpListener>) {
+    pub(crate) fn acceptable(&self, place: Place, listener: &Rc<TcpListener>) {
         let listener = Rc::clone(listener);
-        self.push(async move { Event::Accepted(local, listener.accept().await) });
+        self.push(async move { Event::Accepted(place, listener.accept().await) });
     }
 }

@@ -30,6 +30,18 @@ pub(crate) fn linger(events: &Events, stream: Rc<TcpStream>, rest: VecDeque<Byte
     });
 }
 
+/// Writes what goes without waiting, then closes.
+pub(crate) fn farewell(stream: &TcpStream, rest: &VecDeque<Bytes>) {
+    for bytes in rest {
+        if stream.try_write(bytes).is_ok_and(|written| written == bytes.len()) {
+            continue;
+        }
+        break;
+    }
+    // Ends the future that still waits for bytes of this socket.
+    let _ = SockRef::from(stream).shutdown(Shutdown::Both);
+}
+
 async fn say_farewell(stream: &TcpStream, rest: VecDeque<Bytes>) -> io::Result<()> {
     for mut bytes in rest {
         while !bytes.is_empty() {

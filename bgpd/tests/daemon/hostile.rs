@@ -13,21 +13,26 @@ use socket2::{Domain, Socket, Type};
 use crate::world::{PATIENCE, World, eventually};
 
 /// Connects to the daemon of host 1 as host 2 would.
-fn connect(world: &World) -> Result<TcpStream> {
+pub(crate) fn connect(world: &World) -> Result<TcpStream> {
+    connect_from(world, 2)
+}
+
+/// Connects to the daemon of host 1 as this host.
+pub(crate) fn connect_from(world: &World, host: u8) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::new(world.address(2), 0).into())?;
+    socket.bind(&SocketAddr::new(world.address(host), 0).into())?;
     socket.connect(&SocketAddr::new(world.address(1), world.port).into())?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket.into())
 }
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(19 + body.len()).expect("a short message");
     [&[0xff; 16], &length.to_be_bytes()[..], &[kind], body].concat()
 }
 
 /// OPEN of AS 65002 with a hold time in seconds, four-octet AS and IPv4 unicast; then KEEPALIVE.
-fn greet(stream: &mut TcpStream, hold_time: u16) -> Result<()> {
+pub(crate) fn greet(stream: &mut TcpStream, hold_time: u16) -> Result<()> {
     let capabilities = [&[1, 4, 0, 1, 0, 1][..], &[65, 4], &65002u32.to_be_bytes()].concat();
     let parameter = [&[2, u8::try_from(capabilities.len())?][..], &capabilities].concat();
     let mut body = vec![4];

@@ -13,5 +13,6 @@ mod process;
 mod recording;
 mod reload;
 mod requests;
+mod session;
 mod views;
 mod world;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     AddPath, Bfd, Blackhole, ConditionalAdvertisement, DefaultOriginate, FilterChain, Name, NextHopMode,
-    RemovePrivateAs, Secret, SendCommunity, Timers, seconds,
+    PrefixLimitAction, RemovePrivateAs, Role, Secret, SendCommunity, TcpAoKey, Timers, seconds,
 };
 
 /// A neighbour: its address, its peer group if any, and [`PeerOptions`] beside them in the same map.
@@ -33,6 +33,21 @@ pub struct PeerOptions {
     /// The neighbour's AS number. Required, here or in the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_as: Option<Asn>,
+    /// Another AS number than the document's towards this external neighbour (RFC 7705).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_as: Option<Asn>,
+    /// `localAs` is not put in front of the paths that the neighbour announces. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_as_no_prepend: Option<bool>,
+    /// In the paths sent to the neighbour `localAs` stands instead of the document's number, not in front of it. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_as_replace_as: Option<bool>,
+    /// What this speaker is to the external neighbour; routes that would be a leak are then neither taken nor sent (RFC 9234).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Refuse a neighbour that names no role. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_strict: Option<bool>,
     /// A text for people, shown by `cairnctl`. Range: up to 255 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -42,6 +57,9 @@ pub struct PeerOptions {
     /// Source address of the connection. Default: chosen by the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_address: Option<IpAddr>,
+    /// Interface, or VRF, that the connection is bound to. Range: 1 to 15 bytes. Default: whatever the kernel's routes say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind_interface: Option<String>,
     /// The neighbour's TCP port. Default: the port that this speaker listens on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -64,6 +82,10 @@ pub struct PeerOptions {
     /// BFD with the neighbour. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bfd: Option<Bfd>,
+    /// Keys of the TCP Authentication Option (RFC 5925), which needs Linux 6.7 with `CONFIG_TCP_AO`. The first one signs what is
+    /// sent, all are accepted. Range: 1 to 16 keys. Excludes `password` and `passwordFile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_ao: Option<Vec<TcpAoKey>>,
     /// Session timers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timers: Option<Timers>,
@@ -111,10 +133,20 @@ pub struct PeerOptions {
     /// How often the local AS may occur in the path of a route that is accepted. Range: 0 to 10. Default: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowas_in: Option<u8>,
-    /// Prefixes of each family that the neighbour may announce. One more ends the session (RFC 4486) until the neighbour
-    /// is enabled anew. Range: 1 to 4294967295. Default: no bound.
+    /// Prefixes of each family that the neighbour may announce. One more ends the session (RFC 4486), unless
+    /// `maxPrefixesAction` says otherwise. Range: 1 to 4294967295. Default: no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_prefixes: Option<u32>,
+    /// Percentage of `maxPrefixes` beyond which a warning is given. Range: 1 to 100. Default: 75.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prefixes_warning: Option<u8>,
+    /// What the first prefix too many does. Default: `idle`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prefixes_action: Option<PrefixLimitAction>,
+    /// After how long a session that ended so begins anew. Unit: seconds. Range: 1 to 65535. Default: not before the neighbour is
+    /// enabled by hand.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub max_prefixes_restart_time: Option<Duration>,
     /// The filter for routes from this neighbour, or a list of filters, asked in turn.
     /// Default: `accept-all`; `reject-all` for an external one while `ebgpRequiresPolicy` is on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,19 +174,31 @@ impl PeerOptions {
         let Some(group) = group.cloned() else { return self };
         Self {
             remote_as: self.remote_as.or(group.remote_as),
+            local_as: self.local_as.or(group.local_as),
+            local_as_no_prepend: self.local_as_no_prepend.or(group.local_as_no_prepend),
+            local_as_replace_as: self.local_as_replace_as.or(group.local_as_replace_as),
+            role: self.role.or(group.role),
+            role_strict: self.role_strict.or(group.role_strict),
             description: self.description.or(group.description),
             enabled: self.enabled.or(group.enabled),
             local_address: self.local_address.or(group.local_address),
+            bind_interface: self.bind_interface.or(group.bind_interface),
             port: self.port.or(group.port),
             passive: self.passive.or(group.passive),
             ebgp_multihop: self.ebgp_multihop.or(group.ebgp_multihop),
             ttl_security_hops: self.ttl_security_hops.or(group.ttl_security_hops),
             // One credential: a neighbour's file must not meet the group's password.
-            password: self.password.clone().or(group.password.filter(|_| self.password_file.is_none())),
+            password: self
+                .password
+                .clone()
+                .or(group.password.filter(|_| self.password_file.is_none() && self.tcp_ao.is_none())),
             password_file: self
                 .password_file
                 .clone()
-                .or(group.password_file.filter(|_| self.password.is_none())),
+                .or(group.password_file.filter(|_| self.password.is_none() && self.tcp_ao.is_none())),
+            tcp_ao: self
+                .tcp_ao
+                .or(group.tcp_ao.filter(|_| self.password.is_none() && self.password_file.is_none())),
             timers: match (self.timers, group.timers) {
                 (Some(own), Some(group)) => Some(own.or(&group)),
                 (own, group) => own.or(group),
@@ -178,6 +222,9 @@ impl PeerOptions {
             weight: self.weight.or(group.weight),
             allowas_in: self.allowas_in.or(group.allowas_in),
             max_prefixes: self.max_prefixes.or(group.max_prefixes),
+            max_prefixes_warning: self.max_prefixes_warning.or(group.max_prefixes_warning),
+            max_prefixes_action: self.max_prefixes_action.or(group.max_prefixes_action),
+            max_prefixes_restart_time: self.max_prefixes_restart_time.or(group.max_prefixes_restart_time),
             import: self.import.or(group.import),
             export: self.export.or(group.export),
             ebgp_requires_policy: self.ebgp_requires_policy.or(group.ebgp_requires_policy),

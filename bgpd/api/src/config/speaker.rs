@@ -6,8 +6,8 @@ use cairn_net::{Asn, RouterId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aggregate, AsPathEntry, BestPath, BmpCollector, CommunityPattern, Confederation, Filter, Mrt, Name,
-    Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret, seconds,
+    Aggregate, AsPathEntry, AsnRange, BestPath, BmpCollector, CommunityPattern, Confederation, Filter,
+    ListenRange, Mrt, Name, Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret, seconds,
 };
 
 /// The whole document.
@@ -102,6 +102,9 @@ pub struct Config {
         deserialize_with = "super::load::unique_map"
     )]
     pub peer_groups: BTreeMap<Name, PeerOptions>,
+    /// Ranges of neighbours that are not named one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listen_ranges: Vec<ListenRange>,
     /// The neighbours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbors: Vec<Neighbor>,
@@ -140,6 +143,7 @@ impl Config {
             as_path_sets: BTreeMap::new(),
             filters: BTreeMap::new(),
             peer_groups: BTreeMap::new(),
+            listen_ranges: Vec::new(),
             neighbors: Vec::new(),
             aggregates: Vec::new(),
             originate: Vec::new(),
@@ -156,8 +160,22 @@ impl Config {
             if let Some(with) = options.bfd.as_mut().and_then(|bfd| bfd.authentication.as_mut()) {
                 with.password = with.password.as_ref().map(|_| Secret::hidden());
             }
+            for key in options.tcp_ao.iter_mut().flatten() {
+                key.secret = Secret::hidden();
+            }
         }
         config
+    }
+
+    /// The options of a range's neighbours: those of its peer group. The AS is that of the group unless the range has a list.
+    pub fn options_of_range(&self, range: &ListenRange) -> PeerOptions {
+        self.peer_groups.get(&range.peer_group).cloned().unwrap_or_default()
+    }
+
+    /// AS numbers that neighbours of a range may have.
+    pub fn remote_as_of_range(&self, range: &ListenRange) -> Vec<AsnRange> {
+        let of_group = self.options_of_range(range).remote_as.map(|asn| AsnRange { first: asn, last: asn });
+        if range.remote_as.is_empty() { of_group.into_iter().collect() } else { range.remote_as.clone() }
     }
 
     /// The neighbour's options with those of its peer group in every place where it has none itself.
@@ -194,9 +212,14 @@ pub struct Timers {
     /// Time between KEEPALIVEs. Range: 1 to a third of the hold time. Default: a third of the negotiated hold time.
     #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
     pub keepalive_time: Option<Duration>,
-    /// Time between two attempts to connect. Range: 1 to 65535. Default: 5.
+    /// How long an attempt to connect may take before the next one begins; shortened by up to a quarter at random.
+    /// Range: 1 to 65535. Default: 5.
     #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
     pub connect_retry_time: Option<Duration>,
+    /// How long a neighbour may read nothing before its session is ended (RFC 9687). Range: 0 (for ever) to 65535, but not below
+    /// the negotiated hold time. Default: twice the hold time, at least 480.
+    #[serde(with = "seconds", skip_serializing_if = "Option::is_none")]
+    pub send_hold_time: Option<Duration>,
 }
 
 impl Timers {
@@ -207,6 +230,7 @@ impl Timers {
             hold_time: self.hold_time.or(fallback.hold_time),
             keepalive_time: self.keepalive_time.or(fallback.keepalive_time),
             connect_retry_time: self.connect_retry_time.or(fallback.connect_retry_time),
+            send_hold_time: self.send_hold_time.or(fallback.send_hold_time),
         }
     }
 }

@@ -5,6 +5,7 @@ mod calls;
 mod mrt;
 mod neighbor;
 mod policy;
+mod session;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -34,6 +35,7 @@ impl Config {
         check.mrt();
         check.policy();
         check.neighbors();
+        check.listen_ranges();
         check.originate();
         check.aggregates();
         check.faults
@@ -155,6 +157,7 @@ impl Check<'_> {
             }
         }
         self.seconds(&format!("{path}.connectRetryTime"), timers.connect_retry_time, 1, 65535);
+        self.seconds(&format!("{path}.sendHoldTime"), timers.send_hold_time, 0, 65535);
     }
 
     fn graceful_restart(&mut self, path: &str, restart: &GracefulRestart) {

@@ -176,8 +176,7 @@ impl Fsm {
             return;
         }
         self.state = State::Connect;
-        // Not jittered: what spreads peers is the jitter of the wait before.
-        self.timers.connect_retry = Some(now + self.settings.timers.connect_retry);
+        self.timers.connect_retry = Some(now + self.jitter.shorten(self.settings.timers.connect_retry));
         actions.push(Action::Connect);
     }
 

@@ -16,8 +16,8 @@ use super::outbound::{Outbound, default_nlri};
 use super::source::{Source, SourceId, SourceKind};
 use super::table::{Best, NetId, Table};
 use crate::policy::{Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView, Verdict};
-use crate::speaker::NextHopMode;
-use crate::wire::{Attributes, Community, EncodeContext, Marks, NextHop, Nlri, WireList};
+use crate::speaker::{LocalAs, NextHopMode};
+use crate::wire::{Attributes, Community, EncodeContext, Marks, NextHop, Nlri, Role, WireList};
 
 /// Everything that decides what a peer is told. Peers with equal treatment form one update group.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,10 @@ pub(crate) struct Treatment {
     pub(crate) default_local_pref: u32,
     /// Routes from clients go to clients (RFC 4456).
     pub(crate) reflects_between_clients: bool,
+    /// As which other AS we speak to the peer.
+    pub(crate) session_as: Option<LocalAs>,
+    /// Our role towards the peer.
+    pub(crate) role: Option<Role>,
     /// The cluster that we reflect for.
     pub(crate) cluster_id: RouterId,
     /// The next hop rule.
@@ -130,7 +134,16 @@ impl Treatment {
 
     /// May the route go to such a peer at all, whatever the policy says?
     pub(crate) fn may_be_told(&self, family: Family, route: &RouteAttributes, source: &Source) -> bool {
-        !self.denied && self.families.contains(family) && self.may_pass(route, source.kind)
+        !self.denied
+            && self.families.contains(family)
+            && self.may_pass(route, source.kind)
+            && !self.would_leak(route)
+    }
+
+    /// What is for customers only goes to no one else (RFC 9234 section 5).
+    fn would_leak(&self, route: &RouteAttributes) -> bool {
+        let upwards = matches!(self.role, Some(Role::Customer | Role::Peer | Role::RouteServerClient));
+        upwards && route.attributes.only_to_customer.is_some()
     }
 
     /// The class of a prefix: routes with the same attributes, source and class are told alike. `None`: there are no classes.
@@ -264,7 +277,20 @@ impl Treatment {
 
     fn to_external(&self, mut attributes: Attributes, med_set: bool, source: &Source) -> Attributes {
         let path = attributes.as_path.without_confederation();
-        attributes.as_path = self.outbound.path(&path, self.local_as).prepended(self.local_as, 1);
+        // Whoever must not see our own number sees it nowhere.
+        let own = match self.session_as {
+            Some(LocalAs { asn, replace_as: true, .. }) => asn,
+            _ => self.local_as,
+        };
+        let path = self.outbound.path(&path, own).prepended(own, 1);
+        attributes.as_path = match self.session_as {
+            Some(LocalAs { asn, replace_as: false, .. }) => path.prepended(asn, 1),
+            _ => path,
+        };
+        if matches!(self.role, Some(Role::Provider | Role::Peer | Role::RouteServer)) {
+            let seen_as = self.session_as.map_or(self.local_as, |session| session.asn);
+            attributes.only_to_customer.get_or_insert(seen_as);
+        }
         attributes.local_pref = None;
         attributes.originator_id = None;
         attributes.cluster_list = WireList::default();

@@ -15,7 +15,8 @@ use super::attrs::{Interner, RouteAttributes, Scope};
 use super::source::SourceKind;
 use super::table::Verdict;
 use crate::policy::{self, Hits, Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView};
-use crate::wire::{AsPath, Attributes, Community, NextHop, Segment};
+use crate::speaker::LocalAs;
+use crate::wire::{AsPath, Attributes, Community, NextHop, Role, Segment};
 
 /// Why a received path is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +35,8 @@ pub enum Rejection {
     NoPolicy,
     /// A blackhole for a prefix that is too short to be one (RFC 7999).
     BlackholeTooShort,
+    /// It has been to a customer or a peer, and comes back up (RFC 9234).
+    RouteLeak,
 }
 
 impl fmt::Display for Rejection {
@@ -46,6 +49,7 @@ impl fmt::Display for Rejection {
             Self::Policy => "the import policy rejects it",
             Self::BlackholeTooShort => "a blackhole for so short a prefix is not accepted (RFC 7999)",
             Self::NoPolicy => "the eBGP peer has no import policy (RFC 8212)",
+            Self::RouteLeak => "it is a route leak: only for customers (OTC, RFC 9234)",
         })
     }
 }
@@ -58,6 +62,12 @@ pub(crate) struct ImportRules {
     pub(crate) local_as: Asn,
     /// The identifier of the confederation that we are in (RFC 5065).
     pub(crate) confederation: Option<Asn>,
+    /// As which other AS we speak to the peer.
+    pub(crate) session_as: Option<LocalAs>,
+    /// The peer's AS.
+    pub(crate) peer_as: Asn,
+    /// Our role towards the peer.
+    pub(crate) role: Option<Role>,
     pub(crate) router_id: RouterId,
     pub(crate) cluster_id: RouterId,
     /// How often our AS may be in the path.
@@ -78,8 +88,13 @@ impl ImportRules {
     /// Is there a reason to reject all paths with these attributes?
     pub(crate) fn check(&self, route: &RouteAttributes) -> Result<(), Rejection> {
         let attributes = &route.attributes;
-        if self.own_occurrences(&attributes.as_path) > usize::from(self.allow_own_as) {
+        let too_often = |occurrences| occurrences > usize::from(self.allow_own_as);
+        let session_as = self.session_as.map(|session| attributes.as_path.occurrences(session.asn));
+        if too_often(self.own_occurrences(&attributes.as_path)) || session_as.is_some_and(too_often) {
             return Err(Rejection::AsLoop);
+        }
+        if self.is_leak(attributes.only_to_customer) {
+            return Err(Rejection::RouteLeak);
         }
         if self.kind.is_internal() {
             let router_id = Ipv4Addr::from(self.router_id.get());
@@ -107,8 +122,19 @@ impl ImportRules {
         }
     }
 
-    /// A path as the policy gets it, after what well-known communities ask for: the lowest LOCAL_PREF for one from outside that is about
-    /// to go (RFC 8326 section 4.2), and no further than the AS for a blackhole (RFC 7999 section 3.2).
+    /// RFC 9234 section 5, the first two rules of receipt.
+    fn is_leak(&self, only_to_customer: Option<Asn>) -> bool {
+        match (self.role, only_to_customer) {
+            (Some(Role::Provider | Role::RouteServer), Some(_)) => true,
+            (Some(Role::Peer), Some(marked_by)) => marked_by != self.peer_as,
+            _ => false,
+        }
+    }
+
+    /// A path that passed [`ImportRules::check`] as the policy gets it: with the other AS number of the session in front of its path, with
+    /// the mark that the sender's role asks for (RFC 9234 section 5, the third rule of receipt), and after what well-known communities
+    /// ask for: the lowest LOCAL_PREF for one from outside that is about to go (RFC 8326 section 4.2), and no further than the AS
+    /// for a blackhole (RFC 7999 section 3.2).
     pub(crate) fn prepared(
         &self,
         route: &Arc<RouteAttributes>,
@@ -128,14 +154,23 @@ impl ImportRules {
         }
     }
 
-    /// The attributes after what well-known communities ask for; `None`: nothing.
+    /// The attributes after what the session's local AS and role add, and what well-known communities ask for; `None`: nothing.
     fn adapted(&self, route: &RouteAttributes) -> Option<Attributes> {
+        let prepend = self.session_as.filter(|session| !session.no_prepend).map(|session| session.asn);
+        let from_above = matches!(self.role, Some(Role::Customer | Role::Peer | Role::RouteServerClient));
+        let mark = from_above && route.attributes.only_to_customer.is_none();
         let lower = route.is_shutting_down && self.kind.is_external();
         let confine = route.is_blackhole && self.blackhole.is_some() && route.scope == Scope::Any;
-        if !lower && !confine {
+        if prepend.is_none() && !mark && !lower && !confine {
             return None;
         }
         let mut attributes = route.attributes.clone();
+        if let Some(asn) = prepend {
+            attributes.as_path = attributes.as_path.prepended(asn, 1);
+        }
+        if mark {
+            attributes.only_to_customer = Some(self.peer_as);
+        }
         if lower {
             attributes.local_pref = Some(0);
         }

@@ -23,7 +23,8 @@ impl Conditions {
     /// The lists of a configuration, counted in a table.
     pub(super) fn new(config: &Config, table: &Table) -> Self {
         let mut lists: Vec<(Arc<PrefixList>, usize)> = Vec::new();
-        for list in config.peers.values().flat_map(|peer| peer.outbound.conditions()) {
+        let peers = config.peers.values().chain(config.listen_ranges.iter().map(|range| &range.peer));
+        for list in peers.flat_map(|peer| peer.outbound.conditions()) {
             if !lists.iter().any(|(known, _)| known == list) {
                 lists.push((Arc::clone(list), 0));
             }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use cairn_net::{Asn, Families, Family, RouterId};
 
 use super::peer::kind;
-use super::{AddPathConfig, AggregateConfig, OutboundConfig};
+use super::{AddPathConfig, AggregateConfig, ListenRange, LocalAs, OutboundConfig, PrefixLimit, RoleConfig};
 use crate::policy::Policy;
 use crate::rib::DEFAULT_LOCAL_PREF;
 
@@ -45,6 +45,8 @@ pub struct Config {
     pub aggregates: Vec<AggregateConfig>,
     /// The peers by address.
     pub peers: BTreeMap<IpAddr, PeerConfig>,
+    /// Ranges of peers that are not configured one by one.
+    pub listen_ranges: Vec<ListenRange>,
 }
 
 impl Config {
@@ -54,6 +56,16 @@ impl Config {
             Some(confederation) if kind(self, peer).is_external() => confederation.identifier,
             _ => self.asn,
         }
+    }
+
+    /// As which other AS we speak to a peer: to one outside of the confederation only.
+    pub(super) fn session_as(&self, peer: &PeerConfig) -> Option<LocalAs> {
+        peer.local_as.filter(|_| kind(self, peer).is_external())
+    }
+
+    /// The AS in our OPEN to a peer.
+    pub(super) fn session_asn(&self, peer: &PeerConfig) -> Asn {
+        self.session_as(peer).map_or_else(|| self.asn_towards(peer), |session| session.asn)
     }
 
     /// A speaker without peers, with the defaults of every option.
@@ -71,6 +83,7 @@ impl Config {
             next_hop_addresses: Vec::new(),
             aggregates: Vec::new(),
             peers: BTreeMap::new(),
+            listen_ranges: Vec::new(),
         }
     }
 }
@@ -193,8 +206,12 @@ pub struct PeerConfig {
     pub weight: u16,
     /// How many times our own AS may occur in a received AS path. Default: 0.
     pub allow_own_as: u8,
-    /// Prefixes per family that the peer may announce; one more ends the session. `None`: no limit.
-    pub max_prefixes: Option<u32>,
+    /// Prefixes per family that the peer may announce. `None`: no limit.
+    pub max_prefixes: Option<PrefixLimit>,
+    /// Another AS number than ours towards this external peer (RFC 7705).
+    pub local_as: Option<LocalAs>,
+    /// Our role towards this external peer; `None`: no OTC procedures (RFC 9234).
+    pub role: Option<RoleConfig>,
     /// How long its stale routes are kept at most once it is back but has not sent its End-of-RIB, and how much of
     /// its restart time we grant. Zero: no helper for this peer. Default: 360 s.
     pub stale_time: Duration,
@@ -226,6 +243,8 @@ impl PeerConfig {
             weight: 0,
             allow_own_as: 0,
             max_prefixes: None,
+            local_as: None,
+            role: None,
             stale_time: Duration::from_secs(360),
             long_lived_stale_time: Duration::from_secs(86_400),
             bfd: None,
@@ -253,6 +272,8 @@ pub struct TransportConfig {
     pub port: Option<u16>,
     /// Our address; `None`: the kernel chooses.
     pub local: Option<IpAddr>,
+    /// The interface or VRF that the connection is bound to; `None`: none.
+    pub device: Option<String>,
     /// Only wait for the peer to connect.
     pub passive: bool,
     /// TCP MD5 signature (RFC 2385).
@@ -302,10 +323,27 @@ pub struct TimerConfig {
     pub hold: Duration,
     /// Time between keepalives; `None`: a third of the negotiated hold time. Never more than that third.
     pub keepalive: Option<Duration>,
-    /// How long a connection attempt may take before the next one begins. Default: 5 s.
+    /// How long a connection attempt may take before the next one begins; shortened by up to a quarter at random. Default: 5 s.
     pub connect_retry: Duration,
     /// Wait for the peer's OPEN for this long before sending ours. Default: `None`.
     pub delay_open: Option<Duration>,
+    /// How long a peer may read nothing before its session is ended (RFC 9687). Zero: for ever. Default: `None`, which is twice
+    /// the negotiated hold time, at least eight minutes.
+    pub send_hold: Option<Duration>,
+}
+
+impl TimerConfig {
+    /// The least send hold time unless configured (RFC 9687 section 6).
+    const LEAST_SEND_HOLD: Duration = Duration::from_mins(8);
+
+    /// How long a peer may read nothing, given the negotiated hold time; `None`: for ever.
+    pub fn send_hold(&self, hold: Duration) -> Option<Duration> {
+        let time = self.send_hold.map_or(Self::LEAST_SEND_HOLD.max(2 * hold), |configured| {
+            // Shorter than the hold time it would end sessions that the peer is content with.
+            if configured.is_zero() { configured } else { configured.max(hold) }
+        });
+        (!time.is_zero()).then_some(time)
+    }
 }
 
 impl Default for TimerConfig {
@@ -315,6 +353,7 @@ impl Default for TimerConfig {
             keepalive: None,
             connect_retry: Duration::from_secs(5),
             delay_open: None,
+            send_hold: None,
         }
     }
 }

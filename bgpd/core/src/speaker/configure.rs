@@ -17,7 +17,9 @@ impl Speaker {
             self.rib.conditions = Conditions::new(new, &self.rib.table);
             self.configure_aggregates(new);
             self.begin_startup(new);
-            new.peers.iter().for_each(|(address, peer)| self.add_peer(*address, peer, new));
+            for (address, peer) in &new.peers {
+                self.add_peer(*address, peer, new);
+            }
             self.look_at_startup();
             return;
         };
@@ -36,10 +38,13 @@ impl Speaker {
         let gone: Vec<IpAddr> =
             old.peers.keys().filter(|peer| !new.peers.contains_key(*peer)).copied().collect();
         gone.into_iter().for_each(|peer| self.remove_peer(peer));
+        self.configure_dynamic(&old, new);
         for (address, peer) in &new.peers {
             match (old.peers.get(address), self.by_address.get(address).copied()) {
                 (Some(before), Some(id)) => self.change_peer(id, (&old, before), (new, peer)),
-                _ => self.add_peer(*address, peer, new),
+                _ => {
+                    self.add_peer(*address, peer, new);
+                }
             }
         }
         self.look_at_startup();
@@ -57,11 +62,12 @@ impl Speaker {
         }
     }
 
-    fn add_peer(&mut self, address: IpAddr, peer: &PeerConfig, config: &Config) {
+    pub(super) fn add_peer(&mut self, address: IpAddr, peer: &PeerConfig, config: &Config) -> PeerId {
         let id = self.insert_peer(address, peer, config);
         if self.peers[id].is_enabled() {
             self.start(id);
         }
+        id
     }
 
     /// Enters a peer that nothing has been done for yet.
@@ -76,11 +82,9 @@ impl Speaker {
         id
     }
 
-    fn remove_peer(&mut self, address: IpAddr) {
+    pub(super) fn remove_peer(&mut self, address: IpAddr) {
         let Some(id) = self.by_address.remove(&address) else { return };
-        let notification = self.hard(id, Notification::cease(CeaseError::PeerDeconfigured));
-        self.peers[id].stopped = Some("removed from the configuration".to_owned());
-        self.end_session(id, Some(&notification), &DownReason::Deconfigured);
+        self.end_removed(id);
         self.forget_paths(id);
         let source = self.peers.remove(id).source;
         self.rib.names.remove(&source);
@@ -90,7 +94,7 @@ impl Speaker {
         }
     }
 
-    fn change_peer(
+    pub(super) fn change_peer(
         &mut self,
         id: PeerId,
         (old, before): (&Config, &PeerConfig),
@@ -193,8 +197,9 @@ fn needs_new_session(old: &Config, new: &Config) -> bool {
 fn peer_needs_new_session(before: &PeerConfig, after: &PeerConfig) -> bool {
     let about = |peer: &PeerConfig| {
         let timers = (peer.timers.hold, peer.timers.keepalive);
+        let identity = (peer.asn, peer.local_as, peer.role);
         let add_path = peer.add_path.capability(peer.families);
-        (peer.asn, peer.transport.clone(), peer.families, peer.route_reflector_client, timers, add_path)
+        (identity, peer.transport.clone(), peer.families, peer.route_reflector_client, timers, add_path)
     };
     about(before) != about(after)
 }

@@ -10,7 +10,8 @@ use super::peer::{Machine, PeerId, jitter, settings};
 use super::{ConnId, Direction, DownReason, Output, PeerChange, Speaker, TcpOptions};
 use crate::fsm::{Action, Contender, Event, Fsm, State, Survivor, resolve};
 use crate::wire::{
-    CeaseError, DecodeContext, Frame, Message, MessageType, Notification, NotificationCode, Open, PeerKind,
+    CeaseError, DecodeContext, EXTENDED_MAX_MESSAGE_LEN, Frame, Message, MessageType, Notification,
+    NotificationCode, Open, PeerKind,
 };
 
 /// A second connection this soon after a session came up is a collision, not a restart of the peer.
@@ -40,7 +41,10 @@ impl Speaker {
     }
 
     fn accept(&mut self, conn: ConnId, local: SocketAddr, remote: SocketAddr) {
-        let Some(id) = self.welcome(local.ip(), remote.ip()) else {
+        let welcome = self.welcome(local.ip(), remote.ip());
+        let Some(id) =
+            welcome.or_else(|| self.add_dynamic(remote.ip()).filter(|id| self.peers[*id].is_enabled()))
+        else {
             let last = Notification::cease(CeaseError::ConnectionRejected).encode();
             self.outputs.push_back(Output::Close { conn, last });
             return;
@@ -74,7 +78,7 @@ impl Speaker {
 
     /// The peer that may connect from there to here.
     fn welcome(&self, local: IpAddr, remote: IpAddr) -> Option<PeerId> {
-        let id = *self.by_address.get(&remote.to_canonical())?;
+        let id = self.by_address.get(&remote.to_canonical()).copied()?;
         let peer = &self.peers[id];
         let expected = peer.config.transport.local.is_none_or(|addr| addr == local.to_canonical());
         (peer.is_enabled() && expected).then_some(id)
@@ -161,6 +165,7 @@ impl Speaker {
 
     /// An OPEN came: the moment to settle which of several connections stays.
     fn open(&mut self, id: PeerId, conn: ConnId, open: Open) {
+        self.settle_as(id, &open);
         let peer = &mut self.peers[id];
         let this = peer.machine_of(conn);
         let acceptable = peer.machine(this).is_some_and(|fsm| {
@@ -171,13 +176,20 @@ impl Speaker {
             return;
         }
         self.drive(id, this, Event::OpenReceived(Box::new(open)));
+        let extended = self.peers[id]
+            .machine(this)
+            .and_then(|fsm| fsm.agreement())
+            .is_some_and(|agreement| agreement.negotiated.max_message_len == EXTENDED_MAX_MESSAGE_LEN);
+        if let Some(connection) = self.connections.get_mut(&conn).filter(|_| extended) {
+            connection.framer.allow_extended_messages();
+        }
     }
 
     /// Ends the other connections to the same peer, or says that this one has to go (RFC 4271 section 6.8).
     fn survives_collision(&mut self, id: PeerId, this: Machine, open: &Open) -> bool {
         let Some(config) = &self.config else { return false };
-        let local =
-            Contender { router_id: config.router_id, asn: config.asn_towards(&self.peers[id].config) };
+        let asn = config.session_asn(&self.peers[id].config);
+        let local = Contender { router_id: config.router_id, asn };
         let remote = Contender { router_id: open.router_id, asn: open.asn };
         let peer = &mut self.peers[id];
         let Some(direction) = peer.machine(this).map(|fsm| fsm.direction()) else { return false };
@@ -284,6 +296,7 @@ impl Speaker {
             local: transport.local,
             options: TcpOptions {
                 password: transport.password.clone(),
+                device: transport.device.clone(),
                 ttl: transport.ttl,
                 external: peer.config.asn != asn,
             },
@@ -343,6 +356,7 @@ impl Speaker {
         }
         let change = PeerChange::Down { reason, was_up };
         self.outputs.push_back(Output::PeerChanged { peer: address, change });
+        self.look_at_departure(id);
     }
 
     pub(super) fn report_state(&mut self, id: PeerId) {
@@ -380,18 +394,26 @@ impl Speaker {
         }
     }
 
+    /// When the session's peer will have read nothing for too long, if it goes on like this.
+    pub(super) fn send_hold_deadline(&self, id: PeerId) -> Option<std::time::Instant> {
+        let peer = self.peers.get(id)?;
+        let session = peer.session.as_ref()?;
+        let hold = std::time::Duration::from_secs(session.negotiated.hold_time.into());
+        let limit = peer.config.timers.send_hold(hold)?;
+        let stalled = self.connections.get(&session.conn).and_then(|connection| connection.stalled_since);
+        // Nothing waits to be written now; something may a moment later.
+        Some(stalled.unwrap_or(self.now) + limit)
+    }
+
     pub(super) fn check_send_hold(&mut self, id: PeerId) {
-        let Some(session) = self.peers.get(id).and_then(|peer| peer.session.as_ref()) else { return };
-        let hold = 2 * std::time::Duration::from_secs(session.negotiated.hold_time.into());
-        let limit = hold.max(std::time::Duration::from_secs(480));
-        let conn = session.conn;
-        let stalled = self.connections.get(&conn).and_then(|connection| connection.stalled_since);
-        if stalled.is_some_and(|since| self.now.duration_since(since) >= limit) {
-            let notification = Notification::new(NotificationCode::SendHoldTimerExpired(0), &[]);
-            let machine = self.peers[id].machine_of(conn);
-            let reason = DownReason::SendHoldTimerExpired;
-            self.drive(id, machine, Event::Stop { notification: Some(notification), reason });
+        if self.send_hold_deadline(id).is_none_or(|at| at > self.now) {
+            return;
         }
+        let Some(conn) = self.peers[id].session.as_ref().map(|session| session.conn) else { return };
+        let notification = Notification::new(NotificationCode::SendHoldTimerExpired(0), &[]);
+        let machine = self.peers[id].machine_of(conn);
+        let reason = DownReason::SendHoldTimerExpired;
+        self.drive(id, machine, Event::Stop { notification: Some(notification), reason });
     }
 }
 

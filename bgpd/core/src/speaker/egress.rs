@@ -33,6 +33,8 @@ impl Speaker {
             local_as: config.asn_towards(&peer.config),
             default_local_pref: config.best_path.default_local_pref,
             reflects_between_clients: config.client_to_client_reflection,
+            session_as: config.session_as(&peer.config),
+            role: peer.config.role.map(|configured| configured.role),
             cluster_id: config.cluster_id.unwrap_or(config.router_id),
             next_hop: peer.config.next_hop,
             local: self.local_addresses(peer, kind, negotiated, local, &addresses),
@@ -168,6 +170,7 @@ impl Speaker {
         let first = out.len();
         let progress = entry.group.read(&self.rib.table, &mut session.cursor, peer.source, budget, out);
         peer.counters.updates_sent += progress.messages;
+        peer.counters.route_refreshes_sent += progress.refreshes;
         let more = progress.more && entry.group.has_news_for(&session.cursor);
         if !more && std::mem::take(&mut session.cursor.behind) {
             entry.behind -= 1;

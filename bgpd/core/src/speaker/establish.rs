@@ -24,6 +24,7 @@ impl Speaker {
         let Some(agreement) = peer.machine(machine).and_then(|fsm| fsm.agreement().cloned()) else { return };
         let change = PeerChange::Up { router_id: agreement.open.router_id, asn: agreement.open.asn };
         peer.failures = 0;
+        peer.warned = Families::NONE;
         peer.counters.established += 1;
         peer.turned = Some(self.now);
         peer.connector.reset_backoff();
@@ -66,6 +67,7 @@ impl Speaker {
             cursor: Cursor::at(self.rib.groups[group].group.end()),
             group,
             complete: Families::NONE,
+            refreshing: [None; 2],
         })
     }
 
@@ -139,6 +141,9 @@ pub(super) fn import_rules(config: &Config, peer: &Peer, local: Option<IpAddr>) 
         local_as: config.asn,
         blackhole: peer.config.blackhole.map(|blackhole| blackhole.min_len),
         confederation: config.confederation.as_ref().map(|confederation| confederation.identifier),
+        session_as: config.session_as(&peer.config),
+        peer_as: peer.config.asn,
+        role: peer.config.role.map(|configured| configured.role),
         router_id: config.router_id,
         cluster_id: config.cluster_id.unwrap_or(config.router_id),
         allow_own_as: peer.config.allow_own_as,

@@ -1,14 +1,13 @@
-//! UPDATE and ROUTE-REFRESH of an Established peer.
+//! UPDATEs of an Established peer.
 
 use std::sync::Arc;
 
 use cairn_net::Prefix;
 
 use super::peer::PeerId;
-use super::{ConnId, DownReason, Output, PeerChange, Speaker};
-use crate::fsm::Event;
+use super::{ConnId, DownReason, LimitAction, Output, PeerChange, PrefixLimit, Speaker};
 use crate::rib::{Entered, MAX_PATHS, NewPath, PathId, RouteAttributes, Verdict, Verdicts, VerdictsBySet};
-use crate::wire::{Attributes, CeaseError, Nlri, Notification, Reach, RefreshSubtype, RouteRefresh, Update};
+use crate::wire::{AfiSafi, Attributes, CeaseError, Nlri, Notification, Reach, Update};
 
 impl Speaker {
     pub(super) fn update(&mut self, id: PeerId, conn: ConnId, update: Update) {
@@ -92,32 +91,54 @@ impl Speaker {
     }
 
     pub(super) fn check_prefix_limit(&mut self, id: PeerId) {
-        let peer = &self.peers[id];
-        let Some(limit) = peer.config.max_prefixes else { return };
-        let source = &self.rib.table.sources[peer.source];
-        let over = cairn_net::Family::ALL.into_iter().find(|family| source.counts(*family).received > limit);
-        if let Some(family) = over {
-            let reason = DownReason::PrefixLimit { family, limit };
+        let Some(limit) = self.peers[id].config.max_prefixes else { return };
+        for family in cairn_net::Family::ALL {
+            let peer = &mut self.peers[id];
+            let received = self.rib.table.sources[peer.source].counts(family).received;
+            if received > limit.max && limit.action != LimitAction::Warn {
+                return self.exceed_prefix_limit(id, family, limit);
+            }
+            let near = received > limit.warn_above;
+            if near && !peer.warned.contains(family) {
+                peer.warned = peer.warned.with(family);
+                let max = limit.max;
+                self.warn(id, format!("{received} {family} prefixes, near or beyond the limit of {max}"));
+            } else if !near {
+                peer.warned = peer.warned.without(family);
+            }
+        }
+    }
+
+    fn exceed_prefix_limit(&mut self, id: PeerId, family: cairn_net::Family, limit: PrefixLimit) {
+        let reason = DownReason::PrefixLimit { family, limit: limit.max };
+        let peer = &mut self.peers[id];
+        peer.stopped = Some(reason.to_string());
+        peer.restart_at = match limit.action {
+            LimitAction::RestartAfter(time) => Some(self.now + time),
             // Until an operator has looked at it.
-            self.peers[id].stopped = Some(reason.to_string());
-            let notification = Notification::cease(CeaseError::MaximumPrefixesReached);
-            self.end_session(id, Some(&notification), &reason);
+            LimitAction::Idle | LimitAction::Warn => None,
+        };
+        let notification = self.hard(id, Notification::prefix_limit(AfiSafi::from(family), limit.max));
+        self.end_session(id, Some(&notification), &reason);
+        self.schedule(id);
+    }
+
+    /// Starts a peer whose time in Idle for a prefix limit is over.
+    pub(super) fn check_restart(&mut self, id: PeerId) {
+        let due = |at: std::time::Instant| at <= self.now;
+        if self.peers.get(id).and_then(|peer| peer.restart_at).is_some_and(due) {
+            self.start(id);
         }
     }
 
     fn end_of_rib(&mut self, id: PeerId, family: cairn_net::Family) {
         let Some(session) = &mut self.peers[id].session else { return };
         session.complete = session.complete.with(family);
-        self.sweep(id, family);
-        self.look_at_startup();
-    }
-
-    pub(super) fn route_refresh(&mut self, id: PeerId, conn: ConnId, refresh: RouteRefresh) {
-        self.connection_event(conn, Event::RoutesReceived(crate::wire::MessageType::RouteRefresh));
-        // What is not ours to answer is ignored (RFC 2918 section 4, RFC 7313 section 5).
-        if let (Some(family), RefreshSubtype::Request) = (refresh.family.family(), refresh.subtype) {
-            self.dump_again(id, family);
+        // A refresh that is under way has marks of its own, and an end of its own.
+        if session.refreshing[family as usize].is_none() {
+            self.sweep(id, family);
         }
+        self.look_at_startup();
     }
 
     /// Asks the import side about every path of a peer again, after its rules changed.
@@ -135,9 +156,9 @@ impl Speaker {
             let route: Arc<RouteAttributes> = Arc::clone(&entry.received);
             let verdict = match import.check(&route) {
                 Ok(()) => {
-                    let route = import.prepared(&route, &mut interner);
+                    let used = import.prepared(&route, &mut interner);
                     let (prefix, verdicts) = (table.nets[entry.net].prefix, verdicts.of(&route));
-                    import.filter(prefix, &route, &mut interner, verdicts, &hits)
+                    import.filter(prefix, &used, &mut interner, verdicts, &hits)
                 }
                 Err(rejection) => Verdict::Rejected(rejection),
             };

@@ -14,6 +14,7 @@ mod configure;
 mod connection;
 mod down;
 mod drive;
+mod dynamic;
 mod egress;
 mod establish;
 mod handover;
@@ -29,10 +30,12 @@ mod output;
 mod own;
 mod peer;
 mod policy_view;
+mod refresh;
 mod retention;
 mod rib;
 mod run;
 mod session;
+mod session_config;
 mod startup;
 mod statistics;
 mod timer;
@@ -47,6 +50,7 @@ pub use config::{
 };
 pub use connection::Opens;
 pub use down::DownReason;
+pub use dynamic::Welcome;
 pub use handover::{HandOverError, HandedOver, STATE_VERSION, TakeOverError, TakenOver};
 pub use input::{ConnId, Direction, Input, SoftReset};
 pub use interface::{Interface, InterfaceAddress};
@@ -61,6 +65,7 @@ pub use policy_view::{
     StatementHits,
 };
 pub use run::{Speaker, Transmitted};
+pub use session_config::{LimitAction, ListenRange, LocalAs, PrefixLimit, RoleConfig};
 pub use statistics::{FamilyStatistics, RibStatistics};
 pub use view::{Counters, FamilyView, NotificationView, PeerView, SessionView, TimerView};
 

@@ -15,6 +15,7 @@ impl Speaker {
 
     pub(super) fn stop(&mut self, id: PeerId, text: String) {
         self.peers[id].stopped = Some(text.clone());
+        self.peers[id].restart_at = None;
         let notification = self.hard(id, Notification::shutdown(CeaseError::AdministrativeShutdown, &text));
         self.end_session(id, Some(&notification), &DownReason::Stopped(text));
     }
@@ -26,11 +27,13 @@ impl Speaker {
 
     pub(super) fn start(&mut self, id: PeerId) {
         self.peers[id].stopped = None;
+        self.peers[id].restart_at = None;
         self.peers[id].connector.reset_backoff();
         if self.peers[id].session.is_none() && !self.peers[id].waits_for_bfd() {
             self.refresh_settings(id);
             self.drive(id, super::peer::Machine::Connector, Event::Start);
         }
+        self.look_at_departure(id);
     }
 
     pub(super) fn reset_peer(&mut self, peer: IpAddr, text: &str) {

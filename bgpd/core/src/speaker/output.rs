@@ -63,6 +63,8 @@ pub enum Output {
 pub struct TcpOptions {
     /// TCP MD5 signature (RFC 2385).
     pub password: Option<Password>,
+    /// The interface or VRF to bind to.
+    pub device: Option<String>,
     /// Time to live.
     pub ttl: Ttl,
     /// The peer is external: with [`Ttl::Default`] the time to live is 1.

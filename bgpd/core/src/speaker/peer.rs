@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_net::RouterId;
+use cairn_net::{Families, Prefix, RouterId};
 
 use super::retention::Retained;
 use super::session::Session;
@@ -38,6 +38,12 @@ pub(super) struct Peer {
     pub(super) stopped: Option<String>,
     /// The session in Established.
     pub(super) session: Option<Session>,
+    /// The listen range that it comes from, if it is a dynamic peer.
+    pub(super) range: Option<Prefix>,
+    /// It is stopped until then, for a prefix limit that it exceeded.
+    pub(super) restart_at: Option<Instant>,
+    /// Families of which it has been warned that the prefix limit is near.
+    pub(super) warned: Families,
     /// Stale routes that are kept for it.
     pub(super) retained: Retained,
     /// Attempts that failed in a row, since it was last up.
@@ -84,6 +90,9 @@ impl Peer {
             config,
             source,
             session: None,
+            range: None,
+            restart_at: None,
+            warned: Families::NONE,
             retained: Retained::default(),
             failures: 0,
             bfd: BfdState::default(),
@@ -126,7 +135,9 @@ impl Peer {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let machines = self.accepted.iter().chain([&self.connector]);
         let timers = machines.filter_map(|fsm| fsm.timers().next());
-        timers.chain(self.retained.iter().flatten().map(|retention| retention.until)).min()
+        let refresh = self.session.as_ref().and_then(Session::refresh_deadline);
+        let retained = self.retained.iter().flatten().map(|retention| retention.until);
+        timers.chain(retained).chain(self.restart_at).chain(refresh).min()
     }
 
     /// The peer may have a session.
@@ -163,11 +174,14 @@ pub(super) fn kind(local: &Config, peer: &PeerConfig) -> SourceKind {
 
 /// What a peer's machines need to know; `restarted`: we have come up and do not have all routes yet.
 pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, restarted: bool) -> Settings {
-    let asn = local.asn_towards(peer);
+    let asn = local.session_asn(peer);
     let families = || peer.families.iter().map(AfiSafi::from);
     let mut capabilities: Vec<_> = families().map(Capability::Multiprotocol).collect();
     capabilities.push(Capability::RouteRefresh);
+    capabilities.push(Capability::EnhancedRouteRefresh);
+    capabilities.push(Capability::ExtendedMessage);
     capabilities.push(Capability::FourOctetAs(asn));
+    capabilities.extend(peer.role.map(|configured| Capability::Role(configured.role)));
     capabilities.extend(peer.add_path.capability(peer.families));
     if address.is_ipv6() {
         const IPV6: u16 = 2;
@@ -186,8 +200,8 @@ pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, resta
             local_as: asn,
             local_id: local.router_id,
             peer_as: Some(peer.asn),
-            role: None,
-            role_strict: false,
+            role: peer.role.map(|configured| configured.role),
+            role_strict: peer.role.is_some_and(|configured| configured.strict),
         },
         timers: peer.timers.clone(),
         passive: peer.transport.passive,

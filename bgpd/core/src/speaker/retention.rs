@@ -154,6 +154,11 @@ impl Speaker {
         if self.peers[id].retained[family as usize].take().is_none() {
             return;
         }
+        self.remove_stale(id, family);
+    }
+
+    /// Removes the stale routes of a family, whyever they are stale.
+    pub(super) fn remove_stale(&mut self, id: PeerId, family: Family) {
         let monitored = self.monitors_received();
         let mut gone = Vec::new();
         self.each_path(id, |table, path| {
@@ -184,6 +189,7 @@ impl Speaker {
                 Phase::Restarting { .. } | Phase::LongLived => self.sweep(id, family),
             }
         }
+        self.look_at_departure(id);
     }
 
     /// The peer has stayed away for longer than its restart time, and asks for its routes to be kept even so.

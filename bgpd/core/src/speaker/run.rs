@@ -38,6 +38,8 @@ pub struct Speaker {
     pub(super) timers: TimerQueue,
     pub(super) startup: Option<Startup>,
     pub(super) monitor: Monitor,
+    /// Dynamic peers that may have no reason to stay.
+    pub(super) departing: Vec<PeerId>,
 }
 
 /// What [`Speaker::transmit`] handed out.
@@ -67,6 +69,7 @@ impl Speaker {
             timers: TimerQueue::default(),
             startup: None,
             monitor: Monitor::default(),
+            departing: Vec::new(),
         }
     }
 
@@ -106,6 +109,7 @@ impl Speaker {
             Input::Tick => {}
         }
         self.run_timers();
+        self.remove_departed();
     }
 
     /// The next thing to do or say; call until `None` after each [`Speaker::handle`] (or after several, when inputs are
@@ -150,13 +154,16 @@ impl Speaker {
         }
         self.check_send_hold(id);
         self.check_retention(id);
+        self.check_refresh(id);
+        self.check_restart(id);
         self.schedule(id);
     }
 
     /// Looks at a peer again when its next timer expires.
     pub(super) fn schedule(&mut self, id: PeerId) {
+        let send_hold = self.send_hold_deadline(id);
         let Some(peer) = self.peers.get_mut(id) else { return };
-        let next = peer.next_deadline();
+        let next = peer.next_deadline().into_iter().chain(send_hold).min();
         if let Some(at) = next
             && peer.scheduled.is_none_or(|scheduled| at < scheduled)
         {

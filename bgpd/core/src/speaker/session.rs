@@ -29,4 +29,13 @@ pub(super) struct Session {
     pub(super) cursor: Cursor,
     /// Families of which it has sent End-of-RIB.
     pub(super) complete: Families,
+    /// Until when the peer has to end the refresh that it has begun, by family (RFC 7313).
+    pub(super) refreshing: [Option<Instant>; 2],
+}
+
+impl Session {
+    /// When the first refresh that the peer has begun is given up.
+    pub(super) fn refresh_deadline(&self) -> Option<Instant> {
+        self.refreshing.iter().flatten().min().copied()
+    }
 }

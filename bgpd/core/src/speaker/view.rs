@@ -67,6 +67,8 @@ pub struct PeerView {
     pub description: String,
     /// Its AS, as configured.
     pub asn: Asn,
+    /// The AS that it sees.
+    pub local_as: Asn,
     /// External, internal, or a client that we reflect for.
     pub kind: SourceKind,
     /// The state.
@@ -177,6 +179,7 @@ impl Speaker {
             address: peer.address,
             description: peer.config.description.clone(),
             asn: peer.config.asn,
+            local_as: self.config.as_ref().map_or(Asn::ZERO, |config| config.session_asn(&peer.config)),
             kind: source.kind,
             state: peer.state.0,
             since: peer.state.1,

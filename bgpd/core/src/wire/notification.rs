@@ -285,6 +285,15 @@ impl Notification {
         Self { code: NotificationCode::Cease(error), data: data.freeze() }
     }
 
+    /// Cease / Maximum Number of Prefixes Reached, with the family and the limit (RFC 4486 section 4).
+    pub fn prefix_limit(family: super::AfiSafi, limit: u32) -> Self {
+        let mut data = BytesMut::with_capacity(7);
+        data.put_u16(family.afi);
+        data.put_u8(family.safi);
+        data.put_u32(limit);
+        Self { code: NotificationCode::Cease(CeaseError::MaximumPrefixesReached), data: data.freeze() }
+    }
+
     /// This notification wrapped as a hard reset: the peer must not keep the routes (RFC 8538 section 3).
     #[must_use]
     pub fn into_hard_reset(self) -> Self {

@@ -95,6 +95,7 @@ impl Check<'_> {
         if options.ebgp_multihop.is_some() && options.ttl_security_hops.is_some() {
             self.fault(format!("{path}.ttlSecurityHops"), "", "excludes ebgpMultihop");
         }
+        self.effective_session(path, remote_as, options);
         if let Some(timers) = options.timers.clone() {
             let own = neighbor.options.timers.is_none();
             // The neighbour's own timers were checked where they stand; here only what the merge brought about.
@@ -133,6 +134,7 @@ impl Check<'_> {
             self.fault(at("ttlSecurityHops"), hops, "must be 1 to 254");
         }
         self.password(path, options);
+        self.session(path, options);
         if let Some(timers) = &options.timers {
             self.timers(&at("timers"), timers);
         }

@@ -7,7 +7,7 @@ use foldhash::HashSet;
 use super::{Group, catch_up};
 use crate::rib::source::SourceId;
 use crate::rib::table::Table;
-use crate::wire::{Nlri, encode_end_of_rib};
+use crate::wire::{AfiSafi, Nlri, RefreshSubtype, RouteRefresh, encode_end_of_rib};
 
 /// What a member of a group has been told, as a place in the group's log, and what it is to be told before it reads on.
 #[derive(Debug, Default)]
@@ -22,6 +22,10 @@ pub(crate) struct Cursor {
     dump: [Option<u32>; 2],
     /// The place of the log after which to send End-of-RIB, by family; `None`: sent, or not yet to be sent.
     end_of_rib: [Option<u64>; 2],
+    /// The dump of a family is the answer to a request, whose end is to be marked (RFC 7313).
+    refresh: [bool; 2],
+    /// The place of the log after which to mark it.
+    end_of_refresh: [Option<u64>; 2],
     /// Routes whose messages were cut off the log before they were read.
     missed: HashSet<Nlri>,
     /// Made by catching up, not handed out yet.
@@ -33,6 +37,8 @@ pub(crate) struct Cursor {
 pub(crate) struct Left {
     /// Families that are to be sent whole.
     pub(crate) dumps: Families,
+    /// Families of which a refresh was begun whose end is not marked yet (RFC 7313).
+    pub(crate) refreshes: Families,
     /// Families of which End-of-RIB is due after all else.
     pub(crate) end_of_ribs: Families,
     /// Routes that are to be sent anew, each once.
@@ -45,6 +51,8 @@ pub(crate) struct Progress {
     pub(crate) bytes: usize,
     /// UPDATEs.
     pub(crate) messages: u64,
+    /// Marks of the end of a refresh.
+    pub(crate) refreshes: u64,
     /// End-of-RIBs among them.
     pub(crate) more: bool,
 }
@@ -63,6 +71,12 @@ impl Cursor {
     /// Send the whole family from the table.
     pub(crate) fn dump(&mut self, family: Family) {
         self.dump[family as usize] = Some(0);
+    }
+
+    /// Mark the end of the family's next dump as the end of a refresh.
+    pub(crate) fn end_of_refresh_after_dump(&mut self, family: Family) {
+        self.refresh[family as usize] = true;
+        self.end_of_refresh[family as usize] = None;
     }
 
     /// Send End-of-RIB once everything up to this place of the log is sent.
@@ -96,7 +110,7 @@ impl Cursor {
     pub(crate) fn moved_to(mut self, place: u64) -> Self {
         self.next = place;
         self.behind = false;
-        for after in self.end_of_rib.iter_mut().flatten() {
+        for after in self.end_of_rib.iter_mut().chain(&mut self.end_of_refresh).flatten() {
             *after = place;
         }
         self
@@ -128,12 +142,14 @@ impl Group {
             };
             progress.bytes += bytes.len();
             progress.messages += u64::from(messages);
+            progress.refreshes += u64::from(messages == 0);
             out.push(bytes);
         }
         progress.more = true;
         progress
     }
 
+    /// The next piece, and how many UPDATEs it has: none in the mark of the end of a refresh.
     fn next_for(&self, table: &Table, cursor: &mut Cursor, me: SourceId) -> Option<(Bytes, u32)> {
         loop {
             if let Some(ready) = cursor.ready.pop_front() {
@@ -147,6 +163,10 @@ impl Group {
                 let (next, chunk) = catch_up::dump((&self.treatment, &self.hits), table, me, family, from);
                 *dump = next;
                 cursor.ready.extend(chunk);
+                if next.is_none() && std::mem::take(&mut cursor.refresh[family as usize]) {
+                    // A prefix that moved in the table while it was dumped is in the log.
+                    cursor.end_of_refresh[family as usize] = Some(self.log.end());
+                }
             } else if !cursor.missed.is_empty() {
                 cursor.ready.extend(catch_up::missed(
                     (&self.treatment, &self.hits),
@@ -154,6 +174,10 @@ impl Group {
                     me,
                     &mut cursor.missed,
                 ));
+            } else if let Some(family) = self.end_of_refresh_due(cursor) {
+                cursor.end_of_refresh[family as usize] = None;
+                let end = RouteRefresh { family: AfiSafi::from(family), subtype: RefreshSubtype::End };
+                return Some((end.encode(), 0));
             } else if let Some(family) = self.end_of_rib_due(cursor) {
                 cursor.end_of_rib[family as usize] = None;
                 return Some((encode_end_of_rib(family), 1));
@@ -170,6 +194,13 @@ impl Group {
     fn end_of_rib_due(&self, cursor: &Cursor) -> Option<Family> {
         let due =
             |family: &Family| cursor.end_of_rib[*family as usize].is_some_and(|place| place <= cursor.next);
+        self.treatment.families.iter().find(due)
+    }
+
+    fn end_of_refresh_due(&self, cursor: &Cursor) -> Option<Family> {
+        let due = |family: &Family| {
+            cursor.end_of_refresh[*family as usize].is_some_and(|place| place <= cursor.next)
+        };
         self.treatment.families.iter().find(due)
     }
 
@@ -195,6 +226,9 @@ impl Group {
         routes.extend(ready.flat_map(|(bytes, _)| catch_up::routes_in(bytes, &self.treatment)));
         Left {
             dumps: families(cursor.dump.map(|place| place.is_some())),
+            refreshes: families(std::array::from_fn(|family| {
+                cursor.refresh[family] || cursor.end_of_refresh[family].is_some()
+            })),
             end_of_ribs: families(cursor.end_of_rib.map(|place| place.is_some())),
             routes: routes.into_iter().collect(),
         }
@@ -207,6 +241,7 @@ impl Group {
             || !cursor.missed.is_empty()
             || cursor.dump.iter().any(Option::is_some)
             || self.end_of_rib_due(cursor).is_some()
+            || self.end_of_refresh_due(cursor).is_some()
     }
 
     /// Everybody has read everything: nothing needs to be kept.

@@ -32,6 +32,9 @@ impl Speaker {
         if self.startup.is_some() {
             return Err(HandOverError::Starting);
         }
+        if let Some((_, peer)) = self.peers.iter().find(|(_, peer)| peer.range.is_some()) {
+            return Err(HandOverError::DynamicPeer(peer.address));
+        }
         self.flush();
         let mut out = Writer::default();
         let mut connections = Vec::new();
@@ -63,6 +66,7 @@ impl Speaker {
         out.addr(peer.address);
         out.u32(self.rib.table.sources[peer.source].router_id);
         out.option(peer.stopped.as_ref(), |out, text| out.bytes(text.as_bytes()));
+        out.option(peer.restart_at, |out, at| out.duration(at.saturating_duration_since(self.now)));
         out.duration(self.now.duration_since(peer.state.1));
         let counters = &peer.counters;
         for count in [
@@ -110,6 +114,9 @@ impl Speaker {
         out.duration(self.now.duration_since(session.since));
         out.duration(self.now.duration_since(session.last_routes));
         out.families(session.complete);
+        for until in session.refreshing {
+            out.option(until, |out, at| out.duration(at.saturating_duration_since(self.now)));
+        }
         let keepalive = fsm.timers().keepalive;
         out.option(keepalive, |out, at| out.duration(at.saturating_duration_since(self.now)));
         out.bytes(connection.map_or(&[], |connection| connection.framer.unread()));
@@ -119,6 +126,7 @@ impl Speaker {
         let group = &self.rib.groups[session.group].group;
         let left = group.left_for(&session.cursor, peer.source);
         out.families(left.dumps);
+        out.families(left.refreshes);
         out.families(left.end_of_ribs);
         out.list(left.routes.into_iter().map(|nlri| nlri.prefix), Writer::prefix);
     }
@@ -137,6 +145,7 @@ impl Speaker {
             out.option(route.attributes.med, Writer::u32);
             out.bytes(route.attributes.communities.as_wire());
             out.bytes(route.attributes.large_communities.as_wire());
+            out.bytes(route.attributes.extended_communities.as_wire());
         }
     }
 

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::ConnId;
 
 /// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// A speaker's state, on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub enum HandOverError {
         "{0} is sent several paths for one prefix (ADD-PATH), and their identifiers cannot be taken along"
     )]
     SeveralPaths(IpAddr),
+    /// A peer is one of a listen range: it is not in the configuration, from which the other speaker makes its peers.
+    #[error("{0} is a neighbour of a listen range, which cannot be taken along")]
+    DynamicPeer(IpAddr),
     /// A route does not fit a message of 65535 octets.
     #[error("the route to {0} cannot be written: its attributes are too long")]
     Route(Prefix),

@@ -12,13 +12,14 @@ use super::give::CONTEXT;
 use super::{STATE_VERSION, TakeOverError, TakenOver};
 use crate::fsm::{Agreement, Fsm, State};
 use crate::rib::{ImportRules, NewPath, Verdict, Verdicts};
+use crate::speaker::condition::Conditions;
 use crate::speaker::configure::is_multipath;
 use crate::speaker::connection::{Connection, Opens};
 use crate::speaker::establish::import_rules;
 use crate::speaker::peer::{PeerId, jitter};
 use crate::speaker::retention::{Phase, Retention};
 use crate::speaker::{Config, Direction, Interface, OriginatedRoute, Speaker};
-use crate::wire::{DecodeContext, Framer, Message, Nlri, Open, PeerKind, WireList};
+use crate::wire::{DecodeContext, EXTENDED_MAX_MESSAGE_LEN, Framer, Message, Nlri, Open, PeerKind, WireList};
 
 type Result<T> = std::result::Result<T, TakeOverError>;
 
@@ -30,10 +31,12 @@ struct SessionState<'a> {
     age: Duration,
     routes_age: Duration,
     complete: Families,
+    refreshing: [Option<Duration>; 2],
     keepalive: Option<Duration>,
     unread: &'a [u8],
     control: &'a [u8],
     dumps: Families,
+    refreshes: Families,
     end_of_ribs: Families,
     prefixes: Vec<Prefix>,
 }
@@ -61,6 +64,8 @@ impl Speaker {
         speaker.config = Some(config.clone());
         speaker.rib.watch(false);
         speaker.rib.table.multipath = is_multipath(config);
+        speaker.rib.conditions = Conditions::new(config, &speaker.rib.table);
+        speaker.configure_aggregates(config);
         for (address, peer) in &config.peers {
             speaker.insert_peer(*address, peer, config);
         }
@@ -114,7 +119,8 @@ impl Speaker {
                 local_pref: reader.option(Reader::u32)?,
                 med: reader.option(Reader::u32)?,
                 communities: list(reader.bytes()?).ok_or(damaged.clone())?,
-                large_communities: list(reader.bytes()?).ok_or(damaged)?,
+                large_communities: list(reader.bytes()?).ok_or(damaged.clone())?,
+                extended_communities: list(reader.bytes()?).ok_or(damaged)?,
                 ..OriginatedRoute::new(prefix)
             };
             self.enter_own(source, &route, learned);
@@ -128,6 +134,7 @@ impl Speaker {
         let address = reader.addr()?;
         let router_id = reader.u32()?;
         let stopped = reader.option(Reader::text)?;
+        let restart_at = reader.option(Reader::duration)?.map(|left| now + left);
         let since = before(now, reader.duration()?);
         let mut counts = [0; 11];
         for count in &mut counts {
@@ -140,6 +147,7 @@ impl Speaker {
         let Some(id) = self.by_address.get(&address).copied() else { return Ok((address, None)) };
         let peer = &mut self.peers[id];
         peer.stopped = stopped;
+        peer.restart_at = restart_at;
         peer.state.1 = since;
         peer.retained = retained;
         let counters = &mut peer.counters;
@@ -204,11 +212,12 @@ impl Speaker {
             for part in update.reach {
                 let received = rib.interner.intern(attributes.clone(), part.next_hop);
                 let check = rules.check(&received);
+                let prepared = rules.prepared(&received, &mut rib.interner);
                 let mut verdicts = Verdicts::default();
                 for nlri in part.nlri {
                     let verdict = match check {
                         Ok(()) => {
-                            rules.filter(nlri.prefix, &received, &mut rib.interner, &mut verdicts, hits)
+                            rules.filter(nlri.prefix, &prepared, &mut rib.interner, &mut verdicts, hits)
                         }
                         Err(rejection) => Verdict::Rejected(rejection),
                     };
@@ -253,6 +262,9 @@ impl Speaker {
         let mut connection = Connection::new(id);
         connection.ends = state.ends;
         connection.opens = state.opens;
+        if agreement.negotiated.max_message_len == EXTENDED_MAX_MESSAGE_LEN {
+            connection.framer.allow_extended_messages();
+        }
         connection.framer.push(state.unread);
         if !state.control.is_empty() {
             connection.control.push_back(Bytes::copy_from_slice(state.control));
@@ -265,8 +277,14 @@ impl Speaker {
         session.since = before(now, state.age);
         session.last_routes = before(now, state.routes_age);
         session.complete = state.complete;
+        session.refreshing = state.refreshing.map(|left| left.map(|left| now + left));
         let place = self.rib.groups[session.group].group.end();
         state.dumps.iter().for_each(|family| session.cursor.dump(family));
+        for family in state.refreshes.iter() {
+            // How far it came is not known here: all between begin and end once more.
+            session.cursor.end_of_refresh_after_dump(family);
+            session.cursor.dump(family);
+        }
         state.end_of_ribs.iter().for_each(|family| session.cursor.end_of_rib_after(family, place));
         session.cursor.refresh(state.prefixes.into_iter().map(Nlri::from));
         let news = self.rib.groups[session.group].group.has_news_for(&session.cursor);
@@ -293,10 +311,12 @@ fn take_session<'a>(reader: &mut Reader<'a>) -> Result<SessionState<'a>> {
         age: reader.duration()?,
         routes_age: reader.duration()?,
         complete: reader.families()?,
+        refreshing: [reader.option(Reader::duration)?, reader.option(Reader::duration)?],
         keepalive: reader.option(Reader::duration)?,
         unread: reader.bytes()?,
         control: reader.bytes()?,
         dumps: reader.families()?,
+        refreshes: reader.families()?,
         end_of_ribs: reader.families()?,
         prefixes: reader.list(Reader::prefix)?,
     })

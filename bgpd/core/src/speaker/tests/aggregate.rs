@@ -121,3 +121,19 @@ fn a_smaller_aggregate_is_part_of_a_larger_one() {
     sim.run(SOON);
     assert!(!knows(&sim, 2, WHOLE) && !knows(&sim, 3, "10.0.0.0/8"));
 }
+
+#[test]
+fn an_aggregate_goes_on_and_goes_in_a_process_that_takes_over() {
+    let mut sim = fan(vec![AggregateConfig { as_set: true, ..plain() }]);
+    originate(&mut sim, 1, &["10.8.1.0/24"]);
+    sim.run(SOON);
+    let attributes = |sim: &Sim| explain(sim, 3, WHOLE)[0].route.attributes.clone();
+    let (before, updates) = (attributes(&sim), view(&sim, 3, 2).counters.updates_received);
+    sim.take_over(node(2)).unwrap();
+    sim.run(SOON);
+    assert_eq!(attributes(&sim), before);
+    assert_eq!(view(&sim, 3, 2).counters.updates_received, updates, "nobody is told anything");
+    withdraw(&mut sim, 1, &["10.8.1.0/24"]);
+    sim.run(SOON);
+    assert!(!knows(&sim, 3, WHOLE), "nothing is left of it");
+}

@@ -242,7 +242,7 @@ proptest! {
         #[allow(clippy::disallowed_methods)] // any point in time will do
         let mut now = Instant::now();
         let mut speaker = Speaker::new(now);
-        let peer = |asn| PeerConfig { max_prefixes: Some(50), ..open_peer(asn) };
+        let peer = |asn| PeerConfig { max_prefixes: Some(crate::speaker::PrefixLimit::new(50, 75)), ..open_peer(asn) };
         let first = with_peer(with_peer(config(1, 65001), 2, peer(65002)), 3, peer(65001));
         speaker.handle(now, Input::Configure(Box::new(first)));
         let mut conns: Vec<ConnId> = Vec::new();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::speaker::{Direction, Output, SoftReset};
+use crate::speaker::{Direction, Output, PrefixLimit, SoftReset};
 use crate::wire::{CeaseError, Frame, Framer, MessageType, Notification};
 
 #[test]
@@ -141,7 +141,7 @@ fn an_operator_stops_with_a_text_and_starts_again() {
 #[test]
 fn more_prefixes_than_allowed_end_the_session_until_somebody_looks() {
     let mut sim = sim();
-    let limited = PeerConfig { max_prefixes: Some(2), ..open_peer(65002) };
+    let limited = PeerConfig { max_prefixes: Some(PrefixLimit::new(2, 75)), ..open_peer(65002) };
     sim.add(node(1), with_peer(config(1, 65001), 2, limited));
     sim.add(node(2), with_peer(config(2, 65002), 1, open_peer(65001)));
     originate(&mut sim, 2, &["10.2.0.0/24", "10.2.1.0/24"]);

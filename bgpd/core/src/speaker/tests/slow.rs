@@ -54,11 +54,52 @@ fn a_late_joiner_ends_with_the_right_table_whatever_changes_meanwhile() {
     }
 }
 
-#[test]
-fn a_peer_that_never_reads_is_given_up_in_the_end() {
-    let mut sim = pair(65002);
+/// Two speakers with these timers, of which node 2 reads nothing once there is something to be read.
+fn deaf_after(hold: Duration, send_hold: Option<Duration>) -> Sim {
+    let mut sim = sim();
+    let peer = |asn| {
+        let mut peer = open_peer(asn);
+        (peer.timers.hold, peer.timers.send_hold) = (hold, send_hold);
+        peer
+    };
+    sim.add(node(1), with_peer(config(1, 65001), 2, peer(65002)));
+    sim.add(node(2), with_peer(config(2, 65002), 1, peer(65001)));
+    assert!(sim.run_until(Duration::from_secs(2), |sim| is_up(sim, 1, 2)));
+    sim.run(Duration::from_secs(1));
     sim.stall(node(1));
     originate(&mut sim, 1, &["10.1.0.0/24"]);
-    sim.run(Duration::from_secs(700));
-    assert!(downs(&sim, 1).iter().any(|reason| reason.contains("send hold time")) || !is_up(&sim, 1, 2));
+    sim
+}
+
+/// RFC 9687: with a hold time of zero nothing else would ever notice.
+#[test]
+fn a_peer_that_never_reads_is_given_up_after_the_send_hold_time() {
+    let minutes = Duration::from_mins;
+    for (hold, send_hold, limit) in [
+        (Duration::ZERO, None, minutes(8)),
+        (Duration::ZERO, Some(minutes(1)), minutes(1)),
+        (minutes(5), None, minutes(10)),
+    ] {
+        let mut sim = deaf_after(hold, send_hold);
+        // Node 2 hears nothing either; only where its hold time is longer it is node 1 who ends the session.
+        sim.cut.insert((node(2), node(1)));
+        sim.nodes.get_mut(&node(2)).unwrap().speaker = None;
+        sim.run(limit - Duration::from_secs(1));
+        let given_up = |sim: &Sim| downs(sim, 1).iter().any(|reason| reason.contains("send hold time"));
+        assert!(!given_up(&sim), "{hold:?} {send_hold:?}: too early");
+        if hold.is_zero() {
+            sim.run(Duration::from_secs(2));
+            assert!(given_up(&sim), "{hold:?} {send_hold:?}: {:?}", downs(&sim, 1));
+        }
+    }
+}
+
+#[test]
+fn a_send_hold_time_of_zero_waits_for_ever_and_none_is_shorter_than_the_hold_time() {
+    let timers = |send_hold| crate::speaker::TimerConfig { send_hold, ..Default::default() };
+    let seconds = Duration::from_secs;
+    assert_eq!(timers(Some(Duration::ZERO)).send_hold(seconds(90)), None);
+    assert_eq!(timers(Some(seconds(5))).send_hold(seconds(90)), Some(seconds(90)));
+    assert_eq!(timers(None).send_hold(seconds(3)), Some(seconds(480)));
+    assert_eq!(timers(None).send_hold(seconds(600)), Some(seconds(1200)));
 }

@@ -1,0 +1,59 @@
+//! Options of a session as the speaker has them.
+
+use bgp_core::speaker;
+use bgp_core::wire;
+use bgpd_api::config::{Config, ListenRange, PeerOptions, PrefixLimitAction, Role};
+use bgpd_policy::Compiled;
+
+use super::outbound;
+
+pub(super) fn local_as(options: &PeerOptions) -> Option<speaker::LocalAs> {
+    options.local_as.map(|asn| speaker::LocalAs {
+        asn,
+        no_prepend: options.local_as_no_prepend.unwrap_or(false),
+        replace_as: options.local_as_replace_as.unwrap_or(false),
+    })
+}
+
+pub(super) fn role(options: &PeerOptions) -> Option<speaker::RoleConfig> {
+    let role = match options.role? {
+        Role::Provider => wire::Role::Provider,
+        Role::RouteServer => wire::Role::RouteServer,
+        Role::RouteServerClient => wire::Role::RouteServerClient,
+        Role::Customer => wire::Role::Customer,
+        Role::Peer => wire::Role::Peer,
+    };
+    Some(speaker::RoleConfig { role, strict: options.role_strict.unwrap_or(false) })
+}
+
+pub(super) fn prefix_limit(options: &PeerOptions) -> Option<speaker::PrefixLimit> {
+    let percent = options.max_prefixes_warning.unwrap_or(speaker::PrefixLimit::WARN_PERCENT);
+    let limit = speaker::PrefixLimit::new(options.max_prefixes?, percent);
+    let action = match (options.max_prefixes_action.unwrap_or_default(), options.max_prefixes_restart_time) {
+        (PrefixLimitAction::Warn, _) => speaker::LimitAction::Warn,
+        (PrefixLimitAction::Idle, Some(time)) => speaker::LimitAction::RestartAfter(time),
+        (PrefixLimitAction::Idle, None) => speaker::LimitAction::Idle,
+    };
+    Some(speaker::PrefixLimit { action, ..limit })
+}
+
+pub(super) fn listen_range(
+    config: &Config,
+    range: &ListenRange,
+    mut options: PeerOptions,
+    (policies, lists): (&Compiled, &outbound::Lists),
+) -> speaker::ListenRange {
+    let remote_as = config.remote_as_of_range(range);
+    // The document is valid, so there is a first one.
+    options.remote_as = remote_as.first().map(|part| part.first);
+    options.passive = Some(true);
+    let sent = outbound::outbound(&options, lists);
+    let mut peer = super::peer(config, range.prefix.family(), options, policies);
+    peer.outbound = sent;
+    speaker::ListenRange {
+        prefix: range.prefix,
+        limit: range.limit,
+        remote_as: remote_as.into_iter().map(|part| part.first..=part.last).collect(),
+        peer,
+    }
+}

@@ -1,0 +1,182 @@
+//! Sessions of bgpd with BIRD as its provider and FRRouting as its customer: listen ranges, another local AS, roles, long messages,
+//! refreshes with marks, limits, passwords, and what the others are told when a session ends.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use bgpd_api::route::Table;
+use cairn_lab::lab::Families;
+
+use crate::wait::eventually;
+use crate::world::{SETTLES, World, play};
+
+/// bgpd's document, with more options for the sessions with BIRD.
+fn document(bird: &str) -> String {
+    format!(
+        r#"routerId: 10.20.0.3
+localAs: 65300
+timers: {{holdTime: 9, connectRetryTime: 1}}
+originate:
+  - prefix: 192.0.2.32/28
+  - prefix: "2001:db8:3::/48"
+peerGroups:
+  all: {{import: accept-all, export: accept-all}}
+  customers: {{import: accept-all, export: accept-all, role: provider, password: trail}}
+  customers6: {{import: accept-all, export: accept-all, role: provider, roleStrict: true}}
+listenRanges:
+  - {{prefix: 10.20.2.0/24, peerGroup: customers, remoteAs: [65302-65309], limit: 3}}
+  - {{prefix: "fd20:2::/64", peerGroup: customers6, remoteAs: [65302], limit: 3}}
+neighbors:
+  - {{address: 10.20.1.0, remoteAs: 65301, peerGroup: all, localAs: 65310, role: customer, roleStrict: true,
+      password: stone, ttlSecurityHops: 1{bird}}}
+  - {{address: "fd20:1::", remoteAs: 65301, peerGroup: all, localAs: 65310, localAsNoPrepend: true, localAsReplaceAs: true,
+      role: customer, ttlSecurityHops: 1}}
+"#
+    )
+}
+
+/// Gives bgpd a document; it is taken up when the file changes.
+fn configure(world: &World, text: &str) -> Result<()> {
+    let mut command = world.command("cairn", None)?;
+    command.args(["sh", "-c", "cat > /etc/cairn/bgpd.new && mv /etc/cairn/bgpd.new /etc/cairn/bgpd.yaml"]);
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    child.stdin.take().context("standard input is piped")?.write_all(text.as_bytes())?;
+    ensure!(child.wait()?.success(), "cannot write the configuration");
+    Ok(())
+}
+
+fn all_established(world: &World) -> Result<()> {
+    for (node, sessions) in [("cairn", 4), ("bird", 2), ("frr", 2)] {
+        world.await_sessions(node, sessions)?;
+    }
+    Ok(())
+}
+
+/// Waits until what a command prints holds all of the words.
+fn says(world: &World, node: &str, line: &str, words: &[&str]) -> Result<()> {
+    eventually(SETTLES, || {
+        let text = world.run(node, line)?;
+        for word in words {
+            ensure!(text.contains(word), "`{line}` on {node} does not say `{word}`:\n{text}");
+        }
+        Ok(())
+    })
+    .map(|_| ())
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn sessions_are_what_both_sides_agree_on() -> Result<()> {
+    play("sessions", "agreed", Families::Dual, |world| {
+        configure(world, &document(""))?;
+        all_established(world)?;
+        let capabilities = ["Extended message", "Enhanced refresh", "Role: provider", "Role: customer"];
+        says(world, "bird", "birdc show protocols all cairn", &capabilities)?;
+        // Another AS towards BIRD: before our own, or instead of it.
+        says(world, "bird", "birdc show route all 192.0.2.16/28", &["BGP.as_path: 65310 65300 65302"])?;
+        says(world, "bird", "birdc show route all 2001:db8:2::/48", &["BGP.as_path: 65310 65302"])?;
+        says(
+            world,
+            "frr",
+            "vtysh -c 'show bgp ipv4 unicast 192.0.2.0/28'",
+            &["65300 65310 65301", "otc 65301"],
+        )?;
+        says(world, "frr", "vtysh -c 'show bgp ipv6 unicast 2001:db8:1::/48'", &["65300 65301"])?;
+        let frr = world.peers("cairn")?.into_iter().find(|peer| peer.address.to_string() == "10.20.2.0");
+        let frr = frr.context("FRRouting is a neighbour of the listen range")?;
+        ensure!(frr.remote_as.0 == 65302, "the AS is that of the OPEN: {frr:?}");
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_refresh_between_marks_loses_and_keeps_nothing_by_mistake() -> Result<()> {
+    play("sessions", "marks", Families::Dual, |world| {
+        configure(world, &document(""))?;
+        all_established(world)?;
+        let received = |world: &World| -> Result<usize> {
+            Ok(world.table("cairn", Table::AdjRibIn("10.20.1.0".parse()?))?.len())
+        };
+        eventually(SETTLES, || {
+            let routes = received(world)?;
+            ensure!(routes == 2, "{routes} routes came from BIRD");
+            Ok(())
+        })?;
+        let established: u64 = world.peers("cairn")?.iter().map(|peer| peer.established_count).sum();
+        // Asked by us, then by them. Marks that are misunderstood end in an error, or in routes that are gone.
+        world.soft_reset("cairn")?;
+        world.run("bird", "birdc reload in cairn")?;
+        world.run("frr", "vtysh -c 'clear bgp ipv4 unicast 10.20.2.1 soft in'")?;
+        for (node, line, word) in [
+            ("bird", "birdc show route 192.0.2.32/28", "192.0.2.32/28"),
+            ("frr", "vtysh -c 'show bgp ipv4 unicast 192.0.2.32/28'", "192.0.2.32/28"),
+        ] {
+            says(world, node, line, &[word])?;
+        }
+        ensure!(received(world)? == 2, "a route of BIRD was lost");
+        let stale = |world: &World| -> Result<u64> {
+            Ok(world.peers("cairn")?.iter().flat_map(|peer| &peer.families).map(|part| part.stale).sum())
+        };
+        eventually(SETTLES, || {
+            let stale = stale(world)?;
+            ensure!(stale == 0, "{stale} routes still wait for the end of a refresh");
+            Ok(())
+        })?;
+        let now: u64 = world.peers("cairn")?.iter().map(|peer| peer.established_count).sum();
+        ensure!(now == established, "a session was made anew");
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn the_other_side_is_told_why_a_session_ends() -> Result<()> {
+    play("sessions", "told", Families::Dual, |world| {
+        configure(world, &document(""))?;
+        all_established(world)?;
+        // RFC 9003, to both; a neighbour that is shut down stays down until it is enabled.
+        world.run("cairn", "cairnctl bgp neighbor 10.20.1.0 shutdown --message 'moving racks'")?;
+        says(world, "bird", "birdc show protocols all cairn", &["moving racks"])?;
+        world.run("cairn", "cairnctl bgp neighbor 10.20.2.0 reset --message 'new cable'")?;
+        says(world, "frr", "vtysh -c 'show bgp neighbors 10.20.2.1'", &["Cease/Administrative Reset"])?;
+        world.run("cairn", "cairnctl bgp neighbor 10.20.1.0 enable")?;
+        all_established(world)?;
+        // BIRD has two routes of IPv4: over the limit, told with the subcode of RFC 4486; then, with more room, again.
+        configure(world, &document(", maxPrefixes: 1, maxPrefixesRestartTime: 2"))?;
+        says(world, "bird", "birdc show protocols all cairn", &["Maximum number of prefixes reached"])?;
+        configure(world, &document(", maxPrefixes: 2, maxPrefixesRestartTime: 2, maxPrefixesWarning: 50"))?;
+        all_established(world)?;
+        eventually(SETTLES, || {
+            let log = world.log("cairn")?;
+            ensure!(log.contains("2 ipv4 prefixes, near or beyond the limit of 2"), "no warning:\n{log}");
+            Ok(())
+        })?;
+        // A neighbour that the document no longer has; its password goes with it, but not before it is told.
+        let text = document("");
+        let (others, _) = text.split_once("neighbors:").context("neighbors")?;
+        configure(world, others)?;
+        says(world, "bird", "birdc show protocols all cairn", &["Received: Peer de-configured"])
+    })
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_session_bound_to_an_interface_comes_up_by_it_alone() -> Result<()> {
+    play("sessions", "bound", Families::Dual, |world| {
+        configure(world, &document(", bindInterface: frr"))?;
+        // The wrong interface: neither our attempts nor BIRD's get through; the others do.
+        eventually(SETTLES, || {
+            let peers = world.peers("cairn")?;
+            let up = |peer: &&bgpd_api::peer::Peer| peer.state.to_string() == "Established";
+            let others = peers.iter().filter(up).count();
+            ensure!(others == 3, "{others} sessions are established");
+            let bird = peers.iter().find(|peer| peer.address.to_string() == "10.20.1.0").context("BIRD")?;
+            ensure!(!up(&bird) && !bird.last_error.is_empty(), "{}: {}", bird.state, bird.last_error);
+            Ok(())
+        })?;
+        configure(world, &document(", bindInterface: bird"))?;
+        all_established(world)
+    })
+}
