@@ -51,6 +51,7 @@ pub(crate) use control::Refused;
 pub(crate) use job::{Handle, Stopped};
 pub(crate) use list::Query;
 pub(crate) use policy::TestCursor;
+pub(crate) use route_watch::RouteBatch;
 
 use crate::bfd::Bfd;
 use crate::metrics::{Histogram, Server, Snapshot};

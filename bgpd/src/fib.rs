@@ -1,47 +1,56 @@
 //! The kernel's routing table after the Loc-RIB, for a router that runs bgpd alone (`--install-routes`). Where felix-lite
 //! runs, it does this, and more.
 //!
-//! A client of our own socket in a thread of its own: however long the kernel takes, no keepalive waits for it. Routes have
-//! protocol 202 and are left in place when the daemon ends; after a restart nothing is removed before End-of-RIB says that the
-//! Loc-RIB is complete. What others change is repaired at the next look ([`REPAIR`]), and so is what the kernel refused.
+//! A thread of its own: however long the kernel takes, no keepalive waits for it. It watches routes as a gRPC client would, without
+//! the messages: what it has not taken yet costs the daemon a prefix each. Routes have protocol 202 and are left in place when the daemon
+//! ends; after a restart nothing is removed before End-of-RIB says that the Loc-RIB is complete.
+//!
+//! The kernel tells what others do to its table; that is put right at the next look, of which there is at most one a [`PAUSE`], so
+//! that a quarrel stays cheap. Whole tables are compared where the kernel may have lost routes without a word: when an interface
+//! or an address changes, or notifications were lost. What it refused is tried again every [`RETRY`].
 //! Not here: next hops behind other learned routes, which the kernel refuses.
 
+mod doubts;
 mod table;
 #[cfg(test)]
 mod tests;
+mod ways;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bgpd_api::{Client, ClientError};
-use cairn_kernel::object::{PROTOCOL, TableId};
-use cairn_kernel::{Error as KernelError, Requests, Rtnl};
-use cairn_net::{Families, Family};
+use cairn_kernel::monitor::{Event, Monitor, Topic};
+use cairn_kernel::netlink::Batch;
+use cairn_kernel::object::{Object, PROTOCOL, Route, TableId, Verb};
+use cairn_kernel::{Error as KernelError, Rtnl};
+use cairn_net::{Families, Family, Prefix};
 use thiserror::Error;
-use tokio::time::MissedTickBehavior;
-use tracing::{info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
 
-use table::{Change, Table};
+use crate::daemon::{Handle, RouteBatch, Stopped};
+use doubts::Doubts;
+use table::{Change, Found, Table};
 
-/// Time between two comparisons with the kernel.
-const REPAIR: Duration = Duration::from_secs(5);
-/// Time until a lost stream of routes is begun anew.
-const RETRY: Duration = Duration::from_secs(1);
+/// Time from a change by others until it is looked at: more of them may come.
+const GATHER: Duration = Duration::from_millis(100);
+/// Time between two looks at what others have changed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Time until what the kernel refused is tried again, and between two comparisons of the whole table.
+const RETRY: Duration = Duration::from_secs(5);
+/// Time until everything is begun anew after the netlink socket failed.
+const RESTART: Duration = Duration::from_secs(1);
 /// Requests that are sent to the kernel together at most.
 const BATCH: usize = 512;
 
-/// Why the stream of routes ended.
+/// Why the kernel's table is not followed any more.
 #[derive(Debug, Error)]
 enum FibError {
-    /// The daemon's own socket.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The kernel's.
+    /// The kernel's answer.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The daemon ends.
-    #[error("the stream of routes ended")]
-    Ended,
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 /// Families of which the kernel has routes of ours: forwarding has gone on while no daemon ran. None if it cannot be asked.
@@ -50,7 +59,12 @@ pub(crate) fn kept() -> Families {
         let mut kernel = Rtnl::open()?;
         let mut kept = Families::NONE;
         for family in Family::ALL {
-            if !kernel.routes(TableId::MAIN, PROTOCOL, [family])?.is_empty() {
+            let mut found = false;
+            kernel.routes_as::<()>(TableId::MAIN, PROTOCOL, [family], |_| {
+                found = true;
+                None
+            })?;
+            if found {
                 kept = kept.with(family);
             }
         }
@@ -62,71 +76,158 @@ pub(crate) fn kept() -> Families {
     })
 }
 
-/// Starts the thread; it ends with the process.
+/// Starts the thread; it ends with the daemon.
 ///
 /// Errors: no thread can be made.
-pub(crate) fn start(socket: PathBuf) -> std::io::Result<()> {
+pub(crate) fn start(daemon: Handle) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("fib".to_owned()).spawn(move || runtime.block_on(run(&socket)))?;
+    std::thread::Builder::new().name("fib".to_owned()).spawn(move || runtime.block_on(run(&daemon)))?;
     Ok(())
 }
 
-async fn run(socket: &Path) {
-    let mut table = Table::default();
+async fn run(daemon: &Handle) {
     loop {
-        if let Err(error) = follow(socket, &mut table).await {
-            warn!(%error, retry_seconds = RETRY.as_secs(), "routes are not written to the kernel until the next attempt");
+        match follow(daemon).await {
+            Ok(()) | Err(FibError::Stopped(_)) => return,
+            Err(error) => {
+                warn!(%error, retry_seconds = RESTART.as_secs(), "routes are not written to the kernel until the next attempt");
+            }
         }
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(RESTART).await;
     }
 }
 
-/// Follows one stream of routes to its end.
-async fn follow(socket: &Path, table: &mut Table) -> Result<(), FibError> {
-    let mut kernel = Rtnl::open()?;
-    let mut client = Client::connect(socket).await?;
-    let mut stream = client.watch_routes(Families::ALL).await?;
-    table.begin();
-    let mut repair = tokio::time::interval(REPAIR);
-    repair.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Follows the Loc-RIB until the daemon ends.
+async fn follow(daemon: &Handle) -> Result<(), FibError> {
+    let mut writer = Writer { kernel: Rtnl::open()?, batch: Batch::new(), table: Table::default() };
+    let mut monitor = Monitor::open(&[Topic::Routes, Topic::Links, Topic::Addresses])?;
+    monitor.ignore(writer.kernel.socket())?;
+    let mut routes = daemon.call(|daemon| daemon.watch_routes(Families::ALL)).await?;
+    let mut doubts = Doubts::default();
     loop {
         tokio::select! {
-            update = stream.next() => {
-                let update = update?.ok_or(FibError::Ended)?;
-                write(&mut kernel, table.apply(&update), true)?;
-                if update.end_of_rib != Families::NONE {
-                    compare(&mut kernel, table)?;
-                    info!(routes = table.len(), "the kernel's table follows the Loc-RIB");
+            batch = routes.recv() => match batch {
+                Some(batch) => writer.take(&batch, &mut doubts)?,
+                None => return Ok(()),
+            },
+            event = monitor.next() => match event? {
+                Event::Route(change) => doubts.changed(&change, &writer.table, Instant::now()),
+                Event::Link(_) | Event::Address(_) | Event::Resync => doubts.of_everything(Instant::now()),
+                Event::Nexthop(_) | Event::Neighbour(_) | Event::Table => {}
+            },
+            () = due(doubts.due()) => writer.look(&mut doubts)?,
+        }
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes what the table says.
+struct Writer {
+    kernel: Rtnl,
+    /// Kept for its memory.
+    batch: Batch,
+    table: Table,
+}
+
+impl Writer {
+    /// Carries a piece of the Loc-RIB's changes out.
+    fn take(&mut self, batch: &RouteBatch, doubts: &mut Doubts) -> Result<(), KernelError> {
+        let changes = self.table.apply(batch);
+        let refused = self.write(changes)?;
+        if let Some((prefix, error)) = refused.first() {
+            warn!(%prefix, %error, routes = refused.len(), "routes refused by the kernel; they are tried again");
+        }
+        doubts.refused(refused, Instant::now());
+        if !batch.end_of_rib.is_empty() {
+            self.compare(doubts)?;
+            info!(routes = self.table.len(), "the kernel's table follows the Loc-RIB");
+        }
+        Ok(())
+    }
+
+    /// Looks at what is in doubt.
+    fn look(&mut self, doubts: &mut Doubts) -> Result<(), KernelError> {
+        let now = Instant::now();
+        if doubts.take_everything(now) {
+            return self.compare(doubts);
+        }
+        let changes: Vec<Change> =
+            doubts.take(now).into_iter().filter_map(|key| self.table.mend(key)).collect();
+        let refused = self.write(changes)?;
+        doubts.refused(refused, now);
+        Ok(())
+    }
+
+    /// Compares with all that the kernel has, and mends it.
+    fn compare(&mut self, doubts: &mut Doubts) -> Result<(), KernelError> {
+        let now = Instant::now();
+        let table = &self.table;
+        let found =
+            self.kernel.routes_as(TableId::MAIN, PROTOCOL, Family::ALL, |route| table.look(&route))?;
+        let (mut right, mut strays) = (Vec::with_capacity(found.len()), Vec::new());
+        for route in found {
+            match route {
+                Found::Right(prefix) => right.push(prefix),
+                Found::Stray(key) => strays.push(key),
+            }
+        }
+        let missing = self.table.missing(right);
+        if !missing.is_empty() || !strays.is_empty() {
+            debug!(missing = missing.len(), strays = strays.len(), "the kernel's table is mended");
+        }
+        self.write(strays.into_iter().map(Change::Remove))?;
+        let mut refused = Vec::new();
+        // A piece at a time: it may be the whole table.
+        for missing in missing.chunks(BATCH) {
+            let routes: Vec<Change> =
+                missing.iter().filter_map(|prefix| self.table.wanted(*prefix)).map(Change::Put).collect();
+            refused.extend(self.write(routes)?);
+        }
+        doubts.compared(now);
+        doubts.refused(refused, now);
+        Ok(())
+    }
+
+    /// Carries changes out, and gives the routes that the kernel refused.
+    fn write(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<Vec<(Prefix, KernelError)>, KernelError> {
+        let mut changes = changes.into_iter().peekable();
+        let mut refused = Vec::new();
+        let mut keys = Vec::new();
+        while changes.peek().is_some() {
+            self.batch.clear();
+            keys.clear();
+            for change in changes.by_ref().take(BATCH) {
+                match change {
+                    Change::Put(route) => {
+                        keys.push((route.key(), true));
+                        route.encode(Verb::Replace, &mut self.batch);
+                    }
+                    Change::Remove(key) => {
+                        keys.push((key, false));
+                        Route::encode_delete(&key, &mut self.batch);
+                    }
                 }
             }
-            _ = repair.tick() => compare(&mut kernel, table)?,
-        }
-    }
-}
-
-/// Compares with what the kernel has, and mends it.
-fn compare(kernel: &mut Rtnl, table: &Table) -> Result<(), FibError> {
-    let actual = kernel.routes(TableId::MAIN, PROTOCOL, Family::ALL)?;
-    write(kernel, table.repair(&actual), false)
-}
-
-/// Carries changes out. What the kernel refuses is tried again at the next comparison; `tell` says whether it is logged.
-fn write(kernel: &mut Rtnl, changes: Vec<Change>, tell: bool) -> Result<(), FibError> {
-    let mut changes = changes.into_iter().peekable();
-    while changes.peek().is_some() {
-        let mut requests = Requests::new();
-        for change in changes.by_ref().take(BATCH) {
-            match change {
-                Change::Put(route) => requests.replace(&route),
-                Change::Remove(key) => requests.delete::<cairn_kernel::object::Route>(&key),
-            };
-        }
-        for result in kernel.execute(&mut requests)? {
-            match result {
-                Err(error) if !error.is_not_found() && tell => warn!(%error, "route refused by the kernel"),
-                _ => {}
+            let answers = self.kernel.socket().execute_all(&mut self.batch);
+            let answers = answers.map_err(|refusal| KernelError::refused("write", "routes", refusal))?;
+            for (place, refusal) in answers {
+                let Some((key, put)) = keys.get(place) else { continue };
+                let error = KernelError::refused(if *put { "replace" } else { "delete" }, key, refusal);
+                // A route that goes with its interface is gone already.
+                if *put || !error.is_not_found() {
+                    refused.push((key.prefix, error));
+                }
             }
         }
+        Ok(refused)
     }
-    Ok(())
 }

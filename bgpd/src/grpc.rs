@@ -46,8 +46,10 @@ impl Service {
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// A receiver as a stream of answers.
-fn answers<T: Send + 'static>(receiver: tokio::sync::mpsc::Receiver<T>) -> Response<Answers<T>> {
-    Response::new(Box::pin(ReceiverStream::new(receiver).map(Ok)))
+fn answers<T: Send + 'static, M: From<T> + 'static>(
+    receiver: tokio::sync::mpsc::Receiver<T>,
+) -> Response<Answers<M>> {
+    Response::new(Box::pin(ReceiverStream::new(receiver).map(|message| Ok(message.into()))))
 }
 
 fn stopped(error: Stopped) -> Status {

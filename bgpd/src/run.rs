@@ -181,10 +181,10 @@ async fn serve(cli: &Cli) -> Result<(), StartError> {
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     ));
-    tokio::spawn(follow(handle, file, source, signal(SignalKind::hangup())?));
     if cli.install_routes {
-        fib::start(cli.socket.clone())?;
+        fib::start(handle.clone())?;
     }
+    tokio::spawn(follow(handle, file, source, signal(SignalKind::hangup())?));
     match daemon.run().await {
         End::Stopped => info!("bgpd stopped"),
         End::HandedOver => {

@@ -211,20 +211,36 @@ impl Rtnl {
         protocol: u8,
         families: impl IntoIterator<Item = Family>,
     ) -> Result<Vec<Route>, Error> {
-        let mut routes = Vec::new();
+        self.routes_as(table, protocol, families, Some)
+    }
+
+    /// What `keep` makes of each route of one protocol in one table: a large table need not be held to be looked at.
+    ///
+    /// A list that changed while it was read is read again, and `keep` is called anew.
+    pub fn routes_as<T>(
+        &mut self,
+        table: TableId,
+        protocol: u8,
+        families: impl IntoIterator<Item = Family>,
+        mut keep: impl FnMut(Route) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let mut kept = Vec::new();
         for family in families {
-            let of_family = |batch: &mut Batch, flags: u16| {
+            let request = |batch: &mut Batch, flags: u16| {
                 Route::encode_list_of(table, protocol, family, flags, batch);
             };
-            match self.dump(of_family) {
-                Ok(list) => routes.extend(list),
+            let listed = self.socket.dump(request, |frame| match Route::decode(frame)? {
+                // Kernels before 4.20 do not filter.
+                Change::Present(route) if route.table == table && route.protocol == protocol => keep(route),
+                _ => None,
+            });
+            match listed.map_err(|refusal| lost("list", refusal)) {
+                Ok(list) => kept.extend(list),
                 Err(error) if error.is_not_found() => {} // no route was ever put into that table
                 Err(error) => return Err(error),
             }
         }
-        // Kernels before 4.20 do not filter.
-        routes.retain(|route: &Route| route.table == table && route.protocol == protocol);
-        Ok(routes)
+        Ok(kept)
     }
 
     /// The addresses for which links answer on behalf of others.

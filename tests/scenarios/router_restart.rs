@@ -187,6 +187,47 @@ fn routes_of_a_restarting_router_stay_until_its_end_of_rib() -> Result<()> {
 
 #[test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn installed_routes_are_repaired_and_adopted() -> Result<()> {
+    const STRAYS: [&str; 2] = ["198.51.100.0/24", "2001:db8:99::/48"];
+    let meddle = |world: &World, commands: &[String]| -> Result<()> {
+        commands.iter().try_for_each(|command| world.run("cairn", command).map(drop))
+    };
+    let strays = STRAYS.map(|stray| format!("ip route add blackhole {stray} proto 202"));
+    let is_right = |world: &World| {
+        has(world, &[BIRDS, FRRS])?;
+        let table = world.run("cairn", "ip route show")? + &world.run("cairn", "ip -6 route show")?;
+        for prefix in [BIRDS, FRRS].as_flattened() {
+            let line = table.lines().find(|line| line.contains(&format!("{prefix} ")));
+            ensure!(line.is_some_and(|line| line.starts_with(prefix)), "{prefix} is dropped: {table}");
+        }
+        ensure!(!STRAYS.iter().any(|stray| table.contains(stray)), "a stray route is left: {table}");
+        anyhow::Ok(())
+    };
+    play("restart", "installed", Families::Dual, |world| {
+        all_start(world, &Bird::FIRST, LONG)?;
+        // Lost, replaced by another protocol's, and foreign ones in our name.
+        let lost = BIRDS.map(|prefix| format!("ip route del {prefix}"));
+        let replaced = format!("ip route replace blackhole {}", FRRS[0]);
+        meddle(world, &[lost.as_slice(), &[replaced], &strays].concat())?;
+        eventually(SETTLES, || is_right(world))?;
+
+        world.end_process("cairn", "bgpd", Signal::SIGKILL)?;
+        is_known(world, "cairn", &[BIRDS, FRRS].concat())?;
+        meddle(world, &strays)?;
+        start_bgpd(world, LONG)?;
+        world.await_sessions("cairn", 2)?;
+        eventually(SETTLES, || {
+            if let Err(error) = is_known(world, "cairn", &[BIRDS, FRRS].concat()) {
+                panic!("a route was lost during the restart: {error:#}");
+            }
+            is_right(world)
+        })
+        .map(drop)
+    })
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn a_router_that_lost_its_forwarding_state_is_believed() -> Result<()> {
     play("restart", "forwarding", Families::Dual, |world| {
         all_start(world, &Bird::FIRST, LONG)?;

@@ -196,7 +196,7 @@ impl Daemon {
                 self.history.peer_changed(peer, &change);
                 self.peers.changed(peer);
             }
-            Output::RouteChanged { prefix, best } => self.routes.changed(prefix, best.as_ref()),
+            Output::RouteChanged { prefix, .. } => self.routes.changed(prefix),
             Output::EndOfRib { family } => {
                 debug!(%family, "the Loc-RIB is complete");
                 self.complete = self.complete.with(family);

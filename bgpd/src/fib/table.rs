@@ -1,11 +1,14 @@
 //! What the kernel's table is to hold, and what differs.
+//!
+//! A route costs about 30 octets: its prefix and the number of its way.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-
-use bgpd_api::route::{BestRoute, RouteSource, RouteUpdate};
+use bgp_core::speaker::{BestRoute, RouteSource};
 use cairn_kernel::object::{Hop, Object, Route, RouteKey, RouteKind, RouteTarget};
 use cairn_net::{Families, Prefix};
+use foldhash::{HashMap, HashMapExt};
+
+use super::ways::{Way, WayId, Ways};
+use crate::daemon::RouteBatch;
 
 /// One change of the kernel's table.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,110 +19,144 @@ pub(super) enum Change {
     Remove(RouteKey),
 }
 
-/// What is done with traffic to a prefix.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Way {
-    /// It goes to one of these.
-    Hops(BTreeSet<IpAddr>),
-    /// It is dropped (RFC 7999).
-    Blackhole,
+/// What a route of ours in the kernel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// As it should be.
+    Right(Prefix),
+    /// Not wanted.
+    Stray(RouteKey),
 }
 
 /// The learned routes of the Loc-RIB.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
-    routes: BTreeMap<Prefix, Way>,
+    routes: HashMap<Prefix, WayId>,
+    ways: Ways,
     /// Families of which all is known: only there may anything be removed that was not withdrawn.
     complete: Families,
 }
 
-impl Table {
-    /// A new stream begins: it first tells what there is.
-    pub(super) fn begin(&mut self) {
-        self.routes.clear();
-        self.complete = Families::NONE;
+impl Default for Table {
+    fn default() -> Self {
+        Self { routes: HashMap::new(), ways: Ways::new(), complete: Families::NONE }
     }
+}
 
+impl Table {
     /// How many routes.
     pub(super) fn len(&self) -> usize {
         self.routes.len()
     }
 
-    /// Takes a piece of the stream; gives what it changes.
-    pub(super) fn apply(&mut self, update: &RouteUpdate) -> Vec<Change> {
-        self.complete = update.end_of_rib.iter().fold(self.complete, Families::with);
-        let changes = update.changes.iter().map(|change| match way(change.best.as_ref()) {
-            Some(way) => {
-                let route = route(change.prefix, &way);
-                self.routes.insert(change.prefix, way);
-                Change::Put(route)
+    /// How many different ways they go.
+    #[cfg(test)]
+    pub(super) fn ways(&self) -> usize {
+        self.ways.len()
+    }
+
+    /// Takes a piece of the Loc-RIB; gives what it changes.
+    pub(super) fn apply(&mut self, batch: &RouteBatch) -> Vec<Change> {
+        self.complete = batch.end_of_rib.iter().fold(self.complete, Families::with);
+        let changes = batch.changes.iter().map(|(prefix, best)| {
+            let (old, change) = match way(best.as_ref()) {
+                Some(way) => {
+                    let change = Change::Put(route(*prefix, &way));
+                    (self.routes.insert(*prefix, self.ways.acquire(way)), change)
+                }
+                None => (self.routes.remove(prefix), Change::Remove(key(*prefix))),
+            };
+            if let Some(old) = old {
+                self.ways.release(old);
             }
-            None => {
-                self.routes.remove(&change.prefix);
-                Change::Remove(route(change.prefix, &Way::Blackhole).key())
-            }
+            change
         });
         changes.collect()
     }
 
-    /// What differs from the routes of ours that the kernel has.
-    pub(super) fn repair(&self, actual: &[Route]) -> Vec<Change> {
-        let mut missing: BTreeSet<Prefix> = self.routes.keys().copied().collect();
-        let mut changes = Vec::new();
-        for found in actual {
-            match self.routes.get(&found.prefix) {
-                Some(way) if way_of(found) == *way => {
-                    missing.remove(&found.prefix);
-                }
-                Some(_) => {}
-                None if self.complete.contains(found.prefix.family()) => {
-                    changes.push(Change::Remove(found.key()));
-                }
-                None => {}
+    /// The route that there should be to a prefix.
+    pub(super) fn wanted(&self, prefix: Prefix) -> Option<Route> {
+        self.way(prefix).map(|way| route(prefix, way))
+    }
+
+    fn way(&self, prefix: Prefix) -> Option<&Way> {
+        self.ways.get(*self.routes.get(&prefix)?)
+    }
+
+    /// What a route of ours that the kernel has is. `None`: it is to be replaced, or nobody knows yet whether it is wanted.
+    pub(super) fn look(&self, found: &Route) -> Option<Found> {
+        match self.way(found.prefix) {
+            Some(wanted) if found.key() == key(found.prefix) => {
+                goes(found, wanted).then_some(Found::Right(found.prefix))
             }
+            // Beside the one that is wanted, with another metric.
+            Some(_) => Some(Found::Stray(found.key())),
+            None => self.complete.contains(found.prefix.family()).then(|| Found::Stray(found.key())),
         }
-        changes.extend(
-            missing.iter().filter_map(|prefix| Some(Change::Put(route(*prefix, self.routes.get(prefix)?)))),
-        );
-        changes
+    }
+
+    /// The prefixes whose routes are not among these.
+    pub(super) fn missing(&self, mut right: Vec<Prefix>) -> Vec<Prefix> {
+        right.sort_unstable();
+        right.dedup();
+        if right.len() == self.routes.len() {
+            return Vec::new();
+        }
+        self.routes.keys().filter(|prefix| right.binary_search(prefix).is_err()).copied().collect()
+    }
+
+    /// Might a change by somebody else of what is in this place concern us?
+    pub(super) fn concerns(&self, key: RouteKey) -> bool {
+        self.routes.contains_key(&key.prefix)
+    }
+
+    /// What puts a place right with which somebody has meddled.
+    pub(super) fn mend(&self, key: RouteKey) -> Option<Change> {
+        match self.wanted(key.prefix) {
+            Some(wanted) if wanted.key() == key => Some(Change::Put(wanted)),
+            Some(_) => Some(Change::Remove(key)),
+            None => self.complete.contains(key.prefix.family()).then_some(Change::Remove(key)),
+        }
     }
 }
 
 /// What to install; `None` for a prefix that is gone or that this router originates itself.
 fn way(best: Option<&BestRoute>) -> Option<Way> {
     let learned = best.filter(|best| matches!(best.source, RouteSource::Peer(_)))?;
-    if learned.blackhole {
-        return Some(Way::Blackhole);
-    }
-    let hops: BTreeSet<IpAddr> = learned.next_hops.iter().copied().collect();
-    Some(hops).filter(|hops| !hops.is_empty()).map(Way::Hops)
+    if learned.blackhole { Some(Way::Blackhole) } else { Way::hops(learned.next_hops.iter().copied()) }
 }
 
 fn route(prefix: Prefix, way: &Way) -> Route {
-    let Way::Hops(hops) = way else {
-        return Route::new(prefix, RouteKind::Blackhole, RouteTarget::None).normalised();
-    };
-    let mut hops: Vec<Hop> = hops.iter().map(|gateway| Hop::via(*gateway, None)).collect();
-    let target = match (hops.pop(), hops.is_empty()) {
-        (None, _) => RouteTarget::None,
-        (Some(only), true) => RouteTarget::Hop(only),
-        (Some(last), false) => {
-            hops.push(last);
-            RouteTarget::Multipath(hops)
+    let hop = |gateway| Hop::via(gateway, None);
+    match way {
+        Way::Blackhole => Route::blackhole(prefix),
+        Way::Hops(hops) => {
+            let target = match hops.as_ref() {
+                [only] => RouteTarget::Hop(hop(*only)),
+                hops => RouteTarget::Multipath(hops.iter().copied().map(hop).collect()),
+            };
+            Route::new(prefix, RouteKind::Unicast, target)
         }
-    };
-    Route::new(prefix, RouteKind::Unicast, target).normalised()
+    }
+    .normalised()
 }
 
-/// What a route of the kernel does.
-fn way_of(route: &Route) -> Way {
-    if route.kind == RouteKind::Blackhole { Way::Blackhole } else { Way::Hops(gateways(route)) }
+/// The key of our route to a prefix.
+pub(super) fn key(prefix: Prefix) -> RouteKey {
+    Route::blackhole(prefix).key()
 }
 
-fn gateways(route: &Route) -> BTreeSet<IpAddr> {
+/// Does a route of the kernel go this way?
+fn goes(route: &Route, way: &Way) -> bool {
+    let Way::Hops(hops) = way else { return route.kind == RouteKind::Blackhole };
+    if route.kind != RouteKind::Unicast {
+        return false;
+    }
     match &route.target {
-        RouteTarget::Hop(hop) => hop.gateway.into_iter().collect(),
-        RouteTarget::Multipath(hops) => hops.iter().filter_map(|hop| hop.gateway).collect(),
-        RouteTarget::None | RouteTarget::Nexthop(_) => BTreeSet::new(),
+        RouteTarget::Hop(hop) => hop.gateway.as_slice() == hops.as_ref(),
+        RouteTarget::Multipath(found) => {
+            Way::hops(found.iter().filter_map(|hop| hop.gateway)).as_ref() == Some(way)
+        }
+        RouteTarget::None | RouteTarget::Nexthop(_) => false,
     }
 }

@@ -1,24 +1,48 @@
-//! Tests of the table.
+//! Tests of the table, and of what is looked at when.
 
-use std::net::IpAddr;
+use std::time::Duration;
 
-use bgpd_api::route::{BestRoute, RouteChange, RouteSource, RouteUpdate};
-use cairn_kernel::object::{Object, Route, RouteKind, RouteTarget};
-use cairn_net::{Families, Family};
+use bgp_core::speaker::{BestRoute, RouteSource};
+use cairn_kernel::Error as KernelError;
+use cairn_kernel::object::{Change as Told, Object, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget};
+use cairn_net::{Families, Family, Prefix};
+use tokio::time::Instant;
 
-use super::table::{Change, Table};
+use super::doubts::Doubts;
+use super::table::{Change, Found, Table};
+use super::{GATHER, RETRY};
+use crate::daemon::RouteBatch;
 
-fn learned(prefix: &str, hops: &[&str]) -> RouteChange {
-    let next_hops: Vec<IpAddr> = hops.iter().map(|hop| hop.parse().unwrap()).collect();
+type Learned = (Prefix, Option<BestRoute>);
+
+fn learned(prefix: &str, hops: &[&str]) -> Learned {
+    let next_hops = hops.iter().map(|hop| hop.parse().unwrap()).collect();
     let source = RouteSource::Peer("192.0.2.254".parse().unwrap());
-    let best = BestRoute { next_hops, source, blackhole: false };
-    RouteChange { prefix: prefix.parse().unwrap(), best: Some(best) }
+    (prefix.parse().unwrap(), Some(BestRoute { next_hops, source, blackhole: false }))
 }
 
-fn blackhole(prefix: &str) -> RouteChange {
-    let mut change = learned(prefix, &["192.0.2.1"]);
-    change.best.as_mut().unwrap().blackhole = true;
-    change
+fn blackhole(prefix: &str) -> Learned {
+    let (prefix, best) = learned(prefix, &["192.0.2.1"]);
+    (prefix, best.map(|best| BestRoute { blackhole: true, ..best }))
+}
+
+fn via(prefix: &str, gateway: &str) -> Route {
+    Route::via(prefix.parse().unwrap(), gateway.parse().unwrap(), None).normalised()
+}
+
+/// What a comparison with these routes of the kernel changes: first what goes, then what is written.
+fn repair(table: &Table, actual: &[Route]) -> Vec<Change> {
+    let found: Vec<Found> = actual.iter().filter_map(|route| table.look(route)).collect();
+    let strays = found.iter().filter_map(|found| match found {
+        Found::Stray(key) => Some(Change::Remove(*key)),
+        Found::Right(_) => None,
+    });
+    let right = found.iter().filter_map(|found| match found {
+        Found::Right(prefix) => Some(*prefix),
+        Found::Stray(_) => None,
+    });
+    let missing = table.missing(right.collect());
+    strays.chain(missing.into_iter().map(|prefix| Change::Put(table.wanted(prefix).unwrap()))).collect()
 }
 
 #[test]
@@ -27,23 +51,23 @@ fn a_blackhole_is_one_in_the_kernel_and_its_end_too() {
     let changes = table.apply(&update(vec![blackhole("203.0.113.7/32")], Families::NONE));
     let written = put(&changes[0]).clone();
     assert_eq!((written.kind, &written.target), (RouteKind::Blackhole, &RouteTarget::None));
-    assert!(table.repair(std::slice::from_ref(&written)).is_empty());
+    assert!(repair(&table, std::slice::from_ref(&written)).is_empty());
     // Somebody made an ordinary route of it.
     let ordinary =
         put(&Table::default()
             .apply(&update(vec![learned("203.0.113.7/32", &["192.0.2.1"])], Families::NONE))[0])
         .clone();
-    assert_eq!(table.repair(&[ordinary]), [Change::Put(written)]);
+    assert_eq!(repair(&table, &[ordinary]), [Change::Put(written)]);
     let changes = table.apply(&update(vec![learned("203.0.113.7/32", &["192.0.2.1"])], Families::NONE));
     assert_eq!(put(&changes[0]).kind, RouteKind::Unicast);
 }
 
-fn gone(prefix: &str) -> RouteChange {
-    RouteChange { prefix: prefix.parse().unwrap(), best: None }
+fn gone(prefix: &str) -> Learned {
+    (prefix.parse().unwrap(), None)
 }
 
-fn update(changes: Vec<RouteChange>, end_of_rib: Families) -> RouteUpdate {
-    RouteUpdate { changes, end_of_rib }
+fn update(changes: Vec<Learned>, end_of_rib: Families) -> RouteBatch {
+    RouteBatch { changes, end_of_rib }
 }
 
 fn put(change: &Change) -> &Route {
@@ -65,8 +89,8 @@ fn equal_paths_become_one_route_with_several_hops() {
 fn what_the_router_originates_itself_is_not_installed() {
     let mut table = Table::default();
     let mut own = learned("10.0.0.0/8", &["192.0.2.1"]);
-    if let Some(best) = &mut own.best {
-        best.source = RouteSource::Local("test".to_owned());
+    if let Some(best) = &mut own.1 {
+        best.source = RouteSource::Local("test".into());
     }
     let changes = table.apply(&update(vec![own], Families::NONE));
     assert!(matches!(changes.as_slice(), [Change::Remove(_)]));
@@ -78,9 +102,9 @@ fn nothing_is_swept_before_the_end_of_rib_of_its_family() {
     let mut table = Table::default();
     let stale = Route::via("10.1.0.0/16".parse().unwrap(), "192.0.2.1".parse().unwrap(), None);
     table.apply(&update(vec![], Families::NONE.with(Family::Ipv6)));
-    assert_eq!(table.repair(std::slice::from_ref(&stale)), []);
+    assert_eq!(repair(&table, std::slice::from_ref(&stale)), []);
     table.apply(&update(vec![], Families::NONE.with(Family::Ipv4)));
-    assert_eq!(table.repair(std::slice::from_ref(&stale)), [Change::Remove(stale.key())]);
+    assert_eq!(repair(&table, std::slice::from_ref(&stale)), [Change::Remove(stale.key())]);
 }
 
 #[test]
@@ -89,11 +113,11 @@ fn lost_and_changed_routes_are_written_again_and_right_ones_left_alone() {
     let routes = vec![learned("10.0.0.0/8", &["192.0.2.1"]), learned("fd00::/16", &["2001:db8::1"])];
     let written: Vec<Route> =
         table.apply(&update(routes, Families::ALL)).iter().map(|change| put(change).clone()).collect();
-    assert_eq!(table.repair(&written), []);
+    assert_eq!(repair(&table, &written), []);
     let changed = Route::via("10.0.0.0/8".parse().unwrap(), "192.0.2.9".parse().unwrap(), None);
-    let changes = table.repair(&[changed, written[1].clone()]);
+    let changes = repair(&table, &[changed, written[1].clone()]);
     assert_eq!(changes, [Change::Put(written[0].clone())]);
-    assert_eq!(table.repair(&[]).len(), 2);
+    assert_eq!(repair(&table, &[]).len(), 2);
 }
 
 #[test]
@@ -108,10 +132,127 @@ fn a_withdrawn_prefix_is_removed_at_once() {
 }
 
 #[test]
-fn a_new_stream_forgets_the_old_one() {
+fn routes_share_their_ways_and_unused_ones_are_forgotten() {
+    let mut table = Table::default();
+    let both = ["192.0.2.1", "192.0.2.2"];
+    let swapped = ["192.0.2.2", "192.0.2.1"];
+    table
+        .apply(&update(vec![learned("10.0.0.0/8", &both), learned("10.1.0.0/16", &swapped)], Families::NONE));
+    assert_eq!((table.len(), table.ways()), (2, 1));
+    table.apply(&update(vec![learned("10.0.0.0/8", &both[..1])], Families::NONE));
+    assert_eq!(table.ways(), 2);
+    table.apply(&update(vec![gone("10.1.0.0/16"), gone("10.1.0.0/16")], Families::NONE));
+    assert_eq!((table.len(), table.ways()), (1, 1));
+    for last in 1..=200 {
+        table.apply(&update(vec![learned("10.0.0.0/8", &[&format!("192.0.2.{last}")])], Families::NONE));
+        assert_eq!(table.ways(), 1);
+        let wanted = table.wanted("10.0.0.0/8".parse().unwrap());
+        assert_eq!(wanted, Some(via("10.0.0.0/8", &format!("192.0.2.{last}"))));
+    }
+}
+
+#[test]
+fn a_route_of_ours_beside_the_wanted_one_goes() {
+    let mut table = Table::default();
+    table.apply(&update(vec![learned("10.0.0.0/8", &["192.0.2.1"])], Families::NONE));
+    let wanted = via("10.0.0.0/8", "192.0.2.1");
+    let beside = Route { priority: 50, ..wanted.clone() };
+    assert_eq!(repair(&table, &[beside.clone(), wanted]), [Change::Remove(beside.key())]);
+    assert_eq!(table.mend(beside.key()), Some(Change::Remove(beside.key())));
+}
+
+/// A table with one route, and that route.
+fn one_route() -> (Table, Route) {
     let mut table = Table::default();
     table.apply(&update(vec![learned("10.0.0.0/8", &["192.0.2.1"])], Families::ALL));
-    table.begin();
-    let found = Route::via("10.0.0.0/8".parse().unwrap(), "192.0.2.1".parse().unwrap(), None);
-    assert_eq!(table.repair(&[found]), []);
+    (table, via("10.0.0.0/8", "192.0.2.1"))
+}
+
+#[test]
+fn what_others_do_is_looked_at_only_where_it_concerns_us() {
+    let (table, ours) = one_route();
+    let now = Instant::now();
+    let theirs = |route: &Route| Route { protocol: 4, ..route.clone() };
+    let nothing = [
+        // As it should be.
+        Told::Present(ours.clone()),
+        Told::Present(theirs(&via("10.9.0.0/16", "192.0.2.9"))),
+        Told::Gone(theirs(&via("10.9.0.0/16", "192.0.2.9"))),
+        // Beside ours, with another metric.
+        Told::Present(Route { priority: 7, ..theirs(&ours) }),
+    ];
+    for change in nothing {
+        let mut doubts = Doubts::default();
+        doubts.changed(&change, &table, now);
+        assert_eq!(doubts.due(), None, "{change:?}");
+    }
+    let something = [
+        (Told::Gone(ours.clone()), Change::Put(ours.clone())),
+        // Somebody's route has taken the place of ours.
+        (Told::Present(theirs(&ours)), Change::Put(ours.clone())),
+        (Told::Present(via("10.0.0.0/8", "192.0.2.9")), Change::Put(ours)),
+        (
+            Told::Present(via("10.9.0.0/16", "192.0.2.9")),
+            Change::Remove(via("10.9.0.0/16", "192.0.2.9").key()),
+        ),
+    ];
+    for (change, mended) in something {
+        let mut doubts = Doubts::default();
+        doubts.changed(&change, &table, now);
+        assert_eq!(doubts.due(), Some(now + GATHER), "{change:?}");
+        assert!(doubts.take(now).is_empty(), "not yet");
+        let due: Vec<RouteKey> = doubts.take(now + GATHER);
+        let changes: Vec<Change> = due.into_iter().filter_map(|key| table.mend(key)).collect();
+        assert_eq!(changes, [mended]);
+        assert_eq!(doubts.due(), None);
+    }
+}
+
+#[test]
+fn a_quarrel_costs_one_look_a_second() {
+    let (table, ours) = one_route();
+    let began = Instant::now();
+    let (mut now, mut looks) = (began, 0);
+    let mut doubts = Doubts::default();
+    while now < began + Duration::from_secs(10) {
+        doubts.changed(&Told::Gone(ours.clone()), &table, now);
+        looks += usize::from(!doubts.take(now).is_empty());
+        now += Duration::from_millis(1);
+    }
+    assert_eq!(looks, 10);
+}
+
+#[test]
+fn much_meddling_is_one_comparison() {
+    let (table, _) = one_route();
+    let now = Instant::now();
+    let mut doubts = Doubts::default();
+    for number in 0..10_000u32 {
+        let prefix = Prefix::host(std::net::Ipv4Addr::from(0x0b00_0000 + number).into());
+        doubts.changed(&Told::Present(Route::blackhole(prefix)), &table, now);
+    }
+    assert!(doubts.take_everything(now + GATHER));
+    doubts.compared(now);
+    assert_eq!(doubts.due(), None);
+    // Not again at once.
+    doubts.of_everything(now);
+    assert_eq!(doubts.due(), Some(now + RETRY));
+}
+
+#[test]
+fn what_the_kernel_refused_is_tried_again_until_it_is_withdrawn() {
+    let (mut table, ours) = one_route();
+    let now = Instant::now();
+    let mut doubts = Doubts::default();
+    let refusal = KernelError::refused("replace", "route", std::io::Error::from_raw_os_error(101));
+    doubts.refused(vec![(ours.prefix, refusal)], now);
+    assert_eq!(doubts.due(), Some(now + RETRY));
+    let due = doubts.take(now + RETRY);
+    assert_eq!(
+        due.iter().filter_map(|key| table.mend(*key)).collect::<Vec<_>>(),
+        [Change::Put(ours.clone())]
+    );
+    table.apply(&update(vec![gone("10.0.0.0/8")], Families::NONE));
+    assert_eq!(table.mend(ours.key()), Some(Change::Remove(ours.key())));
+    assert_eq!(ours.protocol, PROTOCOL);
 }

@@ -1,0 +1,97 @@
+//! Where the kernel's table may not be as it should, and when to look.
+
+use std::collections::BTreeSet;
+
+use cairn_kernel::Error as KernelError;
+use cairn_kernel::object::{Change, Object, PROTOCOL, Route, RouteKey, TableId};
+use cairn_net::Prefix;
+use tokio::time::Instant;
+
+use super::table::{Found, Table, key};
+use super::{GATHER, PAUSE, RETRY};
+
+/// Places in doubt beyond which the whole table is compared: that costs no more.
+const MANY: usize = 4096;
+
+/// What is in doubt. Bounded by [`MANY`] and by the number of routes.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    /// Places with which somebody else has meddled, in our name: protocol 202.
+    meddled: BTreeSet<RouteKey>,
+    /// Routes that the kernel refused.
+    refused: BTreeSet<Prefix>,
+    look_at: Option<Instant>,
+    compare_at: Option<Instant>,
+    retry_at: Option<Instant>,
+    looked: Option<Instant>,
+    compared: Option<Instant>,
+}
+
+impl Doubts {
+    /// When to look; never if nothing is in doubt.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.look_at, self.compare_at, self.retry_at].into_iter().flatten().min()
+    }
+
+    /// Somebody else changed a route.
+    pub(super) fn changed(&mut self, change: &Change<Route>, table: &Table, now: Instant) {
+        let route = change.object();
+        let key = RouteKey { protocol: PROTOCOL, ..route.key() };
+        let ours = route.protocol == PROTOCOL;
+        // With one metric there is one route to a prefix: a replacement by another protocol ends ours without a word.
+        let matters = route.table == TableId::MAIN
+            && (ours || table.concerns(key) && key == super::table::key(key.prefix));
+        let right =
+            ours && matches!((change, table.look(route)), (Change::Present(_), Some(Found::Right(_))));
+        if !matters || right {
+            return;
+        }
+        if self.meddled.len() >= MANY {
+            self.of_everything(now);
+            return;
+        }
+        self.meddled.insert(key);
+        self.look_at.get_or_insert(after(now, self.looked, PAUSE));
+    }
+
+    /// The kernel may have lost routes without a word.
+    pub(super) fn of_everything(&mut self, now: Instant) {
+        self.compare_at.get_or_insert(after(now, self.compared, RETRY));
+    }
+
+    /// The kernel refused these.
+    pub(super) fn refused(&mut self, routes: Vec<(Prefix, KernelError)>, now: Instant) {
+        self.refused.extend(routes.into_iter().map(|(prefix, _)| prefix));
+        if !self.refused.is_empty() {
+            self.retry_at.get_or_insert(now + RETRY);
+        }
+    }
+
+    /// Is everything to be compared now?
+    pub(super) fn take_everything(&mut self, now: Instant) -> bool {
+        self.compare_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Everything was compared.
+    pub(super) fn compared(&mut self, now: Instant) {
+        *self = Self { looked: Some(now), compared: Some(now), ..Self::default() };
+    }
+
+    /// The places to be looked at now.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<RouteKey> {
+        let mut due = Vec::new();
+        if self.look_at.take_if(|at| *at <= now).is_some() {
+            self.looked = Some(now);
+            due.extend(std::mem::take(&mut self.meddled));
+        }
+        if self.retry_at.take_if(|at| *at <= now).is_some() {
+            due.extend(std::mem::take(&mut self.refused).into_iter().map(key));
+        }
+        due
+    }
+}
+
+/// Soon, but not too soon after the last time.
+fn after(now: Instant, last: Option<Instant>, pause: std::time::Duration) -> Instant {
+    last.map_or(now, |last| last + pause).max(now + GATHER)
+}

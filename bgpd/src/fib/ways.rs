@@ -1,0 +1,91 @@
+//! Ways to forward, each once however many routes share it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
+
+/// What is done with traffic to a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    /// It goes to one of these: sorted, each once, at least one.
+    Hops(Box<[IpAddr]>),
+    /// It is dropped (RFC 7999).
+    Blackhole,
+}
+
+impl Way {
+    /// To these; `None` if there are none.
+    pub(super) fn hops(hops: impl IntoIterator<Item = IpAddr>) -> Option<Self> {
+        let mut hops: Vec<IpAddr> = hops.into_iter().collect();
+        hops.sort_unstable();
+        hops.dedup();
+        (!hops.is_empty()).then(|| Self::Hops(hops.into()))
+    }
+}
+
+/// Names a way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WayId(u32);
+
+/// The ways that are in use.
+#[derive(Debug)]
+pub(super) struct Ways {
+    /// With how many routes use it. A place without a way is free.
+    places: Vec<(Option<Arc<Way>>, u32)>,
+    free: Vec<u32>,
+    numbers: HashMap<Arc<Way>, u32>,
+}
+
+impl Ways {
+    pub(super) fn new() -> Self {
+        Self { places: Vec::new(), free: Vec::new(), numbers: HashMap::new() }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// The way.
+    pub(super) fn get(&self, id: WayId) -> Option<&Way> {
+        self.places.get(id.0 as usize)?.0.as_deref()
+    }
+
+    /// One more route uses the way.
+    pub(super) fn acquire(&mut self, way: Way) -> WayId {
+        if let Some(number) = self.numbers.get(&way) {
+            if let Some((_, users)) = self.places.get_mut(*number as usize) {
+                *users += 1;
+            }
+            return WayId(*number);
+        }
+        let way = Arc::new(way);
+        let place = (Some(Arc::clone(&way)), 1);
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.places[number as usize] = place;
+                number
+            }
+            None => {
+                self.places.push(place);
+                u32::try_from(self.places.len() - 1).expect("fewer than 2^32 routes fit in memory")
+            }
+        };
+        self.numbers.insert(way, number);
+        WayId(number)
+    }
+
+    /// One route less uses the way; after the last one it is forgotten.
+    pub(super) fn release(&mut self, id: WayId) {
+        let Some((way, users)) = self.places.get_mut(id.0 as usize) else { return };
+        *users -= 1;
+        if *users == 0
+            && let Some(way) = way.take()
+        {
+            self.numbers.remove(&way);
+            self.free.push(id.0);
+        }
+    }
+}
