@@ -1,4 +1,9 @@
 //! What an operator reads: one line for each event of importance, with fields.
+//!
+//! Invariant: whatever a peer does, there are at most 22 lines about it in a minute: 20 of its own, one that says that no more follow, and
+//! one with the count of those that were left out. Debug lines are not limited.
+
+mod quota;
 
 use std::collections::HashMap;
 use std::io;
@@ -12,11 +17,12 @@ use tracing::{debug, error, info, warn};
 
 use crate::signature::SignatureCounters;
 use crate::transport::{NO_DEVICE, NO_DEVICE_HINT};
+use quota::{Line, Quota};
 
 /// How often a line about the same matter is written.
-const REPEAT: Duration = Duration::from_secs(60);
-/// Warnings about one peer in that time.
-const WARNINGS: u32 = 10;
+pub(crate) const REPEAT: Duration = Duration::from_secs(60);
+/// Peers that are remembered at most; more than can be configured. Those of a listen range come and go without end.
+const PEERS: usize = 16_384;
 /// Strangers that are remembered, so that none floods the log.
 const STRANGERS: usize = 256;
 
@@ -26,14 +32,16 @@ pub(crate) struct Reporter {
     strangers: HashMap<IpAddr, Instant>,
     /// The last reason that was written for a peer that does not come up.
     reasons: HashMap<IpAddr, (String, Instant)>,
-    /// When the current minute of a peer's warnings began, and how many there were in it.
-    warnings: HashMap<IpAddr, (Instant, u32)>,
+    /// What is still to be written about each peer.
+    quotas: HashMap<IpAddr, Quota>,
+    /// Its quota is used up, and nobody was told to renew it.
+    used_up: Option<IpAddr>,
     signatures: SignatureCounters,
 }
 
 impl Reporter {
-    /// A peer's state changed.
-    pub(crate) fn peer_changed(&mut self, peer: IpAddr, remote_as: Option<Asn>, change: &PeerChange) {
+    /// A peer's state changed. True: [`Reporter::renew`] has to be called in [`REPEAT`].
+    pub(crate) fn peer_changed(&mut self, peer: IpAddr, remote_as: Option<Asn>, change: &PeerChange) -> bool {
         let remote_as = remote_as.unwrap_or(Asn::ZERO);
         match change {
             PeerChange::State { from, to } => {
@@ -41,34 +49,46 @@ impl Reporter {
             }
             PeerChange::Up { router_id, asn } => {
                 self.reasons.remove(&peer);
-                info!(%peer, remote_as = %asn, %router_id, state = %State::Established, "peer is up");
+                let state = State::Established;
+                if self.may_write(peer) {
+                    info!(%peer, remote_as = %asn, %router_id, %state, "peer is up");
+                } else {
+                    debug!(%peer, remote_as = %asn, %router_id, %state, "peer is up");
+                }
             }
             PeerChange::Down { reason, was_up } => self.down(peer, remote_as, reason, *was_up),
-            PeerChange::Warning { text } => self.warning(peer, remote_as, text),
+            PeerChange::Warning { text } if self.may_write(peer) => warn!(%peer, %remote_as, "{text}"),
+            PeerChange::Warning { text } => debug!(%peer, %remote_as, "{text}"),
         }
+        let Some(peer) = self.used_up.take() else { return false };
+        warn!(%peer, "further lines about this peer are left out for a minute, and counted");
+        true
     }
 
-    /// A peer decides how often there is a reason to warn, so warnings are counted out.
-    fn warning(&mut self, peer: IpAddr, remote_as: Asn, text: &str) {
-        let now = Instant::now();
-        let (since, count) = self.warnings.entry(peer).or_insert((now, 0));
-        if now.duration_since(*since) >= REPEAT {
-            (*since, *count) = (now, 0);
+    /// Is a line about the peer written? A peer decides how often there is a reason for one, so they are counted out.
+    fn may_write(&mut self, peer: IpAddr) -> bool {
+        if self.quotas.len() >= PEERS && !self.quotas.contains_key(&peer) {
+            self.quotas.clear();
         }
-        *count += 1;
-        match *count {
-            0..WARNINGS => warn!(%peer, %remote_as, "{text}"),
-            WARNINGS => {
-                warn!(%peer, %remote_as, "{text}; further warnings about this peer are left out for a minute");
-            }
-            _ => debug!(%peer, %remote_as, "{text}"),
+        let line = self.quotas.entry(peer).or_default().take();
+        if line == Line::Last {
+            self.used_up = Some(peer);
+        }
+        line != Line::LeftOut
+    }
+
+    /// The minute is over in which nothing was written about a peer.
+    pub(crate) fn renew(&mut self, peer: IpAddr) {
+        let left_out = self.quotas.remove(&peer).map_or(0, |mut quota| quota.renew());
+        if left_out > 0 {
+            warn!(%peer, left_out, "lines about this peer were left out");
         }
     }
 
     /// Forgets peers that are no longer configured.
     pub(crate) fn retain(&mut self, mut configured: impl FnMut(IpAddr) -> bool) {
         self.reasons.retain(|peer, _| configured(*peer));
-        self.warnings.retain(|peer, _| configured(*peer));
+        self.quotas.retain(|peer, _| configured(*peer));
     }
 
     fn down(&mut self, peer: IpAddr, remote_as: Asn, reason: &DownReason, was_up: bool) {
@@ -81,11 +101,15 @@ impl Reporter {
             DownReason::Stopped(_) | DownReason::Reset(_) | DownReason::Deconfigured | DownReason::Shutdown
         );
         match (was_up, wanted) {
+            (true, _) if !self.may_write(peer) => debug!(%peer, %remote_as, reason = text, "peer is down"),
             (true, true) => info!(%peer, %remote_as, reason = text, "peer is down"),
             (true, false) => error!(%peer, %remote_as, reason = text, "peer is down"),
             (false, true) => debug!(%peer, %remote_as, reason = text, "peer does not come up"),
             // The same failure every few seconds is one failure.
             (false, false) if self.is_repeated(peer, &text) => {
+                debug!(%peer, %remote_as, reason = text, "peer does not come up");
+            }
+            (false, false) if !self.may_write(peer) => {
                 debug!(%peer, %remote_as, reason = text, "peer does not come up");
             }
             (false, false) => warn!(%peer, %remote_as, reason = text, "peer does not come up"),
@@ -97,7 +121,12 @@ impl Reporter {
         match self.reasons.get_mut(&peer) {
             Some((last, at)) if last == text && now.duration_since(*at) < REPEAT => true,
             _ => {
-                self.reasons.insert(peer, (text.to_owned(), now));
+                if self.reasons.len() >= PEERS {
+                    self.reasons.retain(|_, (_, at)| now.duration_since(*at) < REPEAT);
+                }
+                if self.reasons.len() < PEERS {
+                    self.reasons.insert(peer, (text.to_owned(), now));
+                }
                 false
             }
         }

@@ -47,6 +47,7 @@ impl Daemon {
             Event::DumpReady(id) => self.send_dump(id),
             Event::BmpReady(id) => self.bmp_ready(id),
             Event::BmpStatistics(id) => self.bmp_statistics(id),
+            Event::RenewLines(peer) => self.reporter.renew(peer),
             Event::GivenUp => {}
         }
     }
@@ -192,7 +193,12 @@ impl Daemon {
             Output::Transmit { conn } => self.enqueue(conn),
             Output::PeerChanged { peer, change } => {
                 let remote_as = self.remote_as(peer);
-                self.reporter.peer_changed(peer, remote_as, &change);
+                if self.reporter.peer_changed(peer, remote_as, &change) {
+                    self.events.push(async move {
+                        tokio::time::sleep(crate::report::REPEAT).await;
+                        Event::RenewLines(peer)
+                    });
+                }
                 self.history.peer_changed(peer, &change);
                 self.peers.changed(peer);
             }

@@ -1,7 +1,7 @@
 //! What the daemon waits for.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -20,6 +20,8 @@ pub(crate) enum Event {
     Writable(ConnId),
     /// An attempt to connect has succeeded or failed.
     Connected(ConnId, io::Result<TcpStream>),
+    /// Lines about this peer may be written again.
+    RenewLines(IpAddr),
     /// An attempt was given up.
     GivenUp,
     /// A peer has connected, or a listener has a problem.

@@ -185,3 +185,72 @@ async fn a_stranger_is_refused_and_logged_once() -> Result<()> {
     assert_eq!(first.log().matches(line).count(), 1);
     Ok(())
 }
+
+/// Lines of the log above debug that are about a peer.
+fn lines(log: &str, peer: std::net::IpAddr) -> usize {
+    let about = format!("peer={peer}");
+    let loud = |line: &&str| [" WARN ", " INFO ", "ERROR "].iter().any(|level| line.contains(level));
+    log.lines().filter(loud).filter(|line| line.contains(&about)).count()
+}
+
+const NO_MORE: &str = "further lines about this peer are left out for a minute";
+
+#[tokio::test]
+async fn a_peer_that_comes_and_goes_without_end_does_not_flood_the_log() -> Result<()> {
+    let world = World::new()?;
+    let mut first = world.start(1, &passive(&world)).await?;
+    let peer = world.address(2);
+    for round in 0..60_u8 {
+        let mut stream = connect(&world)?;
+        // An OPEN of another version, of a reserved hold time, or a session that ends with garbage: other reasons each time.
+        match round % 3 {
+            0 => stream.write_all(&message(1, &[3, 0xfd, 0xea, 0, 90, 10, 0, 0, 2, 0]))?,
+            1 => stream.write_all(&message(1, &[4, 0xfd, 0xea, 0, 1 + round % 2, 10, 0, 0, 2, 0]))?,
+            _ => {
+                greet(&mut stream, 240)?;
+                stream.write_all(&[round; 19])?;
+            }
+        }
+        // It is answered, and the connection ended; or refused, while others are about to end.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    first.logs(NO_MORE).await?;
+    let view = first.peer(peer).await?;
+    let log = first.log();
+    assert!(view.counters.received.opens > 40, "{view:?}");
+    assert!(lines(&log, peer) <= 22, "{} lines:\n{log}", lines(&log, peer));
+    assert_eq!(log.matches(NO_MORE).count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn malformed_updates_at_full_speed_do_not_flood_the_log() -> Result<()> {
+    let world = World::new()?;
+    let mut first = world.start(1, &passive(&world)).await?;
+    let peer = world.address(2);
+    let mut stream = connect(&world)?;
+    greet(&mut stream, 240)?;
+    first.established(peer).await?;
+    // ORIGIN 9 in each, of another prefix: treated as withdraw.
+    let attributes =
+        [&[0x40, 1, 1, 9, 0x40, 2, 6, 2, 1][..], &65002u32.to_be_bytes(), &[0x40, 3, 4, 192, 0, 2, 2]]
+            .concat();
+    for number in 0..20_000u16 {
+        let [high, low] = number.to_be_bytes();
+        let mut body = vec![0, 0, 0, u8::try_from(attributes.len())?];
+        body.extend(&attributes);
+        body.extend([32, 10, 1, high, low]);
+        stream.write_all(&message(2, &body))?;
+    }
+    let view = eventually("all have come", async || {
+        let view = first.peer(peer).await?;
+        ensure!(view.counters.received.updates == 20_000, "{}", view.counters.received.updates);
+        Ok(view)
+    })
+    .await?;
+    assert_eq!((view.state, view.established_count), (SessionState::Established, 1));
+    first.logs(NO_MORE).await?;
+    let log = first.log();
+    assert!(lines(&log, peer) <= 22, "{} lines", lines(&log, peer));
+    Ok(())
+}
