@@ -1,5 +1,7 @@
 //! What bgpd passes on, and how, between BIRD, FRRouting and GoBGP.
 
+mod options;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
