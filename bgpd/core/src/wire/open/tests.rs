@@ -312,3 +312,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_software_version_that_is_empty_or_lies_about_its_length_is_harmless() {
+    const SOFTWARE_VERSION: u8 = 75;
+    // Without a value, without a text, with a text that is said to be longer than it is, and with octets that are no text.
+    for value in [&[][..], &[0], &[255, b'x'], &[2, 0xff, 0xfe]] {
+        let length = u8::try_from(value.len()).unwrap();
+        let capability = [&[SOFTWARE_VERSION, length][..], value].concat();
+        let parameter = [&[2, length + 2][..], &capability].concat();
+        let open = Open::decode(&body(&parameter)).unwrap();
+        assert_eq!(open.capabilities.len(), 1, "{value:?}");
+        assert!(!open.capabilities[0].to_string().is_empty());
+    }
+    // Its own length beyond the parameter.
+    refuses(&body(&[2, 3, SOFTWARE_VERSION, 9, 8]), OpenError::Unspecific);
+}

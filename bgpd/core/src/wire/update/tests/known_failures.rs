@@ -187,3 +187,53 @@ fn evpn_and_flowspec_routes_are_passed_over_unread() {
         assert_eq!((update.reach.len(), update.faults.len()), (0, 1));
     }
 }
+
+#[test]
+fn a_crafted_attribute_of_any_type_never_resets_a_session() {
+    // Those two say how the routes are to be read, so that nothing can be kept without them.
+    for code in (0..=255).filter(|code| !matches!(code, 14 | 15)) {
+        for len in [0, 1, 3, 4, 5, 8, 13, 255] {
+            for fill in [0x00, 0x01, 0xff] {
+                let crafted = attribute(OPTIONAL_TRANSITIVE, code, &vec![fill; len]);
+                let update = survives(&announce(&[crafted]), &EXTERNAL);
+                // The routes are used or withdrawn, and none of them is forgotten.
+                assert_eq!(update.reach.len() + update.unreach.len(), 1, "type {code}, {len} times {fill}");
+            }
+        }
+    }
+}
+
+#[test]
+fn attributes_that_are_not_spoken_are_passed_on_or_dropped_unread() {
+    // PMSI tunnel, traffic engineering, ATTR_SET, BGPsec path: each cut short. And AIGP, which is not transitive.
+    for code in [22, 24, 128, 33] {
+        let attributes =
+            survives(&announce(&[attribute(OPTIONAL_TRANSITIVE, code, &[0])]), &EXTERNAL).attributes;
+        let unknown: Vec<u8> = attributes.unwrap().unknown.iter().map(|unknown| unknown.code).collect();
+        assert_eq!(unknown, [code]);
+    }
+    for code in [26, 40, 29] {
+        let update = survives(&announce(&[attribute(OPTIONAL, code, &[1, 0])]), &EXTERNAL);
+        assert_eq!((update.reach.len(), update.faults.len()), (1, 0));
+        assert_eq!(update.attributes.unwrap().unknown.iter().count(), 0, "type {code}");
+    }
+}
+
+#[test]
+fn mp_reach_cut_anywhere_resets_and_never_reads_beyond_its_end() {
+    // IPv6 with a global and a link-local next hop and two prefixes.
+    let mut value = vec![0, 2, 1, 32];
+    value.extend([0xfd; 16]);
+    value.extend([0xfe, 0x80]);
+    value.extend([1; 14]);
+    value.push(0);
+    let routes = value.len();
+    value.extend([16, 0xfd, 0, 32, 0xfd, 1, 2, 3]);
+    let whole = |value: &[u8]| body(&[], &[attribute(OPTIONAL, 14, value), origin(), as_path()], &[]);
+    for len in 0..=value.len() {
+        let decoded = Update::decode(&whole(&value[..len]), &EXTERNAL);
+        // Between two prefixes nothing is missing; no prefix at all is none to announce.
+        let between = [routes, routes + 3, value.len()].contains(&len);
+        assert_eq!(decoded.is_ok(), between, "cut after {len} octets");
+    }
+}
