@@ -32,6 +32,11 @@ pub(crate) fn sent_path_id(id: PathId) -> u32 {
 }
 
 impl Table {
+    /// Is any peer told several paths?
+    pub(crate) fn ranks(&self) -> bool {
+        self.ranked > 0
+    }
+
     /// The eligible paths of a prefix as the last selection put them in order; none unless that was asked for.
     pub(crate) fn ranked_paths(&self, net: NetId) -> Vec<Ranked> {
         if self.ranked == 0 {

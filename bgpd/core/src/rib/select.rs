@@ -136,7 +136,10 @@ impl Table {
     /// Selects anew for one prefix, and marks the selected paths.
     pub(crate) fn select(&mut self, net: NetId, selection: Selection<'_>) {
         let chosen = selection.choose(self, net).map(|selected| selected.best);
-        if self.multipath {
+        if self.multipath && self.has_single_path(net) {
+            let only = self.nets[net].first();
+            self.paths[only].selected = chosen.is_some();
+        } else if self.multipath {
             let all: Vec<PathId> = self.paths_of(net).map(|(id, _)| id).collect();
             let equal = chosen.map_or_else(Vec::new, |best| selection.equal_cost(self, net, best));
             for id in all {

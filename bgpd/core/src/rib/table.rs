@@ -145,7 +145,7 @@ pub(crate) struct Dirty {
 /// What more than the best path was selected before a change.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Before {
-    /// The next hops of equal cost; empty unless multipath is on.
+    /// The next hops of equal cost, as [`Table::shared_next_hops`] gives them.
     pub(crate) next_hops: Vec<IpAddr>,
     /// The eligible paths; empty unless ADD-PATH is on.
     pub(crate) ranked: Vec<Ranked>,
@@ -194,6 +194,11 @@ impl Best {
 }
 
 impl Net {
+    /// The first of its paths.
+    pub(super) fn first(&self) -> PathId {
+        self.first
+    }
+
     /// Is its selection due?
     pub(super) fn is_dirty(&self) -> bool {
         self.dirty
@@ -279,15 +284,30 @@ impl Table {
         hops
     }
 
+    /// The next hops, if there are several: a single one is known from the best path.
+    ///
+    /// Most prefixes have one path; for them nothing is allocated.
+    pub(crate) fn shared_next_hops(&self, net: NetId) -> Vec<IpAddr> {
+        if !self.multipath || self.has_single_path(net) {
+            return Vec::new();
+        }
+        Some(self.next_hops(net)).filter(|hops| hops.len() > 1).unwrap_or_default()
+    }
+
+    /// Is there exactly one path to it?
+    pub(super) fn has_single_path(&self, net: NetId) -> bool {
+        let first = self.nets[net].first.some();
+        first.is_some_and(|first| self.paths[first].next_of_net == PathId::NONE)
+    }
+
     /// Notes that selection is due, and what was selected before the change that is about to be made.
     pub(crate) fn touch(&mut self, net: NetId) {
         if self.nets[net].dirty {
             return;
         }
-        let more = (self.multipath || self.ranked > 0).then(|| {
-            let next_hops = if self.multipath { self.next_hops(net) } else { Vec::new() };
-            Box::new(Before { next_hops, ranked: self.ranked_paths(net) })
-        });
+        let next_hops = self.shared_next_hops(net);
+        let more = (!next_hops.is_empty() || self.ranked > 0)
+            .then(|| Box::new(Before { next_hops, ranked: self.ranked_paths(net) }));
         let old = self.best(net);
         let entry = &mut self.nets[net];
         entry.dirty = true;

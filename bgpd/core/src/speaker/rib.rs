@@ -161,8 +161,7 @@ impl Speaker {
                 _ => false,
             };
             let old_hops = more.as_ref().map_or(&[][..], |more| &more.next_hops);
-            let single = !rib.table.multipath && old_hops.is_empty();
-            let same_hops = single || net.map_or(Vec::new(), |net| rib.table.next_hops(net)) == old_hops;
+            let same_hops = net.map_or(Vec::new(), |net| rib.table.shared_next_hops(net)) == old_hops;
             if !same || !same_hops {
                 rib.report(prefix, net);
             }
@@ -174,9 +173,11 @@ impl Speaker {
                 rib.aggregates.note(prefix, new.as_ref());
                 changes.push(Change { prefix, old: old.clone(), new });
             }
-            if let Some(more) = more {
+            if rib.table.ranks() || more.is_some() {
+                // Nobody was told several before: then nothing was noted, and all of them are new.
+                let before = more.as_ref().map_or(&[][..], |more| &more.ranked);
                 let ranked = net.map_or(Vec::new(), |net| rib.table.ranked_paths(net));
-                paths.extend(paths_change(prefix, &more.ranked, ranked));
+                paths.extend(paths_change(prefix, before, ranked));
             }
         }
         (changes, paths)

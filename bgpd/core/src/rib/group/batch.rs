@@ -18,6 +18,8 @@ use crate::wire::{Attributes, EncodeContext, EncodedAttributes, NextHop, Nlri, e
 
 /// Octets after which a part of the log is cut, so that it fits a socket's buffer.
 const ENTRY_LEN: usize = 16 << 10;
+/// Room for the message of a single change, which steady churn mostly makes.
+const SMALL_ENTRY: usize = 128;
 /// Prefixes that are encoded before a part may be cut.
 const ENTRY_PREFIXES: usize = 1 << 12;
 
@@ -238,6 +240,7 @@ impl<'a> Writer<'a> {
         if self.audience != Some(audience) || self.buffer.len() >= ENTRY_LEN {
             self.cut();
             self.audience = Some(audience);
+            self.buffer.reserve(SMALL_ENTRY);
         }
         self.messages += u32::try_from(encode(&mut self.buffer)).unwrap_or(u32::MAX);
     }
