@@ -4,7 +4,8 @@
 #   cairn-entrypoint            a cluster's node: bgpd and felix-lite
 #   cairn-entrypoint router     a router: bgpd alone, with /etc/cairn/bgpd.yaml, which writes its routes to the kernel
 #
-# Each daemon is started again when it ends: forwarding goes on meanwhile, so that neither takes the other nor the node down.
+# Each daemon is started again when it ends: forwarding goes on meanwhile, so that neither takes the other nor the node down. A bgpd whose
+# sessions another one has taken over (bgpd --take-over) is not: that one is watched in its place, and bgpd is started again when it ends.
 # SIGTERM ends all. If CAIRN_SEED names directories below /etc/cairn/seed, their objects are copied into an empty store once.
 set -eu
 
@@ -23,6 +24,23 @@ seed() {
 	until [ -e "$objects/.seeded" ]; do sleep 0.05; done
 }
 
+# The bgpd that goes on after a take-over holds the lock of the socket, which it was handed.
+socket="${BGPD_SOCKET:-/run/cairn/bgpd.sock}"
+
+# Does the daemon that has just ended go on in another process?
+taken_over() {
+	[ "$1" = bgpd ] && [ -e "$socket.lock" ] && ! flock --nonblock "$socket.lock" true
+}
+
+# Ends that bgpd, by the lock that only it has open.
+end_successor() {
+	for descriptor in /proc/[0-9]*/fd/*; do
+		[ "$descriptor" -ef "$socket.lock" ] || continue
+		process="${descriptor#/proc/}"
+		kill "${process%%/*}" 2>/dev/null || true
+	done
+}
+
 # Runs a daemon for as long as this script lives.
 keep() {
 	stopping=""
@@ -32,9 +50,21 @@ keep() {
 		child=$!
 		code=0
 		wait "$child" || code=$?
+		if [ -z "$stopping" ] && taken_over "$1"; then
+			echo "cairn-entrypoint: another $1 goes on with the sessions of the one that ended" >&2
+			# Has the lock when that one ends.
+			flock "$socket.lock" true &
+			child=$!
+			wait "$child" || true
+			code="unknown"
+		fi
 		[ -n "$stopping" ] || { echo "cairn-entrypoint: $1 ended with code $code, starting it again" >&2; sleep 1; }
 	done
 	wait "$child" || true
+	if taken_over "$1"; then
+		end_successor
+		flock --timeout 10 "$socket.lock" true || true
+	fi
 }
 
 stop() {

@@ -134,10 +134,13 @@ fn adopt(cli: &Cli, taken: Taken) -> Result<Begun, StartError> {
             return Err(error);
         }
     };
-    if let Err(error) = taken.go() {
-        // The gRPC socket is still the other one's.
-        begun.socket.leave();
-        return Err(error.into());
+    match taken.go() {
+        Ok(bfd) => begun.daemon.take_over_bfd(bfd),
+        Err(error) => {
+            // The gRPC socket is still the other one's.
+            begun.socket.leave();
+            return Err(error.into());
+        }
     }
     info!("the sessions of the running bgpd are taken over");
     if let (Some(config), Some(path)) = (config, &cli.config) {

@@ -6,6 +6,8 @@
 //!    |<-- state, open sockets -------------|  (or why not)
 //!    |    builds everything, touches nothing
 //!    |--- ready -------------------------->|  (or why not: the old one goes on)
+//!    |                                     |  BFD stands still: until now it has not missed a packet
+//!    |<-- BFD: state, sockets -------------|  (or why not)
 //!    |<-- go ------------------------------|  ends
 //!    |    reads and writes
 //! ```
@@ -30,7 +32,7 @@ pub(crate) use take::{Taken, ask};
 /// What the first octets say.
 const MAGIC: [u8; 8] = *b"CAIRNBGP";
 /// The form of everything that goes over the socket, the speaker's state included.
-const VERSION: u32 = 2 << 16 | bgp_core::speaker::STATE_VERSION;
+const VERSION: u32 = 3 << 16 | bgp_core::speaker::STATE_VERSION;
 /// How long either side waits for the next octets of the other.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A state that is larger is none. Ten million routes fit.

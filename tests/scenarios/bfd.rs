@@ -8,6 +8,7 @@ use bgpd_api::bfd::{BfdSession, BfdState};
 use bgpd_api::route::Table;
 use cairn_lab::Lab;
 use cairn_lab::lab::Families;
+use nix::sys::signal::Signal;
 
 use crate::wait::eventually;
 use crate::world::{SETTLES, World, play};
@@ -194,5 +195,103 @@ fn times_change_without_a_flap() -> Result<()> {
         })?;
         ensure!(counts(world)? == before, "a session was made anew");
         Ok(())
+    })
+}
+
+/// What the others say of their BFD sessions with the node: BIRD with the time since when, FRRouting with its counts.
+fn seen_by_peers(world: &World) -> Result<String> {
+    let mut said = String::new();
+    for (node, line) in [
+        ("bird", "birdc -r show bfd sessions"),
+        ("far", "birdc -r show bfd sessions"),
+        ("bird", "birdc -r show protocols"),
+        ("far", "birdc -r show protocols"),
+    ] {
+        let text = world.run(node, line)?;
+        said += &text
+            .lines()
+            .filter(|line| line.contains("Up") || line.contains("BGP"))
+            .collect::<Vec<_>>()
+            .join("\n");
+    }
+    let text = world.run("frr", "vtysh -c 'show bfd peers counters json'")?;
+    let peers: serde_json::Value = serde_json::from_str(&text).context("FRRouting did not print JSON")?;
+    for peer in peers.as_array().context("a list of peers")? {
+        said += &format!("\n{} up {} down {}", peer["peer"], peer["session-up"], peer["session-down"]);
+    }
+    Ok(said)
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn no_session_notices_that_another_process_goes_on() -> Result<()> {
+    play("bfd", "bfd-takeover", Families::Dual, |world| {
+        all_up(world)?;
+        eventually(SETTLES, || leads_to(world, &TWO_WAYS, &[&BIRD, &FRR]))?;
+        let discriminators = |world: &World| -> Result<Vec<_>> {
+            Ok(sessions(world)?.iter().map(|session| (session.peer, session.local.discriminator)).collect())
+        };
+        // FRRouting begins its sessions anew once BGP is up.
+        let mut before = seen_by_peers(world)?;
+        eventually(SETTLES, || {
+            std::thread::sleep(Duration::from_secs(2));
+            let now = seen_by_peers(world)?;
+            let same = now == before;
+            before = now;
+            ensure!(same, "sessions still change: {before}");
+            all_up(world)
+        })?;
+        let numbers = discriminators(world)?;
+        // The first ones may have come before the document.
+        let starts =
+            |world: &World| -> Result<usize> { Ok(world.log("cairn")?.matches("starting it again").count()) };
+        let begun = starts(world)?;
+        for round in 0..3 {
+            let old = world.processes("cairn", "bgpd")?;
+            let start =
+                "bgpd --take-over --install-routes --config /etc/cairn/bgpd.yaml >>/proc/1/fd/1 2>&1 &";
+            world.run("cairn", &format!("sh -c '{start}'"))?;
+            eventually(SETTLES, || {
+                let now = world.processes("cairn", "bgpd")?;
+                ensure!(now.len() == 1 && now != old, "round {round}: {old:?} runs still beside {now:?}");
+                let received = sessions(world)?.iter().all(|session| session.packets_received > 0);
+                ensure!(received, "round {round}: nothing received yet");
+                Ok(())
+            })?;
+            ensure!(discriminators(world)? == numbers, "round {round}: other sessions");
+        }
+        // The node's own supervisor lets it be.
+        let log = world.log("cairn")?;
+        ensure!(log.contains("another bgpd goes on with the sessions"), "the supervisor says nothing: {log}");
+        ensure!(starts(world)? == begun, "a second bgpd was started beside the one that goes on: {log}");
+        // Both sides have exchanged more packets than it takes to notice a loss.
+        let counts = |world: &World| -> Result<Vec<u64>> {
+            Ok(sessions(world)?.iter().map(|session| session.packets_received).collect())
+        };
+        let then = counts(world)?;
+        eventually(SETTLES, || {
+            let now = counts(world)?;
+            let enough = now.iter().zip(&then).all(|(now, then)| *now >= then + 10);
+            ensure!(enough, "few packets since: {then:?}, {now:?}");
+            Ok(())
+        })?;
+        for session in sessions(world)? {
+            ensure!(session.local.state == BfdState::Up && session.down_count <= 1, "{session:#?}");
+        }
+        let after = seen_by_peers(world)?;
+        ensure!(after == before, "the others have noticed: {before}\nthen {after}");
+        leads_to(world, &TWO_WAYS, &[&BIRD, &FRR])?;
+        // And it still finds out when a path is lost.
+        cut(world, &BIRD)?;
+        eventually(SETTLES, || leads_to(world, &TWO_WAYS, &[&FRR]))?;
+        // The supervisor notices its end although it has not started it.
+        let last = world.processes("cairn", "bgpd")?;
+        world.end_process("cairn", "bgpd", Signal::SIGKILL)?;
+        eventually(SETTLES, || {
+            let now = world.processes("cairn", "bgpd")?;
+            ensure!(now.len() == 1 && now != last, "{now:?} after {last:?}");
+            world.peers("cairn").map(drop)
+        })
+        .map(drop)
     })
 }

@@ -161,8 +161,7 @@ impl Endpoint {
 
     /// Every session, in the order of its key, those that are saying goodbye included.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
-        let slots = self.by_key.values().filter_map(|index| self.sessions.get(*index as usize)?.as_ref());
-        slots.map(|slot| slot.session.view())
+        self.all().map(|(_, session)| session.view())
     }
 
     /// How many sessions there are.
@@ -199,9 +198,26 @@ impl Endpoint {
     }
 
     fn add(&mut self, key: Key, config: SessionConfig) {
-        let Ok(next) = u32::try_from(self.sessions.len()) else { return };
         let discriminator = self.new_discriminator();
         let session = Session::new(key, config, discriminator, self.random.next(), self.now);
+        self.insert(session);
+    }
+
+    /// Goes on with a session of another endpoint; `None` if its name or its discriminator is that of one that is here.
+    pub(crate) fn adopt(&mut self, session: Session) -> Option<SessionId> {
+        let number = session.discriminator;
+        if number == 0
+            || self.by_discriminator.contains_key(&number)
+            || self.by_key.contains_key(&session.key)
+        {
+            return None;
+        }
+        self.insert(session)
+    }
+
+    fn insert(&mut self, session: Session) -> Option<SessionId> {
+        let next = u32::try_from(self.sessions.len()).ok()?;
+        let (key, discriminator) = (session.key, session.discriminator);
         let index = self.free.pop().unwrap_or_else(|| {
             self.sessions.push(None);
             // Room for everything that may be queued, so that nothing is allocated later.
@@ -216,6 +232,23 @@ impl Endpoint {
         self.by_key.insert(key, index);
         self.by_discriminator.insert(discriminator, index);
         self.with(index, |_, _| ());
+        Some(SessionId(index))
+    }
+
+    /// Every session with its name, in the order of its key.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        self.by_key.values().filter_map(|index| {
+            let slot = self.sessions.get(*index as usize)?.as_ref()?;
+            Some((SessionId(*index), &slot.session))
+        })
+    }
+
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) fn next_random(&mut self) -> u64 {
+        self.random.next()
     }
 
     /// A number that nobody can guess and no other session has (section 6.3).

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`packet`] | the control packet: decode, encode, authentication (RFC 5880 section 4) |
 //! | [`Session`] | the state machine with its variables (section 6.8) |
-//! | [`Endpoint`] | all sessions: which one a packet belongs to, the timer wheel, what is to be sent |
+//! | [`Endpoint`] | all sessions: which one a packet belongs to, the timer wheel, what is to be sent, and how they go on in another process |
 //!
 //! What is done: asynchronous mode, both roles, Poll Sequences, the peer's Demand mode, authentication by simple password, keyed and
 //! meticulous keyed SHA1. What is not: the Echo function (the advertised Required Min Echo RX Interval is zero, so no peer may send
@@ -17,6 +17,7 @@
 
 mod config;
 mod endpoint;
+mod handover;
 mod jitter;
 pub mod packet;
 mod session;
@@ -26,6 +27,7 @@ mod wheel;
 
 pub use config::{Authentication, AuthenticationKind, Hops, Key, SessionConfig};
 pub use endpoint::{Datagram, Endpoint, Input, Output, SessionId};
+pub use handover::Damaged;
 pub use packet::{Discard, MAX_PACKET, MIN_PACKET, Packet};
 pub use session::{Change, Session};
 pub use state::{Diagnostic, State};

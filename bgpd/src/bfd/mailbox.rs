@@ -39,6 +39,11 @@ impl Mailbox {
         std::mem::take(&mut *self.places())
     }
 
+    /// There is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places().is_empty()
+    }
+
     /// Waits until there is something.
     pub(crate) async fn filled(&self) {
         self.notify.notified().await;

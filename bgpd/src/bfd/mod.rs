@@ -6,7 +6,7 @@
 //!        +------ mailbox: one place per session, Notify <--------+
 //! ```
 //!
-//! The thread starts with the first session that is configured. Invariants: it never waits for the daemon, and no queue here grows
+//! The thread starts with the first session that is configured, or where another process's stood still (docs/adr/0016). Invariants: it never waits for the daemon, and no queue here grows
 //! with what peers send.
 
 mod mailbox;
@@ -16,9 +16,11 @@ mod thread;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use bfd_core::{Key, SessionConfig, SessionView};
 use tokio::sync::oneshot;
@@ -36,8 +38,45 @@ enum Command {
     Configure(BTreeMap<Key, SessionConfig>),
     /// Tell how everything is.
     Report(oneshot::Sender<Report>),
+    /// Stand still, and tell another process how to go on; [`Command::Resume`] follows if it does not.
+    Freeze(SyncSender<io::Result<Frozen>>),
+    /// Go on.
+    Resume,
     /// Say AdminDown everywhere and end.
     Stop,
+}
+
+/// How long the thread may take to stand still. It needs microseconds.
+const FREEZES: Duration = Duration::from_secs(1);
+
+/// Sessions that stand still, with their sockets, on their way into another process. None where BFD does not run.
+#[derive(Debug, Default)]
+pub(crate) struct Frozen {
+    /// A 1 for each socket that there is: first those of [`receiver::KINDS`], then one for each session of the state.
+    pub(crate) places: Vec<u8>,
+    /// For `bfd_core`.
+    pub(crate) state: Vec<u8>,
+    /// The sockets.
+    pub(crate) files: Vec<OwnedFd>,
+}
+
+impl Frozen {
+    fn new(state: Vec<u8>, sockets: Vec<Option<OwnedFd>>) -> Self {
+        let places = sockets.iter().map(|socket| socket.is_some().into()).collect();
+        Self { places, state, files: sockets.into_iter().flatten().collect() }
+    }
+
+    /// How many sockets the places stand for.
+    pub(crate) fn count(places: &[u8]) -> usize {
+        places.iter().filter(|place| **place == 1).count()
+    }
+
+    /// The state, and the socket of each place.
+    fn into_sockets(self) -> (Vec<u8>, Vec<Option<OwnedFd>>) {
+        let mut files = self.files.into_iter();
+        let sockets = self.places.iter().map(|place| if *place == 1 { files.next() } else { None });
+        (self.state, sockets.collect())
+    }
 }
 
 /// How everything is.
@@ -79,18 +118,51 @@ impl Bfd {
             if sessions.is_empty() {
                 return Ok(());
             }
-            self.running = Some(self.start()?);
+            self.running = Some(self.start(thread::Parts::new)?);
         }
         self.command(Command::Configure(sessions));
         Ok(())
     }
 
-    fn start(&self) -> io::Result<Running> {
+    /// Goes on with the sessions of another process, with this configuration of theirs.
+    ///
+    /// # Errors
+    /// If that cannot be: then no session runs.
+    pub(crate) fn adopt(&mut self, frozen: Frozen, sessions: BTreeMap<Key, SessionConfig>) -> io::Result<()> {
+        self.running = Some(self.start(|| thread::Parts::adopt(frozen, &sessions))?);
+        self.command(Command::Configure(sessions));
+        Ok(())
+    }
+
+    /// Has every session stand still, and says how another process goes on with them.
+    ///
+    /// # Errors
+    /// Why it cannot. After [`Bfd::resume`] they go on here.
+    pub(crate) fn freeze(&self) -> Result<Frozen, String> {
+        if self.running.is_none() {
+            return Ok(Frozen::default());
+        }
+        let (answer, frozen) = sync_channel(1);
+        self.command(Command::Freeze(answer));
+        let frozen = frozen.recv_timeout(FREEZES).map_err(|_| "its BFD thread does not answer".to_owned())?;
+        if !self.mailbox.is_empty() {
+            // The speaker's state was written before, and does not know.
+            return Err("a BFD session has changed at this moment, try again".to_owned());
+        }
+        frozen.map_err(|error| format!("its BFD sockets cannot be handed over: {error}"))
+    }
+
+    /// Has the sessions go on after [`Bfd::freeze`].
+    pub(crate) fn resume(&self) {
+        self.command(Command::Resume);
+    }
+
+    fn start(&self, parts: impl FnOnce() -> io::Result<thread::Parts>) -> io::Result<Running> {
         let (waker, woken) = UnixStream::pair()?;
         waker.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
         let (commands, receiver) = sync_channel(COMMANDS);
-        let thread = Thread::new(receiver, woken, Arc::clone(&self.mailbox))?;
+        let thread = Thread::new(parts()?, receiver, woken, Arc::clone(&self.mailbox));
         let thread = std::thread::Builder::new().name("bfd".to_owned()).spawn(move || thread.run())?;
         Ok(Running { commands, waker, thread })
     }
@@ -120,6 +192,70 @@ impl Bfd {
         if let Some(running) = self.running.take() {
             // It panics never, and if it did, it has ended too.
             let _ = running.thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bfd_core::{Hops, SessionView};
+
+    use super::*;
+
+    fn sessions() -> BTreeMap<Key, SessionConfig> {
+        // Nobody answers there, and whether the ports to listen on are free does not matter.
+        let keys = [1, 2].map(|host| Key::new([127, 0, 77, host].into(), Hops::Single));
+        keys.map(|key| (key, SessionConfig::default())).into()
+    }
+
+    fn seen(bfd: &Bfd) -> Vec<SessionView> {
+        bfd.report().expect("it runs").blocking_recv().expect("it answers").sessions
+    }
+
+    fn port(file: &OwnedFd) -> u16 {
+        std::net::UdpSocket::from(file.try_clone().unwrap()).local_addr().unwrap().port()
+    }
+
+    /// Stands still once both sessions have sent something, and so have their sockets.
+    fn frozen(bfd: &Bfd) -> Frozen {
+        while seen(bfd).iter().any(|view| view.counters.sent == 0) {
+            std::thread::yield_now();
+        }
+        bfd.freeze().unwrap()
+    }
+
+    #[test]
+    fn sessions_go_on_elsewhere_with_their_numbers_and_sockets_or_here() {
+        let mut old = Bfd::default();
+        assert!(old.freeze().unwrap().places.is_empty(), "nothing runs yet");
+        old.configure(sessions()).unwrap();
+        let first = frozen(&old);
+        let ports = |frozen: &Frozen| -> Vec<u16> { frozen.files.iter().rev().take(2).map(port).collect() };
+        let (places, known) = (first.places.clone(), ports(&first));
+        assert_eq!((Frozen::count(&places), places.len()), (first.files.len(), receiver::KINDS.len() + 2));
+        // It is given up, and everything is as it was.
+        drop(first);
+        old.resume();
+        let before: Vec<u32> = seen(&old).iter().map(|view| view.discriminator).collect();
+        let second = frozen(&old);
+        assert_eq!((&second.places, ports(&second)), (&places, known.clone()));
+
+        let mut new = Bfd::default();
+        new.adopt(second, sessions()).unwrap();
+        let after = seen(&new);
+        assert_eq!(after.iter().map(|view| view.discriminator).collect::<Vec<_>>(), before);
+        assert!(after.iter().all(|view| view.counters.sent > 0));
+        assert_eq!(ports(&new.freeze().unwrap()), known);
+    }
+
+    #[test]
+    fn what_another_process_sends_may_be_damaged() {
+        let files = [std::fs::File::open("/dev/null").unwrap().into()];
+        for (places, state) in [(vec![], vec![]), (vec![1], vec![1, 2, 3]), (vec![0, 7, 1, 1], vec![9])] {
+            let files = files.iter().map(|file: &OwnedFd| file.try_clone().unwrap()).collect();
+            let mut bfd = Bfd::default();
+            assert!(bfd.adopt(Frozen { places, state, files }, sessions()).is_err());
+            assert!(bfd.report().is_none());
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use bfd_core::{Datagram, Endpoint, Hops, Input, Key, SessionConfig};
@@ -34,6 +34,21 @@ pub(super) struct Receivers {
 impl Receivers {
     pub(super) fn new() -> Self {
         Self { sockets: [const { None }; 4], batch: Batch::default() }
+    }
+
+    /// Goes on with another process's sockets, in the order of [`KINDS`].
+    pub(super) fn adopt(sockets: &mut impl Iterator<Item = Option<OwnedFd>>) -> Self {
+        let mut receivers = Self::new();
+        for (socket, adopted) in receivers.sockets.iter_mut().zip(sockets) {
+            *socket = adopted.map(Socket::from);
+        }
+        receivers
+    }
+
+    /// The sockets for another process, in the order of [`KINDS`].
+    pub(super) fn hand_over(&self) -> io::Result<Vec<Option<OwnedFd>>> {
+        let file = |socket: &Socket| socket.as_fd().try_clone_to_owned();
+        self.sockets.iter().map(|socket| socket.as_ref().map(file).transpose()).collect()
     }
 
     /// Opens what sessions need. What cannot be opened is said once and tried again with the next configuration.

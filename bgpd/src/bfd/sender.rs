@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use bfd_core::{Key, SOURCE_PORTS, SessionId};
@@ -38,9 +38,7 @@ impl Senders {
     /// Sends a packet; one that cannot be sent is lost, as on any link.
     pub(super) fn send(&mut self, now: Instant, session: SessionId, key: &Key, packet: &[u8]) {
         let index = session.0 as usize;
-        if index >= self.sockets.len() {
-            self.sockets.resize_with(index + 1, Place::default);
-        }
+        self.place(session);
         let place = &mut self.sockets[index];
         if place.socket.is_none() {
             if place.not_before.is_some_and(|at| now < at) {
@@ -75,6 +73,29 @@ impl Senders {
                 }
             }
         }
+    }
+
+    /// Goes on with the socket that a session had in another process: its source port stays the same (RFC 5881 section 4).
+    pub(super) fn adopt(&mut self, session: SessionId, file: OwnedFd) {
+        let socket = UdpSocket::from(file);
+        if let Ok(local) = socket.local_addr() {
+            self.next_port = local.port().wrapping_add(1) & !*SOURCE_PORTS.start();
+        }
+        self.place(session).socket = Some(socket);
+    }
+
+    /// The socket of a session for another process; `None` if it has none now.
+    pub(super) fn hand_over(&self, session: SessionId) -> io::Result<Option<OwnedFd>> {
+        let socket = self.sockets.get(session.0 as usize).and_then(|place| place.socket.as_ref());
+        socket.map(|socket| socket.as_fd().try_clone_to_owned()).transpose()
+    }
+
+    fn place(&mut self, session: SessionId) -> &mut Place {
+        let index = session.0 as usize;
+        if index >= self.sockets.len() {
+            self.sockets.resize_with(index + 1, Place::default);
+        }
+        &mut self.sockets[index]
     }
 
     /// A session is gone.

@@ -1,5 +1,6 @@
 //! The thread: waits for packets, commands and the next timer; works in bounded turns.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -7,18 +8,71 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 
-use bfd_core::{Endpoint, Input, Output};
+use bfd_core::{Endpoint, Input, Key, Output, SessionConfig};
 use cairn_kernel::{poll, sched};
 use tracing::{error, info, warn};
 
 use super::receiver::Receivers;
 use super::sender::Senders;
-use super::{Command, Mailbox, Report};
+use super::{Command, Frozen, Mailbox, Report};
 
 /// Low among the real-time ones: before everything usual, after the kernel's own threads.
 const PRIORITY: i32 = 5;
 /// Where real-time is not allowed.
 const NICE: i32 = -15;
+
+/// What a thread begins with.
+pub(super) struct Parts {
+    endpoint: Endpoint,
+    receivers: Receivers,
+    senders: Senders,
+}
+
+impl Parts {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub(super) fn new() -> io::Result<Self> {
+        let endpoint = Endpoint::new(Instant::now(), seed()?);
+        Ok(Self { endpoint, receivers: Receivers::new(), senders: Senders::default() })
+    }
+
+    /// The sessions and sockets of another process's thread.
+    ///
+    /// # Errors
+    /// If these are damaged, or the system has no random numbers.
+    pub(super) fn adopt(frozen: Frozen, sessions: &BTreeMap<Key, SessionConfig>) -> io::Result<Self> {
+        let (state, sockets) = frozen.into_sockets();
+        let mut sockets = sockets.into_iter();
+        let receivers = Receivers::adopt(&mut sockets);
+        let (endpoint, names) = Endpoint::take_over(Instant::now(), seed()?, sessions, &state)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let mut senders = Senders::default();
+        for (name, socket) in names.into_iter().zip(sockets) {
+            if let (Some(name), Some(socket)) = (name, socket) {
+                senders.adopt(name, socket);
+            }
+        }
+        Ok(Self { endpoint, receivers, senders })
+    }
+}
+
+/// Discriminators must not be guessed.
+fn seed() -> io::Result<u64> {
+    let mut seed = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(u64::from_ne_bytes(seed))
+}
+
+/// What follows a look at the commands.
+enum Next {
+    GoOn,
+    /// Every session says AdminDown.
+    Stop,
+    /// Nobody is told: another process goes on.
+    Vanish,
+}
 
 /// What the thread owns.
 pub(super) struct Thread {
@@ -32,25 +86,14 @@ pub(super) struct Thread {
 
 impl Thread {
     /// A thread to be started.
-    ///
-    /// # Errors
-    /// If the system has no random numbers.
     pub(super) fn new(
+        parts: Parts,
         commands: Receiver<Command>,
         woken: UnixStream,
         mailbox: Arc<Mailbox>,
-    ) -> io::Result<Self> {
-        // Discriminators must not be guessed.
-        let mut seed = [0; 8];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-        Ok(Self {
-            endpoint: Endpoint::new(Instant::now(), u64::from_ne_bytes(seed)),
-            receivers: Receivers::new(),
-            senders: Senders::default(),
-            commands,
-            woken,
-            mailbox,
-        })
+    ) -> Self {
+        let Parts { endpoint, receivers, senders } = parts;
+        Self { endpoint, receivers, senders, commands, woken, mailbox }
     }
 
     /// Runs until it is told to stop, or nobody can tell it any more.
@@ -67,18 +110,21 @@ impl Thread {
             // What has arrived comes before the timers: a late thread must not blame the peers.
             self.receivers.receive(&mut self.endpoint);
             self.endpoint.handle(Instant::now(), Input::Tick);
-            if !self.take_commands() {
-                self.endpoint.handle(Instant::now(), Input::Shutdown);
-                self.act();
-                return;
+            match self.take_commands() {
+                Next::GoOn => {}
+                Next::Stop => {
+                    self.endpoint.handle(Instant::now(), Input::Shutdown);
+                    self.act();
+                    return;
+                }
+                Next::Vanish => return,
             }
             self.act();
             self.wait();
         }
     }
 
-    /// False: stop.
-    fn take_commands(&mut self) -> bool {
+    fn take_commands(&mut self) -> Next {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Configure(sessions)) => {
@@ -94,8 +140,40 @@ impl Thread {
                     // Who asked may have gone.
                     let _ = answer.send(report);
                 }
-                Err(TryRecvError::Empty) => return true,
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Ok(Command::Freeze(answer)) => {
+                    // Everything that is known must be in the state or in the mailbox.
+                    self.act();
+                    // Who does not wait any more says so by the next command.
+                    let _ = answer.send(self.frozen());
+                    if let Some(next) = self.stand_still() {
+                        return next;
+                    }
+                }
+                Ok(Command::Resume) => {}
+                Err(TryRecvError::Empty) => return Next::GoOn,
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Next::Stop,
+            }
+        }
+    }
+
+    fn frozen(&self) -> io::Result<Frozen> {
+        let (state, sessions) = self.endpoint.hand_over();
+        let mut sockets = self.receivers.hand_over()?;
+        for session in sessions {
+            sockets.push(self.senders.hand_over(session)?);
+        }
+        Ok(Frozen::new(state, sockets))
+    }
+
+    /// Waits to be told whether another process has taken over; `None`: it has not.
+    fn stand_still(&self) -> Option<Next> {
+        loop {
+            match self.commands.recv() {
+                Ok(Command::Resume) => return None,
+                Ok(Command::Stop) => return Some(Next::Stop),
+                Err(_daemon_is_gone) => return Some(Next::Vanish),
+                // The daemon waits for the other process, too, and asks for nothing.
+                Ok(Command::Configure(_) | Command::Report(_) | Command::Freeze(_)) => {}
             }
         }
     }

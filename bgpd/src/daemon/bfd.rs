@@ -15,16 +15,18 @@ use crate::transport::Event;
 impl Daemon {
     /// Has BFD watch the paths to the neighbours that are configured for it and not down by an operator's word.
     pub(super) fn sync_bfd(&mut self) {
-        let Some(running) = &self.running else { return };
-        let wanted: BTreeMap<Key, SessionConfig> = running
-            .bfd
-            .iter()
-            .filter(|(peer, _)| self.by_hand.get(*peer).copied().unwrap_or(true))
-            .map(|(_, (key, config))| (*key, config.clone()))
-            .collect();
-        if let Err(error) = self.bfd.configure(wanted) {
+        if let Err(error) = self.bfd.configure(self.wanted_bfd()) {
             error!(%error, "cannot start BFD: its sessions stay down");
         }
+    }
+
+    /// The sessions that there should be.
+    pub(super) fn wanted_bfd(&self) -> BTreeMap<Key, SessionConfig> {
+        let sessions = self.running.iter().flat_map(|running| &running.bfd);
+        sessions
+            .filter(|(peer, _)| self.by_hand.get(*peer).copied().unwrap_or(true))
+            .map(|(_, (key, config))| (*key, config.clone()))
+            .collect()
     }
 
     /// Waits for what BFD has to say.

@@ -9,9 +9,10 @@ use bgpd_api::config::{load, to_yaml};
 use bytes::Bytes;
 use cairn_net::Families;
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{error, info};
 
 use super::{Daemon, Handle, Running};
+use crate::bfd::Frozen;
 use crate::interface;
 use crate::settings::Settings;
 use crate::takeover::{Asked, TakeOverError, Taken};
@@ -27,17 +28,12 @@ impl Daemon {
     /// If this is no moment to do so, or the other process does not get ready. Nothing has changed then.
     pub(crate) fn hand_over(&mut self, asked: &Asked) -> Result<(), TakeOverError> {
         let began = Instant::now();
-        asked.hear()?;
         let refused = |why: String| {
             asked.refuse(&why);
             TakeOverError::Refused(why)
         };
         let handed = self.speaker.hand_over().map_err(|error| refused(error.to_string()))?;
         let Some(running) = &self.running else { return Err(refused("it has no configuration".to_owned())) };
-        if !running.bfd.is_empty() {
-            // Their peers would see them end, and end the BGP sessions.
-            return Err(refused("its BFD sessions cannot be handed over".to_owned()));
-        }
         let mut files: Vec<BorrowedFd<'_>> =
             self.listeners.values().map(|listener| listener.socket.as_fd()).collect();
         let mut pending = Vec::new();
@@ -61,7 +57,10 @@ impl Daemon {
             "sessions": handed.connections.len(),
         });
         let parts = [daemon.to_string().into_bytes(), pending];
-        asked.give(&[&parts[0], &parts[1], &handed.state], &files, self.patience())?;
+        let parts = [parts[0].as_slice(), parts[1].as_slice(), &handed.state];
+        asked
+            .give(&parts, &files, self.patience(), || self.bfd.freeze())
+            .inspect_err(|_| self.bfd.resume())?;
         self.handed_over = true;
         info!(
             sessions = handed.connections.len(),
@@ -70,6 +69,19 @@ impl Daemon {
             "another process has taken over"
         );
         Ok(())
+    }
+
+    /// Goes on with the BFD sessions of the process that has let go.
+    pub(crate) fn take_over_bfd(&mut self, frozen: Frozen) {
+        if frozen.places.is_empty() {
+            self.sync_bfd();
+            return;
+        }
+        let sessions = self.wanted_bfd();
+        if let Err(error) = self.bfd.adopt(frozen, sessions) {
+            error!(%error, "cannot go on with the BFD sessions: they begin anew");
+            self.sync_bfd();
+        }
     }
 
     /// How long the other process may take: KEEPALIVEs wait meanwhile.

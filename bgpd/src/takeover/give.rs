@@ -13,6 +13,7 @@ use tokio::net::UnixListener;
 use tracing::{error, warn};
 
 use super::{MAGIC, PATIENCE, TakeOverError, VERSION, YES, answer, get, place, put_block, refuse};
+use crate::bfd::Frozen;
 use crate::daemon::Handle;
 
 /// Files that every daemon has, whatever its configuration: what a successor gets first.
@@ -55,6 +56,18 @@ pub(crate) async fn serve(listener: UnixListener, parting: Parting, daemon: Hand
             }
         };
         let asked = Asked { link, parting: std::sync::Arc::clone(&parting) };
+        // On a thread of its own: who connects and says nothing must not keep the sessions waiting.
+        let asked = match tokio::task::spawn_blocking(move || asked.hear().map(|()| asked)).await {
+            Ok(Ok(asked)) => asked,
+            Ok(Err(error)) => {
+                warn!(%error, "another process has not taken over: this one goes on");
+                continue;
+            }
+            Err(error) => {
+                error!(%error, "nobody can take this daemon over any more");
+                return;
+            }
+        };
         match daemon.call(move |daemon| daemon.hand_over(&asked)).await {
             Ok(Ok(())) | Err(_) => return,
             Ok(Err(error)) => warn!(%error, "another process has not taken over: this one goes on"),
@@ -63,11 +76,11 @@ pub(crate) async fn serve(listener: UnixListener, parting: Parting, daemon: Hand
 }
 
 impl Asked {
-    /// Hears what the other process wants.
+    /// Hears what the other process wants; takes up to [`PATIENCE`].
     ///
     /// # Errors
     /// If it speaks another version, or not at all.
-    pub(crate) fn hear(&self) -> Result<(), TakeOverError> {
+    fn hear(&self) -> Result<(), TakeOverError> {
         self.link.set_nonblocking(false)?;
         self.link.set_read_timeout(Some(PATIENCE))?;
         self.link.set_write_timeout(Some(PATIENCE))?;
@@ -88,16 +101,17 @@ impl Asked {
         refuse(&self.link, why);
     }
 
-    /// Hands everything over: parts of the state in order, and the daemon's own files. Once this has succeeded, the sockets belong to the other
-    /// process.
+    /// Hands everything over: parts of the state in order, and the daemon's own files; once the other process is ready, what cannot stand
+    /// still for that long. Once this has succeeded, the sockets belong to the other process.
     ///
     /// # Errors
-    /// If the other process is not ready within `limit`. It does nothing then.
+    /// If the other process is not ready within `limit`, or there is no last part. It does nothing then.
     pub(crate) fn give(
         &self,
         parts: &[&[u8]],
         files: &[BorrowedFd<'_>],
         limit: Duration,
+        last: impl FnOnce() -> Result<Frozen, String>,
     ) -> Result<(), TakeOverError> {
         let mut link = &self.link;
         link.write_all(&[YES])?;
@@ -108,6 +122,14 @@ impl Asked {
         send_files(link, &[&parting, files].concat())?;
         self.link.set_read_timeout(Some(limit))?;
         answer(link)?;
+        let frozen = last().map_err(|why| {
+            self.refuse(&why);
+            TakeOverError::Refused(why)
+        })?;
+        link.write_all(&[YES])?;
+        put_block(link, &frozen.places)?;
+        put_block(link, &frozen.state)?;
+        send_files(link, &frozen.files.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
         Ok(link.write_all(&[YES])?)
     }
 }

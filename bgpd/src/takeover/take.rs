@@ -8,9 +8,13 @@ use std::path::Path;
 use cairn_kernel::fd::receive_files;
 
 use super::{MAGIC, MAX_STATE, PATIENCE, TakeOverError, VERSION, YES, answer, get_block, place, refuse};
+use crate::bfd::Frozen;
 
 /// How long a state may take to come: the old process writes it in one go.
 const STATE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// BFD sessions: more than there are ports for.
+const MAX_PLACES: u64 = 1 << 17;
 
 /// What the running process has handed over. Dropped before [`Taken::go`]: the other one goes on.
 pub(crate) struct Taken {
@@ -59,14 +63,20 @@ impl Taken {
         Ok(([grpc, lock, takeover], files.collect()))
     }
 
-    /// Everything is there: from now on the sockets are this process's.
+    /// Everything is there: from now on the sockets are this process's. Returns what did not stand still until now.
     ///
     /// # Errors
     /// If the old process has given up meanwhile. It goes on then, and nothing may be touched here.
-    pub(crate) fn go(self) -> Result<(), TakeOverError> {
+    pub(crate) fn go(self) -> Result<Frozen, TakeOverError> {
         (&self.link).write_all(&[YES])?;
         self.link.set_read_timeout(Some(PATIENCE))?;
-        answer(&self.link)
+        answer(&self.link)?;
+        let places = get_block(&self.link, MAX_PLACES)?;
+        let state = get_block(&self.link, MAX_STATE)?;
+        let files = receive_files(&self.link, Frozen::count(&places))?;
+        // Only now the other one lets go.
+        answer(&self.link)?;
+        Ok(Frozen { places, state, files })
     }
 
     /// It cannot be used.

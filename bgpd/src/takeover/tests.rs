@@ -1,7 +1,7 @@
 use std::os::fd::AsFd;
 
 use super::*;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Handle};
 use cairn_net::Families;
 
 #[tokio::test]
@@ -11,17 +11,19 @@ async fn nobody_there_is_no_fault() {
 }
 
 /// A daemon that waits to be asked, without configuration, at this socket.
-fn daemon(socket: &Path) -> tokio::task::JoinHandle<()> {
+fn daemon(socket: &Path) -> (tokio::task::JoinHandle<()>, Handle) {
     let listener = listen(socket).unwrap();
     let file = || std::fs::File::open("/dev/null").unwrap().into();
     let parting =
         Parting { grpc: file(), lock: file(), takeover: listener.as_fd().try_clone_to_owned().unwrap() };
     let (daemon, handle) = Daemon::new(Families::NONE, None);
-    tokio::task::spawn_local(async move {
-        let served = tokio::task::spawn_local(serve(listener, parting, handle));
+    let served = serve(listener, parting, handle.clone());
+    let running = tokio::task::spawn_local(async move {
+        let served = tokio::task::spawn_local(served);
         daemon.run().await;
         served.abort();
-    })
+    });
+    (running, handle)
 }
 
 async fn asked<T: Send + 'static>(client: impl FnOnce(UnixStream) -> T + Send + 'static) -> T {
@@ -30,7 +32,7 @@ async fn asked<T: Send + 'static>(client: impl FnOnce(UnixStream) -> T + Send + 
     let place = place(&socket);
     tokio::task::LocalSet::new()
         .run_until(async move {
-            let daemon = daemon(&socket);
+            let (daemon, _handle) = daemon(&socket);
             let talk = move || client(UnixStream::connect(place).unwrap());
             let said = tokio::task::spawn_blocking(talk).await.unwrap();
             assert!(!daemon.is_finished(), "the daemon goes on");
@@ -68,4 +70,34 @@ async fn whoever_is_no_bgpd_is_hung_up_on() {
         get::<1>(&link).is_err()
     });
     assert!(said.await);
+}
+
+#[tokio::test]
+async fn whoever_connects_and_says_nothing_keeps_no_session_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("bgpd.sock");
+    tokio::task::LocalSet::new()
+        .run_until(async move {
+            let (running, handle) = daemon(&socket);
+            // A try counts if the machine was awake while the silent one was waited for.
+            for _ in 0..10 {
+                let silent = UnixStream::connect(place(&socket)).unwrap();
+                silent.set_nonblocking(true).unwrap();
+                let mut turns = 0;
+                let is_open =
+                    || (&silent).read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+                while is_open() {
+                    handle.call(|_daemon| ()).await.unwrap();
+                    turns += 1;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                // A daemon that waits for the silent one does two in that time.
+                if turns >= 10 {
+                    running.abort();
+                    return;
+                }
+            }
+            panic!("the daemon stood still while it waited for a silent process");
+        })
+        .await;
 }

@@ -26,6 +26,16 @@ impl Sequence {
         Self { transmit, received: None }
     }
 
+    /// What goes to another process: the last number that was sent, the last one that was accepted, and until when that counts.
+    pub(crate) const fn parts(&self) -> (u32, Option<(u32, Instant)>) {
+        (self.transmit, self.received)
+    }
+
+    /// From [`Sequence::parts`].
+    pub(crate) const fn from_parts(transmit: u32, received: Option<(u32, Instant)>) -> Self {
+        Self { transmit, received }
+    }
+
     /// Appends the section to a packet of [`MIN_PACKET`] octets; returns the new length.
     pub(crate) fn sign(&mut self, with: &Authentication, packet: &mut [u8; MAX_PACKET]) -> usize {
         let section = match with.kind {

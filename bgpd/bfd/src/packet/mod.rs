@@ -200,6 +200,11 @@ impl Discard {
 pub struct Discards([u64; Discard::ALL.len()]);
 
 impl Discards {
+    /// From the count of each reason, in the order of [`Discard::ALL`].
+    pub(crate) const fn from_counts(counts: [u64; Discard::ALL.len()]) -> Self {
+        Self(counts)
+    }
+
     pub(crate) fn count(&mut self, reason: Discard) {
         self.0[reason as usize] += 1;
     }

@@ -2,6 +2,7 @@
 //!
 //! It has no timers of its own: it says when each is due, and [`Session::tick`] does what is due.
 
+mod handover;
 mod receive;
 mod transmit;
 

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod endpoint;
+mod handover;
 mod machine;
 mod reception;
 mod simulation;

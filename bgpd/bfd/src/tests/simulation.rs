@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::jitter::Random;
-use crate::{Change, Datagram, Endpoint, Input, Output};
+use crate::{Authentication, AuthenticationKind, Change, Datagram, Endpoint, Input, Output};
 
 /// How the network treats packets.
 #[derive(Debug, Clone, Copy, Default)]
@@ -71,6 +71,18 @@ impl World {
     /// Starts a system, or starts it anew without memory of what was.
     fn boot(&mut self, system: usize) {
         self.systems[system] = Some(Endpoint::new(self.now, self.random.next()));
+        self.configure(system);
+    }
+
+    /// Has another process go on with a system's sessions after this time, in which it is deaf and mute.
+    fn take_over(&mut self, system: usize, pause: Duration) {
+        let old = self.systems[system].take().unwrap();
+        let (state, names) = old.hand_over();
+        self.run(pause);
+        let seed = self.random.next();
+        let (new, taken) = Endpoint::take_over(self.now, seed, &self.configs[system], &state).unwrap();
+        assert_eq!(names.len(), taken.len());
+        self.systems[system] = Some(new);
         self.configure(system);
     }
 
@@ -204,6 +216,56 @@ fn a_restarted_system_is_noticed_and_is_up_again() {
 }
 
 #[test]
+fn neither_side_notices_that_another_process_goes_on() {
+    let with = Authentication::new(AuthenticationKind::MeticulousKeyedSha1, 3, b"stone");
+    for (seed, authentication) in (0..50).flat_map(|seed| [(seed, None), (seed, with.clone())]) {
+        let config = SessionConfig { authentication, ..config(300, 300, 3) };
+        let mut world = World::new(seed, &[config.clone(), config.clone(), config]);
+        world.weather.delay = 3;
+        world.run(ms(5000));
+        let seen = |world: &World| -> Vec<_> {
+            let systems = world.systems.iter().flatten();
+            let views = systems.flat_map(|system| system.sessions().collect::<Vec<_>>());
+            views.map(|view| (view.key, view.discriminator, view.counters.up, view.counters.down)).collect()
+        };
+        let before = seen(&world);
+        for _ in 0..20 {
+            // Long enough for a packet each way: pauses must not add up.
+            let wait = 600 + u64::from(world.random.next_u32()) % 1000;
+            world.run(ms(wait));
+            let (system, pause) = (world.random.next_u32() as usize % 3, world.random.next_u32() % 250);
+            let counted =
+                world.systems[system].as_ref().unwrap().sessions().map(|view| view.counters.received);
+            let counted: Vec<u64> = counted.collect();
+            world.take_over(system, ms(pause.into()));
+            let sessions = world.systems[system].as_ref().unwrap().sessions();
+            assert!(sessions.zip(counted).all(|(view, before)| view.counters.received >= before));
+        }
+        world.run(ms(10_000));
+        assert!(world.all_up(), "seed {seed}");
+        assert_eq!((world.failures(), seen(&world)), (0, before), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_new_process_finds_out_that_the_other_side_fell_silent_meanwhile() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, &[config(300, 300, 3), config(300, 300, 3)]);
+        world.run(ms(5000));
+        world.systems[1] = None;
+        world.run(ms(400));
+        world.take_over(0, ms(5));
+        assert_eq!(world.state(0, 1), State::Up, "seed {seed}");
+        // Nobody is there to send to, so only the detection time is left.
+        world.run(ms(900));
+        assert_eq!(world.state(0, 1), State::Down, "seed {seed}");
+        world.boot(1);
+        world.run(ms(5000));
+        assert!(world.all_up(), "seed {seed}");
+    }
+}
+
+#[test]
 fn removal_and_shutdown_are_no_failure_for_the_other_side() {
     for seed in 0..20 {
         let mut world = World::new(seed, &[config(300, 300, 3), config(300, 300, 3)]);
@@ -267,7 +329,7 @@ proptest! {
     fn every_history_ends_with_all_sessions_up(
         seed: u64,
         count in 2usize..5,
-        steps in prop::collection::vec((0u8..6, 0usize..5, 0usize..5, 0u64..2000), 0..30),
+        steps in prop::collection::vec((0u8..7, 0usize..5, 0usize..5, 0u64..2000), 0..30),
     ) {
         let mut world = World::new(seed, &vec![config(100, 100, 3); count]);
         for (what, a, b, time) in steps {
@@ -278,6 +340,7 @@ proptest! {
                 2 => world.boot(a),
                 3 => world.weather = Weather { loss: 300, delay: 80 },
                 4 => world.configs[a].values_mut().for_each(|config| config.desired_min_tx = ms(50 + time)),
+                5 if world.systems[a].is_some() => world.take_over(a, ms(time / 8)),
                 _ => world.systems[a] = None,
             }
             if world.systems[a].is_some() && what == 4 {

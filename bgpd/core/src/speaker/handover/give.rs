@@ -13,7 +13,7 @@ use crate::rib::{PathId, RouteAttributes, SourceId};
 use crate::speaker::peer::Peer;
 use crate::speaker::retention::{Phase, Retention};
 use crate::speaker::session::Session;
-use crate::speaker::{Direction, Speaker};
+use crate::speaker::{BfdState, Direction, Speaker};
 use crate::wire::{EXTENDED_MAX_MESSAGE_LEN, EncodeContext, EncodedAttributes, NextHop, Nlri};
 
 /// The most that a message can say.
@@ -67,6 +67,11 @@ impl Speaker {
         out.u32(self.rib.table.sources[peer.source].router_id);
         out.option(peer.stopped.as_ref(), |out, text| out.bytes(text.as_bytes()));
         out.option(peer.restart_at, |out, at| out.duration(at.saturating_duration_since(self.now)));
+        out.u8(match peer.bfd {
+            BfdState::Down | BfdState::Failed { .. } => 0,
+            BfdState::Up => 1,
+            BfdState::AdminDown => 2,
+        });
         out.duration(self.now.duration_since(peer.state.1));
         let counters = &peer.counters;
         for count in [

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::ConnId;
 
 /// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// A speaker's state, on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]

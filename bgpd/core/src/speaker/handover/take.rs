@@ -18,7 +18,7 @@ use crate::speaker::connection::{Connection, Opens};
 use crate::speaker::establish::import_rules;
 use crate::speaker::peer::{PeerId, jitter};
 use crate::speaker::retention::{Phase, Retention};
-use crate::speaker::{Config, Direction, Interface, OriginatedRoute, Speaker};
+use crate::speaker::{BfdState, Config, Direction, Interface, OriginatedRoute, Speaker};
 use crate::wire::{DecodeContext, EXTENDED_MAX_MESSAGE_LEN, Framer, Message, Nlri, Open, PeerKind, WireList};
 
 type Result<T> = std::result::Result<T, TakeOverError>;
@@ -135,6 +135,12 @@ impl Speaker {
         let router_id = reader.u32()?;
         let stopped = reader.option(Reader::text)?;
         let restart_at = reader.option(Reader::duration)?.map(|left| now + left);
+        let bfd = match reader.u8()? {
+            0 => BfdState::Down,
+            1 => BfdState::Up,
+            2 => BfdState::AdminDown,
+            _ => return Err(TakeOverError::Damaged("an unknown state of BFD")),
+        };
         let since = before(now, reader.duration()?);
         let mut counts = [0; 11];
         for count in &mut counts {
@@ -148,6 +154,7 @@ impl Speaker {
         let peer = &mut self.peers[id];
         peer.stopped = stopped;
         peer.restart_at = restart_at;
+        peer.bfd = bfd;
         peer.state.1 = since;
         peer.retained = retained;
         let counters = &mut peer.counters;

@@ -2,7 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::speaker::tests::*;
-use crate::speaker::{Config, GracefulRestartConfig, Input, RouteView, Speaker};
+use crate::speaker::{
+    BfdConfig, BfdState, Config, GracefulRestartConfig, Input, PeerConfig, RouteView, Speaker,
+};
 use std::time::Duration;
 
 use crate::sim::Sim;
@@ -146,6 +148,33 @@ fn stale_routes_keep_their_deadline_and_stopped_peers_stay_down() {
     assert!(!is_up(&sim, 1, 3));
     sim.input(node(1), Input::StartPeer { peer: node(3) });
     assert!(sim.run_until(Duration::from_secs(5), |sim| is_up(sim, 1, 3)));
+}
+
+#[test]
+fn what_bfd_said_is_known_to_the_new_process() {
+    let mut sim = sim();
+    let watched =
+        |n: u8| PeerConfig { bfd: Some(BfdConfig { strict: true }), ..open_peer(65000 + u32::from(n)) };
+    sim.add(node(1), [2, 3].into_iter().fold(config(1, 65001), |config, n| with_peer(config, n, watched(n))));
+    let other = |n: u8| with_peer(config(n, 65000 + u32::from(n)), 1, open_peer(65001));
+    let said = |sim: &mut Sim, n, state| sim.input(node(1), Input::Bfd { peer: node(n), state });
+    said(&mut sim, 2, BfdState::Up);
+    sim.run(Duration::from_secs(1));
+    sim.add(node(2), other(2));
+    sim.run(Duration::from_secs(40));
+    assert!(is_up(&sim, 1, 2));
+    let before = view(&sim, 2, 1).counters.opens_received;
+    sim.take_over(node(1)).unwrap();
+    sim.add(node(3), other(3));
+    sim.run(Duration::from_secs(40));
+    assert!(is_up(&sim, 1, 2) && !is_up(&sim, 1, 3), "the one goes on, the other one still waits");
+    assert_eq!(view(&sim, 2, 1).counters.opens_received, before);
+    said(&mut sim, 3, BfdState::Up);
+    sim.run(Duration::from_secs(40));
+    assert!(is_up(&sim, 1, 3));
+    said(&mut sim, 2, BfdState::Failed { reason: "silence".to_owned(), independent: false });
+    sim.run(Duration::from_secs(40));
+    assert!(!is_up(&sim, 1, 2) && is_up(&sim, 1, 3));
 }
 
 #[test]
