@@ -29,6 +29,7 @@ mod peer_watch;
 mod policy;
 mod record;
 mod route_watch;
+mod unnumbered;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -52,6 +53,7 @@ pub(crate) use job::{Handle, Stopped};
 pub(crate) use list::Query;
 pub(crate) use policy::TestCursor;
 pub(crate) use route_watch::RouteBatch;
+pub(crate) use unnumbered::{Link, Links};
 
 use crate::bfd::Bfd;
 use crate::metrics::{Histogram, Server, Snapshot};
@@ -90,6 +92,7 @@ pub(crate) struct Daemon {
     listeners: BTreeMap<Place, Listener>,
     /// `Event::ListenAgain` will come.
     listening_again: bool,
+    unnumbered: unnumbered::Unnumbered,
     running: Option<Running>,
     /// Families whose routes the kernel has kept since before the start.
     kept: Families,
@@ -160,6 +163,7 @@ impl Daemon {
             lingering: 0,
             listeners: BTreeMap::new(),
             listening_again: false,
+            unnumbered: unnumbered::Unnumbered::default(),
             running: None,
             kept,
             complete: Families::NONE,

@@ -20,6 +20,11 @@ pub(crate) fn describe(old: Option<&Config>, new: &Config) -> Vec<String> {
     compare("asPathSets", &old.as_path_sets, &new.as_path_sets, &mut lines);
     compare("filter", &old.filters, &new.filters, &mut lines);
     neighbors(old, new, &mut lines);
+    let links = |config: &'_ Config| -> BTreeMap<_, _> {
+        let with_options = config.interface_neighbors.iter().map(|of| (of, config.options_of_interface(of)));
+        with_options.map(|(of, options)| (of.interface.clone(), options)).collect()
+    };
+    compare("interfaceNeighbor", &links(old), &links(new), &mut lines);
     let ranges = |config: &'_ Config| -> BTreeMap<_, _> {
         let with_options = config.listen_ranges.iter().map(|range| (range, config.options_of_range(range)));
         with_options.map(|(range, options)| (range.prefix, (range.clone(), options))).collect()
@@ -41,6 +46,7 @@ fn speaker(old: &Config, new: &Config) -> Vec<String> {
         filters: BTreeMap::new(),
         peer_groups: BTreeMap::new(),
         listen_ranges: Vec::new(),
+        interface_neighbors: Vec::new(),
         neighbors: Vec::new(),
         originate: Vec::new(),
         ..config.clone()

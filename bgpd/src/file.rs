@@ -58,7 +58,17 @@ pub(crate) fn print(config: &Config) -> String {
             neighbor.peer_group = None;
         }
     }
-    config.peer_groups.clear();
+    for index in 0..config.interface_neighbors.len() {
+        let options =
+            config.interface_neighbors.get(index).map(|neighbor| config.options_of_interface(neighbor));
+        if let (Some(neighbor), Some(options)) = (config.interface_neighbors.get_mut(index), options) {
+            neighbor.options = options;
+            neighbor.peer_group = None;
+        }
+    }
+    // What a range refers to stays, so that the document can be read again.
+    let ranges = &config.listen_ranges;
+    config.peer_groups.retain(|name, _| ranges.iter().any(|range| range.peer_group == *name));
     config::to_yaml(&config.without_secrets())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bgp_core::speaker::{Interface, InterfaceAddress};
+use bgp_core::speaker::Interface;
 use cairn_kernel::monitor::{Monitor, Topic};
 use cairn_kernel::object::{Address, IfIndex};
 use cairn_kernel::{Error, Rtnl};
@@ -61,8 +61,7 @@ async fn watch(daemon: &Handle) -> Result<(), Error> {
 fn read() -> Result<Vec<Interface>, Error> {
     let mut links: BTreeMap<IfIndex, Interface> = BTreeMap::new();
     for address in Rtnl::open()?.list::<Address>(None)?.into_iter().filter(|address| !address.tentative) {
-        let Address { link, addr, prefix_len, .. } = address;
-        links.entry(link).or_default().addresses.push(InterfaceAddress { addr, prefix_len });
+        links.entry(address.link).or_default().addresses.push(address.addr);
     }
     Ok(links.into_values().collect())
 }

@@ -22,6 +22,8 @@ use cairn_net::{Families, Family, Prefix};
 pub(crate) use key::{Key, Keys, key_of, of_family};
 use thiserror::Error;
 
+use crate::daemon::Links;
+
 /// A document made ready to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -91,11 +93,11 @@ pub(crate) enum SettingsError {
 
 impl Settings {
     /// Makes a valid document ready to run, where the kernel has kept the routes of some families since before the daemon's
-    /// start. Reads the password files.
+    /// start, and with the neighbours of interfaces that are known. Reads the password files.
     ///
     /// # Errors
     /// If a password file is not usable.
-    pub(crate) fn new(config: &Config, kept: Families) -> Result<Self, SettingsError> {
+    pub(crate) fn new(config: &Config, kept: Families, links: &Links) -> Result<Self, SettingsError> {
         let policies = policy::compiled(config);
         let mut speaker = speaker::Config::new(config.local_as, config.router_id);
         speaker.cluster_id = config.cluster_id;
@@ -126,17 +128,21 @@ impl Settings {
         let lists = outbound::prefix_lists(config);
         let mut keys = Keys::new();
         let mut bfd = BTreeMap::new();
-        for neighbor in &config.neighbors {
-            let options = config.options_of(neighbor);
-            let host = Prefix::host(neighbor.address);
+        let named = config.neighbors.iter().map(|of| (of.address, None, config.options_of(of)));
+        let found = config.interface_neighbors.iter().filter_map(|of| {
+            let link = links.get(&of.interface)?;
+            Some((link.address.into(), Some(link.index.0), session::interface_options(config, of)))
+        });
+        for (address, interface, options) in named.chain(found) {
+            let host = Prefix::host(address);
             keys.extend(key::key(host, &options)?.map(|key| (host, key)));
-            if let Some(session) = bfd::session(neighbor.address, &options)? {
-                bfd.insert(neighbor.address, session);
+            if let Some((key, session)) = bfd::session(address, &options)? {
+                bfd.insert(address, (bfd_core::Key { interface, ..key }, session));
             }
             let sent = outbound::outbound(&options, &lists);
             let mut peer = peer(config, host.family(), options, &policies);
             peer.outbound = sent;
-            speaker.peers.insert(neighbor.address, peer);
+            speaker.peers.insert(address, peer);
         }
         for range in &config.listen_ranges {
             let options = config.options_of_range(range);

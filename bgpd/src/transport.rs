@@ -8,6 +8,7 @@
 
 mod attempt;
 mod connection;
+mod discovery;
 mod event;
 mod linger;
 mod listener;
@@ -15,6 +16,7 @@ mod option;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use connection::{Connection, Flushed, READ_TURN};
+pub(crate) use discovery::{Discovery, Heard};
 pub(crate) use event::{Event, Events};
 pub(crate) use linger::{farewell, linger};
 pub(crate) use listener::{ListenError, Listener, NO_DEVICE, NO_DEVICE_HINT, Place};

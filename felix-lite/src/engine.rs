@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use bgpd_api::peer::{Peer, PeerEvent, SessionState};
 use bgpd_api::route::RouteSource;
 use cairn_net::Prefix;
-use felix_core::{Change, Condition, Endpoint, State, Update};
+use felix_core::{Change, Condition, Endpoint, NextHop, State, Update};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -202,7 +202,8 @@ impl Engine {
                     self.stale.confirm(change.prefix);
                     // What this node originates itself is not learned.
                     let learned = change.best.filter(|best| matches!(best.source, RouteSource::Peer(_)));
-                    let next_hops = learned.map(|best| best.next_hops);
+                    let next_hops = learned
+                        .map(|best| best.hops().map(|(address, index)| NextHop { address, index }).collect());
                     self.state.apply(Update::Learned(change.prefix, next_hops));
                 }
                 for prefix in self.stale.end_of_rib(update.end_of_rib) {

@@ -52,5 +52,6 @@ mod router_restart;
 mod routers;
 mod sessions;
 mod takeover;
+mod unnumbered;
 mod wait;
 mod world;

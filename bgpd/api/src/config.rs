@@ -51,7 +51,7 @@ pub use filter_chain::FilterChain;
 pub use load::{MAX_DOCUMENT, load, to_yaml};
 pub use mrt::{Mrt, MrtTables, MrtUpdates};
 pub use name::Name;
-pub use neighbor::{Neighbor, PeerOptions};
+pub use neighbor::{InterfaceNeighbor, Neighbor, PeerOptions};
 pub use number::{NumberChange, NumberRange};
 pub use originate::OriginatedRoute;
 pub use outbound::{

@@ -34,11 +34,22 @@ pub struct RouteChange {
 pub struct BestRoute {
     /// All next hops of equal cost, the best path's first. Empty: the route is originated by the daemon itself.
     pub next_hops: Vec<IpAddr>,
+    /// Where any of them is link-local: the number of each one's interface, 0 where the kernel's routes tell it. Else empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<u32>,
     /// Whom the best path comes from.
     pub source: RouteSource,
     /// Traffic to it is to be discarded: the neighbour's `blackhole` option accepts its BLACKHOLE (RFC 7999).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blackhole: bool,
+}
+
+impl BestRoute {
+    /// Each next hop with the number of its interface, if it is link-local.
+    pub fn hops(&self) -> impl Iterator<Item = (IpAddr, Option<u32>)> {
+        let interface = |index: usize| self.interfaces.get(index).copied().filter(|index| *index != 0);
+        self.next_hops.iter().enumerate().map(move |(index, hop)| (*hop, interface(index)))
+    }
 }
 
 /// Where a route comes from.

@@ -55,7 +55,7 @@ impl Daemon {
     /// If it cannot be run; then everything stays as it was.
     pub(crate) fn apply(&mut self, config: Config, source: &str) -> Result<Vec<String>, ApplyError> {
         let changes = self.preview(&config);
-        let settings = Settings::new(&config, self.kept)?;
+        let settings = Settings::new(&config, self.kept, &self.unnumbered.links)?;
         let before: Vec<IpAddr> = self.speaker.peer_addresses().collect();
         let fresh = self.open_listeners(&config, &settings.keys)?;
         // From here on nothing can fail.
@@ -70,6 +70,7 @@ impl Daemon {
         self.set_collectors(&collectors);
         self.set_mrt(&mrt);
         self.listen_again_later();
+        self.follow_interfaces();
         self.handle(Input::Configure(Box::new(settings.speaker)));
         self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
         self.change_connection_keys(&old);
@@ -149,7 +150,7 @@ impl Daemon {
     }
 
     /// Gives listeners the keys that are new or other than before, and takes away those that are gone.
-    fn change_listener_keys(&self, old: &Keys) {
+    pub(super) fn change_listener_keys(&self, old: &Keys) {
         let Some(keys) = self.running.as_ref().map(|running| &running.keys) else { return };
         let peers: BTreeSet<Prefix> = old.keys().chain(keys.keys()).copied().collect();
         for peers in peers.into_iter().filter(|peers| old.get(peers) != keys.get(peers)) {
@@ -165,7 +166,7 @@ impl Daemon {
 
     /// As [`Self::change_listener_keys`], of the connections that stay open: the last words on one that does not are signed with its
     /// old key, or its peer would drop them.
-    fn change_connection_keys(&mut self, old: &Keys) {
+    pub(super) fn change_connection_keys(&mut self, old: &Keys) {
         if self.running.as_ref().is_none_or(|running| running.keys == *old) {
             return;
         }

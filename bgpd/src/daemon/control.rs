@@ -64,6 +64,14 @@ impl Daemon {
         if let Some(neighbor) = config.neighbors.iter().find(|neighbor| neighbor.address == address) {
             return Some(config.options_of(neighbor));
         }
+        let on_link = |name: &String| {
+            self.unnumbered.links.get(name).is_some_and(|link| IpAddr::V6(link.address) == address)
+        };
+        if let Some(neighbor) =
+            config.interface_neighbors.iter().find(|neighbor| on_link(&neighbor.interface))
+        {
+            return Some(config.options_of_interface(neighbor));
+        }
         let containing = config.listen_ranges.iter().filter(|range| range.prefix.contains(address));
         let range = containing.max_by_key(|range| range.prefix.len())?;
         let mut options = config.options_of_range(range);

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use bgp_core::speaker::Speaker;
 use bgpd_api::config::{load, to_yaml};
 use bytes::Bytes;
+use cairn_kernel::object::IfIndex;
 use cairn_net::Families;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
-use super::{Daemon, Handle, Running};
+use super::{Daemon, Handle, Link, Links, Running};
 use crate::bfd::Frozen;
 use crate::interface;
 use crate::settings::Settings;
@@ -53,6 +54,7 @@ impl Daemon {
             "document": to_yaml(&running.config),
             "source": running.source,
             "byHand": by_hand,
+            "links": links_to_json(&self.unnumbered.links),
             "listeners": self.listeners.keys().map(place_to_json).collect::<Vec<_>>(),
             "sessions": handed.connections.len(),
         });
@@ -113,8 +115,9 @@ impl Daemon {
 
         let config =
             load(text("document")?, SOURCE).map_err(|error| TakeOverError::Config(error.to_string()))?;
+        let links = links_from_json(&header["links"]).ok_or_else(damaged)?;
         let settings =
-            Settings::new(&config, kept).map_err(|error| TakeOverError::Config(error.to_string()))?;
+            Settings::new(&config, kept, &links).map_err(|error| TakeOverError::Config(error.to_string()))?;
         let interfaces = interface::list();
         let (speaker, sessions) =
             Speaker::take_over(Instant::now(), &settings.speaker, interfaces, &taken.speaker)?;
@@ -148,6 +151,8 @@ impl Daemon {
         daemon.set_collectors(&collectors);
         daemon.set_mrt(&mrt);
         daemon.listen_again_later();
+        daemon.unnumbered.links = links;
+        daemon.follow_interfaces();
         Ok((daemon, handle, parting))
     }
 }
@@ -164,10 +169,47 @@ fn place_from_json(place: &Value) -> Option<Place> {
     Some(Place { local: place["local"].as_str()?.parse().ok()?, device })
 }
 
+fn links_to_json(links: &Links) -> Value {
+    let link =
+        |(name, link): (&String, &Link)| (name.clone(), json!([link.address.to_string(), link.index.0]));
+    Value::Object(links.iter().map(link).collect())
+}
+
+/// A daemon that knew no such neighbours names none.
+fn links_from_json(links: &Value) -> Option<Links> {
+    if links.is_null() {
+        return Some(Links::new());
+    }
+    let link = |(name, link): (&String, &Value)| {
+        let address = link[0].as_str()?.parse().ok()?;
+        let index = IfIndex(u32::try_from(link[1].as_u64()?).ok()?);
+        Some((name.clone(), Link { address, index }))
+    };
+    links.as_object()?.iter().map(link).collect()
+}
+
 /// The next part of what the sockets have not taken.
 fn unwritten(pending: &mut &[u8]) -> Option<Bytes> {
     let (len, rest) = pending.split_first_chunk::<8>()?;
     let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*len)).ok()?)?;
     *pending = rest;
     Some(Bytes::copy_from_slice(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbors_of_interfaces_are_handed_over() {
+        let link = Link { address: "fe80::1".parse().unwrap(), index: IfIndex(7) };
+        let links = Links::from([("eth1".to_owned(), link)]);
+        assert_eq!(links_from_json(&links_to_json(&links)), Some(links));
+        assert_eq!(links_from_json(&Value::Null), Some(Links::new()));
+        for wrong in
+            [json!(1), json!({"eth1": []}), json!({"eth1": ["fe80::1", -1]}), json!({"eth1": ["x", 1]})]
+        {
+            assert_eq!(links_from_json(&wrong), None, "{wrong}");
+        }
+    }
 }

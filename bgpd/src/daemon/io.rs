@@ -1,7 +1,7 @@
 //! Between sockets and speaker.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ impl Daemon {
             Event::Connected(conn, result) => self.connected(conn, result),
             Event::Accepted(place, result) => self.accepted(place, result),
             Event::ListenAgain => self.listen_again(),
+            Event::Heard(interface, socket) => self.heard(&interface, socket),
+            Event::Advertise(interface, round) => self.advertise(interface, round),
             Event::Lingered => self.lingering = self.lingering.saturating_sub(1),
             Event::WatcherReady(id) => self.watcher_ready(id),
             Event::WatcherGone(id) => self.watcher_gone(id),
@@ -112,6 +114,15 @@ impl Daemon {
     /// Decides on an accepted connection.
     fn admit(&mut self, stream: TcpStream, remote: SocketAddr, device: Option<&str>) {
         let peer = remote.ip();
+        if let SocketAddr::V6(v6) = remote
+            && v6.ip().is_unicast_link_local()
+        {
+            self.connected_on(*v6.ip(), v6.scope_id());
+            if self.unnumbered.interface_of(peer).is_some_and(|index| index != v6.scope_id()) {
+                debug!(%peer, "refused a connection: it did not come by the neighbor's interface");
+                return;
+            }
+        }
         let options = match self.speaker.welcomes(peer) {
             Welcome::Yes => self.inbound_options(peer),
             Welcome::No => None,
@@ -216,7 +227,16 @@ impl Daemon {
         let key = self.running.as_ref().and_then(|running| key_of(&running.keys, peer)).cloned();
         let TcpOptions { ttl, external, .. } = *options;
         let options = PeerOptions { peer, ttl, external, key, device: options.device.clone() };
+        let remote = self.with_scope(remote);
         self.attempts.insert(conn, Attempt::begin(&self.events, conn, remote, local, options));
+    }
+
+    /// A link-local address with its interface, which the speaker does not know.
+    fn with_scope(&self, remote: SocketAddr) -> SocketAddr {
+        match (remote, self.unnumbered.interface_of(remote.ip())) {
+            (SocketAddr::V6(v6), Some(index)) => SocketAddrV6::new(*v6.ip(), v6.port(), 0, index).into(),
+            (remote, _) => remote,
+        }
     }
 
     fn close(&mut self, conn: ConnId, last: Bytes) {

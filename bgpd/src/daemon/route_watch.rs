@@ -8,7 +8,7 @@
 //! other; End-of-RIB of a family follows its last page and whatever changed until then.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use bgp_core::speaker::{BestRoute, Input, Listing, PrefixMatch, RibKind, Speaker};
@@ -31,12 +31,15 @@ pub(crate) struct RouteBatch {
     pub(crate) changes: Vec<(Prefix, Option<BestRoute>)>,
     /// Families of which everything has been told.
     pub(crate) end_of_rib: Families,
+    /// The numbers of the interfaces behind which link-local next hops are.
+    pub(crate) links: BTreeMap<IpAddr, u32>,
 }
 
 impl From<RouteBatch> for proto::WatchRoutesResponse {
     fn from(batch: RouteBatch) -> Self {
+        let links = batch.links;
         let changes = batch.changes.into_iter().map(|(prefix, best)| {
-            let best = best.map(best_route);
+            let best = best.map(|best| best_route(best, &links));
             proto::RouteChange::from(route::RouteChange { prefix, best })
         });
         let end_of_rib = bgpd_api::convert::family_numbers(batch.end_of_rib);
@@ -116,21 +119,27 @@ impl RouteWatchers {
     }
 
     /// Sends what can be sent. False if nobody watches any more.
-    fn send(&mut self, speaker: &Speaker, events: &Events) -> bool {
+    fn send(&mut self, speaker: &Speaker, links: &BTreeMap<IpAddr, u32>, events: &Events) -> bool {
         let complete = self.complete;
-        self.watchers.retain(|id, watcher| watcher.send(*id, complete, speaker, events));
+        self.watchers.retain(|id, watcher| watcher.send(*id, complete, (speaker, links), events));
         !self.watchers.is_empty()
     }
 }
 
 impl Watcher {
     /// Sends what there is room for; false if the reader is gone.
-    fn send(&mut self, id: u64, complete: Families, speaker: &Speaker, events: &Events) -> bool {
+    fn send(
+        &mut self,
+        id: u64,
+        complete: Families,
+        (speaker, links): (&Speaker, &BTreeMap<IpAddr, u32>),
+        events: &Events,
+    ) -> bool {
         while self.has_something(complete) {
             if !self.outbox.has_room(events, move || Event::WatcherReady(id)) {
                 return true;
             }
-            let batch = self.next_batch(complete, speaker);
+            let batch = RouteBatch { links: links.clone(), ..self.next_batch(complete, speaker) };
             if !self.outbox.send(batch) {
                 return false;
             }
@@ -212,7 +221,11 @@ impl Daemon {
 
     /// Sends watchers what they have room for. To be called when the speaker has nothing more to report.
     pub(super) fn serve_route_watchers(&mut self) {
-        if !self.routes.watchers.is_empty() && !self.routes.send(&self.speaker, &self.events) {
+        if self.routes.watchers.is_empty() {
+            return;
+        }
+        let links = self.unnumbered.by_address();
+        if !self.routes.send(&self.speaker, &links, &self.events) {
             self.handle(Input::WatchRoutes(false));
         }
     }

@@ -1,5 +1,7 @@
 //! The speaker's values as other programs see them.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bgp_core::fsm::State;
@@ -10,9 +12,16 @@ use bgpd_api::config::{Community, Origin};
 use bgpd_api::peer::{Counters, MessageCounters, Notification, Peer, PeerFamily, SessionState};
 use bgpd_api::route::{self, AsSegment, Attributes, Path};
 
-pub(super) fn best_route(best: BestRoute) -> route::BestRoute {
+/// A route with the interfaces of its next hops, where any is link-local.
+pub(super) fn best_route(best: BestRoute, links: &BTreeMap<IpAddr, u32>) -> route::BestRoute {
+    let of = |hop: &IpAddr| links.get(hop).copied();
+    let interfaces = if best.next_hops.iter().any(|hop| of(hop).is_some()) {
+        best.next_hops.iter().map(|hop| of(hop).unwrap_or(0)).collect()
+    } else {
+        Vec::new()
+    };
     let next_hops = best.next_hops.to_vec();
-    route::BestRoute { next_hops, source: source(best.source), blackhole: best.blackhole }
+    route::BestRoute { next_hops, interfaces, source: source(best.source), blackhole: best.blackhole }
 }
 
 pub(super) fn source(source: RouteSource) -> route::RouteSource {

@@ -2,12 +2,15 @@
 //!
 //! A route costs about 30 octets: its prefix and the number of its way.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use bgp_core::speaker::{BestRoute, RouteSource};
-use cairn_kernel::object::{Hop, Object, Route, RouteKey, RouteKind, RouteTarget};
+use cairn_kernel::object::{Hop, IfIndex, Object, Route, RouteKey, RouteKind, RouteTarget};
 use cairn_net::{Families, Prefix};
 use foldhash::{HashMap, HashMapExt};
 
-use super::ways::{Way, WayId, Ways};
+use super::ways::{Gateway, Way, WayId, Ways};
 use crate::daemon::RouteBatch;
 
 /// One change of the kernel's table.
@@ -59,7 +62,7 @@ impl Table {
     pub(super) fn apply(&mut self, batch: &RouteBatch) -> Vec<Change> {
         self.complete = batch.end_of_rib.iter().fold(self.complete, Families::with);
         let changes = batch.changes.iter().map(|(prefix, best)| {
-            let (old, change) = match way(best.as_ref()) {
+            let (old, change) = match way(best.as_ref(), &batch.links) {
                 Some(way) => {
                     let change = Change::Put(route(*prefix, &way));
                     (self.routes.insert(*prefix, self.ways.acquire(way)), change)
@@ -121,13 +124,16 @@ impl Table {
 }
 
 /// What to install; `None` for a prefix that is gone or that this router originates itself.
-fn way(best: Option<&BestRoute>) -> Option<Way> {
+fn way(best: Option<&BestRoute>, links: &BTreeMap<IpAddr, u32>) -> Option<Way> {
     let learned = best.filter(|best| matches!(best.source, RouteSource::Peer(_)))?;
-    if learned.blackhole { Some(Way::Blackhole) } else { Way::hops(learned.next_hops.iter().copied()) }
+    if learned.blackhole {
+        return Some(Way::Blackhole);
+    }
+    Way::hops(learned.next_hops.iter().map(|hop| (*hop, links.get(hop).copied())))
 }
 
 fn route(prefix: Prefix, way: &Way) -> Route {
-    let hop = |gateway| Hop::via(gateway, None);
+    let hop = |(gateway, interface): Gateway| Hop::via(gateway, interface.map(IfIndex));
     match way {
         Way::Blackhole => Route::blackhole(prefix),
         Way::Hops(hops) => {
@@ -152,11 +158,15 @@ fn goes(route: &Route, way: &Way) -> bool {
     if route.kind != RouteKind::Unicast {
         return false;
     }
+    // The kernel names the interface of every hop; only a link-local one is told apart by it.
+    let gateway = |hop: &Hop| {
+        let gateway = hop.gateway?;
+        let link_local = matches!(gateway, IpAddr::V6(addr) if addr.is_unicast_link_local());
+        Some((gateway, hop.dev.filter(|_| link_local).map(|dev| dev.0)))
+    };
     match &route.target {
-        RouteTarget::Hop(hop) => hop.gateway.as_slice() == hops.as_ref(),
-        RouteTarget::Multipath(found) => {
-            Way::hops(found.iter().filter_map(|hop| hop.gateway)).as_ref() == Some(way)
-        }
+        RouteTarget::Hop(hop) => gateway(hop).as_slice() == hops.as_ref(),
+        RouteTarget::Multipath(found) => Way::hops(found.iter().filter_map(gateway)).as_ref() == Some(way),
         RouteTarget::None | RouteTarget::Nexthop(_) => false,
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bgp_core::speaker::{BestRoute, RouteSource};
 use cairn_kernel::Error as KernelError;
-use cairn_kernel::object::{Change as Told, Object, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget};
+use cairn_kernel::object::{
+    Change as Told, Hop, IfIndex, Object, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget,
+};
 use cairn_net::{Families, Family, Prefix};
 use tokio::time::Instant;
 
@@ -67,7 +69,7 @@ fn gone(prefix: &str) -> Learned {
 }
 
 fn update(changes: Vec<Learned>, end_of_rib: Families) -> RouteBatch {
-    RouteBatch { changes, end_of_rib }
+    RouteBatch { changes, end_of_rib, ..RouteBatch::default() }
 }
 
 fn put(change: &Change) -> &Route {
@@ -255,4 +257,30 @@ fn what_the_kernel_refused_is_tried_again_until_it_is_withdrawn() {
     table.apply(&update(vec![gone("10.0.0.0/8")], Families::NONE));
     assert_eq!(table.mend(ours.key()), Some(Change::Remove(ours.key())));
     assert_eq!(ours.protocol, PROTOCOL);
+}
+
+#[test]
+fn a_link_local_next_hop_has_its_interface_in_routes_of_either_family() {
+    for (prefix, hops) in [("10.0.0.0/8", &["fe80::1", "192.0.2.1"][..]), ("2001:db8::/32", &["fe80::1"])] {
+        let mut table = Table::default();
+        let batch = update(vec![learned(prefix, hops)], Families::NONE);
+        let links = [("fe80::1".parse().unwrap(), 7)].into();
+        table.apply(&RouteBatch { links, ..batch });
+        let route = table.wanted(prefix.parse().unwrap()).unwrap();
+        let via = Hop::via("fe80::1".parse().unwrap(), Some(IfIndex(7)));
+        match &route.target {
+            RouteTarget::Hop(hop) => assert_eq!(*hop, via),
+            RouteTarget::Multipath(hops) => assert!(hops.contains(&via), "{hops:?}"),
+            other => panic!("{other:?}"),
+        }
+        // What the kernel has is the same where the interface is, too.
+        assert_eq!(repair(&table, std::slice::from_ref(&route)), []);
+        let mut moved = route;
+        match &mut moved.target {
+            RouteTarget::Hop(hop) => hop.dev = Some(IfIndex(8)),
+            RouteTarget::Multipath(hops) => hops.iter_mut().for_each(|hop| hop.dev = Some(IfIndex(8))),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(repair(&table, &[moved]).len(), 1);
+    }
 }

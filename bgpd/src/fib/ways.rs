@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 
+/// A next hop, with the number of its interface where it is link-local.
+pub(super) type Gateway = (IpAddr, Option<u32>);
+
 /// What is done with traffic to a prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Way {
     /// It goes to one of these: sorted, each once, at least one.
-    Hops(Box<[IpAddr]>),
+    Hops(Box<[Gateway]>),
     /// It is dropped (RFC 7999).
     Blackhole,
 }
 
 impl Way {
     /// To these; `None` if there are none.
-    pub(super) fn hops(hops: impl IntoIterator<Item = IpAddr>) -> Option<Self> {
-        let mut hops: Vec<IpAddr> = hops.into_iter().collect();
+    pub(super) fn hops(hops: impl IntoIterator<Item = Gateway>) -> Option<Self> {
+        let mut hops: Vec<Gateway> = hops.into_iter().collect();
         hops.sort_unstable();
         hops.dedup();
         (!hops.is_empty()).then(|| Self::Hops(hops.into()))

@@ -2,8 +2,9 @@
 
 use bgp_core::speaker;
 use bgp_core::wire;
-use bgpd_api::config::{Config, ListenRange, PeerOptions, PrefixLimitAction, Role};
+use bgpd_api::config::{Config, InterfaceNeighbor, ListenRange, PeerOptions, PrefixLimitAction, Role};
 use bgpd_policy::Compiled;
+use cairn_net::Family;
 
 use super::outbound;
 
@@ -35,6 +36,15 @@ pub(super) fn prefix_limit(options: &PeerOptions) -> Option<speaker::PrefixLimit
         (PrefixLimitAction::Idle, None) => speaker::LimitAction::Idle,
     };
     Some(speaker::PrefixLimit { action, ..limit })
+}
+
+/// What holds for the neighbour of an interface once its address is known.
+pub(super) fn interface_options(config: &Config, neighbor: &InterfaceNeighbor) -> PeerOptions {
+    let mut options = config.options_of_interface(neighbor);
+    options.families.get_or_insert_with(|| Family::ALL.to_vec());
+    options.description.get_or_insert_with(|| format!("interface {}", neighbor.interface));
+    options.bind_interface = Some(neighbor.interface.clone());
+    options
 }
 
 pub(super) fn listen_range(

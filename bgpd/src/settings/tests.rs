@@ -4,7 +4,7 @@ use super::*;
 
 fn settings(rest: &str) -> Settings {
     let text = format!("routerId: 10.0.0.1\nlocalAs: 65001\n{rest}");
-    Settings::new(&load(&text, "test").unwrap(), Families::NONE).unwrap()
+    Settings::new(&load(&text, "test").unwrap(), Families::NONE, &Links::new()).unwrap()
 }
 
 fn only_peer(settings: &Settings) -> &speaker::PeerConfig {
@@ -58,7 +58,8 @@ fn a_password_never_reaches_the_speaker() {
 fn an_unusable_password_file_is_named() {
     let text = "routerId: 10.0.0.1\nlocalAs: 65001\n\
                 neighbors: [{address: 10.0.0.2, remoteAs: 65002, passwordFile: /nowhere/x}]\n";
-    let error = Settings::new(&load(text, "test").unwrap(), Families::NONE).unwrap_err().to_string();
+    let error =
+        Settings::new(&load(text, "test").unwrap(), Families::NONE, &Links::new()).unwrap_err().to_string();
     assert!(error.starts_with("neighbor 10.0.0.2: cannot read passwordFile /nowhere/x"), "{error}");
 }
 
@@ -72,7 +73,7 @@ fn the_forwarding_state_is_what_the_kernel_has_unless_the_document_knows_better(
         ("gracefulRestart: {preserveForwardingState: never}\n", Families::NONE),
     ] {
         let text = format!("routerId: 10.0.0.1\nlocalAs: 65001\n{rest}");
-        let settings = Settings::new(&load(&text, "test").unwrap(), kept).unwrap();
+        let settings = Settings::new(&load(&text, "test").unwrap(), kept, &Links::new()).unwrap();
         assert_eq!(settings.speaker.graceful_restart.unwrap().forwarding_preserved, expected, "{rest}");
     }
 }
@@ -136,11 +137,31 @@ fn a_range_has_its_groups_options_and_the_longest_prefix_has_the_key() {
 fn tcp_ao_without_kernel_support_names_field_and_rule() {
     let text = "routerId: 10.0.0.1\nlocalAs: 65001\n\
                 neighbors: [{address: 10.0.0.2, remoteAs: 65002, tcpAo: [{sendId: 1, receiveId: 2, secret: x}]}]\n";
-    let result = Settings::new(&load(text, "test").unwrap(), Families::NONE);
+    let result = Settings::new(&load(text, "test").unwrap(), Families::NONE, &Links::new());
     if cairn_kernel::tcp::has_ao(Family::Ipv4).unwrap() {
         assert!(matches!(result.unwrap().keys.values().next(), Some(Key::Ao(_))));
     } else {
         let error = result.unwrap_err().to_string();
         assert!(error.starts_with("neighbor 10.0.0.2: tcpAo: 1 keys: this kernel has no TCP-AO"), "{error}");
     }
+}
+
+#[test]
+fn a_neighbor_of_an_interface_is_a_peer_once_its_address_is_known() {
+    let text = "routerId: 10.0.0.1\nlocalAs: 65001\n\
+                interfaceNeighbors: [{interface: eth1, remoteAs: 65002, password: x, bfd: {}}, {interface: eth2, remoteAs: 65003}]\n";
+    let config = load(text, "test").unwrap();
+    assert!(Settings::new(&config, Families::NONE, &Links::new()).unwrap().speaker.peers.is_empty());
+    let link =
+        crate::daemon::Link { address: "fe80::7".parse().unwrap(), index: cairn_kernel::object::IfIndex(3) };
+    let settings = Settings::new(&config, Families::NONE, &Links::from([("eth1".to_owned(), link)])).unwrap();
+    let (address, peer) = settings.speaker.peers.iter().next().unwrap();
+    assert_eq!((address.to_string().as_str(), settings.speaker.peers.len()), ("fe80::7", 1));
+    assert_eq!(peer.families, Families::ALL);
+    assert_eq!(
+        (peer.transport.device.as_deref(), peer.description.as_str()),
+        (Some("eth1"), "interface eth1")
+    );
+    assert!(key_of(&settings.keys, *address).is_some());
+    assert_eq!(settings.bfd[address].0.interface, Some(3), "BFD needs the interface, too");
 }

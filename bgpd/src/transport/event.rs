@@ -26,6 +26,10 @@ pub(crate) enum Event {
     GivenUp,
     /// A peer has connected, or a listener has a problem.
     Accepted(Place, io::Result<(TcpStream, SocketAddr)>),
+    /// A message came on an interface that names a neighbour.
+    Heard(String, u64),
+    /// Time to advertise ourselves on an interface.
+    Advertise(String, u64),
     /// Time to try again to listen where an interface was missing.
     ListenAgain,
     /// A connection that was closed has gone.

@@ -28,7 +28,7 @@ pub use condition::{Condition, Reason};
 pub use endpoint::Endpoint;
 pub use firewall::Element;
 pub use host::{Host, HostAddress, HostHop, HostRoute};
-pub use route::{Gateway, Route};
+pub use route::{Gateway, NextHop, Route};
 pub use settings::Settings;
 pub use state::State;
 pub use update::Update;

@@ -1,11 +1,9 @@
-use std::net::IpAddr;
-
 use cairn_api::Object;
 use cairn_api::core::{Node, Secret};
 use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration};
 use cairn_net::Prefix;
 
-use crate::{Endpoint, Host};
+use crate::{Endpoint, Host, NextHop};
 
 /// A fact about the current state. Each names one thing; the newest fact about a thing is what counts, and `None`
 /// means that there is no such thing (any more).
@@ -30,7 +28,7 @@ pub enum Update {
     /// A pod on this node, by its host interface.
     Endpoint(String, Option<Endpoint>),
     /// The next hops of bgpd's best path for a prefix; several where they are of equal cost.
-    Learned(Prefix, Option<Vec<IpAddr>>),
+    Learned(Prefix, Option<Vec<NextHop>>),
     /// What the kernel of this node has besides Cairn's own objects.
     Host(Box<Host>),
 }

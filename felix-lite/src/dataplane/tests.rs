@@ -87,6 +87,28 @@ fn a_restart_adopts_routes_and_sweeps_only_what_nobody_wants() {
 
 #[test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn routes_of_both_families_lead_over_link_local_gateways() {
+    in_namespace(|index| {
+        let gateways =
+            ["fe80::1", "fe80::2"].map(|text| Gateway { address: text.parse().unwrap(), index: index.0 });
+        let mut routes = Routes::open().unwrap();
+        for text in ["10.0.1.0/26", "fd00::/122"] {
+            routes.want(prefix(text), Some(Wanted::Gateways(gateways.into())));
+        }
+        routes.write().unwrap();
+        for (text, command) in [("10.0.1.0/26", "ip route show"), ("fd00::/122", "ip -6 route show")] {
+            assert_eq!(routes.fault_of(prefix(text)), None);
+            let table = run(&format!("{command} {text}"));
+            for gateway in ["fe80::1 dev up0", "fe80::2 dev up0"] {
+                assert!(table.contains(gateway), "{table}");
+            }
+        }
+        assert_eq!(installed().len(), 2);
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn a_pods_route_waits_for_its_interface() {
     in_namespace(|_| {
         let mut routes = Routes::open().unwrap();

@@ -9,6 +9,16 @@ use crate::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfIndex(pub u32);
 
+impl IfIndex {
+    /// The number of the interface that has this name now.
+    ///
+    /// # Errors
+    /// `ENODEV` if there is none.
+    pub fn of(name: &str) -> std::io::Result<Self> {
+        nix::net::if_::if_nametoindex(name).map(Self).map_err(std::io::Error::from)
+    }
+}
+
 impl fmt::Display for IfIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "if{}", self.0)

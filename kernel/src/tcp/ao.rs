@@ -123,13 +123,12 @@ pub fn is_ao_missing(error: &io::Error) -> bool {
 /// # Errors
 /// If there is no socket to be had, or the kernel refuses for another reason.
 pub fn has_ao(family: Family) -> io::Result<bool> {
-    let any: std::net::SocketAddr = (family.unspecified(), 0).into();
     // A listener on a free port of the loopback: the standard library has no plainer socket.
     let loopback = match family {
         Family::Ipv4 => std::net::IpAddr::from([127, 0, 0, 1]),
         Family::Ipv6 => std::net::IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
     };
-    let socket = std::net::TcpListener::bind((loopback, any.port()))?;
+    let socket = std::net::TcpListener::bind((loopback, 0))?;
     let key = AoKey { send_id: 1, receive_id: 1, algorithm: "hmac(sha1)", secret: b"probe" };
     match add_ao_key(socket.as_fd(), Prefix::host(loopback), key, false) {
         Ok(()) => Ok(true),

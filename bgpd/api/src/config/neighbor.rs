@@ -1,3 +1,4 @@
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,21 @@ pub struct Neighbor {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_group: Option<Name>,
     /// Everything else.
+    #[serde(flatten)]
+    pub options: PeerOptions,
+}
+
+/// A neighbour on a link without addresses of its own: whoever is the one router behind the interface. Its link-local address is
+/// found by router advertisements, or when it connects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InterfaceNeighbor {
+    /// The interface. Range: 1 to 15 bytes.
+    pub interface: String,
+    /// The peer group whose options hold where the neighbour has none itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_group: Option<Name>,
+    /// Everything else. Families are both unless set.
     #[serde(flatten)]
     pub options: PeerOptions,
 }
@@ -237,52 +253,81 @@ impl PeerOptions {
 }
 
 impl<'de> Deserialize<'de> for Neighbor {
-    /// Reads the map once: `address` and `peerGroup` are taken out, every other field goes to [`PeerOptions`].
-    ///
-    /// serde's own `flatten` would do, but it forgets which fields are unknown and where a fault lies.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Neighbor;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a neighbour: a map with address, remoteAs and more")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Neighbor, A::Error> {
-                let (mut address, mut peer_group) = (None, None);
-                let options =
-                    PeerOptions::deserialize(serde::de::value::MapAccessDeserializer::new(TakeOut {
-                        map,
-                        address: &mut address,
-                        peer_group: &mut peer_group,
-                    }))?;
-                let address = address.ok_or_else(|| serde::de::Error::missing_field("address"))?;
-                Ok(Neighbor { address, peer_group, options })
-            }
-        }
-        deserializer.deserialize_map(Fields)
+        let expecting = "a neighbour: a map with address, remoteAs and more";
+        let (address, peer_group, options) =
+            deserializer.deserialize_map(Fields::new("address", expecting))?;
+        Ok(Self { address, peer_group, options })
+    }
+}
+
+impl<'de> Deserialize<'de> for InterfaceNeighbor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expecting = "a neighbour: a map with interface, remoteAs and more";
+        let (interface, peer_group, options) =
+            deserializer.deserialize_map(Fields::new("interface", expecting))?;
+        Ok(Self { interface, peer_group, options })
+    }
+}
+
+/// Reads the map once: the field that names the neighbour and `peerGroup` are taken out, every other field goes to [`PeerOptions`].
+///
+/// serde's own `flatten` would do, but it forgets which fields are unknown and where a fault lies.
+struct Fields<T> {
+    name: &'static str,
+    expecting: &'static str,
+    of: PhantomData<T>,
+}
+
+impl<T> Fields<T> {
+    const fn new(name: &'static str, expecting: &'static str) -> Self {
+        Self { name, expecting, of: PhantomData }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = (T, Option<Name>, PeerOptions);
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        let (mut named, mut peer_group) = (None, None);
+        let options = PeerOptions::deserialize(serde::de::value::MapAccessDeserializer::new(TakeOut {
+            map,
+            name: self.name,
+            named: &mut named,
+            peer_group: &mut peer_group,
+        }))?;
+        let named = named.ok_or_else(|| serde::de::Error::missing_field(self.name))?;
+        Ok((named, peer_group, options))
     }
 }
 
 /// A map without the fields that it puts aside.
-struct TakeOut<'a, A> {
+struct TakeOut<'a, A, T> {
     map: A,
-    address: &'a mut Option<IpAddr>,
+    name: &'static str,
+    named: &'a mut Option<T>,
     peer_group: &'a mut Option<Name>,
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for TakeOut<'_, A> {
+impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for TakeOut<'_, A, T> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         let mut seed = Some(seed);
-        while let Some(field) = self.map.next_key_seed(KeySeed { seed: &mut seed, taken: self.taken() })? {
-            match field {
-                Field::Address => *self.address = Some(self.map.next_value()?),
-                Field::PeerGroup => *self.peer_group = Some(self.map.next_value()?),
-                Field::Other(key) => return Ok(Some(key)),
+        loop {
+            let taken = [self.named.is_some(), self.peer_group.is_some()];
+            let key = KeySeed { seed: &mut seed, name: self.name, taken };
+            match self.map.next_key_seed(key)? {
+                None => return Ok(None),
+                Some(Field::Named) => *self.named = Some(self.map.next_value()?),
+                Some(Field::PeerGroup) => *self.peer_group = Some(self.map.next_value()?),
+                Some(Field::Other(key)) => return Ok(Some(key)),
             }
         }
-        Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
@@ -290,14 +335,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for TakeOut<'_, A> {
     }
 }
 
-impl<A> TakeOut<'_, A> {
-    fn taken(&self) -> [bool; 2] {
-        [self.address.is_some(), self.peer_group.is_some()]
-    }
-}
-
 enum Field<K> {
-    Address,
+    Named,
     PeerGroup,
     Other(K),
 }
@@ -305,6 +344,8 @@ enum Field<K> {
 /// Reads one key. Faults arise while the key is read, so that the reader knows their place.
 struct KeySeed<'a, K> {
     seed: &'a mut Option<K>,
+    /// The field that names the neighbour.
+    name: &'static str,
     taken: [bool; 2],
 }
 
@@ -324,9 +365,9 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeySeed<'_, K> {
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
         match (key, self.taken) {
-            ("address", [true, _]) => Err(E::duplicate_field("address")),
+            (key, [true, _]) if key == self.name => Err(E::duplicate_field(self.name)),
             ("peerGroup", [_, true]) => Err(E::duplicate_field("peerGroup")),
-            ("address", _) => Ok(Field::Address),
+            (key, _) if key == self.name => Ok(Field::Named),
             ("peerGroup", _) => Ok(Field::PeerGroup),
             _ => {
                 let seed = self.seed.take().expect("a seed is used once: the loop ends with it");

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Aggregate, AsPathEntry, AsnRange, BestPath, BmpCollector, CommunityPattern, Confederation, Filter,
-    ListenRange, Mrt, Name, Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret, seconds,
+    InterfaceNeighbor, ListenRange, Mrt, Name, Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret,
+    seconds,
 };
 
 /// The whole document.
@@ -105,6 +106,9 @@ pub struct Config {
     /// Ranges of neighbours that are not named one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listen_ranges: Vec<ListenRange>,
+    /// Neighbours on links without addresses of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interface_neighbors: Vec<InterfaceNeighbor>,
     /// The neighbours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbors: Vec<Neighbor>,
@@ -144,6 +148,7 @@ impl Config {
             filters: BTreeMap::new(),
             peer_groups: BTreeMap::new(),
             listen_ranges: Vec::new(),
+            interface_neighbors: Vec::new(),
             neighbors: Vec::new(),
             aggregates: Vec::new(),
             originate: Vec::new(),
@@ -155,6 +160,8 @@ impl Config {
     pub fn without_secrets(&self) -> Self {
         let mut config = self.clone();
         let neighbors = config.neighbors.iter_mut().map(|neighbor| &mut neighbor.options);
+        let links = config.interface_neighbors.iter_mut().map(|neighbor| &mut neighbor.options);
+        let neighbors = neighbors.chain(links);
         for options in neighbors.chain(config.peer_groups.values_mut()) {
             options.password = options.password.as_ref().map(|_| Secret::hidden());
             if let Some(with) = options.bfd.as_mut().and_then(|bfd| bfd.authentication.as_mut()) {
@@ -165,6 +172,12 @@ impl Config {
             }
         }
         config
+    }
+
+    /// The options of an interface's neighbour, with those of its peer group in every place where it has none itself.
+    pub fn options_of_interface(&self, neighbor: &InterfaceNeighbor) -> PeerOptions {
+        let group = neighbor.peer_group.as_ref().and_then(|name| self.peer_groups.get(name));
+        neighbor.options.clone().or(group)
     }
 
     /// The options of a range's neighbours: those of its peer group. The AS is that of the group unless the range has a list.

@@ -36,6 +36,7 @@ impl Config {
         check.policy();
         check.neighbors();
         check.listen_ranges();
+        check.interface_neighbors();
         check.originate();
         check.aggregates();
         check.faults

@@ -58,7 +58,16 @@ impl From<RouteChange> for proto::RouteChange {
             RouteSource::Peer(peer) => (address_bytes(peer), String::new()),
             RouteSource::Local(owner) => (prost::bytes::Bytes::new(), owner),
         };
-        Self { prefix, withdrawn: false, next_hops, peer, owner, blackhole: best.blackhole }
+        let next_hop_interfaces = best.interfaces;
+        Self {
+            prefix,
+            withdrawn: false,
+            next_hops,
+            peer,
+            owner,
+            blackhole: best.blackhole,
+            next_hop_interfaces,
+        }
     }
 }
 
@@ -73,7 +82,9 @@ impl TryFrom<&proto::RouteChange> for RouteChange {
         let next_hops =
             message.next_hops.iter().map(|hop| address("next_hops", hop)).collect::<Result<_, _>>()?;
         let source = source(&message.peer, &message.owner)?;
-        Ok(Self { prefix, best: Some(BestRoute { next_hops, source, blackhole: message.blackhole }) })
+        let interfaces = message.next_hop_interfaces.clone();
+        let best = BestRoute { next_hops, interfaces, source, blackhole: message.blackhole };
+        Ok(Self { prefix, best: Some(best) })
     }
 }
 

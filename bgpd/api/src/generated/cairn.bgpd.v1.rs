@@ -407,6 +407,9 @@ pub struct RouteChange {
     /// Traffic to it is to be discarded (RFC 7999).
     #[prost(bool, tag = "6")]
     pub blackhole: bool,
+    /// Where any next hop is link-local: the interface number of each, 0 where the kernel's routes tell it. Else empty.
+    #[prost(uint32, repeated, tag = "7")]
+    pub next_hop_interfaces: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRoutesRequest {

@@ -255,7 +255,9 @@ impl Treatment {
         {
             return Some(hop);
         }
+        // A link-local address means something on its own link only.
         let ourselves = received.addr.is_unspecified()
+            || received.is_link_local()
             || match self.next_hop {
                 NextHopMode::SelfAddress => true,
                 NextHopMode::Unchanged => false,

@@ -141,7 +141,7 @@ impl ImportRules {
         interner: &mut Interner,
     ) -> Arc<RouteAttributes> {
         match self.adapted(route) {
-            Some(attributes) => interner.intern(attributes, route.next_hop),
+            Some((attributes, next_hop)) => interner.intern(attributes, next_hop),
             None => Arc::clone(route),
         }
     }
@@ -149,19 +149,21 @@ impl ImportRules {
     /// As [`ImportRules::prepared`], for a route that is only looked at.
     pub(crate) fn prepared_view(&self, route: &Arc<RouteAttributes>) -> Arc<RouteAttributes> {
         match self.adapted(route) {
-            Some(attributes) => Arc::new(RouteAttributes::detached(attributes, route.next_hop)),
+            Some((attributes, next_hop)) => Arc::new(RouteAttributes::detached(attributes, next_hop)),
             None => Arc::clone(route),
         }
     }
 
-    /// The attributes after what the session's local AS and role add, and what well-known communities ask for; `None`: nothing.
-    fn adapted(&self, route: &RouteAttributes) -> Option<Attributes> {
+    /// Attributes and next hop after what the session's local AS, role and link ask for, and what well-known communities do; `None`:
+    /// nothing changes.
+    fn adapted(&self, route: &RouteAttributes) -> Option<(Attributes, NextHop)> {
         let prepend = self.session_as.filter(|session| !session.no_prepend).map(|session| session.asn);
         let from_above = matches!(self.role, Some(Role::Customer | Role::Peer | Role::RouteServerClient));
         let mark = from_above && route.attributes.only_to_customer.is_none();
         let lower = route.is_shutting_down && self.kind.is_external();
         let confine = route.is_blackhole && self.blackhole.is_some() && route.scope == Scope::Any;
-        if prepend.is_none() && !mark && !lower && !confine {
+        let next_hop = self.on_link(route.next_hop);
+        if prepend.is_none() && !mark && !lower && !confine && next_hop == route.next_hop {
             return None;
         }
         let mut attributes = route.attributes.clone();
@@ -177,7 +179,15 @@ impl ImportRules {
         if confine {
             attributes.communities = attributes.communities.iter().chain([Community::NO_EXPORT]).collect();
         }
-        Some(attributes)
+        Some((attributes, next_hop))
+    }
+
+    /// On a link without addresses of its own the neighbour's other addresses cannot be reached, but its link-local one can.
+    fn on_link(&self, next_hop: NextHop) -> NextHop {
+        match next_hop.link_local {
+            Some(addr) if NextHop::new(self.peer).is_link_local() => NextHop::new(addr.into()),
+            _ => next_hop,
+        }
     }
 
     pub(crate) fn is_blackhole_too_short(&self, prefix: Prefix, route: &RouteAttributes) -> bool {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use cairn_net::Family;
 
-use super::interface::{OnLink, is_link_local};
+use super::interface::OnLink;
 use super::peer::{Peer, PeerId, kind};
 use super::rib::{Rib, UpdateGroup};
 use super::{AddPathSend, Config, ConnId, DownReason, Speaker, Transmitted};
@@ -37,7 +37,7 @@ impl Speaker {
             role: peer.config.role.map(|configured| configured.role),
             cluster_id: config.cluster_id.unwrap_or(config.router_id),
             next_hop: peer.config.next_hop,
-            local: self.local_addresses(peer, kind, negotiated, local, &addresses),
+            local: self.local_addresses(negotiated, local, &addresses),
             families: negotiated.families,
             paths: Family::ALL.map(|family| {
                 let send = peer.config.add_path.send[family as usize];
@@ -58,28 +58,29 @@ impl Speaker {
     }
 
     /// Ourselves as a next hop: the session's own address where its family fits, else a configured one, else one of the
-    /// session's interface.
+    /// session's interface. Over link-local addresses it is that of the session, for both families if the peer can.
     fn local_addresses(
         &self,
-        peer: &Peer,
-        kind: SourceKind,
         negotiated: &Negotiated,
         session: IpAddr,
         configured: &[IpAddr],
     ) -> LocalAddresses {
-        let on_link = OnLink::of(&self.interfaces, session, peer.address);
+        let on_link = OnLink::of(&self.interfaces, session);
         let of = |family| {
             let candidates = std::iter::once(&session).chain(configured).copied();
             candidates.chain(on_link.address(family)).find(|addr| Family::of(*addr) == family)
         };
-        let ipv6 = of(Family::Ipv6).map(|addr| {
-            // An external peer that is known by its link-local address alone gets ours, too (RFC 2545 section 3). Others do not:
-            // FRRouting forwards to the link-local address then, and keeps stale routes to it when the link is gone, since every
-            // other link has fe80::/64 as well.
-            let external = kind == SourceKind::External && is_link_local(peer.address);
-            let both = external && (Some(addr) == on_link.ipv6 || addr == session);
-            NextHop { addr, link_local: on_link.link_local.filter(|_| both) }
-        });
+        if let IpAddr::V6(addr) = session
+            && addr.is_unicast_link_local()
+        {
+            // In both places of RFC 2545 section 3, since some look into the second one only.
+            let ours = Some(NextHop { addr: session, link_local: Some(addr) });
+            let ipv4 = if negotiated.extended_next_hop { ours } else { of(Family::Ipv4).map(NextHop::new) };
+            return LocalAddresses { ipv4, ipv6: ours };
+        }
+        // Nobody else gets a link-local address: FRRouting forwards to it then, and keeps stale routes to it when the link is gone,
+        // since every other link has fe80::/64 as well.
+        let ipv6 = of(Family::Ipv6).map(NextHop::new);
         let ipv4 = of(Family::Ipv4).map(NextHop::new);
         LocalAddresses { ipv4: ipv4.or_else(|| ipv6.filter(|_| negotiated.extended_next_hop)), ipv6 }
     }

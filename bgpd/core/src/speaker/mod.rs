@@ -53,7 +53,7 @@ pub use down::DownReason;
 pub use dynamic::Welcome;
 pub use handover::{HandOverError, HandedOver, STATE_VERSION, TakeOverError, TakenOver};
 pub use input::{ConnId, Direction, Input, SoftReset};
-pub use interface::{Interface, InterfaceAddress};
+pub use interface::Interface;
 pub use list::{Listing, PrefixMatch, RibKind, RouteView};
 pub use originate::OriginatedRoute;
 pub use outbound::{

@@ -3,7 +3,7 @@
 //! A next hop on a connected subnet is itself the gateway. Any other (an iBGP peer behind a router) is looked up
 //! in the node's own routes and in the learned ones, longest prefix first, as a router resolves a recursive next
 //! hop (RFC 4271 section 5.1.3): the gateway of what is found is used in its place, so that the kernel never needs
-//! `onlink` nor a recursive route. A next hop that only a route through itself would reach is unresolved, and routes
+//! `onlink` nor a recursive route. A link-local one comes with its interface and is the gateway as it is. A next hop that only a route through itself would reach is unresolved, and routes
 //! through it are not installed.
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,11 +26,26 @@ pub struct Gateway {
     pub index: u32,
 }
 
+/// A next hop of a learned route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NextHop {
+    /// The router's address. Its family need not be that of the route (RFC 8950).
+    pub address: IpAddr,
+    /// Index of the interface, known where the address is link-local: such a router is on the link and needs no lookup.
+    pub index: Option<u32>,
+}
+
+impl From<IpAddr> for NextHop {
+    fn from(address: IpAddr) -> Self {
+        Self { address, index: None }
+    }
+}
+
 /// Longest-prefix lookup over the node's own routes and the learned ones.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     host: HashMap<Prefix, Vec<HostHop>>,
-    learned: HashMap<Prefix, Arc<[IpAddr]>>,
+    learned: HashMap<Prefix, Arc<[NextHop]>>,
     /// How many host and learned prefixes have each length, by family.
     lengths: BTreeMap<(Family, u8), usize>,
 }
@@ -60,8 +75,8 @@ impl Lookup {
     pub(super) fn set_learned(
         &mut self,
         prefix: Prefix,
-        hops: Option<Arc<[IpAddr]>>,
-    ) -> Option<Arc<[IpAddr]>> {
+        hops: Option<Arc<[NextHop]>>,
+    ) -> Option<Arc<[NextHop]>> {
         let is_some = hops.is_some();
         let old = match hops {
             Some(hops) => self.learned.insert(prefix, hops),
@@ -76,12 +91,12 @@ impl Lookup {
     }
 
     /// The learned routes, in no order.
-    pub(super) fn learned(&self) -> impl Iterator<Item = (Prefix, &Arc<[IpAddr]>)> {
+    pub(super) fn learned(&self) -> impl Iterator<Item = (Prefix, &Arc<[NextHop]>)> {
         self.learned.iter().map(|(prefix, hops)| (*prefix, hops))
     }
 
     /// The next hops of a learned route.
-    pub(super) fn next_hops(&self, prefix: Prefix) -> Option<&Arc<[IpAddr]>> {
+    pub(super) fn next_hops(&self, prefix: Prefix) -> Option<&Arc<[NextHop]>> {
         self.learned.get(&prefix)
     }
 
@@ -96,6 +111,14 @@ impl Lookup {
             if *count == 0 {
                 self.lengths.remove(&key);
             }
+        }
+    }
+
+    /// The gateways on links that a next hop leads to; empty if nothing does.
+    fn reach(&self, hop: NextHop, own: &Host, path: &mut Vec<IpAddr>) -> Vec<Gateway> {
+        match hop.index {
+            Some(index) => vec![Gateway { address: hop.address, index }],
+            None => self.resolve(hop.address, own, path),
         }
     }
 
@@ -125,7 +148,7 @@ impl Lookup {
         }
         match self.learned.get(&prefix) {
             Some(hops) if !own.is_own(prefix) => {
-                hops.iter().flat_map(|hop| self.resolve(*hop, own, path)).collect()
+                hops.iter().flat_map(|hop| self.reach(*hop, own, path)).collect()
             }
             _ => Vec::new(),
         }
@@ -135,7 +158,7 @@ impl Lookup {
 /// The distinct sets of next hops, shared by the routes that use them.
 #[derive(Debug, Default)]
 pub(super) struct Hops {
-    sets: HashMap<Arc<[IpAddr]>, Set>,
+    sets: HashMap<Arc<[NextHop]>, Set>,
     /// How many sets name each next hop.
     users: BTreeMap<IpAddr, usize>,
     unresolved_changed: bool,
@@ -151,15 +174,15 @@ struct Set {
 
 impl Hops {
     /// One more route uses this set of next hops.
-    pub(super) fn acquire(&mut self, hops: &[IpAddr]) -> Arc<[IpAddr]> {
+    pub(super) fn acquire(&mut self, hops: &[NextHop]) -> Arc<[NextHop]> {
         let mut hops = hops.to_vec();
         hops.sort_unstable();
         hops.dedup();
-        let hops: Arc<[IpAddr]> = match self.sets.get_key_value(&*hops) {
+        let hops: Arc<[NextHop]> = match self.sets.get_key_value(&*hops) {
             Some((known, _)) => Arc::clone(known),
             None => {
                 for hop in &hops {
-                    *self.users.entry(*hop).or_insert(0) += 1;
+                    *self.users.entry(hop.address).or_insert(0) += 1;
                 }
                 hops.into()
             }
@@ -169,7 +192,7 @@ impl Hops {
     }
 
     /// One route fewer uses it.
-    pub(super) fn release(&mut self, hops: Option<&Arc<[IpAddr]>>) {
+    pub(super) fn release(&mut self, hops: Option<&Arc<[NextHop]>>) {
         let Some(hops) = hops else { return };
         let Some(set) = self.sets.get_mut(hops) else { return };
         set.routes -= 1;
@@ -179,10 +202,10 @@ impl Hops {
         self.unresolved_changed |= set.gateways.as_ref().is_some_and(|gateways| gateways.is_empty());
         self.sets.remove(hops);
         for hop in &**hops {
-            if let Some(users) = self.users.get_mut(hop) {
+            if let Some(users) = self.users.get_mut(&hop.address) {
                 *users -= 1;
                 if *users == 0 {
-                    self.users.remove(hop);
+                    self.users.remove(&hop.address);
                 }
             }
         }
@@ -196,7 +219,7 @@ impl Hops {
     /// The gateways of a set; `None` where no next hop of it is reachable.
     pub(super) fn gateways(
         &mut self,
-        hops: &Arc<[IpAddr]>,
+        hops: &Arc<[NextHop]>,
         lookup: &Lookup,
         own: &Host,
     ) -> Option<Arc<[Gateway]>> {
@@ -232,7 +255,7 @@ impl Hops {
     }
 
     /// Did the last [`Self::resolve_all`] change the gateways of this set?
-    pub(super) fn has_changed(&self, hops: &Arc<[IpAddr]>) -> bool {
+    pub(super) fn has_changed(&self, hops: &Arc<[NextHop]>) -> bool {
         self.sets.get(hops).is_some_and(|set| set.changed)
     }
 
@@ -245,15 +268,15 @@ impl Hops {
     pub(super) fn unresolved(&self) -> impl Iterator<Item = IpAddr> {
         let sets = self.sets.iter().filter(|(_, set)| set.gateways.as_ref().is_some_and(|g| g.is_empty()));
         let hops: std::collections::BTreeSet<IpAddr> =
-            sets.flat_map(|(hops, _)| hops.iter().copied()).collect();
+            sets.flat_map(|(hops, _)| hops.iter().map(|hop| hop.address)).collect();
         hops.into_iter()
     }
 }
 
 /// The gateways of all next hops of a set, ascending and without repetition.
-fn resolve(hops: &[IpAddr], lookup: &Lookup, own: &Host) -> Arc<[Gateway]> {
+fn resolve(hops: &[NextHop], lookup: &Lookup, own: &Host) -> Arc<[Gateway]> {
     let mut gateways: Vec<Gateway> =
-        hops.iter().flat_map(|hop| lookup.resolve(*hop, own, &mut Vec::new())).collect();
+        hops.iter().flat_map(|hop| lookup.reach(*hop, own, &mut Vec::new())).collect();
     gateways.sort_unstable();
     gateways.dedup();
     gateways.into()

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use cairn_net::Prefix;
 
-pub use hop::Gateway;
+pub use hop::{Gateway, NextHop};
 use hop::{Hops, Lookup};
 
 use crate::host::Host;
@@ -76,7 +76,7 @@ impl Routes {
     }
 
     /// The best path's next hops for a prefix, or none.
-    pub(crate) fn set_learned(&mut self, prefix: Prefix, next_hops: Option<&[IpAddr]>) {
+    pub(crate) fn set_learned(&mut self, prefix: Prefix, next_hops: Option<&[NextHop]>) {
         let new = next_hops.filter(|hops| !hops.is_empty()).map(|hops| self.hops.acquire(hops));
         let differs = self.lookup.next_hops(prefix) != new.as_ref();
         let old = self.lookup.set_learned(prefix, new);
@@ -93,7 +93,7 @@ impl Routes {
     }
 
     /// The next hops that a prefix was learned with.
-    pub(crate) fn next_hops(&self, prefix: Prefix) -> Option<&[IpAddr]> {
+    pub(crate) fn next_hops(&self, prefix: Prefix) -> Option<&[NextHop]> {
         self.lookup.next_hops(prefix).map(|hops| &**hops)
     }
 

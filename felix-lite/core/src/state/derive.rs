@@ -124,7 +124,7 @@ impl State {
 
     fn derive_conditions(&mut self) {
         let conflicts = self.blocks.iter().filter_map(|block| {
-            let next_hops = self.routes.next_hops(*block)?;
+            let next_hops: Vec<_> = self.routes.next_hops(*block)?.iter().map(|hop| hop.address).collect();
             Some(Condition {
                 subject: format!("BlockAffinity/{}", cairn_api::name::of_prefix(*block)),
                 reason: Reason::BlockConflict,

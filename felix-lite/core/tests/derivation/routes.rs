@@ -1,6 +1,6 @@
 use cairn_api::kinds::AffinityState;
 use cairn_net::Prefix;
-use felix_core::{Gateway, Reason, Route, State, Update};
+use felix_core::{Gateway, NextHop, Reason, Route, State, Update};
 
 use crate::world::{Reader, affinity, derived, endpoint, host, ip, learned, node, prefix};
 
@@ -28,6 +28,24 @@ fn a_next_hop_on_the_link_is_the_gateway() {
     let found = with([learned("10.0.1.0/26", &["192.0.2.2"]), learned("fd00::/122", &["2001:db8::2"])]);
     assert_eq!(route(&found, "10.0.1.0/26"), Some(&via(&["192.0.2.2"])));
     assert_eq!(route(&found, "fd00::/122"), Some(&via(&["2001:db8::2"])));
+}
+
+#[test]
+fn a_link_local_next_hop_is_the_gateway_on_its_interface_for_either_family() {
+    let hops = || [7, 8].map(|index| NextHop { address: ip("fe80::1"), index: Some(index) }).to_vec();
+    let found = with(["10.0.1.0/26", "fd00::/122"].map(|text| Update::Learned(prefix(text), Some(hops()))));
+    let gateways = [7, 8].map(|index| Gateway { address: ip("fe80::1"), index });
+    for text in ["10.0.1.0/26", "fd00::/122"] {
+        assert_eq!(route(&found, text), Some(&Route::Gateways(gateways.into())));
+    }
+    // Without its interface it leads nowhere.
+    assert_eq!(route(&with([learned("10.0.1.0/26", &["fe80::1"])]), "10.0.1.0/26"), None);
+}
+
+#[test]
+fn an_ipv4_route_may_have_an_ipv6_gateway() {
+    let found = with([learned("10.0.1.0/26", &["2001:db8::2"])]);
+    assert_eq!(route(&found, "10.0.1.0/26"), Some(&via(&["2001:db8::2"])));
 }
 
 #[test]
@@ -129,7 +147,7 @@ fn one_learned_route_is_one_change_among_many() {
     let mut reader = Reader::default();
     for number in 0..10_000u32 {
         let at = std::net::Ipv4Addr::from(0x0a00_0000 + number * 64).into();
-        let hops = vec![ip("192.0.2.2"), ip("192.0.2.3")];
+        let hops = vec![ip("192.0.2.2").into(), ip("192.0.2.3").into()];
         state.apply(Update::Learned(Prefix::new(at, 26).unwrap(), Some(hops)));
     }
     reader.read(&mut state);

@@ -106,7 +106,7 @@ pub(crate) fn endpoint(interface: &str, addresses: &[&str]) -> Update {
 }
 
 pub(crate) fn learned(text: &str, next_hops: &[&str]) -> Update {
-    Update::Learned(prefix(text), Some(next_hops.iter().map(|hop| ip(hop)).collect()))
+    Update::Learned(prefix(text), Some(next_hops.iter().map(|hop| ip(hop).into()).collect()))
 }
 
 /// A host with one interface (index 2) and a default route through the first gateway of each family.

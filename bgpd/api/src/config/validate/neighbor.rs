@@ -1,6 +1,7 @@
 //! Neighbours and peer groups.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use cairn_net::Family;
 
@@ -44,11 +45,17 @@ impl Check<'_> {
             self.fault(format!("{path}.peerGroup"), group, "no peer group of this name is defined");
             return;
         }
-        self.effective_options(path, neighbor, &config.options_of(neighbor));
+        self.effective_options(path, Some(address), &neighbor.options, &config.options_of(neighbor));
     }
 
-    /// What can be told only once the group's options are merged in.
-    fn effective_options(&mut self, path: &str, neighbor: &Neighbor, options: &PeerOptions) {
+    /// What can be told only once the group's options are merged in. The address is known unless an interface names the neighbour.
+    pub(super) fn effective_options(
+        &mut self,
+        path: &str,
+        address: Option<IpAddr>,
+        own: &PeerOptions,
+        options: &PeerOptions,
+    ) {
         let Some(remote_as) = options.remote_as else {
             return self.fault(format!("{path}.remoteAs"), "", "is required, here or in the peer group");
         };
@@ -62,14 +69,14 @@ impl Check<'_> {
             let rule = "is the identifier of this speaker's own confederation";
             self.fault(format!("{path}.remoteAs"), remote_as, rule);
         }
-        if options.local_address == Some(neighbor.address) {
-            self.fault(format!("{path}.localAddress"), neighbor.address, "is the neighbour's own address");
-        }
-        if let Some(local) =
-            options.local_address.filter(|local| Family::of(*local) != Family::of(neighbor.address))
-        {
-            let rule = format!("must be of the same family as the neighbour's address {}", neighbor.address);
-            self.fault(format!("{path}.localAddress"), local, rule);
+        if let (Some(local), Some(address)) = (options.local_address, address) {
+            if local == address {
+                self.fault(format!("{path}.localAddress"), address, "is the neighbour's own address");
+            }
+            if Family::of(local) != Family::of(address) {
+                let rule = format!("must be of the same family as the neighbour's address {address}");
+                self.fault(format!("{path}.localAddress"), local, rule);
+            }
         }
         if options.route_reflector_client == Some(true) && !internal {
             let rule = format!(
@@ -97,16 +104,16 @@ impl Check<'_> {
         }
         self.effective_session(path, remote_as, options);
         if let Some(timers) = options.timers.clone() {
-            let own = neighbor.options.timers.is_none();
+            let own = own.timers.is_some();
             // The neighbour's own timers were checked where they stand; here only what the merge brought about.
             let merged = timers.or(&self.config.timers);
-            if !own && merged.hold_time.is_none() {
+            if own && merged.hold_time.is_none() {
                 self.timers(&format!("{path}.timers"), &merged);
             }
         }
     }
 
-    fn peer_options(&mut self, path: &str, options: &PeerOptions) {
+    pub(super) fn peer_options(&mut self, path: &str, options: &PeerOptions) {
         let at = |field: &str| format!("{path}.{field}");
         if let Some(asn) = options.remote_as {
             self.asn(&at("remoteAs"), asn);

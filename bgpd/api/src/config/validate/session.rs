@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cairn_net::Asn;
 
-use super::Check;
-use crate::config::{ListenRange, PeerOptions, PrefixLimitAction, Secret};
+use super::{Check, MAX_NEIGHBORS};
+use crate::config::{InterfaceNeighbor, ListenRange, Name, PeerOptions, PrefixLimitAction, Secret};
 
 /// Longest name of an interface. Unit: bytes. Source: `IFNAMSIZ` of linux/if.h, which counts a NUL.
 const INTERFACE_NAME: usize = 15;
@@ -111,6 +111,48 @@ impl Check<'_> {
         {
             self.fault(at("maxPrefixesRestartTime"), "", "excludes maxPrefixesAction warn");
         }
+    }
+
+    pub(super) fn interface_neighbors(&mut self) {
+        let config = self.config;
+        if config.interface_neighbors.len() > MAX_NEIGHBORS {
+            let rule = format!("at most {MAX_NEIGHBORS} neighbours");
+            self.fault("interfaceNeighbors", config.interface_neighbors.len(), rule);
+        }
+        let mut seen = BTreeMap::new();
+        for (index, neighbor) in config.interface_neighbors.iter().enumerate() {
+            let path = format!("interfaceNeighbors[{index}]");
+            let name = &neighbor.interface;
+            if let Some(rule) = interface_fault(name) {
+                self.fault(format!("{path}.interface"), format!("{name:?}"), rule);
+            }
+            if let Some(first) = seen.insert(name, index) {
+                let rule = format!("is the interface of interfaceNeighbors[{first}] already");
+                self.fault(format!("{path}.interface"), name, rule);
+            }
+            self.interface_neighbor(&path, neighbor);
+        }
+    }
+
+    fn interface_neighbor(&mut self, path: &str, neighbor: &InterfaceNeighbor) {
+        let config = self.config;
+        self.peer_options(path, &neighbor.options);
+        let unknown = |name: &&Name| !config.peer_groups.contains_key(*name);
+        if let Some(group) = neighbor.peer_group.as_ref().filter(unknown) {
+            return self.fault(format!("{path}.peerGroup"), group, "no peer group of this name is defined");
+        }
+        let options = config.options_of_interface(neighbor);
+        for (field, there) in [
+            ("localAddress", options.local_address.is_some()),
+            ("bindInterface", options.bind_interface.is_some()),
+            ("ebgpMultihop", options.ebgp_multihop.is_some()),
+        ] {
+            if there {
+                let rule = "has no meaning for a neighbour that is named by its interface";
+                self.fault(format!("{path}.{field}"), "", rule);
+            }
+        }
+        self.effective_options(path, None, &neighbor.options, &options);
     }
 
     pub(super) fn listen_ranges(&mut self) {

@@ -9,6 +9,7 @@ mod configure;
 mod dynamic;
 mod groups;
 mod limit;
+mod link_local;
 mod list;
 mod local_as;
 mod multipath;

@@ -1,11 +1,9 @@
 use super::*;
-use crate::speaker::{Interface, InterfaceAddress};
+use crate::speaker::Interface;
 use crate::wire::NextHop;
 
-fn interface(addresses: &[(&str, u8)]) -> Interface {
-    let address =
-        |(addr, prefix_len): &(&str, u8)| InterfaceAddress { addr: ip(addr), prefix_len: *prefix_len };
-    Interface { addresses: addresses.iter().map(address).collect() }
+fn interface(addresses: &[&str]) -> Interface {
+    Interface { addresses: addresses.iter().map(|addr| ip(addr)).collect() }
 }
 
 /// Node 1 in AS 65001 and node 2 in this AS, over IPv4, with a route of each family at node 1 and no configured next hop.
@@ -36,17 +34,17 @@ fn the_next_hop_of_the_other_family_follows_the_interface_of_the_session() {
     let notes = view(&sim, 1, 2).notes;
     assert!(notes.iter().any(|note| note.contains("the session's interface has none")), "{notes:?}");
 
-    let elsewhere = interface(&[("192.0.2.9", 24), ("2001:db8::9", 64), ("fe80::9", 64)]);
+    let elsewhere = interface(&["192.0.2.9", "2001:db8::9", "fe80::9"]);
     tell(&mut sim, std::slice::from_ref(&elsewhere));
     assert!(!knows(&sim, 2, "fd01::/64"), "another interface's address is another link's");
 
-    let here = |addr| interface(&[("10.0.0.1", 24), ("fe80::1", 64), (addr, 64)]);
+    let here = |addr| interface(&["10.0.0.1", "fe80::1", addr]);
     tell(&mut sim, &[elsewhere.clone(), here("fd00::1")]);
     assert_eq!(next_hop(&sim), NextHop::new(ip("fd00::1")));
     assert_eq!(view(&sim, 1, 2).notes, Vec::<String>::new());
 
     let updates = view(&sim, 2, 1).counters.updates_received;
-    tell(&mut sim, &[elsewhere.clone(), here("fd00::1"), interface(&[("198.51.100.1", 24)])]);
+    tell(&mut sim, &[elsewhere.clone(), here("fd00::1"), interface(&["198.51.100.1"])]);
     assert_eq!(view(&sim, 2, 1).counters.updates_received, updates, "nothing changed for this session");
 
     tell(&mut sim, &[elsewhere.clone(), here("fd00::7")]);
@@ -60,7 +58,7 @@ fn the_next_hop_of_the_other_family_follows_the_interface_of_the_session() {
 #[test]
 fn a_configured_next_hop_comes_before_the_interfaces() {
     let mut sim = pair_without_next_hops(65002);
-    tell(&mut sim, &[interface(&[("10.0.0.1", 24), ("fe80::1", 64), ("fd00::1", 64)])]);
+    tell(&mut sim, &[interface(&["10.0.0.1", "fe80::1", "fd00::1"])]);
     let config = sim.nodes[&node(1)].config.clone();
     sim.configure(node(1), Config { next_hop_addresses: vec![ip("2001:db8::1")], ..config });
     sim.run(SOON);
@@ -69,10 +67,9 @@ fn a_configured_next_hop_comes_before_the_interfaces() {
 
 #[test]
 fn no_peer_with_a_global_address_gets_a_link_local_next_hop() {
-    let mut sim = pair_without_next_hops(65001);
-    tell(&mut sim, &[interface(&[("10.0.0.1", 24), ("fe80::1", 64), ("fd00::1", 64)])]);
-    assert_eq!(next_hop(&sim), NextHop::new(ip("fd00::1")));
-    let mut sim = pair_without_next_hops(65002);
-    tell(&mut sim, &[interface(&[("10.0.0.1", 32), ("fe80::1", 64), ("fd00::1", 64)])]);
-    assert_eq!(next_hop(&sim), NextHop::new(ip("fd00::1")));
+    for asn in [65001, 65002] {
+        let mut sim = pair_without_next_hops(asn);
+        tell(&mut sim, &[interface(&["10.0.0.1", "fe80::1", "fd00::1"])]);
+        assert_eq!(next_hop(&sim), NextHop::new(ip("fd00::1")));
+    }
 }

@@ -23,6 +23,11 @@ impl NextHop {
         Family::of(self.addr)
     }
 
+    /// Is the address one that means something on its link only?
+    pub const fn is_link_local(self) -> bool {
+        matches!(self.addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
+    }
+
     /// Can a router have this address? Not unspecified, multicast, loopback, broadcast or class E.
     pub fn is_usable(self) -> bool {
         match self.addr {
