@@ -7,11 +7,13 @@ mod message;
 mod policy;
 mod prefix;
 mod selector;
+mod sessions;
 
 pub use message::{bgp_open, bgp_stream, bgp_update};
 pub use policy::policy;
 pub use prefix::prefix;
 pub use selector::selector;
+pub use sessions::bgp_sessions;
 
 /// The `main` of a fuzz target: libFuzzer's, or one that names the way to it.
 #[macro_export]

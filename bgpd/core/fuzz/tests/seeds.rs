@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use bgp_core_fuzz::{bgp_open, bgp_stream, bgp_update, policy, prefix, selector};
+use bgp_core_fuzz::{bgp_open, bgp_sessions, bgp_stream, bgp_update, policy, prefix, selector};
 
 /// Runs a target over its seeds: `.hex` files hold hex digits, blanks and `#` comments, `.txt` files an input on each line, `.yaml` files are one.
 fn replay(name: &str, target: fn(&[u8])) {
@@ -55,6 +55,11 @@ fn policy_seeds_pass() {
 }
 
 #[test]
+fn session_seeds_pass() {
+    replay("bgp-sessions", bgp_sessions);
+}
+
+#[test]
 fn prefix_seeds_pass() {
     replay("prefix", prefix);
 }
@@ -62,4 +67,19 @@ fn prefix_seeds_pass() {
 #[test]
 fn selector_seeds_pass() {
     replay("selector", selector);
+}
+
+/// Without a fuzzer, what a generator of numbers makes up.
+#[test]
+fn any_sequence_of_events_is_survived() {
+    let mut state = 1u64;
+    for _ in 0..300 {
+        let octets: Vec<u8> = (0..200)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state.to_be_bytes()[0]
+            })
+            .collect();
+        bgp_sessions(&octets);
+    }
 }
