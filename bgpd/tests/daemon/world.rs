@@ -110,7 +110,13 @@ impl Daemon {
         let log = world.path(&format!("{host}.log"));
         let output = std::fs::File::options().create(true).append(true).open(&log)?;
         let child = command.args(["--log", "debug"]).stderr(output).spawn()?;
-        let client = eventually("the daemon answers", async || Ok(Client::connect(&socket).await?)).await;
+        // The kernel takes connections before the daemon has read its document; an answer comes once it runs.
+        let client = eventually("the daemon answers", async || {
+            let mut client = Client::connect(&socket).await?;
+            client.status().await?;
+            Ok(client)
+        })
+        .await;
         match client {
             Ok(client) => Ok(Self { child, client, socket, log }),
             Err(error) => bail!("{error:#}\n{}", std::fs::read_to_string(&log)?),
