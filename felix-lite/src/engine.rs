@@ -247,6 +247,8 @@ impl Engine {
                 self.least_mtu = mtus.values().copied().min();
                 self.state.apply(Update::Host(Box::new(host)));
                 self.update_mtu();
+                self.progress.host_seen();
+                self.progressed();
             }
             DataplaneEvent::Ready => {
                 self.progress.dataplane_ready();

@@ -303,7 +303,8 @@ impl Worker {
         match host::read(self.routes.rtnl()) {
             Ok((host, mtus)) => self.tell(DataplaneEvent::Host { host, mtus }).await,
             Err(error) => {
-                warn!(%error, "the node's own addresses and routes cannot be read");
+                warn!(%error, "the node's own addresses and routes cannot be read: trying again");
+                self.host_at = Some(Instant::now() + RETRY);
                 Ok(())
             }
         }

@@ -7,6 +7,7 @@ use crate::store::KINDS;
 pub(super) struct Progress {
     kinds_listed: usize,
     endpoints_restored: bool,
+    host_seen: bool,
     dataplane_ready: bool,
     families_ended: Families,
     picture_told: bool,
@@ -24,6 +25,11 @@ impl Progress {
         self.endpoints_restored = true;
     }
 
+    /// The node's interfaces and addresses are known, so that next hops can be found on them.
+    pub(super) fn host_seen(&mut self) {
+        self.host_seen = true;
+    }
+
     /// The kernel was read and the firewall is in it.
     pub(super) fn dataplane_ready(&mut self) {
         self.dataplane_ready = true;
@@ -35,7 +41,7 @@ impl Progress {
     }
 
     fn has_picture(&self) -> bool {
-        self.kinds_listed >= KINDS && self.endpoints_restored
+        self.kinds_listed >= KINDS && self.endpoints_restored && self.host_seen
     }
 
     /// True once: all but the learned routes is known.
@@ -85,6 +91,9 @@ mod tests {
         assert!(!progress.routes_completed());
         progress.endpoints_restored();
         (0..KINDS).for_each(|_| progress.kind_listed());
+        // Without the interfaces no learned route leads anywhere, and a sweep would remove them all.
+        assert!(!progress.picture_completed() && !progress.routes_completed());
+        progress.host_seen();
         assert!(progress.picture_completed() && !progress.picture_completed());
         assert!(!progress.is_in_sync());
         assert!(progress.routes_completed() && !progress.routes_completed());
@@ -99,6 +108,7 @@ mod tests {
         let mut progress = Progress::default();
         progress.endpoints_restored();
         (0..KINDS).for_each(|_| progress.kind_listed());
+        progress.host_seen();
         progress.end_of_rib(Families::NONE.with(Family::Ipv4));
         assert!(!progress.routes_completed());
         progress.end_of_rib(Families::NONE.with(Family::Ipv6));
