@@ -105,17 +105,24 @@ fn scope(attributes: &Attributes) -> Scope {
 /// The attribute sets in use, each once: equal sets are the same `Arc`.
 ///
 /// Sets that nobody uses any more are swept when the table has doubled since the last time, so that the cost of sweeping is
-/// a constant per set.
+/// a constant per set, and when most paths are gone ([`Interner::tidy`]), so that a peer which leaves takes its sets along.
 #[derive(Debug)]
 pub(crate) struct Interner {
     table: HashTable<Arc<RouteAttributes>>,
     hasher: FixedState,
     sweep_at: usize,
+    /// How many paths there were when [`Interner::tidy`] swept last; `usize::MAX`: the table has grown since.
+    tidied_at: usize,
 }
 
 impl Default for Interner {
     fn default() -> Self {
-        Self { table: HashTable::new(), hasher: FixedState::default(), sweep_at: Self::SMALLEST_SWEEP }
+        Self {
+            table: HashTable::new(),
+            hasher: FixedState::default(),
+            sweep_at: Self::SMALLEST_SWEEP,
+            tidied_at: usize::MAX,
+        }
     }
 }
 
@@ -133,6 +140,7 @@ impl Interner {
         }
         if self.table.len() >= self.sweep_at {
             self.sweep();
+            self.tidied_at = usize::MAX;
         }
         let set = Arc::new(RouteAttributes::new(attributes, next_hop, hash));
         self.table.insert_unique(hash, Arc::clone(&set), |known| known.hash);
@@ -142,6 +150,18 @@ impl Interner {
     /// How many sets are kept.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Sweeps if there are far more sets than this many paths can use, each of which has two at most.
+    ///
+    /// Between two such sweeps the paths have halved, or the table has doubled: what is kept elsewhere for a moment does not make it
+    /// look through the same sets again and again.
+    pub(crate) fn tidy(&mut self, paths: usize) {
+        let sets = self.table.len();
+        if sets > Self::SMALLEST_SWEEP && sets / 4 > paths && paths < self.tidied_at / 2 {
+            self.sweep();
+            self.tidied_at = paths;
+        }
     }
 
     fn sweep(&mut self) {

@@ -126,6 +126,7 @@ impl Speaker {
             self.flush_once();
         }
         self.follow_conditions();
+        self.rib.interner.tidy(self.rib.table.paths.len());
     }
 
     fn flush_once(&mut self) {

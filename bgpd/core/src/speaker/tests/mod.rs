@@ -2,6 +2,7 @@
 
 mod add_path;
 mod aggregate;
+mod attribute_sets;
 mod best_path;
 mod bfd;
 mod confederation;
