@@ -16,7 +16,7 @@ use cairn_net::Asn;
 use tracing::{debug, error, info, warn};
 
 use crate::signature::SignatureCounters;
-use crate::transport::{NO_DEVICE, NO_DEVICE_HINT};
+use crate::transport::{NO_DEVICE, NO_DEVICE_HINT, Place};
 use quota::{Line, Quota};
 
 /// How often a line about the same matter is written.
@@ -36,6 +36,8 @@ pub(crate) struct Reporter {
     quotas: HashMap<IpAddr, Quota>,
     /// Its quota is used up, and nobody was told to renew it.
     used_up: Option<IpAddr>,
+    /// Why connections could not be accepted, when it was written last.
+    accept_error: Option<(String, Instant)>,
     signatures: SignatureCounters,
 }
 
@@ -144,6 +146,18 @@ impl Reporter {
         if self.is_new_stranger(peer) {
             warn!(%peer, "refused a connection: no neighbor with this address is configured");
         }
+    }
+
+    /// A listener, which tries again every second, cannot accept connections. What keeps one from it keeps all of them.
+    pub(crate) fn cannot_accept(&mut self, place: &Place, error: &io::Error) {
+        let (now, text) = (Instant::now(), error.to_string());
+        let repeated = |(last, at): &(String, Instant)| *last == text && now.duration_since(*at) < REPEAT;
+        if self.accept_error.as_ref().is_some_and(repeated) {
+            debug!(%place, %error, "still cannot accept connections");
+            return;
+        }
+        warn!(%place, %error, "cannot accept connections; trying again every second");
+        self.accept_error = Some((text, now));
     }
 
     /// Is it the first time in a while that something is to be said of this address?

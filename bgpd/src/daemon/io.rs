@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bgp_core::speaker::{ConnId, Direction, Input, Output, TcpOptions, Welcome};
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Daemon;
 use crate::settings::key_of;
@@ -102,7 +102,7 @@ impl Daemon {
                 self.events.acceptable(place, &socket);
             }
             Err(error) => {
-                warn!(%place, %error, "cannot accept connections; trying again in a second");
+                self.reporter.cannot_accept(&place, &error);
                 self.events.push(async move {
                     tokio::time::sleep(LISTENER_REST).await;
                     Event::Accepted(place, socket.accept().await)

@@ -32,7 +32,7 @@ pub(crate) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// OPEN of AS 65002 with a hold time in seconds, four-octet AS and IPv4 unicast; then KEEPALIVE.
-pub(crate) fn greet(stream: &mut TcpStream, hold_time: u16) -> Result<()> {
+pub(crate) fn greet(stream: &mut impl Write, hold_time: u16) -> Result<()> {
     let capabilities = [&[1, 4, 0, 1, 0, 1][..], &[65, 4], &65002u32.to_be_bytes()].concat();
     let parameter = [&[2, u8::try_from(capabilities.len())?][..], &capabilities].concat();
     let mut body = vec![4];

@@ -9,6 +9,7 @@ mod metrics;
 mod mrt;
 mod peering;
 mod policy;
+mod pressure;
 mod process;
 mod recording;
 mod reload;

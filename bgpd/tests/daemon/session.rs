@@ -235,7 +235,7 @@ async fn a_thousand_connections_cost_no_other_session_and_little_memory() -> Res
 }
 
 /// An UPDATE for one prefix with a MED of its own.
-fn update(number: u32, prefix: [u8; 4]) -> Vec<u8> {
+pub(crate) fn update(number: u32, prefix: [u8; 4]) -> Vec<u8> {
     let attributes = [
         &[0x40, 1, 1, 0, 0x40, 2, 6, 2, 1][..],
         &65002u32.to_be_bytes(),
