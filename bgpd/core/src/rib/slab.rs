@@ -64,6 +64,28 @@ impl<I: SlabId, T> Slab<I, T> {
         I::from_place(place)
     }
 
+    /// Is this a place below `most` that nothing is in?
+    pub(crate) fn is_vacant(&self, id: I, most: usize) -> bool {
+        id.place() < most && self.get(id).is_none()
+    }
+
+    /// Puts a value into a vacant place. Until [`Slab::find_free`], `insert` uses places after all others only.
+    pub(crate) fn put(&mut self, id: I, value: T) {
+        self.free.clear();
+        let place = id.place();
+        if place >= self.places.len() {
+            self.places.resize_with(place + 1, || None);
+        }
+        self.places[place] = Some(value);
+    }
+
+    /// Lists the places that may be used again, after the last [`Slab::put`].
+    pub(crate) fn find_free(&mut self) {
+        let vacant = (0u32..).zip(&self.places).filter(|(_, value)| value.is_none());
+        self.free = vacant.map(|(place, _)| place).collect();
+        self.free.reverse();
+    }
+
     pub(crate) fn remove(&mut self, id: I) -> T {
         let value = self.places[id.place()].take().expect("a number is given up once");
         self.free.push(u32::try_from(id.place()).expect("it came from insert"));
@@ -110,5 +132,29 @@ impl<I: SlabId, T> Index<I> for Slab<I, T> {
 impl<I: SlabId, T> IndexMut<I> for Slab<I, T> {
     fn index_mut(&mut self, id: I) -> &mut T {
         self.places[id.place()].as_mut().expect("numbers in use name used places")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    slab_id! {
+        /// A number.
+        Id
+    }
+
+    #[test]
+    fn values_put_into_places_leave_the_others_free() {
+        let mut slab = Slab::default();
+        slab.put(Id(4), 'e');
+        slab.put(Id(1), 'b');
+        assert!(!slab.is_vacant(Id(1), 9) && slab.is_vacant(Id(2), 9) && slab.is_vacant(Id(8), 9));
+        assert!(!slab.is_vacant(Id(9), 9) && !slab.is_vacant(Id::NONE, 9));
+        slab.find_free();
+        assert_eq!((slab.len(), slab.places()), (2, 5));
+        let places: Vec<Id> = "acdf".chars().map(|value| slab.insert(value)).collect();
+        assert_eq!(places, [Id(0), Id(2), Id(3), Id(5)]);
+        assert_eq!(slab.iter().map(|(_, value)| *value).collect::<String>(), "abcdef");
     }
 }

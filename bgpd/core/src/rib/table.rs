@@ -357,19 +357,48 @@ impl Table {
         });
         match same.map(|(id, _)| id) {
             Some(path) => self.replace(path, new),
-            None if others < MAX_PATHS => self.insert(net, source, nlri.path_id, new),
+            None if others < MAX_PATHS => self.insert(net, source, nlri.path_id, new, None),
             None => return Entered::TooMany,
         }
         Entered::Yes
     }
 
-    fn insert(&mut self, net: NetId, source: SourceId, path_id: u32, new: NewPath) {
+    /// Enters a path under the number that it has had in another table. False, and nothing is entered: the source has one with this
+    /// identifier or has too many, or the number is in use or not below `most`. [`Table::end_restore`] comes after the last one.
+    pub(crate) fn restore(
+        &mut self,
+        source: SourceId,
+        nlri: Nlri,
+        new: NewPath,
+        (id, most): (PathId, usize),
+    ) -> bool {
+        if !self.paths.is_vacant(id, most) {
+            return false;
+        }
+        if let Some(net) = self.find(nlri.prefix) {
+            let of_source = || self.paths_of(net).filter(|(_, path)| path.source == source);
+            if self.path_of(net, source, nlri.path_id).is_some() || of_source().count() >= MAX_PATHS as usize
+            {
+                return false;
+            }
+        }
+        let net = self.find_or_add(nlri.prefix);
+        self.insert(net, source, nlri.path_id, new, Some(id));
+        true
+    }
+
+    /// From here on numbers that no restored path has are given to others.
+    pub(crate) fn end_restore(&mut self) {
+        self.paths.find_free();
+    }
+
+    fn insert(&mut self, net: NetId, source: SourceId, path_id: u32, new: NewPath, at: Option<PathId>) {
         if matches!(new.verdict, Verdict::Accepted(_)) {
             self.touch(net);
         }
         let next_of_source = self.sources[source].first;
         let (accepted, rejection) = new.verdict.into_parts();
-        let id = self.paths.insert(Path {
+        let path = Path {
             net,
             source,
             path_id,
@@ -383,7 +412,14 @@ impl Table {
             rejection,
             received: new.received,
             accepted,
-        });
+        };
+        let id = match at {
+            Some(id) => {
+                self.paths.put(id, path);
+                id
+            }
+            None => self.paths.insert(path),
+        };
         if let Some(next) = next_of_source.some() {
             self.paths[next].previous_of_source = id;
         }

@@ -20,16 +20,17 @@ impl Speaker {
         }
         let learned = u32::try_from(self.now.duration_since(self.started).as_secs()).unwrap_or(u32::MAX);
         for route in routes {
-            self.enter_own(source, route, learned);
+            let new = self.own_path(route, learned);
+            self.rib.table.announce(source, route.prefix.into(), new);
         }
     }
 
-    /// Enters a route of our own; `learned`: seconds since the start.
-    pub(super) fn enter_own(&mut self, source: SourceId, route: &OriginatedRoute, learned: u32) {
+    /// A route of our own as a path; `learned`: seconds since the start.
+    pub(super) fn own_path(&mut self, route: &OriginatedRoute, learned: u32) -> NewPath {
         let (attributes, next_hop) = route.attributes();
         let received = self.rib.interner.intern(attributes, next_hop);
         let verdict = Verdict::Accepted(Arc::clone(&received));
-        self.rib.table.announce(source, route.prefix.into(), NewPath { received, verdict, learned });
+        NewPath { received, verdict, learned }
     }
 
     pub(super) fn withdraw_own(&mut self, owner: &str, prefixes: &[Prefix]) {

@@ -28,7 +28,7 @@ pub struct Speaker {
     pub(super) peers: Slab<PeerId, Peer>,
     pub(super) by_address: HashMap<IpAddr, PeerId>,
     pub(super) connections: HashMap<ConnId, Connection>,
-    next_conn: u64,
+    pub(super) next_conn: u64,
     pub(super) rib: Rib,
     /// As the shell told last.
     pub(super) interfaces: Vec<Interface>,

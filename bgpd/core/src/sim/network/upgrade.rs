@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{LinkId, Sim};
+use super::{Event, LinkId, Sim};
 use crate::speaker::{ConnId, HandOverError, Input, Speaker};
 
 impl Sim {
@@ -24,17 +24,27 @@ impl Sim {
         node.speaker = Some(speaker);
         let mut before = std::mem::take(&mut node.ends);
         let mut after: BTreeMap<ConnId, LinkId> = BTreeMap::new();
+        let mut names: BTreeMap<ConnId, ConnId> = BTreeMap::new();
         for (old, new) in handed.connections.into_iter().zip(taken) {
             if let Some(link) = before.remove(&old) {
                 after.insert(new.conn, link);
+                names.insert(old, new.conn);
             }
         }
         for conn in before.into_keys() {
             self.hang_up(address, conn);
         }
-        for (conn, link) in &after {
-            let ends = self.links.get_mut(link).into_iter().flat_map(|link| &mut link.ends);
-            ends.filter(|(node, _)| *node == address).for_each(|end| end.1 = *conn);
+        // A socket that was handed over has a new name, for what is on its way to it, too.
+        let ends = self.links.values_mut().flat_map(|link| &mut link.ends);
+        let ends = ends.filter(|(node, _)| *node == address).map(|(_, conn)| conn);
+        let closing = self.events.values_mut().filter_map(|event| match event {
+            Event::Closed { node, conn } if *node == address => Some(conn),
+            _ => None,
+        });
+        for conn in ends.chain(closing) {
+            if let Some(name) = names.get(conn) {
+                *conn = *name;
+            }
         }
         if let Some(waiting) = self.stalled.get_mut(&address) {
             waiting.clear();

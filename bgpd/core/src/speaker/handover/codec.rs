@@ -6,6 +6,7 @@ use std::time::Duration;
 use cairn_net::{Families, Family, Prefix};
 
 use super::TakeOverError;
+use crate::wire::Nlri;
 
 /// Writes a state.
 #[derive(Debug, Default)]
@@ -55,6 +56,11 @@ impl Writer {
     pub(super) fn prefix(&mut self, prefix: Prefix) {
         self.addr(prefix.addr());
         self.u8(prefix.len());
+    }
+
+    pub(super) fn nlri(&mut self, nlri: Nlri) {
+        self.prefix(nlri.prefix);
+        self.u32(nlri.path_id);
     }
 
     /// In nanoseconds.
@@ -167,6 +173,10 @@ impl<'a> Reader<'a> {
         let addr = self.addr()?;
         let len = self.u8()?;
         Prefix::new(addr, len).ok_or(TakeOverError::Damaged("a prefix has host bits or is too long"))
+    }
+
+    pub(super) fn nlri(&mut self) -> Result<Nlri> {
+        Ok(Nlri { prefix: self.prefix()?, path_id: self.u32()? })
     }
 
     pub(super) fn duration(&mut self) -> Result<Duration> {

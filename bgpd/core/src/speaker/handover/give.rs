@@ -7,7 +7,7 @@ use cairn_net::{Families, Family, Prefix};
 use foldhash::HashMap;
 
 use super::codec::Writer;
-use super::{HandOverError, HandedOver, STATE_VERSION};
+use super::{HandOverError, HandedOver, STATE_VERSION, most_places};
 use crate::fsm::Fsm;
 use crate::rib::{PathId, RouteAttributes, SourceId};
 use crate::speaker::peer::Peer;
@@ -40,6 +40,7 @@ impl Speaker {
         let mut connections = Vec::new();
         out.u32(STATE_VERSION);
         out.duration(self.now.duration_since(self.started));
+        out.u64(self.next_conn);
         out.count(self.owners.len());
         for (owner, source) in &self.owners {
             out.bytes(owner.as_bytes());
@@ -49,17 +50,29 @@ impl Speaker {
         for (_, peer) in self.peers.iter() {
             self.give_peer(peer, &mut out);
             let session = peer.session.as_ref().and_then(|session| Some((session, fsm_of(peer, session)?)));
-            if let Some((session, _)) = session {
-                let treatment = &self.rib.groups[session.group].group.treatment;
-                if treatment.encode.add_path != Families::NONE {
-                    return Err(HandOverError::SeveralPaths(peer.address));
-                }
-                connections.push(session.conn);
-            }
+            connections.extend(session.map(|(session, _)| session.conn));
             out.option(session, |out, (session, fsm)| self.give_session(peer, session, fsm, out));
             self.give_routes(peer.source, &mut out)?;
         }
+        self.check_places(out.0.len())?;
         Ok(HandedOver { state: out.0.into(), connections })
+    }
+
+    /// Would the reader believe the numbers of the paths?
+    fn check_places(&self, state_len: usize) -> Result<(), HandOverError> {
+        let table = &self.rib.table;
+        let highest = table.paths.iter().filter_map(|(id, _)| self.given_place(id)).max();
+        match highest.map(|id| id.0) {
+            Some(place) if place as usize >= most_places(state_len) => {
+                Err(HandOverError::PathIdentifier(u64::from(place) + 1))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The path's number, where peers know it: as what it is sent (docs/adr/0020).
+    fn given_place(&self, id: PathId) -> Option<PathId> {
+        self.rib.table.ranks().then_some(id)
     }
 
     fn give_peer(&self, peer: &Peer, out: &mut Writer) {
@@ -133,14 +146,14 @@ impl Speaker {
         out.families(left.dumps);
         out.families(left.refreshes);
         out.families(left.end_of_ribs);
-        out.list(left.routes.into_iter().map(|nlri| nlri.prefix), Writer::prefix);
+        out.list(left.routes.into_iter(), Writer::nlri);
     }
 
     fn give_own_routes(&self, source: SourceId, out: &mut Writer) {
         let paths = self.paths_of_source(source);
         out.count(paths.len());
-        for path in paths {
-            let path = &self.rib.table.paths[path];
+        for id in paths {
+            let path = &self.rib.table.paths[id];
             let route = &path.received;
             out.prefix(self.rib.table.nets[path.net].prefix);
             out.u32(path.learned);
@@ -151,25 +164,30 @@ impl Speaker {
             out.bytes(route.attributes.communities.as_wire());
             out.bytes(route.attributes.large_communities.as_wire());
             out.bytes(route.attributes.extended_communities.as_wire());
+            out.option(self.given_place(id), |out, id| out.u32(id.0));
         }
     }
 
     /// The Adj-RIB-In as UPDATEs, one for what has the same attributes, age and freshness, or several where one is too short.
     fn give_routes(&self, source: SourceId, out: &mut Writer) -> Result<(), HandOverError> {
         type Key = (usize, Family, u32, bool);
+        type Alike = (Arc<RouteAttributes>, Vec<Nlri>, Vec<PathId>);
         let table = &self.rib.table;
-        let mut groups: HashMap<Key, (Arc<RouteAttributes>, Vec<Nlri>)> = HashMap::default();
+        let mut groups: HashMap<Key, Alike> = HashMap::default();
         for id in self.paths_of_source(source) {
             let path = &table.paths[id];
             let prefix = table.nets[path.net].prefix;
             let key = (Arc::as_ptr(&path.received) as usize, prefix.family(), path.learned, path.stale);
-            let (_, nlri) = groups.entry(key).or_insert_with(|| (Arc::clone(&path.received), Vec::new()));
+            let (_, nlri, places) =
+                groups.entry(key).or_insert_with(|| (Arc::clone(&path.received), Vec::new(), Vec::new()));
             nlri.push(Nlri { prefix, path_id: path.path_id });
+            places.extend(self.given_place(id));
         }
         out.count(groups.len());
-        for ((_, family, learned, stale), (route, nlri)) in groups {
+        for ((_, family, learned, stale), (route, nlri, places)) in groups {
             out.u32(learned);
             out.u8(stale.into());
+            out.list(places.into_iter(), |out, id| out.u32(id.0));
             out.bytes(&updates(&route, family, nlri)?);
         }
         Ok(())

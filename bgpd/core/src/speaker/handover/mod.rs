@@ -19,7 +19,16 @@ use thiserror::Error;
 use super::ConnId;
 
 /// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
+
+/// Numbers that paths may have beyond one for each octet of the state, so that a wrong one reserves no more memory than tens of MiB.
+const SPARE_PLACES: usize = 1 << 20;
+
+/// The numbers of paths in a state of so many octets are below this.
+fn most_places(state_len: usize) -> usize {
+    // The highest one stands for no path, and is one less than an identifier.
+    state_len.saturating_add(SPARE_PLACES).min(crate::rib::PathId::NONE.0 as usize - 1)
+}
 
 /// A speaker's state, on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +57,12 @@ pub enum HandOverError {
     /// Routes are missing, and peers wait for End-of-RIB.
     #[error("the speaker is still starting: its Loc-RIB is not complete")]
     Starting,
-    /// A peer is sent several paths for one prefix (RFC 7911). Their identifiers are places in this speaker's table, which the
-    /// other one would number anew.
+    /// A peer is sent several paths for one prefix (RFC 7911). Their identifiers are places in a table that once was far larger, and
+    /// the other speaker would not reserve that many.
     #[error(
-        "{0} is sent several paths for one prefix (ADD-PATH), and their identifiers cannot be taken along"
+        "a path is sent under identifier {0} (ADD-PATH), which is too high for the few routes that there are now"
     )]
-    SeveralPaths(IpAddr),
+    PathIdentifier(u64),
     /// A peer is one of a listen range: it is not in the configuration, from which the other speaker makes its peers.
     #[error("{0} is a neighbour of a listen range, which cannot be taken along")]
     DynamicPeer(IpAddr),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cairn_net::{Families, Family, Prefix};
+use cairn_net::{Families, Family};
 
 use super::codec::Reader;
 use super::give::CONTEXT;
-use super::{STATE_VERSION, TakeOverError, TakenOver};
+use super::{STATE_VERSION, TakeOverError, TakenOver, most_places};
 use crate::fsm::{Agreement, Fsm, State};
-use crate::rib::{ImportRules, NewPath, Verdict, Verdicts};
+use crate::rib::{ImportRules, NewPath, PathId, SourceId, Table, Verdict, Verdicts};
 use crate::speaker::condition::Conditions;
 use crate::speaker::configure::is_multipath;
 use crate::speaker::connection::{Connection, Opens};
@@ -38,7 +38,15 @@ struct SessionState<'a> {
     dumps: Families,
     refreshes: Families,
     end_of_ribs: Families,
-    prefixes: Vec<Prefix>,
+    routes: Vec<Nlri>,
+}
+
+/// Paths of one message or several, as far as they are not in it.
+struct Common {
+    learned: u32,
+    stale: bool,
+    /// The paths' numbers in the table, in order; none where no peer knows them.
+    places: Vec<u32>,
 }
 
 impl Speaker {
@@ -60,6 +68,11 @@ impl Speaker {
         }
         let mut speaker = Self::new(now);
         speaker.started = before(now, reader.duration()?);
+        speaker.next_conn = reader.u64()?;
+        if speaker.next_conn > u64::MAX / 2 {
+            return Err(TakeOverError::Damaged("there were too many connections"));
+        }
+        let most = most_places(state.len());
         speaker.interfaces = interfaces;
         speaker.config = Some(config.clone());
         speaker.rib.watch(false);
@@ -70,7 +83,7 @@ impl Speaker {
             speaker.insert_peer(*address, peer, config);
         }
         for _ in 0..reader.count()? {
-            speaker.take_owner(&mut reader)?;
+            speaker.take_owner(most, &mut reader)?;
         }
         let mut sessions = Vec::new();
         for _ in 0..reader.count()? {
@@ -79,12 +92,13 @@ impl Speaker {
             if session.is_some() && id.is_none_or(|id| !speaker.peers[id].is_enabled()) {
                 return Err(TakeOverError::UnknownPeer(address));
             }
-            speaker.take_routes(config, id, session.as_ref(), &mut reader)?;
+            speaker.take_routes((config, most), id, session.as_ref(), &mut reader)?;
             sessions.extend(id.zip(session));
         }
         if !reader.0.is_empty() {
             return Err(TakeOverError::Damaged("it goes on after its end"));
         }
+        speaker.rib.table.end_restore();
         // Before anybody is a member of a group: nobody is told what was known already.
         speaker.flush();
         let taken =
@@ -107,7 +121,7 @@ impl Speaker {
         }
     }
 
-    fn take_owner(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+    fn take_owner(&mut self, most: usize, reader: &mut Reader<'_>) -> Result<()> {
         let owner = reader.text()?;
         let source = self.owner(&owner);
         for _ in 0..reader.count()? {
@@ -123,7 +137,9 @@ impl Speaker {
                 extended_communities: list(reader.bytes()?).ok_or(damaged)?,
                 ..OriginatedRoute::new(prefix)
             };
-            self.enter_own(source, &route, learned);
+            let place = reader.option(Reader::u32)?.map(|place| (PathId(place), most));
+            let new = self.own_path(&route, learned);
+            enter(&mut self.rib.table, source, prefix.into(), new, place)?;
         }
         Ok(())
     }
@@ -177,7 +193,7 @@ impl Speaker {
 
     fn take_routes(
         &mut self,
-        config: &Config,
+        (config, most): (&Config, usize),
         id: Option<PeerId>,
         session: Option<&SessionState<'_>>,
         reader: &mut Reader<'_>,
@@ -187,11 +203,11 @@ impl Speaker {
             (id, import_rules(config, &self.peers[id], local))
         });
         for _ in 0..reader.count()? {
-            let learned = reader.u32()?;
-            let stale = reader.flag()?;
+            let common =
+                Common { learned: reader.u32()?, stale: reader.flag()?, places: reader.list(Reader::u32)? };
             let updates = reader.bytes()?;
             if let Some((id, rules)) = &rules {
-                self.enter_updates(*id, rules, (learned, stale), updates)?;
+                self.enter_updates(*id, rules, (common, most), updates)?;
             }
         }
         Ok(())
@@ -201,9 +217,12 @@ impl Speaker {
         &mut self,
         id: PeerId,
         rules: &ImportRules,
-        (learned, stale): (u32, bool),
+        (common, most): (Common, usize),
         updates: &[u8],
     ) -> Result<()> {
+        let Common { learned, stale, places } = common;
+        let numbered = !places.is_empty();
+        let mut places = places.into_iter().map(|place| (PathId(place), most));
         let context = context(rules.kind.peer_kind());
         let Self { peers, rib, .. } = self;
         let (source, hits) = (peers[id].source, &peers[id].import_hits);
@@ -228,12 +247,13 @@ impl Speaker {
                         }
                         Err(rejection) => Verdict::Rejected(rejection),
                     };
+                    let place = places.next();
+                    if place.is_some() != numbered {
+                        return Err(damaged);
+                    }
                     let table = &mut rib.table;
-                    table.announce(
-                        source,
-                        nlri,
-                        NewPath { received: Arc::clone(&received), verdict, learned },
-                    );
+                    let new = NewPath { received: Arc::clone(&received), verdict, learned };
+                    enter(table, source, nlri, new, place)?;
                     let net = table.find(nlri.prefix).filter(|_| stale);
                     if let Some(path) = net.and_then(|net| table.path_of(net, source, nlri.path_id)) {
                         table.set_stale(path, true);
@@ -241,7 +261,7 @@ impl Speaker {
                 }
             }
         }
-        if framer.buffered() == 0 { Ok(()) } else { Err(damaged) }
+        if framer.buffered() == 0 && places.next().is_none() { Ok(()) } else { Err(damaged) }
     }
 
     /// The session goes on.
@@ -293,7 +313,7 @@ impl Speaker {
             session.cursor.dump(family);
         }
         state.end_of_ribs.iter().for_each(|family| session.cursor.end_of_rib_after(family, place));
-        session.cursor.refresh(state.prefixes.into_iter().map(Nlri::from));
+        session.cursor.refresh(state.routes);
         let news = self.rib.groups[session.group].group.has_news_for(&session.cursor);
         self.peers[id].session = Some(session);
         if news || !state.control.is_empty() {
@@ -301,6 +321,25 @@ impl Speaker {
         }
         self.schedule(id);
         Ok(TakenOver { conn, peer })
+    }
+}
+
+/// Enters a path, with a place below a limit if it is to have the number that it had.
+fn enter(
+    table: &mut Table,
+    source: SourceId,
+    nlri: Nlri,
+    new: NewPath,
+    place: Option<(PathId, usize)>,
+) -> Result<()> {
+    let Some(place) = place else {
+        table.announce(source, nlri, new);
+        return Ok(());
+    };
+    if table.restore(source, nlri, new, place) {
+        Ok(())
+    } else {
+        Err(TakeOverError::Damaged("a path is twice in the table, or at a place that it cannot have"))
     }
 }
 
@@ -325,7 +364,7 @@ fn take_session<'a>(reader: &mut Reader<'a>) -> Result<SessionState<'a>> {
         dumps: reader.families()?,
         refreshes: reader.families()?,
         end_of_ribs: reader.families()?,
-        prefixes: reader.list(Reader::prefix)?,
+        routes: reader.list(Reader::nlri)?,
     })
 }
 

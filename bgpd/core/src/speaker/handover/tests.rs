@@ -213,6 +213,31 @@ fn a_speaker_that_is_starting_goes_on_itself() {
     assert_eq!(speaker.hand_over(), Err(HandOverError::Starting));
 }
 
+#[test]
+fn a_take_over_while_connections_are_made_and_closed_confuses_none_of_them() {
+    let mut sim = center();
+    sim.add(node(9), with_peer(config(9, 65009), 1, open_peer(65001)));
+    // Both connect: at some of these moments a SYN is on its way, at others one of two connections loses.
+    for _ in 0..60 {
+        sim.take_over(node(1)).unwrap();
+        sim.run(Duration::from_millis(1));
+    }
+    assert!(sim.run_until(Duration::from_secs(60), |sim| is_up(sim, 1, 9)));
+    for n in 4..8 {
+        // The routes come over the connections that they are for.
+        originate(&mut sim, 1, &[&format!("10.1.{n}.0/24")]);
+        sim.run(SOON);
+        assert!([2, 3, 9].into_iter().all(|peer| knows(&sim, peer, &format!("10.1.{n}.0/24"))));
+        sim.take_over(node(1)).unwrap();
+    }
+    assert!([2, 3].into_iter().all(|n| view(&sim, n, 1).counters.established == 1));
+    // The end of a connection that is on its way is heard by the new process.
+    sim.kill(node(2));
+    sim.take_over(node(1)).unwrap();
+    sim.run(SOON);
+    assert!(!is_up(&sim, 1, 2) && is_up(&sim, 1, 3));
+}
+
 /// A state of [`center`], and the configuration that it belongs to.
 fn state() -> (Vec<u8>, Config) {
     let mut sim = center();

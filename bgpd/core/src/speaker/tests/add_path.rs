@@ -6,7 +6,7 @@ use std::num::NonZeroU8;
 use cairn_net::{Families, Family};
 
 use super::*;
-use crate::speaker::{AddPathConfig, AddPathSend, HandOverError, RibKind};
+use crate::speaker::{AddPathConfig, AddPathSend, AggregateConfig, HandOverError, RibKind, Speaker};
 use crate::wire::{AsPath, Attributes, EncodeContext, EncodedAttributes, NextHop, Nlri, Origin};
 
 const PREFIX: &str = "10.9.0.0/24";
@@ -205,7 +205,7 @@ fn a_peer_that_names_paths_without_end_is_stopped() {
 }
 
 #[test]
-fn who_receives_several_paths_can_be_taken_over_and_who_sends_them_says_that_it_cannot() {
+fn who_receives_several_paths_can_be_taken_over() {
     let mut sim = reflector(AddPathSend::All);
     for n in [2, 3] {
         originate(&mut sim, n, &[PREFIX]);
@@ -219,8 +219,145 @@ fn who_receives_several_paths_can_be_taken_over_and_who_sends_them_says_that_it_
     withdraw(&mut sim, 2, &[PREFIX]);
     sim.run(SOON);
     assert_eq!(hops(&sim, 4), [node(3)]);
-    let refused = HandOverError::SeveralPaths(node(4));
-    assert_eq!(sim.take_over(node(1)), Err(refused));
+}
+
+/// All that node n has from node 1, with the identifiers, and how many UPDATEs it took.
+fn everything(sim: &Sim, n: u8) -> (BTreeSet<(Prefix, u32, IpAddr)>, u64) {
+    let routes = sim.nodes[&node(n)].speaker.as_ref().unwrap().routes(RibKind::AdjRibIn(node(1)));
+    let routes = routes.into_iter().map(|view| (view.prefix, view.path_id, view.route.next_hop.addr));
+    (routes.collect(), view(sim, n, 1).counters.updates_received)
+}
+
+#[test]
+fn who_sends_several_paths_is_taken_over_and_their_identifiers_stay() {
+    for which in [AddPathSend::All, best(2)] {
+        let mut sim = reflector(which);
+        // Numbers with holes between them: what was there first is gone.
+        originate(&mut sim, 2, &["10.1.0.0/24", "10.1.1.0/24", "fd01::/64"]);
+        sim.run(SOON);
+        for n in [4, 3, 2] {
+            originate(&mut sim, n, &[PREFIX, "fd09::/64"]);
+            sim.run(SOON);
+        }
+        originate(&mut sim, 1, &[PREFIX, "10.2.0.0/24"]);
+        sim.run(SOON);
+        withdraw(&mut sim, 2, &["10.1.0.0/24", "fd01::/64"]);
+        sim.run(SOON);
+        let before = [4, 5].map(|n| everything(&sim, n));
+        assert_eq!(hops(&sim, 5).len(), if which == AddPathSend::All { 4 } else { 2 });
+        for _ in 0..3 {
+            sim.take_over(node(1)).unwrap();
+            sim.run(Duration::from_secs(60));
+            assert_eq!([4, 5].map(|n| everything(&sim, n)), before, "nothing was told to anybody");
+        }
+        assert!((2..=5).all(|n| view(&sim, n, 1).counters.established == 1));
+        // And it goes on: a withdrawal names the path that was announced before, and a new path has a number of its own.
+        withdraw(&mut sim, 3, &[PREFIX]);
+        originate(&mut sim, 2, &["10.3.0.0/24", "10.4.0.0/24", "10.5.0.0/24"]);
+        sim.run(SOON);
+        assert!(!hops(&sim, 5).contains(&node(3)));
+        let (kept, _) = everything(&sim, 5);
+        let gone = |(prefix_of, _, hop): &(Prefix, u32, IpAddr)| {
+            *prefix_of == prefix(PREFIX) && (*hop == node(3) || which != AddPathSend::All)
+        };
+        assert!(before[1].0.iter().filter(|path| !gone(path)).all(|path| kept.contains(path)));
+        let ids: BTreeSet<u32> = kept.iter().map(|(_, id, _)| *id).collect();
+        assert_eq!(ids.len(), kept.len(), "no number is given twice: {kept:?}");
+    }
+}
+
+#[test]
+fn what_is_left_of_several_paths_is_told_by_the_new_process_under_the_same_identifiers() {
+    let mut sim = reflector(AddPathSend::All);
+    for n in [2, 3] {
+        originate(&mut sim, n, &[PREFIX]);
+    }
     sim.run(SOON);
-    assert!((2..=5).all(|n| is_up(&sim, 1, n)), "the old one goes on");
+    let before = paths(&sim, 5);
+    sim.stall(node(1));
+    withdraw(&mut sim, 2, &[PREFIX]);
+    originate(&mut sim, 4, &[PREFIX]);
+    sim.run(SOON);
+    sim.take_over(node(1)).unwrap();
+    sim.run(SOON);
+    assert_eq!(paths(&sim, 5), before, "still stalled");
+    sim.unstall(node(1));
+    sim.run(SOON);
+    assert_eq!(hops(&sim, 5), [node(3), node(4)]);
+    assert_eq!(paths(&sim, 5)[&node(3)], before[&node(3)]);
+}
+
+#[test]
+fn aggregates_keep_their_identifiers_over_a_take_over() {
+    let mut sim = reflector(AddPathSend::All);
+    let mut config = sim.nodes[&node(1)].config.clone();
+    config.aggregates.push(AggregateConfig {
+        prefix: prefix("10.0.0.0/8"),
+        summary_only: false,
+        as_set: false,
+        matching_med_only: false,
+    });
+    sim.configure(node(1), config);
+    for n in [2, 3] {
+        originate(&mut sim, n, &[PREFIX]);
+    }
+    sim.run(SOON);
+    let before = everything(&sim, 5);
+    assert!(before.0.iter().any(|(found, ..)| *found == prefix("10.0.0.0/8")));
+    sim.take_over(node(1)).unwrap();
+    sim.run(Duration::from_secs(10));
+    assert_eq!(everything(&sim, 5), before);
+}
+
+/// The speaker of a reflector whose paths have numbers.
+fn numbered() -> (Sim, Vec<u8>) {
+    let mut sim = reflector(AddPathSend::All);
+    for n in [2, 3, 1] {
+        originate(&mut sim, n, &[PREFIX, "fd09::/64"]);
+    }
+    sim.run(SOON);
+    let state = sim.nodes.get_mut(&node(1)).unwrap().speaker.as_mut().unwrap().hand_over().unwrap().state;
+    (sim, state.to_vec())
+}
+
+#[test]
+fn a_state_with_numbers_that_is_damaged_anywhere_never_panics_and_cut_short_it_is_refused() {
+    let (sim, state) = numbered();
+    let config = &sim.nodes[&node(1)].config;
+    let take = |state: &[u8]| Speaker::take_over(sim.now, config, Vec::new(), state).map(drop);
+    assert_eq!(take(&state), Ok(()));
+    for len in 0..state.len() {
+        assert!(take(&state[..len]).is_err(), "{len}");
+    }
+    for place in 0..state.len() {
+        for value in [0, 1, 0xff] {
+            let mut damaged = state.clone();
+            damaged[place] = value;
+            // Taken or refused: some changes mean another sane state.
+            let _ = take(&damaged);
+        }
+    }
+}
+
+#[test]
+fn a_number_too_high_for_the_state_is_neither_written_nor_read() {
+    let (mut sim, state) = numbered();
+    let config = sim.nodes[&node(1)].config.clone();
+    let speaker = sim.nodes.get_mut(&node(1)).unwrap().speaker.as_mut().unwrap();
+    let highest = speaker.rib.table.paths.iter().map(|(id, _)| id).max().unwrap();
+    // The number stands once in the state, in four octets.
+    let found: Vec<usize> =
+        (0..state.len() - 4).filter(|at| state[*at..at + 4] == highest.0.to_be_bytes()).collect();
+    let refused = found.iter().filter(|at| {
+        let mut other = state.clone();
+        other[**at..**at + 4].copy_from_slice(&0x7fff_ffff_u32.to_be_bytes());
+        let taken = Speaker::take_over(sim.now, &config, Vec::new(), &other);
+        taken.is_err_and(|error| error.to_string().contains("at a place that it cannot have"))
+    });
+    assert_eq!(refused.count(), 1);
+    let speaker = sim.nodes.get_mut(&node(1)).unwrap().speaker.as_mut().unwrap();
+    let path = speaker.rib.table.paths[highest].clone();
+    speaker.rib.table.paths.put(crate::rib::PathId(3 << 20), path);
+    let error = HandOverError::PathIdentifier((3 << 20) + 1);
+    assert_eq!(speaker.hand_over(), Err(error));
 }
