@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use cairn_net::Family;
+use cairn_net::{Asn, Family, Prefix};
 
 use super::peer::PeerId;
 use super::{Config, DownReason, ListenRange, Speaker};
@@ -63,6 +63,28 @@ impl Speaker {
         let range = config.listen_range(address)?;
         let id = self.add_peer(address, &range.peer, &config);
         self.peers[id].range = Some(range.prefix);
+        Some(id)
+    }
+
+    /// Enters a peer that has been one of this range in another process, with this AS number; `None` if the configuration has another
+    /// place for the address, or none.
+    pub(super) fn resume_dynamic(
+        &mut self,
+        config: &Config,
+        address: IpAddr,
+        range: Prefix,
+        asn: Asn,
+    ) -> Option<PeerId> {
+        if self.welcomes(address) != Welcome::Yes || self.by_address.contains_key(&address) {
+            return None;
+        }
+        let range =
+            config.listen_range(address).filter(|found| found.prefix == range && found.allows(asn))?;
+        let id = self.insert_peer(address, &range.peer, config);
+        self.peers[id].range = Some(range.prefix);
+        self.peers[id].config.asn = asn;
+        let source = self.peers[id].source;
+        self.rib.table.sources[source].asn = asn;
         Some(id)
     }
 

@@ -32,9 +32,6 @@ impl Speaker {
         if self.startup.is_some() {
             return Err(HandOverError::Starting);
         }
-        if let Some((_, peer)) = self.peers.iter().find(|(_, peer)| peer.range.is_some()) {
-            return Err(HandOverError::DynamicPeer(peer.address));
-        }
         self.flush();
         let mut out = Writer::default();
         let mut connections = Vec::new();
@@ -77,6 +74,10 @@ impl Speaker {
 
     fn give_peer(&self, peer: &Peer, out: &mut Writer) {
         out.addr(peer.address);
+        out.option(peer.range, |out, range| {
+            out.prefix(range);
+            out.u32(peer.config.asn.0);
+        });
         out.u32(self.rib.table.sources[peer.source].router_id);
         out.option(peer.stopped.as_ref(), |out, text| out.bytes(text.as_bytes()));
         out.option(peer.restart_at, |out, at| out.duration(at.saturating_duration_since(self.now)));

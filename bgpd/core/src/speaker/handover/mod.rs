@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::ConnId;
 
 /// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
-pub const STATE_VERSION: u32 = 4;
+pub const STATE_VERSION: u32 = 5;
 
 /// Numbers that paths may have beyond one for each octet of the state, so that a wrong one reserves no more memory than tens of MiB.
 const SPARE_PLACES: usize = 1 << 20;
@@ -63,9 +63,6 @@ pub enum HandOverError {
         "a path is sent under identifier {0} (ADD-PATH), which is too high for the few routes that there are now"
     )]
     PathIdentifier(u64),
-    /// A peer is one of a listen range: it is not in the configuration, from which the other speaker makes its peers.
-    #[error("{0} is a neighbour of a listen range, which cannot be taken along")]
-    DynamicPeer(IpAddr),
     /// A route does not fit a message of 65535 octets.
     #[error("the route to {0} cannot be written: its attributes are too long")]
     Route(Prefix),

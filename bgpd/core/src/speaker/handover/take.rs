@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cairn_net::{Families, Family};
+use cairn_net::{Asn, Families, Family};
 
 use super::codec::Reader;
 use super::give::CONTEXT;
@@ -87,7 +87,7 @@ impl Speaker {
         }
         let mut sessions = Vec::new();
         for _ in 0..reader.count()? {
-            let (address, id) = speaker.take_peer(&mut reader)?;
+            let (address, id) = speaker.take_peer(config, &mut reader)?;
             let session = reader.option(take_session)?;
             if session.is_some() && id.is_none_or(|id| !speaker.peers[id].is_enabled()) {
                 return Err(TakeOverError::UnknownPeer(address));
@@ -144,10 +144,11 @@ impl Speaker {
         Ok(())
     }
 
-    /// The address of a record and its peer, if it is configured.
-    fn take_peer(&mut self, reader: &mut Reader<'_>) -> Result<(IpAddr, Option<PeerId>)> {
+    /// The address of a record and its peer, if it is configured or may go on as one of its listen range.
+    fn take_peer(&mut self, config: &Config, reader: &mut Reader<'_>) -> Result<(IpAddr, Option<PeerId>)> {
         let now = self.now;
         let address = reader.addr()?;
+        let range = reader.option(|reader| Ok((reader.prefix()?, Asn(reader.u32()?))))?;
         let router_id = reader.u32()?;
         let stopped = reader.option(Reader::text)?;
         let restart_at = reader.option(Reader::duration)?.map(|left| now + left);
@@ -166,7 +167,11 @@ impl Speaker {
         for retention in &mut retained {
             *retention = reader.option(|reader| take_retention(now, reader))?;
         }
-        let Some(id) = self.by_address.get(&address).copied() else { return Ok((address, None)) };
+        let id = match range {
+            None => self.by_address.get(&address).copied(),
+            Some((range, asn)) => self.resume_dynamic(config, address, range, asn),
+        };
+        let Some(id) = id else { return Ok((address, None)) };
         let peer = &mut self.peers[id];
         peer.stopped = stopped;
         peer.restart_at = restart_at;

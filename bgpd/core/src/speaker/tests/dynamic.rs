@@ -1,7 +1,7 @@
 //! Peers of listen ranges.
 
 use super::*;
-use crate::speaker::{ListenRange, Welcome};
+use crate::speaker::{ListenRange, Speaker, TakeOverError, Welcome};
 
 /// A speaker at node 1 that takes whoever comes from 10.0.0.0/24, and nobody else.
 fn listening(limit: u32, remote_as: &[(u32, u32)]) -> Config {
@@ -176,16 +176,70 @@ fn a_dynamic_peer_that_an_operator_stops_stays_down_until_it_is_started() {
 }
 
 #[test]
-fn who_has_dynamic_peers_says_that_it_cannot_be_taken_over_and_goes_on() {
+fn peers_of_a_range_notice_nothing_of_a_new_process_and_go_when_they_end() {
+    let mut sim = sim();
+    sim.add(node(1), listening(2, &[(65002, 65009)]));
+    for n in [2, 3] {
+        join(&mut sim, n);
+        originate(&mut sim, n, &[&format!("10.{n}.0.0/24")]);
+    }
+    assert!(settled(&mut sim, &[2, 3]));
+    sim.run(Duration::from_secs(40));
+    let heard = |sim: &Sim| [2, 3].map(|n| view(sim, n, 1).counters.updates_received);
+    let before = heard(&sim);
+    for _ in 0..3 {
+        sim.take_over(node(1)).unwrap();
+        sim.run(Duration::from_secs(60));
+    }
+    assert_eq!(peers(&sim, 1), [node(2), node(3)]);
+    assert_eq!(view(&sim, 1, 3).asn, Asn(65003), "the AS is still the one in its OPEN");
+    assert_eq!(heard(&sim), before);
+    assert!([2, 3].iter().all(|n| view(&sim, *n, 1).counters.established == 1));
+    assert!(knows(&sim, 2, "10.3.0.0/24") && knows(&sim, 3, "10.2.0.0/24"));
+    assert_eq!(sim.nodes[&node(1)].speaker.as_ref().unwrap().welcomes(node(4)), Welcome::Full);
+    sim.kill(node(3));
+    sim.run(SOON);
+    assert_eq!(peers(&sim, 1), [node(2)], "it is no configured one");
+    assert!(!knows(&sim, 2, "10.3.0.0/24"));
+    join(&mut sim, 4);
+    assert!(settled(&mut sim, &[2, 4]), "there is room again");
+}
+
+#[test]
+fn of_a_range_only_who_has_a_session_or_is_kept_is_there_after_a_take_over() {
+    let mut sim = sim();
+    sim.add(node(1), listening(10, &[(65002, 65009)]));
+    for n in [2, 3] {
+        join(&mut sim, n);
+    }
+    assert!(settled(&mut sim, &[2, 3]));
+    sim.input(node(1), Input::StopPeer { peer: node(2), text: "cable".to_owned() });
+    sim.run(SOON);
+    // Its connection is made, and has no session yet.
+    join(&mut sim, 4);
+    assert!(sim.run_until(Duration::from_secs(5), |sim| peers(sim, 1).contains(&node(4))));
+    assert!(!is_up(&sim, 1, 4));
+    sim.take_over(node(1)).unwrap();
+    assert_eq!(peers(&sim, 1), [node(2), node(3)]);
+    sim.run(Duration::from_secs(20));
+    assert!(is_up(&sim, 1, 3) && !is_up(&sim, 1, 2), "an operator has stopped it");
+    assert!(sim.run_until(Duration::from_secs(30), |sim| is_up(sim, 1, 4)));
+}
+
+#[test]
+fn a_session_with_one_of_a_range_needs_that_range() {
     let mut sim = sim();
     sim.add(node(1), listening(10, &[(65002, 65009)]));
     join(&mut sim, 2);
     assert!(settled(&mut sim, &[2]));
-    assert_eq!(sim.take_over(node(1)), Err(crate::speaker::HandOverError::DynamicPeer(node(2))));
-    sim.run(Duration::from_secs(100));
-    assert!(is_up(&sim, 1, 2), "the old one goes on");
-    assert_eq!(view(&sim, 2, 1).counters.established, 1);
-    sim.kill(node(2));
-    sim.run(SOON);
-    assert_eq!(sim.take_over(node(1)), Ok(()), "nobody is left of the range");
+    let state = sim.nodes.get_mut(&node(1)).unwrap().speaker.as_mut().unwrap().hand_over().unwrap().state;
+    let take = |config: &Config| Speaker::take_over(sim.now, config, Vec::new(), &state).map(drop);
+    assert_eq!(take(&listening(10, &[(65002, 65009)])), Ok(()));
+    let refused = Err(TakeOverError::UnknownPeer(node(2)));
+    let mut other = listening(10, &[(65002, 65009)]);
+    other.listen_ranges[0].prefix = prefix("10.0.0.0/16");
+    for config in [config(1, 65001), listening(10, &[(65003, 65009)]), listening(0, &[(65002, 65009)]), other]
+    {
+        assert_eq!(take(&config), refused);
+    }
 }
