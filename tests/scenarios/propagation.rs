@@ -2,10 +2,11 @@
 
 mod options;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bgpd_api::route::{Path, Table};
 use cairn_lab::lab::Families;
 
@@ -112,6 +113,86 @@ fn several_paths_of_a_prefix_go_both_ways() -> Result<()> {
             Ok(())
         })?;
         Ok(())
+    })
+}
+
+/// What FRRouting has of a prefix from bgpd: identifier and AS_PATH of each path; and how many UPDATEs it has received from bgpd.
+fn frr_from_us(world: &World, prefix: &str) -> Result<(BTreeMap<u64, String>, u64)> {
+    const OURS: &str = "10.10.5.1";
+    let detail = frr_detail(world, prefix)?;
+    let paths = detail["paths"].as_array().into_iter().flatten();
+    let ours = paths.filter(|path| path["peer"]["peerId"] == OURS).map(|path| {
+        let id = path["addpathRxId"].as_u64().context("FRRouting shows no identifier")?;
+        Ok((id, path["aspath"]["string"].to_string()))
+    });
+    let text = world.run("frr", &format!("vtysh -c \"show bgp neighbors {OURS} json\""))?;
+    let neighbor: serde_json::Value = serde_json::from_str(&text)?;
+    let updates = neighbor[OURS]["messageStats"]["updatesRecv"].as_u64();
+    Ok((ours.collect::<Result<_>>()?, updates.context("FRRouting does not count UPDATEs")?))
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn several_paths_keep_their_identifiers_when_a_new_process_takes_over() -> Result<()> {
+    const SHARED: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/48"];
+    let variables = [("CASE", "add-path")];
+    play_with("propagation", "add-path-takeover", Families::Dual, &variables, |world| {
+        for (node, sessions) in [("cairn", 3), ("bird", 2), ("frr", 2), ("gobgp", 1)] {
+            world.await_sessions(node, sessions)?;
+        }
+        for prefix in SHARED {
+            gobgp(world, "add", prefix)?;
+        }
+        let seen = |world: &World| {
+            SHARED.map(|prefix| frr_from_us(world, prefix)).into_iter().collect::<Result<Vec<_>>>()
+        };
+        let mut before = Vec::new();
+        eventually(SETTLES, || {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = seen(world)?;
+            let same = now == before;
+            let several = now.iter().all(|(paths, _)| paths.len() >= 2);
+            before = now;
+            ensure!(same && several, "FRRouting is still being told something: {before:?}");
+            Ok(())
+        })?;
+        for _ in 0..3 {
+            let old = world.processes("cairn", "bgpd")?;
+            let start =
+                "bgpd --take-over --install-routes --config /etc/cairn/bgpd.yaml >>/proc/1/fd/1 2>&1 &";
+            world.run("cairn", &format!("sh -c '{start}'"))?;
+            eventually(SETTLES, || {
+                let now = world.processes("cairn", "bgpd")?;
+                ensure!(now.len() == 1 && now != old, "{now:?} run, before {old:?}");
+                Ok(())
+            })?;
+            world.await_sessions("cairn", 3)?;
+        }
+        let after = seen(world)?;
+        ensure!(after == before, "FRRouting had {before:?}, and has {after:?}");
+        // A change by the new process leaves the others untouched.
+        gobgp(world, "add", "198.51.100.128/25")?;
+        eventually(SETTLES, || {
+            has_all("FRRouting", &frr_paths(world, "198.51.100.128/25")?, &["65204 65203"])?;
+            has_all("BIRD", &bird_paths(world, "198.51.100.128/25")?, &["65204 65203"])
+        })?;
+        let kept = seen(world)?.into_iter().zip(&before).all(|(now, before)| now.0 == before.0);
+        ensure!(kept, "FRRouting had {before:?}, and has {:?}", seen(world)?);
+        // A withdrawal by the new process names what the old one announced.
+        for prefix in SHARED {
+            gobgp(world, "del", prefix)?;
+        }
+        eventually(SETTLES, || {
+            for prefix in SHARED {
+                let (bird, frr) = (bird_paths(world, prefix)?, frr_paths(world, prefix)?);
+                ensure!(!bird.contains("65204 65203"), "BIRD keeps what GoBGP withdrew: {bird:?}");
+                has_all("BIRD", &bird, &["65204 65202"])?;
+                ensure!(!frr.contains("65204 65203"), "FRRouting keeps what GoBGP withdrew: {frr:?}");
+                has_all("FRRouting", &frr, &["65204 65201"])?;
+            }
+            Ok(())
+        })
+        .map(drop)
     })
 }
 
