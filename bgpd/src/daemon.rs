@@ -38,10 +38,10 @@ use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use bgp_core::monitor::MonitoredPeer;
-use bgp_core::speaker::{ConnId, Input, Interface, Speaker};
+use bgp_core::speaker::{ConnId, Input, Interface, OriginatedRoute, Speaker};
 use bgpd_api::config::Config;
 use bytes::BytesMut;
-use cairn_net::Families;
+use cairn_net::{Families, Prefix};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep_until};
 
@@ -94,6 +94,8 @@ pub(crate) struct Daemon {
     listening_again: bool,
     unnumbered: unnumbered::Unnumbered,
     running: Option<Running>,
+    /// Routes by owner that came before the first configuration.
+    early: BTreeMap<String, BTreeMap<Prefix, OriginatedRoute>>,
     /// Families whose routes the kernel has kept since before the start.
     kept: Families,
     /// Families whose Loc-RIB is complete after the start.
@@ -165,6 +167,7 @@ impl Daemon {
             listening_again: false,
             unnumbered: unnumbered::Unnumbered::default(),
             running: None,
+            early: BTreeMap::new(),
             kept,
             complete: Families::NONE,
             routes: route_watch::RouteWatchers::default(),

@@ -228,8 +228,7 @@ impl Bgpd for Service {
         let proto::OriginateRequest { owner, routes, replace } = request.into_inner();
         let owner = request::owner(owner)?;
         let routes = request::routes(&routes)?;
-        let done = self.daemon.call(move |daemon| daemon.originate(owner, &routes, replace)).await;
-        done.map_err(stopped)?.map_err(refused)?;
+        self.daemon.call(move |daemon| daemon.originate(owner, &routes, replace)).await.map_err(stopped)?;
         Ok(Response::new(Default::default()))
     }
 
@@ -240,8 +239,7 @@ impl Bgpd for Service {
         let proto::WithdrawRequest { owner, prefixes } = request.into_inner();
         let owner = request::owner(owner)?;
         let prefixes = request::prefixes(&prefixes)?;
-        let done = self.daemon.call(move |daemon| daemon.withdraw(owner, prefixes)).await;
-        done.map_err(stopped)?.map_err(refused)?;
+        self.daemon.call(move |daemon| daemon.withdraw(owner, prefixes)).await.map_err(stopped)?;
         Ok(Response::new(Default::default()))
     }
 

@@ -299,12 +299,13 @@ impl Client {
         Ok(Stream::new(self.inner.dump_table(proto::DumpTableRequest {}).await?.into_inner()))
     }
 
-    /// Announces routes in the name of an owner. With `replace`, whatever the owner had and does not name is withdrawn.
+    /// Announces routes in the name of an owner. With `replace`, whatever the owner had and does not name is withdrawn. Before
+    /// the first Apply routes wait for it: who restarts gracefully names its routes first.
     ///
     /// All routes travel in one message, so that the replacement is one step: about 100,000 fit.
     ///
     /// # Errors
-    /// If a field is not valid, or there is no configuration yet.
+    /// If a field is not valid.
     pub async fn originate(
         &mut self,
         owner: &str,

@@ -73,6 +73,7 @@ impl Daemon {
         self.follow_interfaces();
         self.handle(Input::Configure(Box::new(settings.speaker)));
         self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
+        self.originate_early();
         self.change_connection_keys(&old);
         let peers: Vec<IpAddr> = before.into_iter().chain(self.speaker.peer_addresses()).collect();
         for peer in peers {

@@ -174,30 +174,36 @@ impl Daemon {
         Ok(())
     }
 
-    /// Announces routes in the name of an owner.
-    ///
-    /// # Errors
-    /// Before the first configuration: the speaker has no identity yet.
-    pub(crate) fn originate(
-        &mut self,
-        owner: String,
-        routes: &[OriginatedRoute],
-        replace: bool,
-    ) -> Result<(), Refused> {
-        self.running.as_ref().ok_or(Refused::NotConfigured)?;
-        let routes = routes.iter().map(settings::originated).collect();
-        self.handle(Input::Originate { owner, routes, replace });
-        Ok(())
+    /// Announces routes in the name of an owner. Before the first configuration they wait for it, so that no session comes up
+    /// without them: its End-of-RIB would end the time for which neighbours keep what they had from the daemon before (RFC 4724
+    /// section 4.1).
+    pub(crate) fn originate(&mut self, owner: String, routes: &[OriginatedRoute], replace: bool) {
+        let routes = routes.iter().map(settings::originated);
+        if self.running.is_some() {
+            return self.handle(Input::Originate { owner, routes: routes.collect(), replace });
+        }
+        let early = self.early.entry(owner).or_default();
+        if replace {
+            early.clear();
+        }
+        early.extend(routes.map(|route| (route.prefix, route)));
     }
 
     /// Withdraws prefixes of an owner.
-    ///
-    /// # Errors
-    /// Before the first configuration.
-    pub(crate) fn withdraw(&mut self, owner: String, prefixes: Vec<Prefix>) -> Result<(), Refused> {
-        self.running.as_ref().ok_or(Refused::NotConfigured)?;
-        self.handle(Input::Withdraw { owner, prefixes });
-        Ok(())
+    pub(crate) fn withdraw(&mut self, owner: String, prefixes: Vec<Prefix>) {
+        if self.running.is_some() {
+            return self.handle(Input::Withdraw { owner, prefixes });
+        }
+        if let Some(early) = self.early.get_mut(&owner) {
+            early.retain(|prefix, _| !prefixes.contains(prefix));
+        }
+    }
+
+    /// Announces what has waited for the first configuration.
+    pub(super) fn originate_early(&mut self) {
+        for (owner, routes) in std::mem::take(&mut self.early) {
+            self.handle(Input::Originate { owner, routes: routes.into_values().collect(), replace: true });
+        }
     }
 
     /// Ends the daemon after this turn. The text is told to the peers where a Cease is sent.

@@ -10,9 +10,6 @@ async fn a_daemon_without_a_file_waits_for_its_first_document() -> Result<()> {
     let world = World::new()?;
     let mut daemon = Daemon::start(&world, 1, None).await?;
     assert_eq!(daemon.client.status().await?.speaker, None);
-    let early = daemon.client.originate("x", [OriginatedRoute::new("10.0.0.0/8".parse()?)], false).await;
-    assert!(early.unwrap_err().to_string().contains("no configuration yet"));
-
     let text = world.document(1, "originate: [{prefix: 10.1.0.0/24}]\n");
     let document = config::load(&text, "test")?;
     let planned = daemon.client.apply_document(text, true).await?;
@@ -26,6 +23,21 @@ async fn a_daemon_without_a_file_waits_for_its_first_document() -> Result<()> {
     );
     assert_eq!(daemon.client.status().await?.listening.len(), 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn routes_that_come_before_the_first_document_wait_for_it() -> Result<()> {
+    let world = World::new()?;
+    let mut daemon = Daemon::start(&world, 1, None).await?;
+    let route = |text: &str| Ok::<_, anyhow::Error>(OriginatedRoute::new(text.parse()?));
+    let client = &mut daemon.client;
+    client.originate("x", [route("10.9.0.0/24")?], false).await?;
+    client.originate("x", [route("10.2.0.0/24")?, route("10.3.0.0/24")?], true).await?;
+    client.originate("x", [route("10.4.0.0/24")?], false).await?;
+    client.originate("y", [route("10.5.0.0/24")?], false).await?;
+    client.withdraw("x", ["10.3.0.0/24".parse()?]).await?;
+    client.apply(&config::load(&world.document(1, "originate: [{prefix: 10.1.0.0/24}]\n"), "test")?).await?;
+    daemon.has(&["10.1.0.0/24", "10.2.0.0/24", "10.4.0.0/24", "10.5.0.0/24"]).await
 }
 
 #[tokio::test]

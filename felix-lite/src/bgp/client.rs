@@ -218,8 +218,9 @@ impl Task {
     }
 
     async fn hand_over(&mut self, client: &mut Client) -> Result<(), ClientError> {
-        let result = match self.apply(client).await {
-            Ok(()) => self.originate(client).await,
+        // Routes first: a bgpd that starts tells its neighbours with them that it is complete, and they drop what is missing.
+        let result = match self.originate(client).await {
+            Ok(()) => self.apply(client).await,
             Err(error) => Err(error),
         };
         match result {

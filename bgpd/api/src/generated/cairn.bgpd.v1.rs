@@ -1320,7 +1320,7 @@ pub mod bgpd_client {
             req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "DumpTable"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Announces routes in the name of an owner.
+        /// Announces routes in the name of an owner. Before the first Apply they wait for it.
         pub async fn originate(
             &mut self,
             request: impl tonic::IntoRequest<super::OriginateRequest>,
@@ -1539,7 +1539,7 @@ pub mod bgpd_server {
             &self,
             request: tonic::Request<super::DumpTableRequest>,
         ) -> std::result::Result<tonic::Response<Self::DumpTableStream>, tonic::Status>;
-        /// Announces routes in the name of an owner.
+        /// Announces routes in the name of an owner. Before the first Apply they wait for it.
         async fn originate(
             &self,
             request: tonic::Request<super::OriginateRequest>,
