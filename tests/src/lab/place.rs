@@ -8,6 +8,9 @@ use anyhow::{Context, Result, bail};
 /// One directory for each lab; on a file system in memory.
 pub const STATE: &str = "/run/cairn-lab";
 
+/// Labs that go down while one comes up, at most.
+const TRIES: u32 = 10_000;
+
 /// The topology of a running lab, in its directory.
 pub(super) const TOPOLOGY: &str = "topology.json";
 
@@ -21,20 +24,21 @@ pub(super) fn directory(lab: &str) -> PathBuf {
 /// Another program is bringing a lab of that name up, or what the system says.
 pub(super) fn make(directory: &Path) -> Result<()> {
     let all = directory.parent().context("a lab's directory lies in that of all labs")?;
-    loop {
-        std::fs::create_dir_all(all).with_context(|| format!("cannot make {}", all.display()))?;
-        match std::fs::create_dir(directory) {
+    for _ in 0..TRIES {
+        let made = std::fs::create_dir_all(all).and_then(|()| std::fs::create_dir(directory));
+        match made.map_err(|error| (error.kind(), error)) {
             Ok(()) => return Ok(()),
-            // The last of other labs went down just now, and took the directory of all with it.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err((ErrorKind::AlreadyExists, _)) if directory.exists() => {
                 bail!("{} is there already: someone else is bringing the same lab up", directory.display())
             }
-            Err(error) => {
+            // The last of other labs went down just now, and took the directory of all with it.
+            Err((ErrorKind::NotFound | ErrorKind::AlreadyExists, _)) => {}
+            Err((_, error)) => {
                 return Err(error).with_context(|| format!("cannot make {}", directory.display()));
             }
         }
     }
+    bail!("cannot make {}: others keep removing {}", directory.display(), all.display())
 }
 
 /// The lab's own program: ourselves, or what was built beside the test that runs.
@@ -81,19 +85,21 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let all = temporary.path().join("labs");
         let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        let failed = std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let _ = std::fs::remove_dir(&all);
+                    std::thread::yield_now();
                 }
             });
-            for number in 0..2000 {
+            let failed = (0..100).find_map(|number| {
                 let directory = all.join(number.to_string());
-                make(&directory).expect("nobody else has the name");
-                std::fs::remove_dir(&directory).expect("it was made");
-            }
+                make(&directory).err().or_else(|| std::fs::remove_dir(&directory).err().map(Into::into))
+            });
             done.store(true, Ordering::Relaxed);
+            failed
         });
+        assert!(failed.is_none(), "{failed:?}");
     }
 
     #[test]
