@@ -13,7 +13,6 @@ mod text;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use bgp_core::fsm::State;
 use bgp_core::speaker::{DownReason, PeerView, RibStatistics};
 use cairn_net::Families;
 
@@ -97,7 +96,7 @@ impl Snapshot {
             }
         });
         text.family(name::PEER_STATE, |out| {
-            self.peers.iter().for_each(|peer| out.sample(&[&peer.address], state_number(peer.state)));
+            self.peers.iter().for_each(|peer| out.sample(&[&peer.address], peer.state.number()));
         });
         text.family(name::PEER_UPTIME, |out| {
             for peer in &self.peers {
@@ -200,18 +199,6 @@ impl Snapshot {
             out.sample(&[&"failed"], self.mrt.tables_failed);
         });
         text.plain(name::MRT_QUEUE, self.mrt.queued);
-    }
-}
-
-/// As `bgpPeerState` of RFC 4273.
-const fn state_number(state: State) -> u8 {
-    match state {
-        State::Idle => 1,
-        State::Connect => 2,
-        State::Active => 3,
-        State::OpenSent => 4,
-        State::OpenConfirm => 5,
-        State::Established => 6,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The words every other crate speaks: [`Prefix`], [`Family`], [`Asn`], [`RouterId`], [`Mac`].
+//! The words every other crate speaks: [`Prefix`], [`Family`], [`Asn`], [`RouterId`], [`Mac`]; and [`handover`].
 //!
 //! Leaf crate: no IO, no clock, no knowledge of BGP, Kubernetes or the kernel. IPv4 and IPv6 are values of
 //! one type here, so that no other crate needs a v4 and a v6 twin of anything.
@@ -6,6 +6,7 @@
 mod asn;
 mod error;
 mod family;
+pub mod handover;
 mod mac;
 mod prefix;
 mod router_id;

@@ -25,9 +25,9 @@ mod state;
 mod view;
 mod wheel;
 
+pub use cairn_net::handover::Damaged;
 pub use config::{Authentication, AuthenticationKind, Hops, Key, SessionConfig};
 pub use endpoint::{Datagram, Endpoint, Input, Output, SessionId};
-pub use handover::Damaged;
 pub use packet::{Discard, MAX_PACKET, MIN_PACKET, Packet};
 pub use session::{Change, Session};
 pub use state::{Diagnostic, State};

@@ -33,11 +33,7 @@ impl Handle {
         &self,
         work: impl FnOnce(&mut Daemon) -> T + Send + 'static,
     ) -> Result<T, Stopped> {
-        let (answer, result) = oneshot::channel();
-        let job: Job = Box::new(move |daemon| {
-            // A caller that has gone does not want the answer.
-            let _ = answer.send(work(daemon));
-        });
+        let (job, result) = answered(work);
         self.jobs.send(job).await.map_err(|_| Stopped)?;
         result.await.map_err(|_| Stopped)
     }
@@ -50,12 +46,20 @@ impl Handle {
         &self,
         work: impl FnOnce(&mut Daemon) -> T + Send + 'static,
     ) -> Result<T, Stopped> {
-        let (answer, result) = oneshot::channel();
-        let job: Job = Box::new(move |daemon| {
-            // A caller that has gone does not want the answer.
-            let _ = answer.send(work(daemon));
-        });
+        let (job, result) = answered(work);
         self.jobs.blocking_send(job).map_err(|_| Stopped)?;
         result.blocking_recv().map_err(|_| Stopped)
     }
+}
+
+/// Work as a job, and where its result will be.
+fn answered<T: Send + 'static>(
+    work: impl FnOnce(&mut Daemon) -> T + Send + 'static,
+) -> (Job, oneshot::Receiver<T>) {
+    let (answer, result) = oneshot::channel();
+    let job: Job = Box::new(move |daemon| {
+        // A caller that has gone does not want the answer.
+        let _ = answer.send(work(daemon));
+    });
+    (job, result)
 }

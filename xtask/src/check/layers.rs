@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("cairn-kernel", &["cairn-net"]),
     ("cairn-api", &["cairn-net"]),
     ("bgp-core", &["cairn-net"]),
-    ("bfd-core", &[]),
+    ("bfd-core", &["cairn-net"]),
     ("bgpd-api", &["cairn-net"]),
     ("felix-api", &["cairn-net"]),
     ("cairn-datastore", &["cairn-net", "cairn-api"]),

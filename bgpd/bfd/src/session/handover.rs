@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use cairn_net::handover::{Damaged, Reader, Writer};
+
 use super::{HISTORY, Poll, Session};
-use crate::handover::{Damaged, Reader, Result, Writer};
+use crate::handover::Result;
 use crate::packet::Discards;
 use crate::packet::authentication::Sequence;
 use crate::view::{Counters, Remote, Transition};
@@ -15,11 +17,11 @@ impl Session {
         let ago = |at: Instant| now.saturating_duration_since(at);
         out.u32(self.discriminator);
         out.u8(self.state.to_wire());
-        out.time(ago(self.since));
+        out.duration(ago(self.since));
         out.u8(self.diagnostic.to_wire());
         give_remote(&self.remote, out);
-        out.option(self.unconfirmed_rx, Writer::time);
-        out.option(self.unconfirmed_tx, Writer::time);
+        out.option(self.unconfirmed_rx, Writer::duration);
+        out.option(self.unconfirmed_tx, Writer::duration);
         out.u8(match self.poll {
             Poll::Idle => 0,
             Poll::Asking => 1,
@@ -29,13 +31,13 @@ impl Session {
         out.u32(transmit);
         out.option(received, |out, (number, until)| {
             out.u32(number);
-            out.time(until.saturating_duration_since(now));
+            out.duration(until.saturating_duration_since(now));
         });
         out.flag(self.final_due);
         out.flag(self.news);
-        out.option(self.last_sent, |out, at| out.time(ago(at)));
-        out.option(self.last_received, |out, at| out.time(ago(at)));
-        out.option(self.transmit_due, |out, at| out.time(at.saturating_duration_since(now)));
+        out.option(self.last_sent, |out, at| out.duration(ago(at)));
+        out.option(self.last_received, |out, at| out.duration(ago(at)));
+        out.option(self.transmit_due, |out, at| out.duration(at.saturating_duration_since(now)));
         let counters = &self.counters;
         [counters.received, counters.sent, counters.up, counters.down]
             .into_iter()
@@ -46,7 +48,7 @@ impl Session {
         // At most 16.
         out.u8(u8::try_from(history().count()).unwrap_or(u8::MAX));
         for change in history() {
-            out.time(ago(change.at));
+            out.duration(ago(change.at));
             [change.from, change.to, change.remote].into_iter().for_each(|state| out.u8(state.to_wire()));
             out.u8(change.diagnostic.to_wire());
             out.u8(change.remote_diagnostic.to_wire());
@@ -64,42 +66,43 @@ impl Session {
         let before = |age: Duration| now.checked_sub(age).unwrap_or(now);
         let mut session = Self::new(key, config, reader.u32()?, seed, now);
         session.state = state(reader)?;
-        session.since = before(reader.time()?);
+        session.since = before(reader.duration()?);
         session.diagnostic = diagnostic(reader)?;
         session.remote = take_remote(reader)?;
-        session.unconfirmed_rx = reader.option(Reader::time)?;
-        session.unconfirmed_tx = reader.option(Reader::time)?;
+        session.unconfirmed_rx = reader.option(Reader::duration)?;
+        session.unconfirmed_tx = reader.option(Reader::duration)?;
         session.poll = match reader.u8()? {
             0 => Poll::Idle,
             1 => Poll::Asking,
             2 => Poll::AskingAgain,
-            _ => return Err(Damaged),
+            _ => return Err(Damaged("a BFD session polls in an unknown way")),
         };
         let transmit = reader.u32()?;
-        let received = reader.option(|reader| Ok((reader.u32()?, now + reader.time()?)))?;
+        let received = reader.option(|reader| Ok((reader.u32()?, now + reader.duration()?)))?;
         session.sequence = Sequence::from_parts(transmit, received);
         session.final_due = reader.flag()?;
         session.news = reader.flag()?;
-        session.last_sent = reader.option(Reader::time)?.map(before);
-        session.last_received = reader.option(Reader::time)?.map(before);
-        session.transmit_due = reader.option(Reader::time)?.map(|left| now + left);
+        session.last_sent = reader.option(Reader::duration)?.map(before);
+        session.last_received = reader.option(Reader::duration)?.map(before);
+        session.transmit_due = reader.option(Reader::duration)?.map(|left| now + left);
         session.armed_with = session.transmit_due.and(session.transmit_interval());
         let mut counts = [0; 4];
         for count in &mut counts {
-            *count = reader.count()?;
+            *count = counter(reader)?;
         }
         let [received, sent, up, down] = counts;
         let mut discarded = [0; Discard::ALL.len()];
         for count in &mut discarded {
-            *count = reader.count()?;
+            *count = counter(reader)?;
         }
         session.counters = Counters { received, sent, discarded: Discards::from_counts(discarded), up, down };
         let transitions = usize::from(reader.u8()?);
         for place in 0..transitions {
-            let at = before(reader.time()?);
+            let at = before(reader.duration()?);
             let (from, to, remote) = (state(reader)?, state(reader)?, state(reader)?);
             let (diagnostic, remote_diagnostic) = (diagnostic(reader)?, diagnostic(reader)?);
-            let place = session.history.get_mut(place).ok_or(Damaged)?;
+            let place =
+                session.history.get_mut(place).ok_or(Damaged("a BFD session has too long a history"))?;
             *place = Some(Transition { at, from, to, diagnostic, remote, remote_diagnostic });
         }
         session.transitions = transitions;
@@ -115,6 +118,12 @@ fn state(reader: &mut Reader<'_>) -> Result<State> {
 
 fn diagnostic(reader: &mut Reader<'_>) -> Result<Diagnostic> {
     reader.u8().map(Diagnostic::from_wire)
+}
+
+/// A count of something: one that could overflow is none.
+fn counter(reader: &mut Reader<'_>) -> Result<u64> {
+    let count = reader.u64()?;
+    if count > u64::MAX / 2 { Err(Damaged("a BFD counter is too high")) } else { Ok(count) }
 }
 
 fn give_remote(remote: &Remote, out: &mut Writer) {
@@ -141,7 +150,8 @@ fn take_remote(reader: &mut Reader<'_>) -> Result<Remote> {
         desired_min_tx: reader.u32()?,
         required_min_rx: reader.u32()?,
         required_min_echo_rx: reader.u32()?,
-        detect_mult: u8::try_from(reader.u32()?).map_err(|_| Damaged)?,
+        detect_mult: u8::try_from(reader.u32()?)
+            .map_err(|_| Damaged("a BFD detection multiplier is above 255"))?,
         demand: reader.flag()?,
         control_plane_independent: reader.flag()?,
     })

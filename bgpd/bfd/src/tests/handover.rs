@@ -82,14 +82,14 @@ fn a_state_that_is_cut_short_or_of_another_version_is_refused() {
     let (mut state, _) = old.hand_over();
     let take = |state: &[u8]| Endpoint::take_over(now, 2, &wanted, state).map(drop);
     for len in 0..state.len() {
-        assert_eq!(take(&state[..len]), Err(Damaged), "{len}");
+        assert!(matches!(take(&state[..len]), Err(Damaged(_))), "{len}");
     }
     state.push(0);
-    assert_eq!(take(&state), Err(Damaged));
+    assert!(matches!(take(&state), Err(Damaged(_))));
     state.pop();
     assert_eq!(take(&state), Ok(()));
     state[0] += 1;
-    assert_eq!(take(&state), Err(Damaged));
+    assert!(matches!(take(&state), Err(Damaged(_))));
 }
 
 proptest! {

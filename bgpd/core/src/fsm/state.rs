@@ -17,6 +17,21 @@ pub enum State {
     Established,
 }
 
+impl State {
+    /// Its number in MIBs and dumps: `bgpPeerState` of RFC 4273, RFC 6396 section 4.4.1. Range: 1 (Idle) to 6 (Established).
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Idle => 1,
+            Self::Connect => 2,
+            Self::Active => 3,
+            Self::OpenSent => 4,
+            Self::OpenConfirm => 5,
+            Self::Established => 6,
+        }
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

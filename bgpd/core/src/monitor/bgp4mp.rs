@@ -64,8 +64,8 @@ pub fn state_change(
     const STATE_CHANGE_AS4: u16 = 5;
     record(STATE_CHANGE_AS4, at, precision, out, |out| {
         put_ends(ends, true, out);
-        out.put_u16(state_code(from));
-        out.put_u16(state_code(to));
+        out.put_u16(from.number().into());
+        out.put_u16(to.number().into());
     });
 }
 
@@ -132,17 +132,5 @@ fn put_ends(ends: &Ends, four_octet_as: bool, out: &mut BytesMut) {
             IpAddr::V4(v4) => out.put_slice(&v4.octets()),
             IpAddr::V6(v6) => out.put_slice(&v6.octets()),
         }
-    }
-}
-
-/// As in RFC 6396 section 4.4.1.
-const fn state_code(state: State) -> u16 {
-    match state {
-        State::Idle => 1,
-        State::Connect => 2,
-        State::Active => 3,
-        State::OpenSent => 4,
-        State::OpenConfirm => 5,
-        State::Established => 6,
     }
 }

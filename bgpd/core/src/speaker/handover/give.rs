@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use cairn_net::handover::Writer;
 use cairn_net::{Families, Family, Prefix};
 use foldhash::HashMap;
 
-use super::codec::Writer;
+use super::codec::put_nlri;
 use super::{HandOverError, HandedOver, STATE_VERSION, most_places};
 use crate::fsm::Fsm;
 use crate::rib::{PathId, RouteAttributes, SourceId};
@@ -147,7 +148,7 @@ impl Speaker {
         out.families(left.dumps);
         out.families(left.refreshes);
         out.families(left.end_of_ribs);
-        out.list(left.routes.into_iter(), Writer::nlri);
+        out.list(left.routes.into_iter(), put_nlri);
     }
 
     fn give_own_routes(&self, source: SourceId, out: &mut Writer) {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use cairn_net::handover::{Damaged, Reader};
 use cairn_net::{Asn, Families, Family};
 
-use super::codec::Reader;
+use super::codec;
 use super::give::CONTEXT;
 use super::{STATE_VERSION, TakeOverError, TakenOver, most_places};
 use crate::fsm::{Agreement, Fsm, State};
@@ -21,7 +22,7 @@ use crate::speaker::retention::{Phase, Retention};
 use crate::speaker::{BfdState, Config, Direction, Interface, OriginatedRoute, Speaker};
 use crate::wire::{DecodeContext, EXTENDED_MAX_MESSAGE_LEN, Framer, Message, Nlri, Open, PeerKind, WireList};
 
-type Result<T> = std::result::Result<T, TakeOverError>;
+type Result<T, E = TakeOverError> = std::result::Result<T, E>;
 
 /// A session as it was handed over.
 struct SessionState<'a> {
@@ -348,7 +349,7 @@ fn enter(
     }
 }
 
-fn take_session<'a>(reader: &mut Reader<'a>) -> Result<SessionState<'a>> {
+fn take_session<'a>(reader: &mut Reader<'a>) -> Result<SessionState<'a>, Damaged> {
     let direction = if reader.flag()? { Direction::Inbound } else { Direction::Outbound };
     let ends = reader.option(|reader| Ok((reader.socket()?, reader.socket()?)))?;
     let opens = Opens {
@@ -369,11 +370,11 @@ fn take_session<'a>(reader: &mut Reader<'a>) -> Result<SessionState<'a>> {
         dumps: reader.families()?,
         refreshes: reader.families()?,
         end_of_ribs: reader.families()?,
-        routes: reader.list(Reader::nlri)?,
+        routes: reader.list(codec::nlri)?,
     })
 }
 
-fn take_retention(now: Instant, reader: &mut Reader<'_>) -> Result<Retention> {
+fn take_retention(now: Instant, reader: &mut Reader<'_>) -> Result<Retention, Damaged> {
     let (until, limit) = (now + reader.duration()?, now + reader.duration()?);
     let phase = if reader.flag()? {
         Phase::LongLived
