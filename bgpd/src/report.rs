@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bgp_core::fsm::State;
-use bgp_core::speaker::{DownReason, PeerChange};
+use bgp_core::nexthop::Reach;
+use bgp_core::speaker::{DownReason, NextHopView, PeerChange};
 use cairn_net::Asn;
 use tracing::{debug, error, info, warn};
 
@@ -36,6 +37,8 @@ pub(crate) struct Reporter {
     quotas: HashMap<IpAddr, Quota>,
     /// Its quota is used up, and nobody was told to renew it.
     used_up: Option<IpAddr>,
+    /// What is still to be written about next hops, and since when that is counted.
+    next_hops: Option<(Quota, Instant)>,
     /// Why connections could not be accepted, when it was written last.
     accept_error: Option<(String, Instant)>,
     signatures: SignatureCounters,
@@ -65,6 +68,36 @@ impl Reporter {
         let Some(peer) = self.used_up.take() else { return false };
         warn!(%peer, "further lines about this peer are left out for a minute, and counted");
         true
+    }
+
+    /// The way to a next hop changed. A router that forgets and learns routes all the time writes no more lines than a peer may.
+    pub(crate) fn next_hop_changed(&mut self, next_hop: &NextHopView, before: Option<Reach>) {
+        let address = next_hop.address;
+        let paths = next_hop.paths;
+        let now = Instant::now();
+        if self.next_hops.as_ref().is_none_or(|(_, since)| now.duration_since(*since) >= REPEAT) {
+            let left_out = self.next_hops.take().map_or(0, |(mut quota, _)| quota.renew());
+            if left_out > 0 {
+                warn!(left_out, "lines about next hops were left out");
+            }
+            self.next_hops = Some((Quota::default(), now));
+        }
+        let line = self.next_hops.as_mut().map_or(Line::LeftOut, |(quota, _)| quota.take());
+        match &next_hop.way {
+            None => {}
+            Some(way) if line == Line::LeftOut => {
+                debug!(next_hop = %address, paths, ?way, "next hop changed");
+            }
+            Some(Ok(way)) => {
+                let Reach { metric, connected } = way.reach;
+                let was = if before.is_some() { "reachable" } else { "unreachable" };
+                info!(next_hop = %address, metric, connected, via = %way.prefix, paths, was, "next hop is reachable");
+            }
+            Some(Err(reason)) => warn!(next_hop = %address, %reason, paths, "next hop is not reachable"),
+        }
+        if line == Line::Last {
+            warn!("further lines about next hops are left out for a minute, and counted");
+        }
     }
 
     /// Is a line about the peer written? A peer decides how often there is a reason for one, so they are counted out.

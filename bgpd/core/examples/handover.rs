@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgp_core::policy::Policy;
-use bgp_core::speaker::{Config, ConnId, Direction, Input, Output, PeerConfig, Speaker};
+use bgp_core::speaker::{Config, ConnId, Direction, Input, Output, PeerConfig, Speaker, Surroundings};
 use bgp_core::wire::{
     AsPath, Attributes, Capability, EncodeContext, EncodedAttributes, Message, NextHop, Nlri, Open,
     encode_end_of_rib,
@@ -43,8 +43,8 @@ fn main() {
     let handed = speaker.hand_over().expect("the start is over");
     let given = clock().duration_since(begin);
     let begin = clock();
-    let (mut new, taken) =
-        Speaker::take_over(begin, &config, Vec::new(), &handed.state).expect("it is its own state");
+    let (mut new, taken) = Speaker::take_over(begin, &config, Surroundings::default(), &handed.state)
+        .expect("it is its own state");
     let took = clock().duration_since(begin);
     let sent_again = settle(&mut new, begin);
     println!(

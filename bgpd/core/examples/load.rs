@@ -48,7 +48,10 @@ impl Bench {
             match output {
                 Output::Transmit { conn } => pending.push_back(conn),
                 Output::RouteChanged { .. } => self.reports += 1,
-                Output::PeerChanged { .. } | Output::EndOfRib { .. } | Output::Connect { .. } => {}
+                Output::PeerChanged { .. }
+                | Output::NextHopChanged { .. }
+                | Output::EndOfRib { .. }
+                | Output::Connect { .. } => {}
                 Output::Close { .. } => panic!("a session ended"),
             }
         }

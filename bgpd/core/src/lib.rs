@@ -1,9 +1,10 @@
-//! The BGP speaker as a pure state machine: `wire`, `fsm`, `rib`, `policy`, `speaker`.
+//! The BGP speaker as a pure state machine: `wire`, `fsm`, `rib`, `nexthop`, `policy`, `speaker`.
 //!
 //! No socket, no clock, no runtime, no configuration file: bytes, time and configuration come in as values.
 
 pub mod fsm;
 pub mod monitor;
+pub mod nexthop;
 pub mod policy;
 pub mod rib;
 #[cfg(any(test, feature = "sim"))]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use bgp_core::speaker::Speaker;
+use bgp_core::speaker::{Speaker, Surroundings};
 use bgpd_api::config::{load, to_yaml};
 use bytes::Bytes;
 use cairn_kernel::object::IfIndex;
@@ -118,9 +118,9 @@ impl Daemon {
         let links = links_from_json(&header["links"]).ok_or_else(damaged)?;
         let settings =
             Settings::new(&config, kept, &links).map_err(|error| TakeOverError::Config(error.to_string()))?;
-        let interfaces = interface::list();
+        let surroundings = Surroundings { interfaces: interface::list(), ..Surroundings::default() };
         let (speaker, sessions) =
-            Speaker::take_over(Instant::now(), &settings.speaker, interfaces, &taken.speaker)?;
+            Speaker::take_over(Instant::now(), &settings.speaker, surroundings, &taken.speaker)?;
         if sessions.len() != count {
             return Err(TakeOverError::Damaged("there is not one socket for each session"));
         }

@@ -213,6 +213,7 @@ impl Daemon {
                 self.history.peer_changed(peer, &change);
                 self.peers.changed(peer);
             }
+            Output::NextHopChanged { next_hop, before } => self.reporter.next_hop_changed(&next_hop, before),
             Output::RouteChanged { prefix, .. } => self.routes.changed(prefix),
             Output::EndOfRib { family } => {
                 debug!(%family, "the Loc-RIB is complete");

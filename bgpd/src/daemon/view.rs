@@ -36,7 +36,7 @@ pub(super) fn path(view: RouteView) -> Path {
         best: view.best,
         multipath: view.selected && !view.best,
         stale: view.stale,
-        refused: view.rejection.map(|reason| reason.to_string()).unwrap_or_default(),
+        refused: refused(&view),
         source: source(view.source),
         decided_by: view
             .decided_by
@@ -47,6 +47,12 @@ pub(super) fn path(view: RouteView) -> Path {
         path_id: view.path_id,
         attributes: attributes(&view.route),
     }
+}
+
+/// Why a path is not used.
+fn refused(view: &RouteView) -> String {
+    let ineligible = || view.ineligible.map(|reason| reason.to_string());
+    view.rejection.map(|reason| reason.to_string()).or_else(ineligible).unwrap_or_default()
 }
 
 pub(super) fn attributes(route: &RouteAttributes) -> Attributes {

@@ -7,6 +7,7 @@ use cairn_net::Asn;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::hop::{HopId, HopNumbers};
 use crate::wire::{Attributes, Community, NextHop, Origin};
 
 /// LOCAL_PREF where none came and none is configured (RFC 4271 leaves the number to us; everybody uses this one).
@@ -19,6 +20,8 @@ pub struct RouteAttributes {
     pub attributes: Attributes,
     /// The next hop; unspecified: ourselves.
     pub next_hop: NextHop,
+    /// The number of the next hop's address; none in a set that is not shared.
+    pub(crate) hop: HopId,
     pub(crate) rank: Rank,
     pub(crate) scope: Scope,
     /// It has BLACKHOLE (RFC 7999).
@@ -59,10 +62,10 @@ pub(crate) enum Scope {
 impl RouteAttributes {
     /// A set that is not shared, for a list.
     pub(crate) fn detached(attributes: Attributes, next_hop: NextHop) -> Self {
-        Self::new(attributes, next_hop, 0)
+        Self::new(attributes, (next_hop, HopId::NONE), 0)
     }
 
-    fn new(attributes: Attributes, next_hop: NextHop, hash: u64) -> Self {
+    fn new(attributes: Attributes, (next_hop, hop): (NextHop, HopId), hash: u64) -> Self {
         let rank = Rank {
             long_lived_stale: attributes.communities.contains(Community::LLGR_STALE),
             weight: attributes.marks.weight,
@@ -77,7 +80,7 @@ impl RouteAttributes {
         let scope = scope(&attributes);
         let is_blackhole = attributes.communities.contains(Community::BLACKHOLE);
         let is_shutting_down = attributes.communities.contains(Community::GRACEFUL_SHUTDOWN);
-        Self { attributes, next_hop, rank, scope, is_blackhole, is_shutting_down, hash }
+        Self { attributes, next_hop, hop, rank, scope, is_blackhole, is_shutting_down, hash }
     }
 }
 
@@ -109,6 +112,7 @@ fn scope(attributes: &Attributes) -> Scope {
 #[derive(Debug)]
 pub(crate) struct Interner {
     table: HashTable<Arc<RouteAttributes>>,
+    hops: HopNumbers,
     hasher: FixedState,
     sweep_at: usize,
     /// How many paths there were when [`Interner::tidy`] swept last; `usize::MAX`: the table has grown since.
@@ -119,6 +123,7 @@ impl Default for Interner {
     fn default() -> Self {
         Self {
             table: HashTable::new(),
+            hops: HopNumbers::default(),
             hasher: FixedState::default(),
             sweep_at: Self::SMALLEST_SWEEP,
             tidied_at: usize::MAX,
@@ -142,7 +147,8 @@ impl Interner {
             self.sweep();
             self.tidied_at = usize::MAX;
         }
-        let set = Arc::new(RouteAttributes::new(attributes, next_hop, hash));
+        let hop = self.hops.acquire(next_hop.addr);
+        let set = Arc::new(RouteAttributes::new(attributes, (next_hop, hop), hash));
         self.table.insert_unique(hash, Arc::clone(&set), |known| known.hash);
         set
     }
@@ -165,7 +171,14 @@ impl Interner {
     }
 
     fn sweep(&mut self) {
-        self.table.retain(|set| Arc::strong_count(set) > 1);
+        let hops = &mut self.hops;
+        self.table.retain(|set| {
+            let used = Arc::strong_count(set) > 1;
+            if !used {
+                hops.release(set.hop, set.next_hop.addr);
+            }
+            used
+        });
         self.sweep_at = (2 * self.table.len()).max(Self::SMALLEST_SWEEP);
         if self.table.capacity() > 4 * self.sweep_at {
             self.table.shrink_to(self.sweep_at, |known| known.hash);

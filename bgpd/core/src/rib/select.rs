@@ -1,42 +1,16 @@
 //! Selection over the table: the best path and those of equal cost.
 
-use std::net::IpAddr;
-
-use foldhash::HashMap;
-
 use super::attrs::{Rank, RouteAttributes};
 use super::decision::{self, Candidate, Step};
 use super::source::{Source, SourceKind};
 use super::table::{NetId, Path, PathId, Table};
+use crate::nexthop::{Ineligible, Reach};
 use crate::speaker::BestPathConfig;
-
-/// IGP metric of next hops; what is not here is reachable with metric 0.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct NextHopMetrics(HashMap<IpAddr, Option<u32>>);
-
-impl NextHopMetrics {
-    /// Enters a next hop; true if that is news.
-    pub(crate) fn set(&mut self, address: IpAddr, metric: Option<u32>) -> bool {
-        let old = self.get(address);
-        if metric == Some(0) {
-            self.0.remove(&address);
-        } else {
-            self.0.insert(address, metric);
-        }
-        old != metric
-    }
-
-    /// The metric; `None`: unreachable.
-    pub(crate) fn get(&self, address: IpAddr) -> Option<u32> {
-        if self.0.is_empty() { Some(0) } else { self.0.get(&address).copied().unwrap_or(Some(0)) }
-    }
-}
 
 /// What selection knows beside the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection<'a> {
     pub(crate) config: &'a BestPathConfig,
-    pub(crate) metrics: &'a NextHopMetrics,
 }
 
 /// The result for a prefix.
@@ -51,8 +25,8 @@ impl Selection<'_> {
     /// The path as a candidate; `None` if it is not eligible.
     pub(crate) fn candidate(&self, table: &Table, path: &Path) -> Option<Candidate> {
         let attributes = path.accepted()?;
-        let metric = self.metrics.get(attributes.next_hop.addr)?;
         let source = &table.sources[path.source];
+        let metric = table.reach(attributes, source).ok()?.metric;
         Some(Candidate {
             rank: self.rank(attributes, source),
             kind: source.kind,
@@ -133,6 +107,19 @@ impl Selection<'_> {
 }
 
 impl Table {
+    /// How the next hop of an accepted path is reached, or why the path is not eligible.
+    pub(crate) fn reach(&self, route: &RouteAttributes, source: &Source) -> Result<Reach, Ineligible> {
+        if source.kind == SourceKind::Local {
+            // What we originate ourselves we know the way to.
+            return Ok(Reach::ASSUMED);
+        }
+        match self.hops.reach(route.hop) {
+            None => Err(Ineligible::NextHopUnreachable),
+            Some(reach) if source.connected_check && !reach.connected => Err(Ineligible::NextHopNotConnected),
+            Some(reach) => Ok(reach),
+        }
+    }
+
     /// Selects anew for one prefix, and marks the selected paths.
     pub(crate) fn select(&mut self, net: NetId, selection: Selection<'_>) {
         let chosen = selection.choose(self, net).map(|selected| selected.best);

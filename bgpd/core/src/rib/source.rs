@@ -83,6 +83,8 @@ pub(crate) struct Source {
     pub(crate) weight: u16,
     /// Its routes may be blackholes (RFC 7999).
     pub(crate) blackhole: bool,
+    /// Next hops of its routes have to be on a connected network.
+    pub(crate) connected_check: bool,
     /// The peer's identifier; zero for our own.
     pub(crate) router_id: u32,
     /// The peer's address; unspecified for our own.
@@ -112,6 +114,7 @@ impl Source {
             kind,
             weight: 0,
             blackhole: false,
+            connected_check: false,
             router_id,
             address,
             asn,

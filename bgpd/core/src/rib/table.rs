@@ -16,10 +16,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::attrs::RouteAttributes;
+use super::hop::Hops;
 use super::import::Rejection;
 use super::ranked::Ranked;
 use super::slab::{Slab, slab_id};
-use super::source::{Source, SourceId};
+use super::source::{Source, SourceId, SourceKind};
 use crate::wire::Nlri;
 
 /// Paths of one prefix that a source may have: bounds what each further one costs, which is a look at all of them.
@@ -157,6 +158,7 @@ pub(crate) struct Table {
     pub(crate) nets: Slab<NetId, Net>,
     pub(crate) paths: Slab<PathId, Path>,
     pub(crate) sources: Slab<SourceId, Source>,
+    pub(crate) hops: Hops,
     index: HashTable<NetId>,
     hasher: FixedState,
     /// Prefixes by family.
@@ -511,7 +513,22 @@ impl Table {
     fn count(&mut self, id: PathId, add: bool) {
         let path = &self.paths[id];
         let family = self.nets[path.net].prefix.family();
-        let counts = &mut self.sources[path.source].counts[family as usize];
+        let source = &mut self.sources[path.source];
+        if self.hops.is_tracked()
+            && source.kind != SourceKind::Local
+            && let Some(route) = path.accepted()
+        {
+            if add {
+                self.hops.add(route.hop, route.next_hop.addr, path.source);
+            } else {
+                self.hops.remove(route.hop);
+            }
+            if self.nets[path.net].prefix.contains(route.next_hop.addr) {
+                // A route does not lead to a next hop of its own paths.
+                self.hops.due.insert(route.hop);
+            }
+        }
+        let counts = &mut source.counts[family as usize];
         let step = |count: &mut u32, applies: bool| {
             if applies {
                 *count = if add { *count + 1 } else { *count - 1 };

@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use cairn_net::Prefix;
 
-use crate::speaker::{BGP_PORT, BestRoute, Config, ConnId, Direction, Input, Output, PeerChange, Speaker};
+use crate::nexthop::{KernelRoute, KernelTable};
+use crate::speaker::{
+    BGP_PORT, BestRoute, Config, ConnId, Direction, Input, NextHopView, Output, PeerChange, Speaker,
+    Surroundings,
+};
 
 /// A speaker in its network.
 #[derive(Debug)]
@@ -27,6 +31,10 @@ pub struct Node {
     pub sent: BTreeMap<IpAddr, u64>,
     /// Prefixes that were reported as changed, each time.
     pub reports: Vec<Prefix>,
+    /// What it has reported of next hops, in order.
+    pub next_hops: Vec<NextHopView>,
+    /// What a speaker that takes over is told of the machine.
+    pub surroundings: Surroundings,
     /// The end of its connections: which link each one runs over.
     ends: BTreeMap<ConnId, LinkId>,
     /// Connections that earlier lives of the speaker have named. A new life goes on from there, so that what is still on its way
@@ -129,6 +137,8 @@ impl Sim {
             changes: Vec::new(),
             sent: BTreeMap::new(),
             reports: Vec::new(),
+            next_hops: Vec::new(),
+            surroundings: Surroundings::default(),
             ends: BTreeMap::new(),
             named: 0,
         };
@@ -224,6 +234,15 @@ impl Sim {
             self.links.get(link).is_some_and(|link| link.ends.iter().any(|end| end.0 == other))
         };
         ends.find(|(_, link)| leads(link)).map(|(conn, _)| *conn)
+    }
+
+    /// The kernel of a node has these routes, and no others.
+    pub fn set_kernel(&mut self, address: IpAddr, routes: Vec<(Prefix, KernelRoute)>) {
+        if let Some(node) = self.nodes.get_mut(&address) {
+            node.surroundings.kernel = Some(KernelTable::from_iter(routes.clone()));
+        }
+        let changes = routes.into_iter().map(|(prefix, route)| (prefix, Some(route))).collect();
+        self.input(address, Input::KernelRoutes { changes, whole: true });
     }
 
     /// Gives an input to a node, and does what it wants.
@@ -399,6 +418,7 @@ impl Sim {
             Output::EndOfRib { family } => {
                 node.complete.insert(family);
             }
+            Output::NextHopChanged { next_hop, .. } => node.next_hops.push(next_hop),
         }
     }
 

@@ -13,6 +13,7 @@ use cairn_net::{Asn, Families, Family, RouterId};
 
 use super::peer::kind;
 use super::{AddPathConfig, AggregateConfig, ListenRange, LocalAs, OutboundConfig, PrefixLimit, RoleConfig};
+use crate::nexthop::NextHopTracking;
 use crate::policy::Policy;
 use crate::rib::DEFAULT_LOCAL_PREF;
 
@@ -41,6 +42,8 @@ pub struct Config {
     /// session); in place of those of the session's interface. Without either such routes are not announced, but for IPv4
     /// routes to peers that do RFC 8950.
     pub next_hop_addresses: Vec<IpAddr>,
+    /// Next hops are looked up in the kernel's routes and in the Loc-RIB; `None`: all are taken as reachable, at the same metric.
+    pub next_hop_tracking: Option<NextHopTracking>,
     /// Aggregates, each prefix once.
     pub aggregates: Vec<AggregateConfig>,
     /// The peers by address.
@@ -81,6 +84,7 @@ impl Config {
             ebgp_requires_policy: true,
             shutdown: ShutdownMode::KeepRoutes,
             next_hop_addresses: Vec::new(),
+            next_hop_tracking: None,
             aggregates: Vec::new(),
             peers: BTreeMap::new(),
             listen_ranges: Vec::new(),
@@ -202,6 +206,8 @@ pub struct PeerConfig {
     pub outbound: OutboundConfig,
     /// Routes with BLACKHOLE are taken as such (RFC 7999); `None`: it is a community like any other.
     pub blackhole: Option<BlackholeConfig>,
+    /// Next hops of an external peer that is one hop away have to be on a connected network, where they are tracked. Default: true.
+    pub connected_check: bool,
     /// Preference of its routes on this router alone: the highest wins before anything else is compared. Default: 0.
     pub weight: u16,
     /// How many times our own AS may occur in a received AS path. Default: 0.
@@ -240,6 +246,7 @@ impl PeerConfig {
             route_reflector_client: false,
             outbound: OutboundConfig::default(),
             blackhole: None,
+            connected_check: true,
             weight: 0,
             allow_own_as: 0,
             max_prefixes: None,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::condition::Conditions;
 use super::establish::import_rules;
+use super::next_hop::needs_connected;
 use super::peer::{Peer, PeerId, kind};
 use super::{Config, DownReason, PeerConfig, RouteSource, Speaker};
 use crate::policy::Hits;
@@ -16,6 +17,7 @@ impl Speaker {
             self.rib.table.multipath = is_multipath(new);
             self.rib.conditions = Conditions::new(new, &self.rib.table);
             self.configure_aggregates(new);
+            self.configure_tracking(new.next_hop_tracking);
             self.begin_startup(new);
             for (address, peer) in &new.peers {
                 self.add_peer(*address, peer, new);
@@ -28,7 +30,9 @@ impl Speaker {
         }
         // What is due is done by the old rules, so that all who must be told of it are.
         self.flush();
-        if old.best_path != new.best_path {
+        let tracking =
+            old.next_hop_tracking != new.next_hop_tracking && self.configure_tracking(new.next_hop_tracking);
+        if tracking || old.best_path != new.best_path {
             self.select_all(is_multipath(new));
         }
         self.rib.conditions = Conditions::new(new, &self.rib.table);
@@ -75,6 +79,7 @@ impl Speaker {
         let mut source = Source::new(kind(config, peer), address, peer.asn, 0);
         source.weight = peer.weight;
         source.blackhole = peer.blackhole.is_some();
+        source.connected_check = needs_connected(config, peer);
         let source = self.rib.table.sources.insert(source);
         self.rib.names.insert(source, RouteSource::Peer(address));
         let id = self.peers.insert(Peer::new(address, peer.clone(), source, config, self.now));
@@ -108,7 +113,7 @@ impl Speaker {
         if before.import != after.import {
             self.peers[id].import_hits = Hits::new(after.import.as_deref());
         }
-        self.weigh(id, (after.weight, after.blackhole.is_some()));
+        self.weigh(id, (after.weight, after.blackhole.is_some(), needs_connected(new, after)));
         if before.enabled != after.enabled {
             if after.enabled {
                 self.start(id);
@@ -128,11 +133,11 @@ impl Speaker {
         self.end_wait_for_bfd(id, waited);
     }
 
-    /// Gives the routes of a peer another weight, or says whether they may be blackholes.
-    fn weigh(&mut self, id: PeerId, (weight, blackhole): (u16, bool)) {
+    /// Gives the routes of a peer another weight, or says whether they may be blackholes, or whether their next hops have to be connected.
+    fn weigh(&mut self, id: PeerId, (weight, blackhole, connected_check): (u16, bool, bool)) {
         let source = self.peers[id].source;
         let before = &self.rib.table.sources[source];
-        if (before.weight, before.blackhole) == (weight, blackhole) {
+        if (before.weight, before.blackhole, before.connected_check) == (weight, blackhole, connected_check) {
             return;
         }
         self.each_path(id, |table, path| {
@@ -141,6 +146,7 @@ impl Speaker {
         });
         self.rib.table.sources[source].weight = weight;
         self.rib.table.sources[source].blackhole = blackhole;
+        self.rib.table.sources[source].connected_check = connected_check;
     }
 
     /// Begins anew, with everything that an OPEN or a connection says.

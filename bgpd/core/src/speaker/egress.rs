@@ -101,8 +101,8 @@ impl Speaker {
     /// Puts paths in order where peers of this treatment are told several. Everything due must be in the logs.
     fn rank_for(&mut self, treatment: &Treatment) {
         let Some(config) = &self.config else { return };
-        let Rib { table, metrics, .. } = &mut self.rib;
-        table.rank_all(treatment.ranks(), Selection { config: &config.best_path, metrics });
+        let table = &mut self.rib.table;
+        table.rank_all(treatment.ranks(), Selection { config: &config.best_path });
     }
 
     /// Takes the peer out of its group; the last one takes the group with it.

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use cairn_net::Prefix;
 
 use super::{Config, Interface, OriginatedRoute};
+use crate::nexthop::KernelRoute;
 
 /// Names a TCP connection, or the attempt of one, between the shell and the speaker. Never used again.
 ///
@@ -101,13 +103,16 @@ pub enum Input {
         /// Text for the other operator (RFC 9003), at most 255 octets; may be empty.
         text: String,
     },
-    /// The way to a next hop changed. What was never told is taken as reachable with metric 0.
-    NextHopChanged {
-        /// The next hop.
-        address: IpAddr,
-        /// IGP metric; `None`: unreachable, paths through it are not eligible.
-        metric: Option<u32>,
+    /// The kernel's routes that BGP did not make, one for each prefix. Ignored without [`Config::next_hop_tracking`]; with it every next hop
+    /// is taken as reachable with metric 0 until the whole of them was told.
+    KernelRoutes {
+        /// Prefixes with their routes; `None`: there is none any more.
+        changes: Vec<(Prefix, Option<KernelRoute>)>,
+        /// These are all.
+        whole: bool,
     },
+    /// The numbers of the interfaces behind which link-local neighbours are, all of them.
+    NeighborLinks(BTreeMap<IpAddr, u32>),
     /// The interfaces of this machine that have addresses, all of them: in place of what was said before.
     InterfacesChanged(Vec<Interface>),
     /// Begin or end the stream of `Output::RouteChanged`. On at the start.

@@ -61,6 +61,8 @@ impl Speaker {
             return;
         }
         self.interfaces = interfaces;
+        // What is ours now is no next hop of others.
+        self.rib.table.hops.all_due();
         let ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.regroup(id));
     }

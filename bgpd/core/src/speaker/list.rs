@@ -12,6 +12,7 @@ use cairn_net::{Family, Prefix};
 
 use super::peer::PeerId;
 use super::{RouteSource, Speaker};
+use crate::nexthop::Ineligible;
 use crate::rib::slab::SlabId;
 use crate::rib::{
     Best, NetId, Path, PathId, Rejection, RouteAttributes, Selected, Selection, Step, default_nlri,
@@ -113,6 +114,10 @@ pub struct RouteView {
     pub stale: bool,
     /// Why it is not used, if the import side rejected it.
     pub rejection: Option<Rejection>,
+    /// Why it is not eligible although the import side accepted it.
+    pub ineligible: Option<Ineligible>,
+    /// Interior cost to its next hop; `None` if that is not reachable, or not tracked.
+    pub metric: Option<u32>,
     /// For the best path: what set it apart from the second best. For others: what they lost by.
     pub decided_by: Option<Step>,
     /// For how long it has been as it is.
@@ -152,6 +157,8 @@ impl Speaker {
                 selected: true,
                 stale: false,
                 rejection: None,
+                ineligible: None,
+                metric: None,
                 decided_by: None,
                 age: Duration::ZERO,
             })
@@ -225,7 +232,8 @@ impl Speaker {
         if let Some(net) = self.rib.table.find(prefix) {
             self.list_net(RibKind::AllPaths, net, &mut routes);
         }
-        routes.sort_by_key(|route| (!route.best, !route.selected, route.rejection.is_some()));
+        let unused = |route: &RouteView| route.rejection.is_some() || route.ineligible.is_some();
+        routes.sort_by_key(|route| (!route.best, !route.selected, unused(route)));
         routes
     }
 
@@ -301,6 +309,9 @@ impl Speaker {
     fn path_view(&self, net: NetId, id: PathId, path: &Path, chosen: Option<Selected>) -> Option<RouteView> {
         let best = self.rib.table.nets[net].best;
         let now = self.now.duration_since(self.started);
+        let (table, tracked) = (&self.rib.table, self.rib.table.hops.is_tracked());
+        let reach = path.accepted().filter(|_| tracked);
+        let reach = reach.map(|route| table.reach(route, &table.sources[path.source]));
         Some(RouteView {
             prefix: self.rib.table.nets[net].prefix,
             source: self.rib.names.get(&path.source)?.clone(),
@@ -310,6 +321,8 @@ impl Speaker {
             selected: id == best || path.selected,
             stale: path.stale,
             rejection: path.rejection(),
+            ineligible: reach.and_then(Result::err),
+            metric: reach.and_then(Result::ok).map(|reach| reach.metric),
             decided_by: chosen.and_then(|chosen| self.decided_by(id, path, chosen)),
             age: now.saturating_sub(Duration::from_secs(path.learned.into())),
         })
@@ -317,7 +330,7 @@ impl Speaker {
 
     fn selection(&self) -> Option<Selection<'_>> {
         let config = self.config.as_ref()?;
-        Some(Selection { config: &config.best_path, metrics: &self.rib.metrics })
+        Some(Selection { config: &config.best_path })
     }
 
     fn chosen(&self, net: NetId) -> Option<Selected> {

@@ -23,6 +23,7 @@ mod input;
 mod interface;
 mod list;
 mod monitor;
+mod next_hop;
 mod operator;
 mod originate;
 mod outbound;
@@ -51,10 +52,11 @@ pub use config::{
 pub use connection::Opens;
 pub use down::DownReason;
 pub use dynamic::Welcome;
-pub use handover::{HandOverError, HandedOver, STATE_VERSION, TakeOverError, TakenOver};
+pub use handover::{HandOverError, HandedOver, STATE_VERSION, Surroundings, TakeOverError, TakenOver};
 pub use input::{ConnId, Direction, Input, SoftReset};
 pub use interface::Interface;
 pub use list::{Listing, PrefixMatch, RibKind, RouteView};
+pub use next_hop::{NextHopStatistics, NextHopView};
 pub use originate::OriginatedRoute;
 pub use outbound::{
     ConditionalAdvertisement, DefaultOriginate, OutboundConfig, RemovePrivateAs, SendCommunities,

@@ -81,18 +81,6 @@ impl Speaker {
         }
     }
 
-    pub(super) fn next_hop_changed(&mut self, address: IpAddr, metric: Option<u32>) {
-        if !self.rib.metrics.set(address, metric) {
-            return;
-        }
-        let table = &mut self.rib.table;
-        let through = |path: &crate::rib::Path| {
-            path.accepted().is_some_and(|route| route.next_hop.addr == address).then_some(path.net)
-        };
-        let nets: Vec<_> = table.paths.iter().filter_map(|(_, path)| through(path)).collect();
-        nets.into_iter().for_each(|net| table.touch(net));
-    }
-
     pub(super) fn shut_down(&mut self, text: &str) {
         let Some(config) = self.config.take() else { return };
         let ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();

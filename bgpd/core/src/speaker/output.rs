@@ -4,8 +4,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_net::{Asn, Family, Prefix, RouterId};
 
-use super::{ConnId, DownReason, Password, Ttl};
+use super::{ConnId, DownReason, NextHopView, Password, Ttl};
 use crate::fsm::State;
+use crate::nexthop::Reach;
 
 /// What a speaker wants done, or has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,13 @@ pub enum Output {
         prefix: Prefix,
         /// The best path and those of equal cost; `None`: the prefix is gone.
         best: Option<BestRoute>,
+    },
+    /// The way to a next hop changed, or there is none to a new one.
+    NextHopChanged {
+        /// As it is now.
+        next_hop: NextHopView,
+        /// How it was reached before; `None`: it was not.
+        before: Option<Reach>,
     },
     /// The Loc-RIB of the family is complete after the start: whatever was not reported by now does not exist.
     /// Once per family.

@@ -8,8 +8,7 @@ use super::peer::PeerId;
 use super::{BestRoute, Output, RouteSource, Speaker};
 use crate::rib::slab::Slab;
 use crate::rib::{
-    Change, Dirty, Group, GroupId, Interner, NetId, NextHopMetrics, PathsChange, Ranked, Selection, SourceId,
-    Table,
+    Change, Dirty, Group, GroupId, Interner, NetId, PathsChange, Ranked, Selection, SourceId, Table,
 };
 
 /// The routing side of a speaker.
@@ -17,7 +16,6 @@ use crate::rib::{
 pub(super) struct Rib {
     pub(super) table: Table,
     pub(super) interner: Interner,
-    pub(super) metrics: NextHopMetrics,
     pub(super) groups: Slab<GroupId, UpdateGroup>,
     /// Who originates or announces, for people.
     pub(super) names: foldhash::HashMap<SourceId, RouteSource>,
@@ -79,6 +77,11 @@ impl Rib {
         Some(id)
     }
 
+    /// Packets to a prefix go another way, although its route is the same.
+    pub(super) fn report_moved(&mut self, net: NetId) {
+        self.report(self.table.nets[net].prefix, Some(net));
+    }
+
     fn report(&mut self, prefix: Prefix, net: Option<NetId>) {
         if self.unwatched {
             return;
@@ -120,13 +123,17 @@ impl Speaker {
 
     /// Selects anew where that is due, and turns what changed into reports and messages.
     pub(super) fn flush(&mut self) {
+        self.flush_with_next_hops();
+        self.follow_conditions();
+        self.rib.interner.tidy(self.rib.table.paths.len());
+    }
+
+    pub(super) fn flush_routes(&mut self) {
         self.flush_once();
         // What was selected may make aggregates come and go, which may be part of larger ones.
         while self.follow_aggregates() {
             self.flush_once();
         }
-        self.follow_conditions();
-        self.rib.interner.tidy(self.rib.table.paths.len());
     }
 
     fn flush_once(&mut self) {
@@ -147,7 +154,7 @@ impl Speaker {
         let mut paths = Vec::new();
         for Dirty { net, old, more } in dirty {
             let prefix = rib.table.nets[*net].prefix;
-            rib.table.select(*net, Selection { config: &config.best_path, metrics: &rib.metrics });
+            rib.table.select(*net, Selection { config: &config.best_path });
             let net = rib.table.nets.get(*net).map(|_| *net);
             let new = net.and_then(|net| rib.table.best(net));
             let selected = &mut rib.selected[prefix.family() as usize];
@@ -165,6 +172,7 @@ impl Speaker {
             let same_hops = net.map_or(Vec::new(), |net| rib.table.shared_next_hops(net)) == old_hops;
             if !same || !same_hops {
                 rib.report(prefix, net);
+                rib.table.hops.route_changed(prefix);
             }
             if old.is_some() != new.is_some() {
                 rib.conditions.note(prefix, new.is_some());

@@ -8,6 +8,7 @@ use foldhash::HashMap;
 
 use super::connection::Connection;
 use super::monitor::Monitor;
+use super::next_hop::Tracking;
 use super::peer::{Machine, Peer, PeerId};
 use super::rib::Rib;
 use super::startup::Startup;
@@ -38,6 +39,7 @@ pub struct Speaker {
     pub(super) timers: TimerQueue,
     pub(super) startup: Option<Startup>,
     pub(super) monitor: Monitor,
+    pub(super) tracking: Tracking,
     /// Dynamic peers that may have no reason to stay.
     pub(super) departing: Vec<PeerId>,
 }
@@ -69,6 +71,7 @@ impl Speaker {
             timers: TimerQueue::default(),
             startup: None,
             monitor: Monitor::default(),
+            tracking: Tracking::default(),
             departing: Vec::new(),
         }
     }
@@ -101,7 +104,8 @@ impl Speaker {
             Input::StopPeer { peer, text } => self.stop_peer(peer, &text),
             Input::StartPeer { peer } => self.start_peer(peer),
             Input::ResetPeer { peer, text } => self.reset_peer(peer, &text),
-            Input::NextHopChanged { address, metric } => self.next_hop_changed(address, metric),
+            Input::KernelRoutes { changes, whole } => self.kernel_routes(changes, whole),
+            Input::NeighborLinks(links) => self.neighbor_links(links),
             Input::InterfacesChanged(interfaces) => self.interfaces_changed(interfaces),
             Input::Bfd { peer, state } => self.bfd_changed(peer, state),
             Input::WatchRoutes(watch) => self.rib.watch(watch),
@@ -125,7 +129,7 @@ impl Speaker {
     /// When to call [`Speaker::handle`] with [`Input::Tick`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let startup = self.startup.as_ref().map(|startup| startup.next_look);
-        [self.timers.next(), startup].into_iter().flatten().min()
+        [self.timers.next(), startup, self.next_hop_deadline()].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self) {

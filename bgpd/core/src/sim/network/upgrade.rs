@@ -19,8 +19,9 @@ impl Sim {
         let Some(node) = self.nodes.get_mut(&address) else { return Ok(()) };
         let Some(old) = node.speaker.as_mut() else { return Ok(()) };
         let handed = old.hand_over()?;
-        let (speaker, taken) = Speaker::take_over(now, &node.config, Vec::new(), &handed.state)
-            .expect("a speaker understands its own state");
+        let (speaker, taken) =
+            Speaker::take_over(now, &node.config, node.surroundings.clone(), &handed.state)
+                .expect("a speaker understands its own state");
         node.speaker = Some(speaker);
         let mut before = std::mem::take(&mut node.ends);
         let mut after: BTreeMap<ConnId, LinkId> = BTreeMap::new();

@@ -10,13 +10,15 @@ mod codec;
 mod give;
 mod take;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use cairn_net::Prefix;
 use thiserror::Error;
 
-use super::ConnId;
+use super::{ConnId, Interface};
+use crate::nexthop::KernelTable;
 
 /// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
 pub const STATE_VERSION: u32 = 5;
@@ -37,6 +39,17 @@ pub struct HandedOver {
     pub state: Bytes,
     /// The connections of the Established sessions, in the order in which the other process will name them. Others are not handed over.
     pub connections: Vec<ConnId>,
+}
+
+/// What a speaker that takes over has to know of this machine beforehand, so that it decides as the other one did.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// As for [`super::Input::InterfacesChanged`].
+    pub interfaces: Vec<Interface>,
+    /// The whole of [`super::Input::KernelRoutes`]; `None` if it is not known.
+    pub kernel: Option<KernelTable>,
+    /// As for [`super::Input::NeighborLinks`].
+    pub links: BTreeMap<IpAddr, u32>,
 }
 
 /// A session that was taken over.

@@ -10,7 +10,7 @@ use cairn_net::{Asn, Families, Family};
 
 use super::codec;
 use super::give::CONTEXT;
-use super::{STATE_VERSION, TakeOverError, TakenOver, most_places};
+use super::{STATE_VERSION, Surroundings, TakeOverError, TakenOver, most_places};
 use crate::fsm::{Agreement, Fsm, State};
 use crate::rib::{ImportRules, NewPath, PathId, SourceId, Table, Verdict, Verdicts};
 use crate::speaker::condition::Conditions;
@@ -19,7 +19,7 @@ use crate::speaker::connection::{Connection, Opens};
 use crate::speaker::establish::import_rules;
 use crate::speaker::peer::{PeerId, jitter};
 use crate::speaker::retention::{Phase, Retention};
-use crate::speaker::{BfdState, Config, Direction, Interface, OriginatedRoute, Speaker};
+use crate::speaker::{BfdState, Config, Direction, OriginatedRoute, Speaker};
 use crate::wire::{DecodeContext, EXTENDED_MAX_MESSAGE_LEN, Framer, Message, Nlri, Open, PeerKind, WireList};
 
 type Result<T, E = TakeOverError> = std::result::Result<T, E>;
@@ -59,7 +59,7 @@ impl Speaker {
     pub fn take_over(
         now: Instant,
         config: &Config,
-        interfaces: Vec<Interface>,
+        surroundings: Surroundings,
         state: &[u8],
     ) -> Result<(Self, Vec<TakenOver>)> {
         let mut reader = Reader(state);
@@ -74,8 +74,10 @@ impl Speaker {
             return Err(TakeOverError::Damaged("there were too many connections"));
         }
         let most = most_places(state.len());
-        speaker.interfaces = interfaces;
+        speaker.interfaces = surroundings.interfaces;
         speaker.config = Some(config.clone());
+        speaker.configure_tracking(config.next_hop_tracking);
+        speaker.adopt_kernel(surroundings.kernel, surroundings.links);
         speaker.rib.watch(false);
         speaker.rib.table.multipath = is_multipath(config);
         speaker.rib.conditions = Conditions::new(config, &speaker.rib.table);

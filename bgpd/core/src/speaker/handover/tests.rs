@@ -118,7 +118,7 @@ fn half_a_message_is_not_lost() {
     let message = Message::keepalive();
     speaker.handle(now, Input::Received { conn, bytes: message.slice(..7) });
     let handed = speaker.hand_over().unwrap();
-    let (mut new, taken) = Speaker::take_over(now, &config, Vec::new(), &handed.state).unwrap();
+    let (mut new, taken) = Speaker::take_over(now, &config, Surroundings::default(), &handed.state).unwrap();
     let received = |speaker: &Speaker| speaker.peer(taken[0].peer).unwrap().counters.keepalives_received;
     let before = received(&new);
     new.handle(now, Input::Received { conn: taken[0].conn, bytes: message.slice(7..) });
@@ -248,7 +248,7 @@ fn state() -> (Vec<u8>, Config) {
 
 fn take(config: &Config, state: &[u8]) -> Result<usize, TakeOverError> {
     let now = sim().now;
-    Speaker::take_over(now, config, Vec::new(), state).map(|(_, taken)| taken.len())
+    Speaker::take_over(now, config, Surroundings::default(), state).map(|(_, taken)| taken.len())
 }
 
 #[test]

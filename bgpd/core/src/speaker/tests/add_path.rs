@@ -6,7 +6,9 @@ use std::num::NonZeroU8;
 use cairn_net::{Families, Family};
 
 use super::*;
-use crate::speaker::{AddPathConfig, AddPathSend, AggregateConfig, HandOverError, RibKind, Speaker};
+use crate::speaker::{
+    AddPathConfig, AddPathSend, AggregateConfig, HandOverError, RibKind, Speaker, Surroundings,
+};
 use crate::wire::{AsPath, Attributes, EncodeContext, EncodedAttributes, NextHop, Nlri, Origin};
 
 const PREFIX: &str = "10.9.0.0/24";
@@ -324,7 +326,7 @@ fn numbered() -> (Sim, Vec<u8>) {
 fn a_state_with_numbers_that_is_damaged_anywhere_never_panics_and_cut_short_it_is_refused() {
     let (sim, state) = numbered();
     let config = &sim.nodes[&node(1)].config;
-    let take = |state: &[u8]| Speaker::take_over(sim.now, config, Vec::new(), state).map(drop);
+    let take = |state: &[u8]| Speaker::take_over(sim.now, config, Surroundings::default(), state).map(drop);
     assert_eq!(take(&state), Ok(()));
     for len in 0..state.len() {
         assert!(take(&state[..len]).is_err(), "{len}");
@@ -351,7 +353,7 @@ fn a_number_too_high_for_the_state_is_neither_written_nor_read() {
     let refused = found.iter().filter(|at| {
         let mut other = state.clone();
         other[**at..**at + 4].copy_from_slice(&0x7fff_ffff_u32.to_be_bytes());
-        let taken = Speaker::take_over(sim.now, &config, Vec::new(), &other);
+        let taken = Speaker::take_over(sim.now, &config, Surroundings::default(), &other);
         taken.is_err_and(|error| error.to_string().contains("at a place that it cannot have"))
     });
     assert_eq!(refused.count(), 1);

@@ -1,7 +1,7 @@
 //! Peers of listen ranges.
 
 use super::*;
-use crate::speaker::{ListenRange, Speaker, TakeOverError, Welcome};
+use crate::speaker::{ListenRange, Speaker, Surroundings, TakeOverError, Welcome};
 
 /// A speaker at node 1 that takes whoever comes from 10.0.0.0/24, and nobody else.
 fn listening(limit: u32, remote_as: &[(u32, u32)]) -> Config {
@@ -233,7 +233,8 @@ fn a_session_with_one_of_a_range_needs_that_range() {
     join(&mut sim, 2);
     assert!(settled(&mut sim, &[2]));
     let state = sim.nodes.get_mut(&node(1)).unwrap().speaker.as_mut().unwrap().hand_over().unwrap().state;
-    let take = |config: &Config| Speaker::take_over(sim.now, config, Vec::new(), &state).map(drop);
+    let take =
+        |config: &Config| Speaker::take_over(sim.now, config, Surroundings::default(), &state).map(drop);
     assert_eq!(take(&listening(10, &[(65002, 65009)])), Ok(()));
     let refused = Err(TakeOverError::UnknownPeer(node(2)));
     let mut other = listening(10, &[(65002, 65009)]);

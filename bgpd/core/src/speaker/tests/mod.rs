@@ -26,6 +26,7 @@ mod role;
 mod session;
 mod slow;
 mod topology;
+mod tracking;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
 use super::*;
-use crate::rib::Step;
 use crate::speaker::BestPathConfig;
 
 /// Node 1 in AS 65001 with two external peers, 2 in AS 65002 and 3 in the other AS given.
@@ -56,17 +55,4 @@ fn switching_multipath_off_and_on_is_reported_and_resets_nobody() {
     sim.configure(node(1), config);
     assert_eq!(hops(&sim), [node(2), node(3)]);
     assert_eq!(view(&sim, 1, 2).counters.established, 1);
-}
-
-#[test]
-fn an_unreachable_next_hop_is_not_used_and_a_nearer_one_is_preferred() {
-    let mut sim = fan(BestPathConfig::default(), 65003);
-    assert_eq!(explain(&sim, 1, "10.9.0.0/24")[0].decided_by, Some(Step::RouterId));
-    sim.input(node(1), Input::NextHopChanged { address: node(2), metric: Some(10) });
-    assert_eq!(hops(&sim), [node(3)]);
-    assert_eq!(explain(&sim, 1, "10.9.0.0/24")[0].decided_by, Some(Step::IgpMetric));
-    sim.input(node(1), Input::NextHopChanged { address: node(3), metric: None });
-    assert_eq!(hops(&sim), [node(2)]);
-    sim.input(node(1), Input::NextHopChanged { address: node(2), metric: None });
-    assert!(!knows(&sim, 1, "10.9.0.0/24"));
 }
