@@ -3,8 +3,38 @@
 //!
 //! When a scenario fails, its logs, states and a capture of each node's control traffic are kept; the message says where.
 
-/// Declares a scenario: a function of the families, run for each choice of them.
+/// Declares a scenario: a function of the families, run for each choice of them. After the name of a feature, as in
+/// `scenario!(needs_netem, name)`, it runs only under a kernel that has it: see [`cairn_lab::feature`].
 macro_rules! scenario {
+    ($needs:ident, $name:ident) => {
+        mod $name {
+            mod $needs {
+                use cairn_lab::feature;
+                use cairn_lab::lab::Families;
+
+                #[test]
+                #[ignore = "needs root: run by cargo xtask test --tier lab"]
+                fn ipv4() -> anyhow::Result<()> {
+                    feature::require(module_path!())?;
+                    super::super::$name(Families::Ipv4)
+                }
+
+                #[test]
+                #[ignore = "needs root: run by cargo xtask test --tier lab"]
+                fn ipv6() -> anyhow::Result<()> {
+                    feature::require(module_path!())?;
+                    super::super::$name(Families::Ipv6)
+                }
+
+                #[test]
+                #[ignore = "needs root: run by cargo xtask test --tier lab"]
+                fn dual() -> anyhow::Result<()> {
+                    feature::require(module_path!())?;
+                    super::super::$name(Families::Dual)
+                }
+            }
+        }
+    };
     ($name:ident) => {
         mod $name {
             use cairn_lab::lab::Families;
@@ -53,5 +83,6 @@ mod routers;
 mod sessions;
 mod takeover;
 mod unnumbered;
+mod vrf;
 mod wait;
 mod world;

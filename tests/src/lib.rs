@@ -9,6 +9,7 @@
 
 pub mod cni;
 pub mod demo;
+pub mod feature;
 pub mod gotools;
 pub mod graph;
 pub mod image;

@@ -13,6 +13,7 @@ mod process;
 mod progress;
 mod sim;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Gen(generate::Arguments),
     /// Containerlab topologies on network namespaces: up, down, exec, status, graph, logs, pod
     Lab(lab::Arguments),
+    /// Run a command on this machine's files under a kernel with every feature, in a virtual machine
+    Vm(vm::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Gen(arguments) => generate::run(&arguments),
         Command::Lab(arguments) => return lab::run(&arguments),
+        Command::Vm(arguments) => return vm::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,12 @@
 //! `cargo xtask test`: installs what the tests need, runs every tier, and says how many passed.
 //!
 //! Tiers: `unit` is whatever a plain `cargo test --workspace` runs, without root; `lab` is every test marked
-//! `#[ignore = "needs root ..."]`: real daemons in network namespaces. The last line is always `N passed, M failed`.
+//! `#[ignore = "needs root ..."]`: real daemons in network namespaces; `vm` runs those of them whose names say that they need more than
+//! every kernel has, and a choice of the others, under a kernel that has it all. The last line is always `N passed, M failed`.
 
-mod install;
+pub(crate) mod install;
+mod machine;
+mod needs;
 mod suite;
 
 use std::path::Path;
@@ -14,7 +17,9 @@ use anyhow::{Result, bail};
 
 use crate::progress::bold;
 use crate::{check, fuzz, process, workspace};
-use suite::{Count, Suite};
+use machine::Machine;
+use needs::Features;
+use suite::{Count, Place, Suite};
 
 /// Seconds that each fuzz target gets.
 const FUZZ_SECONDS: u64 = 60;
@@ -30,7 +35,7 @@ pub(crate) struct Arguments {
     tier: Option<Tier>,
     /// Only tests whose name contains this; leaves out checks and fuzzing
     filter: Option<String>,
-    /// Tests of the lab tier that run at a time in one suite
+    /// Tests of the lab and vm tiers that run at a time in one suite
     #[arg(long, default_value_t = 2)]
     lab_threads: usize,
 }
@@ -39,6 +44,7 @@ pub(crate) struct Arguments {
 enum Tier {
     Unit,
     Lab,
+    Vm,
 }
 
 /// Runs the chosen tiers; the exit code says whether everything passed.
@@ -58,13 +64,18 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> Result<()> {
-    let (unit, lab) = (arguments.tier != Some(Tier::Lab), arguments.tier != Some(Tier::Unit));
-    if lab && !process::is_root() {
-        bail!("the lab tier makes network namespaces: run as root, or take `--tier unit`");
+    let chosen = |tier| arguments.tier.is_none_or(|only| only == tier);
+    let (unit, lab, vm) = (chosen(Tier::Unit), chosen(Tier::Lab), chosen(Tier::Vm));
+    if (lab || vm) && !process::is_root() {
+        bail!("the lab and vm tiers make network namespaces: run as root, or take `--tier unit`");
     }
-    if lab {
+    if lab || vm {
         heading("what the tests need");
-        install::all()?;
+        install::for_lab()?;
+        if vm {
+            install::for_machine()?;
+        }
+        println!("  all of it is here");
     }
     if unit && arguments.filter.is_none() {
         heading("checks");
@@ -78,13 +89,10 @@ fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> R
         unit_tier(&suites, arguments.filter.as_deref(), &programs, total);
     }
     if lab {
-        heading(&format!("lab tier: real daemons in namespaces, {} tests at a time", arguments.lab_threads));
-        for suite in &suites {
-            let (count, unsteady) =
-                suite.run_root(arguments.filter.as_deref(), arguments.lab_threads, &programs);
-            total.add(count);
-            flaky.extend(unsteady);
-        }
+        flaky.extend(lab_tier(&suites, arguments, &programs, total)?);
+    }
+    if vm {
+        flaky.extend(vm_tier(&suites, arguments, &programs, total)?);
     }
     if unit && arguments.filter.is_none() {
         heading(&format!("fuzzing, {FUZZ_SECONDS} seconds for each target"));
@@ -92,6 +100,61 @@ fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> R
         total.add(Count { passed, failed });
     }
     Ok(())
+}
+
+/// Runs on this machine's kernel what it can; says what it cannot.
+fn lab_tier(
+    suites: &[Suite],
+    arguments: &Arguments,
+    programs: &Path,
+    total: &mut Count,
+) -> Result<Vec<String>> {
+    heading(&format!("lab tier: real daemons in namespaces, {} tests at a time", arguments.lab_threads));
+    let features = Features::of_host(programs)?;
+    let (mut flaky, mut left) = (Vec::new(), 0);
+    for suite in suites {
+        let mut names = suite.marked(programs)?;
+        names.retain(|name| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter)));
+        let all = names.len();
+        names.retain(|name| features.lacks(name).is_empty());
+        left += all - names.len();
+        let (count, unsteady) = suite.run_marked(&names, arguments.lab_threads, programs, &Place::Host);
+        total.add(count);
+        flaky.extend(unsteady);
+    }
+    if left > 0 {
+        println!(
+            "  {left} more need {}, which this kernel lacks: cargo xtask test --tier vm",
+            features.missing().join(", ")
+        );
+    }
+    Ok(flaky)
+}
+
+/// Runs under another kernel what needs one, and a choice of the rest, or whatever the filter names.
+fn vm_tier(
+    suites: &[Suite],
+    arguments: &Arguments,
+    programs: &Path,
+    total: &mut Count,
+) -> Result<Vec<String>> {
+    heading(&format!(
+        "vm tier: the same under a kernel with every feature, {} tests at a time",
+        arguments.lab_threads
+    ));
+    let machine = Machine::prepare(programs)?;
+    let mut choice = needs::Choice::new(arguments.filter.as_deref());
+    let mut flaky = Vec::new();
+    for suite in suites {
+        let mut names = suite.marked(programs)?;
+        names.retain(|name| choice.takes(name));
+        let place = Place::Machine(&machine);
+        let (count, unsteady) = suite.run_marked(&names, arguments.lab_threads, programs, &place);
+        total.add(count);
+        flaky.extend(unsteady);
+    }
+    choice.finish()?;
+    Ok(flaky)
 }
 
 fn unit_tier(suites: &[Suite], filter: Option<&str>, programs: &Path, total: &mut Count) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use cairn_lab::feature::Feature;
 use cairn_lab::lab::{Families, Options};
 use cairn_lab::pod::Request;
 use cairn_lab::{Lab, Topology, demo, graph, status};
@@ -82,6 +83,8 @@ pub(crate) enum Command {
         /// Containerlab files
         files: Vec<PathBuf>,
     },
+    /// What this kernel has of what scenarios may need: a line `NAME yes` or `NAME no` for each
+    Features,
 }
 
 #[derive(Subcommand)]
@@ -142,6 +145,12 @@ impl Command {
                     let (nodes, links) = (topology.nodes.len(), topology.links.len());
                     println!("{}: {nodes} nodes, {links} links", file.display());
                     warn(&topology);
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Features => {
+                for feature in Feature::ALL {
+                    println!("{feature} {}", if feature.is_there()? { "yes" } else { "no" });
                 }
                 Ok(ExitCode::SUCCESS)
             }

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::Lab;
 
 /// How long a killed process may take to end.
-const ENDS: Duration = Duration::from_secs(10);
+const ENDS: Duration = Duration::from_secs(30);
 
 impl Lab {
     /// Numbers, in the host's PID namespace, of the processes of a node that have this name.

@@ -8,7 +8,7 @@ use super::{Lab, place};
 use crate::node::NodeProcess;
 
 /// How long the kernel may take to end a node's processes.
-const ENDS: Duration = Duration::from_secs(10);
+const ENDS: Duration = Duration::from_secs(30);
 
 impl Lab {
     /// Takes this lab down.

@@ -14,7 +14,7 @@ use crate::node::{NodeProcess, Spec};
 use crate::topology::{Bind, Topology};
 
 /// How long a node may take to appear in `/proc` after it said that it is ready.
-const APPEARS: Duration = Duration::from_secs(5);
+const APPEARS: Duration = Duration::from_secs(30);
 
 /// The address families that the links get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -31,6 +31,15 @@ const NEEDED: [(&str, &str); 18] = [
     ("c++", "g++"),
 ];
 
+/// As [`NEEDED`], for the virtual machine.
+const MACHINE: [(&str, &str); 5] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("modprobe", "kmod"),
+    ("xz", "xz-utils"),
+    ("setpriv", "util-linux"),
+    ("tc", "iproute2"),
+];
+
 /// Package, and the service that comes along with it: it must run neither now nor after the next boot.
 const SERVICES: [(&str, &str); 4] =
     [("bird2", "bird"), ("frr", "frr"), ("gobgpd", "gobgpd"), ("prometheus", "prometheus")];
@@ -38,21 +47,26 @@ const SERVICES: [(&str, &str); 4] =
 /// While this file says 101, Debian's packages start no service (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing, after saying so.
-pub(super) fn all() -> Result<()> {
-    let mut packages: Vec<&str> = NEEDED
-        .iter()
-        .filter(|(program, _)| process::find(program).is_none())
-        .map(|(_, package)| *package)
-        .collect();
+/// Installs what is missing for the scenarios, after saying so.
+pub(super) fn for_lab() -> Result<()> {
+    install(&NEEDED)
+}
+
+/// Installs what is missing for the virtual machine, after saying so.
+pub(crate) fn for_machine() -> Result<()> {
+    install(&MACHINE)
+}
+
+fn install(programs: &[(&str, &str)]) -> Result<()> {
+    let missing = || programs.iter().filter(|(program, _)| process::find(program).is_none());
+    let mut packages: Vec<&str> = missing().map(|(_, package)| *package).collect();
     packages.dedup();
     if packages.is_empty() {
-        println!("  nothing to install");
         return Ok(());
     }
     let packages = packages.join(" ");
-    if process::find("apt-get").is_none() {
-        bail!("missing, and there is no apt-get to install it with: {packages}");
+    if process::find("apt-get").is_none() || !process::is_root() {
+        bail!("missing, to be installed by root with apt-get: {packages}");
     }
     println!("  installing with apt-get: {packages}");
     let policy = Policy::forbid_services()?;
@@ -64,7 +78,7 @@ pub(super) fn all() -> Result<()> {
     drop(policy);
     result?;
     disable_services(&packages);
-    match NEEDED.iter().find(|(program, _)| process::find(program).is_none()) {
+    match missing().next() {
         Some((program, package)) => {
             bail!("package {package} was installed, yet there is no program `{program}`")
         }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::machine::Machine;
 use crate::{process, progress, workspace};
 
 /// How many tests passed and failed.
@@ -49,8 +50,16 @@ struct Outcome {
     text: String,
 }
 
+/// Where tests run.
+pub(super) enum Place<'a> {
+    /// On this machine's kernel.
+    Host,
+    /// On another kernel, in a machine of the suite's own.
+    Machine(&'a Machine),
+}
+
 /// How long one suite may take.
-const SUITE_SECONDS: &str = "1800";
+const SUITE_SECONDS: u64 = 1800;
 
 impl Suite {
     /// Builds all test programs of the workspace.
@@ -84,30 +93,46 @@ impl Suite {
 
     /// Runs what needs no root.
     pub(super) fn run_plain(&self, filter: Option<&str>, programs: &Path) -> Count {
-        let mut command = self.command(filter, programs);
-        self.report(&mut command).0
+        let mut command = self.command(&Place::Host, programs);
+        command.args(filter);
+        match self.tests(&command) {
+            Ok(0) => Count::default(),
+            number => self.report(&mut command, number.unwrap_or(1)).0,
+        }
     }
 
-    /// Runs what is marked as needing root. Daemons, kernel and machine are real and shared, so a test that fails gets a
+    /// The names of the tests that are marked as needing root.
+    pub(super) fn marked(&self, programs: &Path) -> Result<Vec<String>> {
+        let mut list = self.command(&Place::Host, programs);
+        list.args(["--list", "--ignored", "--format=terse"]);
+        let text = process::capture(&mut list)?;
+        Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    }
+
+    /// Runs some of the marked tests. Daemons, kernel and machine are real and shared, so a test that fails gets a
     /// second try, alone; one that passes then is named as flaky, in the suite's line and at the end.
-    pub(super) fn run_root(
+    pub(super) fn run_marked(
         &self,
-        filter: Option<&str>,
+        names: &[String],
         threads: usize,
         programs: &Path,
+        place: &Place<'_>,
     ) -> (Count, Vec<String>) {
-        let mut command = self.command(filter, programs);
-        command.args(["--ignored", &format!("--test-threads={threads}")]);
-        let (mut count, failed) = self.report(&mut command);
         let mut flaky = Vec::new();
+        if names.is_empty() {
+            return (Count::default(), flaky);
+        }
+        let mut command = self.command(place, programs);
+        command.args(["--ignored", "--exact", &format!("--test-threads={threads}")]).args(names);
+        let (mut count, failed) = self.report(&mut command, names.len());
         if failed.len() > MOST_SECOND_TRIES {
             return (count, flaky);
         }
         for name in failed {
             print!("  again, alone: {name} ... ");
             progress::flush();
-            let mut command = self.command(Some(&name), programs);
-            command.args(["--ignored", "--exact"]);
+            let mut command = self.command(place, programs);
+            command.args(["--ignored", "--exact", &name]);
             let again = Self::output(&mut command);
             if again.passed == 1 && again.failed == 0 {
                 count = Count { passed: count.passed + 1, failed: count.failed.saturating_sub(1) };
@@ -120,31 +145,33 @@ impl Suite {
         (count, flaky)
     }
 
-    fn command(&self, filter: Option<&str>, programs: &Path) -> Command {
-        // A test that hangs must fail, not take the whole run's time.
-        let mut command = Command::new("timeout");
-        command
-            .args(["--kill-after=10", SUITE_SECONDS])
-            .arg(&self.program)
-            .current_dir(&self.directory)
-            .env("CARGO_MANIFEST_DIR", &self.directory)
-            .env("CAIRN_BIN", programs)
-            .env("RUST_BACKTRACE", "0")
-            .stdin(Stdio::null())
-            .args(filter);
+    /// The program, in its own directory, ready for arguments. A test that hangs must fail, not take the whole run's time.
+    fn command(&self, place: &Place<'_>, programs: &Path) -> Command {
+        let env = [
+            ("CARGO_MANIFEST_DIR", self.directory.as_path()),
+            ("CAIRN_BIN", programs),
+            ("RUST_BACKTRACE", Path::new("0")),
+        ];
+        let mut command = match place {
+            Place::Host => {
+                let mut command = Command::new("timeout");
+                command.args(["--kill-after=10", &SUITE_SECONDS.to_string()]).envs(env);
+                command
+            }
+            Place::Machine(machine) => machine.command(SUITE_SECONDS, &self.directory, &env),
+        };
+        command.arg(&self.program).current_dir(&self.directory).stdin(Stdio::null());
         command
     }
 
     /// Runs to the end and prints the suite's line; failures are shown in full. Returns also the names of tests that failed.
-    fn report(&self, command: &mut Command) -> (Count, Vec<String>) {
-        match self.tests(command) {
-            Ok(0) => return (Count::default(), Vec::new()),
-            Ok(number) if number > 1 => {
-                print!("  {} ({number} tests) ... ", self.name);
-                progress::flush();
-            }
-            _ => print!("  {} ... ", self.name),
+    fn report(&self, command: &mut Command, number: usize) -> (Count, Vec<String>) {
+        if number > 1 {
+            print!("  {} ({number} tests) ... ", self.name);
+        } else {
+            print!("  {} ... ", self.name);
         }
+        progress::flush();
         let started = Instant::now();
         let result = Self::output(command);
         let count = Count { passed: result.passed, failed: result.failed };

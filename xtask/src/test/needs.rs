@@ -1,0 +1,106 @@
+//! What tests need of the kernel. It is part of their names: one in a module `needs_vrf_netem` needs VRFs and netem.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process;
+
+/// Begins the name of a module whose tests need something.
+const MARK: &str = "needs_";
+
+/// Tests that need nothing special, and run under the other kernel too: what this kernel does must not be all that works.
+const ALSO: [&str; 4] = [
+    "bfd::a_silent_path_is_left_long_before_the_hold_time",
+    "mesh::pods_across_a_mesh::dual",
+    "routers::foreign_routers_exchange_routes_of_both_families",
+    "sessions::a_session_bound_to_an_interface_comes_up_by_it_alone",
+];
+
+/// What a test needs, by its name.
+fn needs(test: &str) -> impl Iterator<Item = &str> {
+    test.split("::").filter_map(|part| part.strip_prefix(MARK)).flat_map(|list| list.split('_'))
+}
+
+/// What the host's kernel has.
+pub(super) struct Features(BTreeMap<String, bool>);
+
+impl Features {
+    /// Asks the lab, which tries.
+    pub(super) fn of_host(programs: &Path) -> Result<Self> {
+        let text = process::capture(Command::new(programs.join("cairn-lab")).arg("features"))?;
+        let line = |line: &str| -> Result<(String, bool)> {
+            let (name, word) = line.split_once(' ').context("cairn-lab features: no pair")?;
+            Ok((name.to_owned(), word == "yes"))
+        };
+        text.lines().map(line).collect::<Result<_>>().map(Self)
+    }
+
+    /// What a test needs and the kernel does not have.
+    pub(super) fn lacks<'a>(&self, test: &'a str) -> Vec<&'a str> {
+        needs(test).filter(|name| self.0.get(*name) != Some(&true)).collect()
+    }
+
+    /// All that the kernel does not have.
+    pub(super) fn missing(&self) -> Vec<&str> {
+        self.0.iter().filter(|(_, there)| !**there).map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// Which tests the vm tier runs.
+pub(super) struct Choice<'a> {
+    filter: Option<&'a str>,
+    seen: Vec<&'static str>,
+}
+
+impl<'a> Choice<'a> {
+    /// With a filter, whatever it names; otherwise the tests with needs, and [`ALSO`].
+    pub(super) fn new(filter: Option<&'a str>) -> Self {
+        Self { filter, seen: Vec::new() }
+    }
+
+    /// Whether a test is to run.
+    pub(super) fn takes(&mut self, test: &str) -> bool {
+        if let Some(filter) = self.filter {
+            return test.contains(filter);
+        }
+        let also = ALSO.iter().find(|name| **name == test);
+        self.seen.extend(also);
+        also.is_some() || needs(test).next().is_some()
+    }
+
+    /// Fails if a test of [`ALSO`] is not there any more.
+    pub(super) fn finish(&self) -> Result<()> {
+        let gone = ALSO.iter().find(|name| self.filter.is_none() && !self.seen.contains(*name));
+        ensure!(gone.is_none(), "vm tier: there is no test {}", gone.unwrap_or(&""));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, Features, needs};
+
+    #[test]
+    fn a_module_of_the_tests_name_says_what_it_needs() {
+        let name = "vrf::sessions::needs_vrf_netem::ipv4";
+        assert_eq!(needs(name).collect::<Vec<_>>(), ["vrf", "netem"]);
+        let features = Features([("vrf".to_owned(), true), ("netem".to_owned(), false)].into());
+        assert_eq!(features.lacks(name), ["netem"]);
+        assert_eq!(features.lacks("a::needs_something"), ["something"]);
+        assert!(features.lacks("mesh::needs::nothing").is_empty());
+        assert_eq!(features.missing(), ["netem"]);
+    }
+
+    #[test]
+    fn a_filter_chooses_alone() {
+        let mut all = Choice::new(None);
+        assert!(all.takes("a::needs_vrf::b") && !all.takes("a::b"));
+        assert!(all.finish().is_err(), "the tests that always run were not there");
+        let mut filtered = Choice::new(Some("mesh"));
+        assert!(filtered.takes("mesh::b") && !filtered.takes("a::needs_vrf::b"));
+        assert!(filtered.finish().is_ok());
+    }
+}
