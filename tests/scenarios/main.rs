@@ -65,6 +65,7 @@ mod bfd;
 mod borrowing;
 mod churn;
 mod demo;
+mod faults;
 mod firewall;
 mod flow;
 mod interop;

@@ -37,7 +37,7 @@ neighbors:
 }
 
 /// Gives bgpd a document; it is taken up when the file changes.
-fn configure(world: &World, text: &str) -> Result<()> {
+pub(crate) fn configure(world: &World, text: &str) -> Result<()> {
     let mut command = world.command("cairn", None)?;
     command.args(["sh", "-c", "cat > /etc/cairn/bgpd.new && mv /etc/cairn/bgpd.new /etc/cairn/bgpd.yaml"]);
     let mut child = command.stdin(Stdio::piped()).spawn()?;

@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const TRANSLATED: u32 = 5;
 
 /// How many times longer than usual all may take here.
-static PATIENCE: LazyLock<u32> = LazyLock::new(|| match std::env::var("CAIRN_VM").as_deref() {
+pub(crate) static PATIENCE: LazyLock<u32> = LazyLock::new(|| match std::env::var("CAIRN_VM").as_deref() {
     Ok("tcg") => TRANSLATED,
     _ => 1,
 });

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -81,6 +83,9 @@ pub(crate) enum ProbeCommand {
         /// Milliseconds to wait for the last answers
         #[arg(long, default_value_t = 1000)]
         patience: u64,
+        /// Send no more once standard input ends
+        #[arg(long)]
+        while_input: bool,
     },
     /// Echo every TCP connection to a port
     Serve {
@@ -138,11 +143,28 @@ fn pod_inside(process: NodeProcess, command: PodCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// True until standard input ends.
+fn while_input_lasts() -> Arc<AtomicBool> {
+    let lasts = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&lasts);
+    std::thread::spawn(move || {
+        // Whatever comes is of no interest, and an error is an end too.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        flag.store(false, Ordering::Relaxed);
+    });
+    lasts
+}
+
 fn probe(command: ProbeCommand) -> Result<ExitCode> {
     let report = match command {
-        ProbeCommand::Ping { address, count, interval, patience } => {
+        ProbeCommand::Ping { address, count, interval, patience, while_input } => {
             let (interval, patience) = (Duration::from_millis(interval), Duration::from_millis(patience));
-            probe::ping(address, Pace { count, interval, patience })?
+            let pace = Pace { count, interval, patience };
+            if while_input {
+                probe::ping_while(address, pace, &while_input_lasts())?
+            } else {
+                probe::ping(address, pace)?
+            }
         }
         ProbeCommand::Serve { port } => {
             probe::serve(port)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-pub use ping::{Pace, ping};
+pub use ping::{Pace, ping, ping_while};
 pub use tcp::{serve, stream};
 
 /// What came of a probe.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -29,10 +30,18 @@ const LENGTH: usize = 64;
 /// # Errors
 /// Where there is no raw socket to be had; an unreachable destination is no error but a loss.
 pub fn ping(destination: IpAddr, pace: Pace) -> Result<Report> {
+    ping_while(destination, pace, &AtomicBool::new(true))
+}
+
+/// As [`ping`], but sends no more once `wanted` is false.
+///
+/// # Errors
+/// As [`ping`].
+pub fn ping_while(destination: IpAddr, pace: Pace, wanted: &AtomicBool) -> Result<Report> {
     let mut pinger = Pinger::new(destination)?;
     let started = Instant::now();
     let mut report = Report::default();
-    while report.sent < pace.count {
+    while report.sent < pace.count && wanted.load(Ordering::Relaxed) {
         pinger.send(&mut report);
         let next = started + pace.interval * u32::try_from(report.sent).unwrap_or(u32::MAX);
         pinger.receive_until(next, &mut report)?;
