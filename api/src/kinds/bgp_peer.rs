@@ -9,7 +9,7 @@ use super::Bfd;
 use super::bgp_configuration::{BgpPassword, restart_time};
 use crate::{Faults, GoDuration, Kind, Object, Selector, name};
 
-/// A BGP session of some nodes: with an address, or with other nodes.
+/// A BGP session of some nodes: with an address, with whoever is behind an interface, or with other nodes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpPeer {
@@ -19,16 +19,20 @@ pub struct BgpPeer {
     /// The nodes that have the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<Selector>,
-    /// The peer's address. Exactly one of this and `peerSelector`.
+    /// The peer's address. Exactly one of this, `interface` and `peerSelector`.
     #[serde(default, rename = "peerIP", skip_serializing_if = "Option::is_none")]
     pub peer_ip: Option<PeerAddress>,
+    /// The interface behind which the peer is, the one router on a link that needs no addresses but link-local ones (unnumbered). It is
+    /// found by router advertisements. Range: 1 to 15 bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub interface: String,
     /// The nodes to peer with, such as route reflectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_selector: Option<Selector>,
-    /// The peer's AS number. Required with `peerIP`; nodes are known by their own.
+    /// The peer's AS number. Required with `peerIP` and `interface`; nodes are known by their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_number: Option<Asn>,
-    /// The AS number shown to this peer. Default: the node's.
+    /// The AS number shown to this peer, which is in another AS and no node, in place of the node's. Default: the node's.
     #[serde(default, rename = "localASNumber", skip_serializing_if = "Option::is_none")]
     pub local_as_number: Option<Asn>,
     /// How often our own AS number may be in a received path. Range: 0 to 10. Default: 0.
@@ -217,28 +221,45 @@ fn unsupported(spec: &BgpPeer, faults: &mut Faults) {
         (
             "spec.localWorkloadSelector",
             &spec.local_workload_selector,
-            "not supported: a node has sessions with addresses (peerIP) and nodes (peerSelector), not with its pods",
+            "not supported: a node has sessions with addresses (peerIP), routers behind its interfaces (interface) and nodes (peerSelector), not with its pods",
         ),
     ] {
         faults.require(value.is_empty(), path, value, rule);
     }
 }
 
-/// The peer is an address with an AS number, or a selector without one.
+/// The peer is an address or an interface with an AS number, or a selector without one.
 fn who(spec: &BgpPeer, faults: &mut Faults) {
-    match (&spec.peer_ip, &spec.peer_selector) {
-        (Some(peer), Some(_)) => {
-            faults.add("spec.peerIP", peer, "exactly one of spec.peerIP and spec.peerSelector");
-        }
-        (None, None) => faults.add("spec.peerIP", "", "exactly one of spec.peerIP and spec.peerSelector"),
-        (Some(peer), None) => {
-            faults.require(spec.as_number.is_some(), "spec.asNumber", "", "required with spec.peerIP");
-            let fits = !peer.addr.is_unspecified() && !peer.addr.is_multicast();
-            faults.require(fits, "spec.peerIP", peer, "a unicast address");
-        }
-        (None, Some(_)) => {
-            let asn = spec.as_number.map(|asn| asn.to_string()).unwrap_or_default();
-            faults.require(asn.is_empty(), "spec.asNumber", asn, "not together with spec.peerSelector");
-        }
+    const ONE: &str = "exactly one of spec.peerIP, spec.interface and spec.peerSelector";
+    let address = spec.peer_ip.map(|peer| ("spec.peerIP", peer.to_string()));
+    let interface = (!spec.interface.is_empty()).then(|| ("spec.interface", spec.interface.clone()));
+    let selector = spec.peer_selector.as_ref().map(|nodes| ("spec.peerSelector", nodes.to_string()));
+    let named: Vec<_> = [address, interface, selector].into_iter().flatten().collect();
+    match named.as_slice() {
+        [] => return faults.add("spec.peerIP", "", ONE),
+        [_] => {}
+        [(path, value), ..] => return faults.add(*path, value, ONE),
+    }
+    if spec.peer_selector.is_some() {
+        let asn = spec.as_number.map(|asn| asn.to_string()).unwrap_or_default();
+        faults.require(asn.is_empty(), "spec.asNumber", asn, "not together with spec.peerSelector");
+        return;
+    }
+    let rule = "required with spec.peerIP and spec.interface";
+    faults.require(spec.as_number.is_some(), "spec.asNumber", "", rule);
+    if let Some(peer) = spec.peer_ip {
+        let fits = !peer.addr.is_unspecified() && !peer.addr.is_multicast();
+        faults.require(fits, "spec.peerIP", peer, "a unicast address");
+    }
+    if !spec.interface.is_empty() {
+        let name = &spec.interface;
+        let odd = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+        let fits = name.len() <= 15 && !name.contains(odd) && !matches!(name.as_str(), "." | "..");
+        faults.require(
+            fits,
+            "spec.interface",
+            name,
+            "the name of an interface: 1 to 15 bytes, no blank, no slash",
+        );
     }
 }

@@ -101,6 +101,39 @@ fn bfd_outside_its_ranges_is_refused_by_field_value_and_rule() {
 }
 
 #[test]
+fn a_peer_is_an_address_an_interface_or_nodes() {
+    let faults = |spec: &str| -> Vec<String> {
+        let text = format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: BGPPeer\nmetadata: {{name: tor}}\nspec: {spec}\n"
+        );
+        match object::<BgpPeer>("f.yaml", &text) {
+            Ok(_) => Vec::new(),
+            Err(LoadError::Invalid { faults, .. }) => faults.iter().map(ToString::to_string).collect(),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert!(faults("{interface: eth1, asNumber: 65001}").is_empty());
+    for (spec, path, rule) in [
+        (
+            "{asNumber: 65001}",
+            "spec.peerIP",
+            "exactly one of spec.peerIP, spec.interface and spec.peerSelector",
+        ),
+        ("{peerIP: 192.0.2.1, interface: eth1, asNumber: 65001}", "spec.peerIP", "exactly one of"),
+        ("{peerSelector: all(), interface: eth1}", "spec.interface", "exactly one of"),
+        ("{interface: eth1}", "spec.asNumber", "required with spec.peerIP and spec.interface"),
+        ("{interface: longer-than-15-bytes, asNumber: 65001}", "spec.interface", "1 to 15 bytes"),
+        ("{interface: a/b, asNumber: 65001}", "spec.interface", "no slash"),
+    ] {
+        let found = faults(spec);
+        assert!(
+            found.len() == 1 && found[0].starts_with(path) && found[0].contains(rule),
+            "{spec}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn fields_of_calico_that_are_not_supported_are_refused_by_name_and_rule() {
     let peer = |spec: &str| {
         let text = format!(

@@ -2,7 +2,7 @@
 //!
 //! - **Mesh** (`nodeToNodeMeshEnabled`, on by default): one session with each other node that is no route reflector, over
 //!   IPv4 where both have it, else over IPv6; it carries every family that both have an address of.
-//! - **BGPPeer**: by address, or by selector over nodes. A selector makes the session from both ends: a node that
+//! - **BGPPeer**: by address, by the interface behind which the peer is, or by selector over nodes. A selector makes the session from both ends: a node that
 //!   `peerSelector` selects gets sessions with the nodes that the object is for. Of several that name one
 //!   address, that for this node by name wins over that by selector, over one for all nodes, over the mesh.
 //! - **Export**: the peer's BGPFilters first; what they leave undecided passes if this node originates it, or, on a
@@ -64,9 +64,8 @@ pub(crate) fn config(inputs: Inputs<'_>) -> (Option<Config>, Vec<Condition>) {
         // The speaker announces one restart time to all its peers: the longest that is asked for.
         let restart_time = session.restart_time(inputs).map(cairn_api::GoDuration::get);
         config.graceful_restart.restart_time = config.graceful_restart.restart_time.max(restart_time);
-        match session.neighbor(inputs, me, &mut filters) {
-            Ok(neighbor) => config.neighbors.push(neighbor),
-            Err(condition) => conditions.push(condition),
+        if let Err(condition) = session.enter(inputs, me, &mut filters, &mut config) {
+            conditions.push(condition);
         }
     }
     filters.finish(&mut config);

@@ -9,7 +9,7 @@ use cairn_net::Family;
 
 use super::{Inputs, Member, Session};
 use crate::condition::{Condition, Reason};
-use crate::speaker::session::{Origin, Remote};
+use crate::speaker::session::{Origin, Remote, Target};
 
 /// How specific the origin of a session is; the least one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,28 +20,24 @@ enum Rank {
     Mesh,
 }
 
-/// The sessions in the order of their addresses, one per address.
+/// The sessions in the order of their addresses, then interfaces, one for each.
 pub(super) fn sessions<'a>(
     inputs: Inputs<'a>,
     me: &'a Member,
     conditions: &mut Vec<Condition>,
 ) -> Vec<Session<'a>> {
-    let mut chosen: BTreeMap<IpAddr, (Rank, Session<'a>)> = BTreeMap::new();
+    let mut chosen: BTreeMap<Target<'a>, (Rank, Session<'a>)> = BTreeMap::new();
     for (rank, session) in configured(inputs, me, conditions).into_iter().chain(mesh(inputs, me, conditions))
     {
-        let Some((other, kept)) = chosen.get_mut(&session.address) else {
-            chosen.insert(session.address, (rank, session));
+        let Some((other, kept)) = chosen.get_mut(&session.target) else {
+            chosen.insert(session.target, (rank, session));
             continue;
         };
         if *other == rank && !session.same_peer(kept) {
             conditions.push(Condition {
                 subject: session.subject(),
                 reason: Reason::Ambiguous,
-                message: format!(
-                    "{} already configures the session with {}",
-                    kept.subject(),
-                    session.address
-                ),
+                message: format!("{} already configures the session with {}", kept.subject(), session.target),
             });
         }
         if rank < *other {
@@ -71,7 +67,13 @@ fn configured<'a>(
         if is_for(inputs.node, me) {
             if let (Some(address), Some(asn)) = (spec.peer_ip, spec.as_number) {
                 let remote = Remote { node: node_at(inputs, address.addr), asn };
-                found.push((rank, Session { address: address.addr, port: address.port, remote, origin }));
+                let target = Target::Address(address.addr);
+                found.push((rank, Session { target, port: address.port, remote, origin }));
+            }
+            if let (false, Some(asn)) = (spec.interface.is_empty(), spec.as_number) {
+                let target = Target::Interface(&spec.interface);
+                found
+                    .push((rank, Session { target, port: None, remote: Remote { node: None, asn }, origin }));
             }
             nodes.extend(selected(inputs, |_, member| is_peer(peer, member)));
         }
@@ -137,7 +139,7 @@ fn with_node<'a>(
     let shared = me.families().find_map(|family| member.identity.address(family));
     match shared {
         Some(own) => Some(Session {
-            address: own.addr,
+            target: Target::Address(own.addr),
             port: None,
             remote: Remote { node: Some(node), asn: inputs.asn(member) },
             origin,

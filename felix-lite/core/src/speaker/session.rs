@@ -1,9 +1,12 @@
 //! One session: what its peer's entry in bgpd's document says.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
-use bgpd_api::config::{Bfd, Neighbor, NextHopMode, PeerOptions, Secret as Password, Timers};
+use bgpd_api::config::{
+    Bfd, Config, InterfaceNeighbor, Neighbor, NextHopMode, PeerOptions, Secret as Password, Timers,
+};
 use cairn_api::core::Secret;
 use cairn_api::kinds::{BgpPassword, BgpPeer, NextHopMode as Mode, SourceAddress};
 use cairn_api::{GoDuration, Object};
@@ -32,6 +35,24 @@ pub(super) enum Origin<'a> {
     Peer(&'a str, &'a BgpPeer),
 }
 
+/// What names the other end in bgpd's document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Target<'a> {
+    /// Its address.
+    Address(IpAddr),
+    /// The interface behind which it is.
+    Interface(&'a str),
+}
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Interface(name) => write!(f, "the peer of interface {name}"),
+        }
+    }
+}
+
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remote<'a> {
@@ -44,7 +65,7 @@ pub(super) struct Remote<'a> {
 /// A session that should be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Session<'a> {
-    pub(super) address: IpAddr,
+    pub(super) target: Target<'a>,
     pub(super) port: Option<u16>,
     pub(super) remote: Remote<'a>,
     pub(super) origin: Origin<'a>,
@@ -76,31 +97,55 @@ impl<'a> Session<'a> {
         Condition { subject: self.subject(), reason, message }
     }
 
-    /// The peer's entry; a condition where there can be none.
-    pub(super) fn neighbor(
+    /// Puts the peer's entry into the document; a condition where there can be none.
+    pub(super) fn enter(
         &self,
         inputs: Inputs<'a>,
         me: &Member,
         filters: &mut Filters<'a>,
-    ) -> Result<Neighbor, Condition> {
+        config: &mut Config,
+    ) -> Result<(), Condition> {
+        let options = self.options(inputs, me, filters)?;
+        match self.target {
+            Target::Address(address) => {
+                config.neighbors.push(Neighbor { address, peer_group: None, options })
+            }
+            Target::Interface(name) => {
+                let interface = name.to_owned();
+                config.interface_neighbors.push(InterfaceNeighbor { interface, peer_group: None, options });
+            }
+        }
+        Ok(())
+    }
+
+    fn options(
+        &self,
+        inputs: Inputs<'a>,
+        me: &Member,
+        filters: &mut Filters<'a>,
+    ) -> Result<PeerOptions, Condition> {
         let spec = self.spec();
         let local_as = inputs.asn(me);
         let external = self.remote.asn != local_as;
-        if let Some(asn) = spec.and_then(|spec| spec.local_as_number).filter(|asn| *asn != local_as) {
-            let message = format!("no session: localASNumber {asn} differs from the node's AS {local_as}");
-            return Err(self.condition(Reason::Unsupported, message));
-        }
+        let shown_as = self.shown_as(local_as)?;
         let reflector_client = !external && self.is_client(inputs, me);
         let scope = Scope { external, reflector: !external && me.identity.cluster_id.is_some() };
         let names: &[String] = spec.map_or(&[], |spec| &spec.filters);
         let subject = self.subject();
         let ttl_security_hops = spec.and_then(|spec| spec.ttl_security).map(|hops| hops.min(254));
-        let options = PeerOptions {
+        // An interface's peer is on its link.
+        let on_link = matches!(self.target, Target::Interface(_));
+        let far = external && ttl_security_hops.is_none() && !on_link;
+        Ok(PeerOptions {
             remote_as: Some(self.remote.asn),
+            local_as: shown_as,
+            // The peer knows this number alone: neither what it sends nor what it is sent shows the other one.
+            local_as_no_prepend: shown_as.map(|_| true),
+            local_as_replace_as: shown_as.map(|_| true),
             description: Some(self.description()),
             local_address: self.local_address(me)?,
             port: self.port,
-            ebgp_multihop: (external && ttl_security_hops.is_none()).then_some(ANY_DISTANCE),
+            ebgp_multihop: far.then_some(ANY_DISTANCE),
             ttl_security_hops,
             password: self.password(inputs)?,
             timers: spec.and_then(|spec| spec.keepalive_time).map(timers),
@@ -113,8 +158,25 @@ impl<'a> Session<'a> {
             import: Some(filters.name(&subject, names, Direction::Import, scope)?.into()),
             export: Some(filters.name(&subject, names, Direction::Export, scope)?.into()),
             ..PeerOptions::default()
+        })
+    }
+
+    /// Another AS number than the node's, if the peer is to see one.
+    fn shown_as(&self, local_as: Asn) -> Result<Option<Asn>, Condition> {
+        let wanted = self.spec().and_then(|spec| spec.local_as_number).filter(|asn| *asn != local_as);
+        let Some(asn) = wanted else { return Ok(None) };
+        let remote = self.remote.asn;
+        let why = if self.remote.node.is_some() {
+            "nodes know each other by their own AS numbers".to_owned()
+        } else if remote == local_as {
+            format!("the peer is in this node's own AS {local_as}")
+        } else if remote == asn {
+            format!("it is the peer's own; a session inside of AS {asn} needs a node of AS {asn}")
+        } else {
+            return Ok(Some(asn));
         };
-        Ok(Neighbor { address: self.address, peer_group: None, options })
+        let message = format!("no session with {}: localASNumber {asn} cannot be shown: {why}", self.target);
+        Err(self.condition(Reason::Unsupported, message))
     }
 
     fn description(&self) -> String {
@@ -137,11 +199,13 @@ impl<'a> Session<'a> {
         if self.spec().is_some_and(|spec| spec.source_address == SourceAddress::None) {
             return Ok(None);
         }
-        let family = Family::of(self.address);
+        // The link's own, of an interface's peer.
+        let Target::Address(address) = self.target else { return Ok(None) };
+        let family = Family::of(address);
         match me.identity.address(family) {
             Some(own) => Ok(Some(own.addr)),
             None => {
-                let message = format!("no session with {}: this node has no {family} address", self.address);
+                let message = format!("no session with {address}: this node has no {family} address");
                 Err(self.condition(Reason::AddressUnknown, message))
             }
         }
@@ -162,7 +226,10 @@ impl<'a> Session<'a> {
             .filter(|family| remote.is_none_or(|member| member.identity.address(*family).is_some()))
             .collect();
         if families.is_empty() {
-            families.push(Family::of(self.address));
+            families.push(match self.target {
+                Target::Address(address) => Family::of(address),
+                Target::Interface(_) => Family::Ipv6,
+            });
         }
         families
     }
@@ -201,7 +268,7 @@ impl<'a> Session<'a> {
         let Some(BgpPassword { secret_key_ref: reference }) = password else { return Ok(None) };
         let name = format!("{}/{}", inputs.secrets.namespace, reference.name);
         let missing = |what: String| {
-            let message = format!("no session with {}: {what}", self.address);
+            let message = format!("no session with {}: {what}", self.target);
             self.condition(Reason::SecretMissing, message)
         };
         let secret =
@@ -214,7 +281,7 @@ impl<'a> Session<'a> {
         if text.is_empty() || text.len() > 80 {
             let message = format!(
                 "no session with {}: key {} of Secret {name} must be a text of 1 to 80 bytes",
-                self.address, reference.key
+                self.target, reference.key
             );
             return Err(self.condition(Reason::Invalid, message));
         }

@@ -251,10 +251,64 @@ fn a_password_comes_from_its_secret_and_without_it_there_is_no_session() {
 }
 
 #[test]
-fn a_peer_with_another_local_as_has_no_session() {
-    let spec = BgpPeer { local_as_number: Some(Asn(65055)), ..tor() };
-    let found = with([no_mesh(), peer("tor", spec)]);
-    assert!(addresses(&found).is_empty() && found.has_condition(Reason::Unsupported, "65055"));
+fn a_peer_may_be_shown_another_as_in_place_of_the_nodes() {
+    let spec = |asn| BgpPeer { local_as_number: Some(Asn(asn)), ..tor() };
+    let found = with([no_mesh(), peer("tor", spec(65055))]);
+    let options = &found.neighbor("192.0.2.254").options;
+    assert_eq!((options.local_as, options.remote_as), (Some(Asn(65055)), Some(Asn(65001))));
+    assert_eq!((options.local_as_no_prepend, options.local_as_replace_as), (Some(true), Some(true)));
+    // The node's own is nothing else.
+    let found = with([no_mesh(), peer("tor", spec(64512))]);
+    let options = &found.neighbor("192.0.2.254").options;
+    assert_eq!((options.local_as, options.local_as_replace_as), (None, None));
+}
+
+#[test]
+fn an_as_that_cannot_be_shown_leaves_the_other_sessions_alone() {
+    let shown = |asn, spec| BgpPeer { local_as_number: Some(Asn(asn)), ..spec };
+    let nodes = BgpPeer { peer_selector: Some("name == 'b'".parse().unwrap()), ..BgpPeer::default() };
+    let internal = BgpPeer { as_number: Some(Asn(64512)), ..tor() };
+    for (spec, why) in [
+        (shown(65055, nodes), "nodes know each other by their own AS numbers"),
+        (shown(65055, internal), "the peer is in this node's own AS 64512"),
+        (shown(65001, tor()), "it is the peer's own"),
+    ] {
+        let other = BgpPeer { peer_ip: Some("192.0.2.253".parse().unwrap()), ..tor() };
+        let found = with([no_mesh(), node("b", &["192.0.2.2"], &[]), peer("odd", spec), peer("tor", other)]);
+        assert_eq!(addresses(&found), ["192.0.2.253"], "{why}");
+        assert!(found.has_condition(Reason::Unsupported, why), "{:?}", found.conditions);
+    }
+}
+
+#[test]
+fn a_peer_of_an_interface_is_one_of_bgpd() {
+    let uplink = BgpPeer { peer_ip: None, interface: "eth1".to_owned(), ..tor() };
+    let specific = BgpPeer { node: "a".to_owned(), as_number: Some(Asn(65009)), ..uplink.clone() };
+    let interfaces = |found: &Reader| {
+        let config = found.config.as_ref().expect("there is a document");
+        config.interface_neighbors.clone()
+    };
+    let found = with([no_mesh(), peer("uplink", BgpPeer { ttl_security: Some(1), ..uplink.clone() })]);
+    assert!(addresses(&found).is_empty() && found.conditions.is_empty(), "{:?}", found.conditions);
+    let [only] = interfaces(&found).try_into().unwrap();
+    let options = only.options;
+    assert_eq!((only.interface.as_str(), options.remote_as), ("eth1", Some(Asn(65001))));
+    assert_eq!(
+        (options.local_address, options.next_hop_addresses, options.ebgp_multihop),
+        (None, None, None)
+    );
+    assert_eq!(options.ttl_security_hops, Some(1));
+    assert_eq!(options.families.as_deref(), Some(&[Family::Ipv4, Family::Ipv6][..]));
+    assert!(options.import.is_some() && options.export.is_some());
+    // One session for each interface, by the rules for addresses.
+    let found = with([no_mesh(), peer("all", uplink.clone()), peer("mine", specific)]);
+    assert_eq!(interfaces(&found)[0].options.remote_as, Some(Asn(65009)));
+    let second = BgpPeer { interface: "eth2".to_owned(), ..uplink.clone() };
+    let found = with([no_mesh(), peer("one", uplink.clone()), peer("two", second), peer("zwei", uplink)]);
+    assert_eq!(interfaces(&found).len(), 2);
+    let told =
+        "BGPPeer/zwei: Ambiguous: BGPPeer/one already configures the session with the peer of interface eth1";
+    assert!(found.has_condition(Reason::Ambiguous, told), "{:?}", found.conditions);
 }
 
 #[test]
