@@ -8,9 +8,13 @@
 //! The kernel tells what others do to its table; that is put right at the next look, of which there is at most one a [`PAUSE`], so
 //! that a quarrel stays cheap. Whole tables are compared where the kernel may have lost routes without a word: when an interface
 //! or an address changes, or notifications were lost. What it refused is tried again every [`RETRY`].
+//!
+//! A route of another protocol with the same prefix and metric that was there first is not displaced: it is named in the log, and ours is
+//! written once it has gone. Who replaces ours in one step is meddling, and ours comes back: the rule of the kernel crate's Reconciler.
 //! Not here: next hops behind other learned routes, which the kernel refuses.
 
 mod doubts;
+mod others;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,7 +24,7 @@ use std::time::Duration;
 
 use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::netlink::Batch;
-use cairn_kernel::object::{Object, PROTOCOL, Route, TableId, Verb};
+use cairn_kernel::object::{Object, PROTOCOL, Route, RouteKey, TableId, Verb};
 use cairn_kernel::{Error as KernelError, Rtnl};
 use cairn_net::{Families, Family, Prefix};
 use thiserror::Error;
@@ -29,6 +33,7 @@ use tracing::{debug, info, warn};
 
 use crate::daemon::{Handle, RouteBatch, Stopped};
 use doubts::Doubts;
+use others::{Holder, Others};
 use table::{Change, Found, Table};
 
 /// Time from a change by others until it is looked at: more of them may come.
@@ -99,9 +104,15 @@ async fn run(daemon: &Handle) {
 
 /// Follows the Loc-RIB until the daemon ends.
 async fn follow(daemon: &Handle) -> Result<(), FibError> {
-    let mut writer = Writer { kernel: Rtnl::open()?, batch: Batch::new(), table: Table::default() };
+    let mut writer = Writer {
+        kernel: Rtnl::open()?,
+        batch: Batch::new(),
+        table: Table::default(),
+        others: Others::default(),
+    };
     let mut monitor = Monitor::open(&[Topic::Routes, Topic::Links, Topic::Addresses])?;
     monitor.ignore(writer.kernel.socket())?;
+    writer.adopt()?;
     let mut routes = daemon.call(|daemon| daemon.watch_routes(Families::ALL)).await?;
     let mut doubts = Doubts::default();
     loop {
@@ -111,7 +122,10 @@ async fn follow(daemon: &Handle) -> Result<(), FibError> {
                 None => return Ok(()),
             },
             event = monitor.next() => match event? {
-                Event::Route(change) => doubts.changed(&change, &writer.table, Instant::now()),
+                Event::Route(change) => {
+                    doubts.changed(&change, &writer.table, Instant::now());
+                    writer.table.told(&change);
+                }
                 Event::Link(_) | Event::Address(_) | Event::Resync => doubts.of_everything(Instant::now()),
                 Event::Nexthop(_) | Event::Neighbour(_) | Event::Table => {}
             },
@@ -133,17 +147,27 @@ struct Writer {
     /// Kept for its memory.
     batch: Batch,
     table: Table,
+    others: Others,
 }
 
 impl Writer {
+    /// Takes note of the routes that another process of ours has left in the kernel: they may be replaced.
+    fn adopt(&mut self) -> Result<(), KernelError> {
+        let left = self.kernel.routes_as(TableId::MAIN, PROTOCOL, Family::ALL, |route| {
+            (route.key() == table::key(route.prefix)).then_some(route.prefix)
+        })?;
+        self.table.found(left);
+        Ok(())
+    }
+
     /// Carries a piece of the Loc-RIB's changes out.
     fn take(&mut self, batch: &RouteBatch, doubts: &mut Doubts) -> Result<(), KernelError> {
         let changes = self.table.apply(batch);
         let refused = self.write(changes)?;
-        if let Some((prefix, error)) = refused.first() {
-            warn!(%prefix, %error, routes = refused.len(), "routes refused by the kernel; they are tried again");
+        let failed = self.settle(refused, doubts)?;
+        if let Some((prefix, error)) = failed.first() {
+            warn!(%prefix, %error, routes = failed.len(), "routes refused by the kernel; they are tried again");
         }
-        doubts.refused(refused, Instant::now());
         if !batch.end_of_rib.is_empty() {
             self.compare(doubts)?;
             info!(routes = self.table.len(), "the kernel's table follows the Loc-RIB");
@@ -160,8 +184,37 @@ impl Writer {
         let changes: Vec<Change> =
             doubts.take(now).into_iter().filter_map(|key| self.table.mend(key)).collect();
         let refused = self.write(changes)?;
-        doubts.refused(refused, now);
-        Ok(())
+        self.settle(refused, doubts).map(drop)
+    }
+
+    /// Sorts out what the kernel refused. Where somebody else has the place his route stays: that he gives it up is told by the kernel.
+    /// The rest is tried again, and given back.
+    fn settle(
+        &mut self,
+        refused: Vec<(Prefix, KernelError)>,
+        doubts: &mut Doubts,
+    ) -> Result<Vec<(Prefix, KernelError)>, KernelError> {
+        let now = Instant::now();
+        let (taken, failed): (Vec<_>, Vec<_>) = refused.into_iter().partition(|(_, error)| error.is_exists());
+        doubts.refused(failed.iter().map(|(prefix, _)| *prefix), now);
+        let taken = self.others.unknown(taken.into_iter().map(|(prefix, _)| prefix));
+        if taken.is_empty() {
+            return Ok(failed);
+        }
+        if !self.others.may_look(now) {
+            doubts.refused(taken, now);
+            return Ok(failed);
+        }
+        let holders = self.kernel.routes_of_all(TableId::MAIN, Family::ALL, |route| {
+            let ours = RouteKey { protocol: PROTOCOL, ..route.key() } == table::key(route.prefix);
+            (ours && taken.contains(&route.prefix)).then(|| Holder::of(&route))
+        })?;
+        for prefix in self.others.found(taken, &holders) {
+            let is_there = holders.iter().any(|holder| holder.prefix == prefix);
+            self.table.set_ours(prefix, is_there);
+            doubts.refused([prefix], now);
+        }
+        Ok(failed)
     }
 
     /// Compares with all that the kernel has, and mends it.
@@ -170,13 +223,15 @@ impl Writer {
         let table = &self.table;
         let found =
             self.kernel.routes_as(TableId::MAIN, PROTOCOL, Family::ALL, |route| table.look(&route))?;
-        let (mut right, mut strays) = (Vec::with_capacity(found.len()), Vec::new());
+        let (mut right, mut other, mut strays) = (Vec::with_capacity(found.len()), Vec::new(), Vec::new());
         for route in found {
             match route {
                 Found::Right(prefix) => right.push(prefix),
+                Found::Other(prefix) => other.push(prefix),
                 Found::Stray(key) => strays.push(key),
             }
         }
+        self.table.found(right.iter().copied().chain(other));
         let missing = self.table.missing(right);
         if !missing.is_empty() || !strays.is_empty() {
             debug!(missing = missing.len(), strays = strays.len(), "the kernel's table is mended");
@@ -185,13 +240,11 @@ impl Writer {
         let mut refused = Vec::new();
         // A piece at a time: it may be the whole table.
         for missing in missing.chunks(BATCH) {
-            let routes: Vec<Change> =
-                missing.iter().filter_map(|prefix| self.table.wanted(*prefix)).map(Change::Put).collect();
+            let routes: Vec<Change> = missing.iter().filter_map(|prefix| self.table.write(*prefix)).collect();
             refused.extend(self.write(routes)?);
         }
         doubts.compared(now);
-        doubts.refused(refused, now);
-        Ok(())
+        self.settle(refused, doubts).map(drop)
     }
 
     /// Carries changes out, and gives the routes that the kernel refused.
@@ -207,24 +260,44 @@ impl Writer {
             keys.clear();
             for change in changes.by_ref().take(BATCH) {
                 match change {
-                    Change::Put(route) => {
-                        keys.push((route.key(), true));
+                    Change::Create(route) => {
+                        keys.push((route.key(), Some(Verb::Create)));
+                        route.encode(Verb::Create, &mut self.batch);
+                    }
+                    Change::Replace(route) => {
+                        keys.push((route.key(), Some(Verb::Replace)));
                         route.encode(Verb::Replace, &mut self.batch);
                     }
                     Change::Remove(key) => {
-                        keys.push((key, false));
+                        keys.push((key, None));
                         Route::encode_delete(&key, &mut self.batch);
                     }
                 }
             }
             let answers = self.kernel.socket().execute_all(&mut self.batch);
             let answers = answers.map_err(|refusal| KernelError::refused("write", "routes", refusal))?;
-            for (place, refusal) in answers {
-                let Some((key, put)) = keys.get(place) else { continue };
-                let error = KernelError::refused(if *put { "replace" } else { "delete" }, key, refusal);
-                // A route that goes with its interface is gone already.
-                if *put || !error.is_not_found() {
-                    refused.push((key.prefix, error));
+            let mut answers = answers.into_iter().peekable();
+            for (place, (key, verb)) in keys.iter().enumerate() {
+                let refusal = answers.next_if(|(refused, _)| *refused == place).map(|(_, refusal)| refusal);
+                match (verb, refusal) {
+                    (Some(verb), None) => {
+                        if *verb == Verb::Create {
+                            self.table.set_ours(key.prefix, true);
+                        }
+                        self.others.written(key.prefix);
+                    }
+                    (Some(verb), Some(refusal)) => {
+                        let operation = if *verb == Verb::Create { "create" } else { "replace" };
+                        refused.push((key.prefix, KernelError::refused(operation, key, refusal)));
+                    }
+                    (None, refusal) => {
+                        self.others.forget(key.prefix);
+                        let error = refusal.map(|refusal| KernelError::refused("delete", key, refusal));
+                        // A route that goes with its interface is gone already.
+                        refused.extend(
+                            error.filter(|error| !error.is_not_found()).map(|error| (key.prefix, error)),
+                        );
+                    }
                 }
             }
         }

@@ -222,16 +222,39 @@ impl Rtnl {
         table: TableId,
         protocol: u8,
         families: impl IntoIterator<Item = Family>,
+        keep: impl FnMut(Route) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.filtered(table, Some(protocol), families, keep)
+    }
+
+    /// As [`Rtnl::routes_as`], of every protocol.
+    pub fn routes_of_all<T>(
+        &mut self,
+        table: TableId,
+        families: impl IntoIterator<Item = Family>,
+        keep: impl FnMut(Route) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.filtered(table, None, families, keep)
+    }
+
+    fn filtered<T>(
+        &mut self,
+        table: TableId,
+        protocol: Option<u8>,
+        families: impl IntoIterator<Item = Family>,
         mut keep: impl FnMut(Route) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
+        let wanted = |route: &Route| {
+            route.table == table && protocol.is_none_or(|protocol| route.protocol == protocol)
+        };
         let mut kept = Vec::new();
         for family in families {
             let request = |batch: &mut Batch, flags: u16| {
-                Route::encode_list_of(table, protocol, family, flags, batch);
+                Route::encode_list_of(table, protocol.unwrap_or(0), family, flags, batch);
             };
             let listed = self.socket.dump(request, |frame| match Route::decode(frame)? {
                 // Kernels before 4.20 do not filter.
-                Change::Present(route) if route.table == table && route.protocol == protocol => keep(route),
+                Change::Present(route) if wanted(&route) => keep(route),
                 _ => None,
             });
             match listed.map_err(|refusal| lost("list", refusal)) {

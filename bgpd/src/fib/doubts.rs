@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use cairn_kernel::Error as KernelError;
 use cairn_kernel::object::{Change, Object, PROTOCOL, Route, RouteKey, TableId};
 use cairn_net::Prefix;
 use tokio::time::Instant;
@@ -60,8 +59,8 @@ impl Doubts {
     }
 
     /// The kernel refused these.
-    pub(super) fn refused(&mut self, routes: Vec<(Prefix, KernelError)>, now: Instant) {
-        self.refused.extend(routes.into_iter().map(|(prefix, _)| prefix));
+    pub(super) fn refused(&mut self, routes: impl IntoIterator<Item = Prefix>, now: Instant) {
+        self.refused.extend(routes);
         if !self.refused.is_empty() {
             self.retry_at.get_or_insert(now + RETRY);
         }

@@ -1,23 +1,30 @@
 //! What the kernel's table is to hold, and what differs.
 //!
 //! A route costs about 30 octets: its prefix and the number of its way.
+//!
+//! Invariant: what is not known to be a route of ours in the kernel is never replaced. Of the routes that another process of ours left
+//! there, the prefixes are known from [`Table::found`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use bgp_core::speaker::{BestRoute, RouteSource};
-use cairn_kernel::object::{Hop, IfIndex, Object, Route, RouteKey, RouteKind, RouteTarget};
+use cairn_kernel::object::{
+    Change as Told, Hop, IfIndex, Object, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget,
+};
 use cairn_net::{Families, Prefix};
 use foldhash::{HashMap, HashMapExt};
 
-use super::ways::{Gateway, Way, WayId, Ways};
+use super::ways::{Entry, Gateway, Way, Ways};
 use crate::daemon::RouteBatch;
 
 /// One change of the kernel's table.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
-    /// Write the route, in place of the one with its key.
-    Put(Route),
+    /// Write the route, where nobody has one with its key.
+    Create(Route),
+    /// Write the route, in place of ours with its key.
+    Replace(Route),
     /// Delete it, if it is there.
     Remove(RouteKey),
 }
@@ -27,6 +34,8 @@ pub(super) enum Change {
 pub(super) enum Found {
     /// As it should be.
     Right(Prefix),
+    /// To be replaced, or nobody knows yet whether it is wanted.
+    Other(Prefix),
     /// Not wanted.
     Stray(RouteKey),
 }
@@ -34,15 +43,17 @@ pub(super) enum Found {
 /// The learned routes of the Loc-RIB.
 #[derive(Debug)]
 pub(super) struct Table {
-    routes: HashMap<Prefix, WayId>,
+    routes: HashMap<Prefix, Entry>,
     ways: Ways,
+    /// Prefixes that the kernel has routes of ours to, and that nobody has asked for yet.
+    left: HashSet<Prefix, foldhash::fast::RandomState>,
     /// Families of which all is known: only there may anything be removed that was not withdrawn.
     complete: Families,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self { routes: HashMap::new(), ways: Ways::new(), complete: Families::NONE }
+        Self { routes: HashMap::new(), ways: Ways::new(), left: HashSet::default(), complete: Families::NONE }
     }
 }
 
@@ -64,17 +75,60 @@ impl Table {
         let changes = batch.changes.iter().map(|(prefix, best)| {
             let (old, change) = match way(best.as_ref(), &batch.links) {
                 Some(way) => {
-                    let change = Change::Put(route(*prefix, &way));
-                    (self.routes.insert(*prefix, self.ways.acquire(way)), change)
+                    let left = self.left.remove(prefix);
+                    let ours = left || self.routes.get(prefix).is_some_and(|entry| entry.is_ours());
+                    let change = put(route(*prefix, &way), ours);
+                    (self.routes.insert(*prefix, Entry::new(self.ways.acquire(way), ours)), change)
                 }
-                None => (self.routes.remove(prefix), Change::Remove(key(*prefix))),
+                None => {
+                    self.left.remove(prefix);
+                    (self.routes.remove(prefix), Change::Remove(key(*prefix)))
+                }
             };
             if let Some(old) = old {
-                self.ways.release(old);
+                self.ways.release(old.way());
             }
             change
         });
         changes.collect()
+    }
+
+    /// The kernel has these routes of ours, and no others.
+    pub(super) fn found(&mut self, prefixes: impl IntoIterator<Item = Prefix>) {
+        for entry in self.routes.values_mut() {
+            *entry = Entry::new(entry.way(), false);
+        }
+        self.left.clear();
+        for prefix in prefixes {
+            self.set_ours(prefix, true);
+        }
+    }
+
+    /// The kernel has a route of ours to the prefix, or has none.
+    pub(super) fn set_ours(&mut self, prefix: Prefix, ours: bool) {
+        match self.routes.get_mut(&prefix) {
+            Some(entry) => *entry = Entry::new(entry.way(), ours),
+            // What is swept anyway need not be known.
+            None if ours && !self.complete.contains(prefix.family()) => {
+                self.left.insert(prefix);
+            }
+            None => {
+                self.left.remove(&prefix);
+            }
+        }
+    }
+
+    /// Somebody else changed a route. The place stays ours where he put something else into it in one step.
+    pub(super) fn told(&mut self, change: &Told<Route>) {
+        let route = change.object();
+        if (RouteKey { protocol: PROTOCOL, ..route.key() }) != key(route.prefix) {
+            return;
+        }
+        match change {
+            Told::Present(route) if route.protocol == PROTOCOL => self.set_ours(route.prefix, true),
+            Told::Gone(route) if route.protocol == PROTOCOL => self.set_ours(route.prefix, false),
+            Told::Present(_) | Told::Gone(_) => {}
+        }
     }
 
     /// The route that there should be to a prefix.
@@ -82,19 +136,27 @@ impl Table {
         self.way(prefix).map(|way| route(prefix, way))
     }
 
-    fn way(&self, prefix: Prefix) -> Option<&Way> {
-        self.ways.get(*self.routes.get(&prefix)?)
+    /// What writes the route that there should be to a prefix.
+    pub(super) fn write(&self, prefix: Prefix) -> Option<Change> {
+        let ours = self.routes.get(&prefix)?.is_ours();
+        self.wanted(prefix).map(|route| put(route, ours))
     }
 
-    /// What a route of ours that the kernel has is. `None`: it is to be replaced, or nobody knows yet whether it is wanted.
+    fn way(&self, prefix: Prefix) -> Option<&Way> {
+        self.ways.get(self.routes.get(&prefix)?.way())
+    }
+
+    /// What a route of ours that the kernel has is. `None`: it is in no place of ours, and nobody knows yet whether it is wanted.
     pub(super) fn look(&self, found: &Route) -> Option<Found> {
-        match self.way(found.prefix) {
-            Some(wanted) if found.key() == key(found.prefix) => {
-                goes(found, wanted).then_some(Found::Right(found.prefix))
-            }
+        let (prefix, stray) = (found.prefix, Found::Stray(found.key()));
+        let in_place = found.key() == key(prefix);
+        match self.way(prefix) {
+            Some(wanted) if in_place && goes(found, wanted) => Some(Found::Right(prefix)),
+            Some(_) if in_place => Some(Found::Other(prefix)),
             // Beside the one that is wanted, with another metric.
-            Some(_) => Some(Found::Stray(found.key())),
-            None => self.complete.contains(found.prefix.family()).then(|| Found::Stray(found.key())),
+            Some(_) => Some(stray),
+            None if self.complete.contains(prefix.family()) => Some(stray),
+            None => in_place.then_some(Found::Other(prefix)),
         }
     }
 
@@ -116,7 +178,7 @@ impl Table {
     /// What puts a place right with which somebody has meddled.
     pub(super) fn mend(&self, key: RouteKey) -> Option<Change> {
         match self.wanted(key.prefix) {
-            Some(wanted) if wanted.key() == key => Some(Change::Put(wanted)),
+            Some(wanted) if wanted.key() == key => self.write(key.prefix),
             Some(_) => Some(Change::Remove(key)),
             None => self.complete.contains(key.prefix.family()).then_some(Change::Remove(key)),
         }
@@ -130,6 +192,10 @@ fn way(best: Option<&BestRoute>, links: &BTreeMap<IpAddr, u32>) -> Option<Way> {
         return Some(Way::Blackhole);
     }
     Way::hops(learned.next_hops.iter().map(|hop| (*hop, links.get(hop).copied())))
+}
+
+fn put(route: Route, ours: bool) -> Change {
+    if ours { Change::Replace(route) } else { Change::Create(route) }
 }
 
 fn route(prefix: Prefix, way: &Way) -> Route {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bgp_core::speaker::{BestRoute, RouteSource};
-use cairn_kernel::Error as KernelError;
 use cairn_kernel::object::{
     Change as Told, Hop, IfIndex, Object, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget,
 };
@@ -11,6 +10,7 @@ use cairn_net::{Families, Family, Prefix};
 use tokio::time::Instant;
 
 use super::doubts::Doubts;
+use super::others::{Holder, Others};
 use super::table::{Change, Found, Table};
 use super::{GATHER, RETRY};
 use crate::daemon::RouteBatch;
@@ -37,14 +37,14 @@ fn repair(table: &Table, actual: &[Route]) -> Vec<Change> {
     let found: Vec<Found> = actual.iter().filter_map(|route| table.look(route)).collect();
     let strays = found.iter().filter_map(|found| match found {
         Found::Stray(key) => Some(Change::Remove(*key)),
-        Found::Right(_) => None,
+        Found::Right(_) | Found::Other(_) => None,
     });
     let right = found.iter().filter_map(|found| match found {
         Found::Right(prefix) => Some(*prefix),
-        Found::Stray(_) => None,
+        Found::Other(_) | Found::Stray(_) => None,
     });
     let missing = table.missing(right.collect());
-    strays.chain(missing.into_iter().map(|prefix| Change::Put(table.wanted(prefix).unwrap()))).collect()
+    strays.chain(missing.into_iter().map(|prefix| table.write(prefix).unwrap())).collect()
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_blackhole_is_one_in_the_kernel_and_its_end_too() {
         put(&Table::default()
             .apply(&update(vec![learned("203.0.113.7/32", &["192.0.2.1"])], Families::NONE))[0])
         .clone();
-    assert_eq!(repair(&table, &[ordinary]), [Change::Put(written)]);
+    assert_eq!(repair(&table, &[ordinary]), [Change::Create(written)]);
     let changes = table.apply(&update(vec![learned("203.0.113.7/32", &["192.0.2.1"])], Families::NONE));
     assert_eq!(put(&changes[0]).kind, RouteKind::Unicast);
 }
@@ -74,7 +74,7 @@ fn update(changes: Vec<Learned>, end_of_rib: Families) -> RouteBatch {
 
 fn put(change: &Change) -> &Route {
     match change {
-        Change::Put(route) => route,
+        Change::Create(route) | Change::Replace(route) => route,
         Change::Remove(key) => panic!("{key} is removed"),
     }
 }
@@ -118,7 +118,7 @@ fn lost_and_changed_routes_are_written_again_and_right_ones_left_alone() {
     assert_eq!(repair(&table, &written), []);
     let changed = Route::via("10.0.0.0/8".parse().unwrap(), "192.0.2.9".parse().unwrap(), None);
     let changes = repair(&table, &[changed, written[1].clone()]);
-    assert_eq!(changes, [Change::Put(written[0].clone())]);
+    assert_eq!(changes, [Change::Create(written[0].clone())]);
     assert_eq!(repair(&table, &[]).len(), 2);
 }
 
@@ -163,6 +163,61 @@ fn a_route_of_ours_beside_the_wanted_one_goes() {
     assert_eq!(table.mend(beside.key()), Some(Change::Remove(beside.key())));
 }
 
+#[test]
+fn only_what_is_ours_in_the_kernel_is_replaced() {
+    let wanted = |hop| via("10.0.0.0/8", hop);
+    let announce = |table: &mut Table, hop: &str| {
+        table.apply(&update(vec![learned("10.0.0.0/8", &[hop])], Families::NONE)).remove(0)
+    };
+    let prefix = wanted("192.0.2.1").prefix;
+    // A new one, until it is written.
+    let mut table = Table::default();
+    assert_eq!(announce(&mut table, "192.0.2.1"), Change::Create(wanted("192.0.2.1")));
+    assert_eq!(announce(&mut table, "192.0.2.2"), Change::Create(wanted("192.0.2.2")));
+    table.set_ours(prefix, true);
+    assert_eq!(announce(&mut table, "192.0.2.1"), Change::Replace(wanted("192.0.2.1")));
+    // Somebody deletes it, and somebody takes its place; another metric is another place.
+    let ours = wanted("192.0.2.1");
+    let theirs = Route { protocol: 4, ..ours.clone() };
+    for (change, kept) in [
+        (Told::Gone(Route { priority: 7, ..ours.clone() }), true),
+        (Told::Present(Route { priority: 7, ..theirs.clone() }), true),
+        (Told::Gone(theirs.clone()), true),
+        (Told::Present(theirs.clone()), true),
+        (Told::Gone(ours.clone()), false),
+        (Told::Present(theirs.clone()), false),
+        (Told::Present(ours.clone()), true),
+    ] {
+        table.told(&change);
+        let expected = if kept { Change::Replace(ours.clone()) } else { Change::Create(ours.clone()) };
+        assert_eq!(table.write(prefix), Some(expected), "{change:?}");
+    }
+    table.apply(&update(vec![gone("10.0.0.0/8")], Families::NONE));
+    assert_eq!(table.write(prefix), None);
+    // What another process of ours has left, and what a comparison finds.
+    let mut table = Table::default();
+    table.found([prefix]);
+    assert_eq!(announce(&mut table, "192.0.2.1"), Change::Replace(wanted("192.0.2.1")));
+    table.found([]);
+    assert_eq!(announce(&mut table, "192.0.2.1"), Change::Create(wanted("192.0.2.1")));
+}
+
+#[test]
+fn who_has_a_place_is_said_once_until_it_is_free() {
+    let [theirs, ours] = [4, PROTOCOL].map(|protocol| Route { protocol, ..via("10.0.0.0/8", "192.0.2.1") });
+    let other = via("10.1.0.0/16", "192.0.2.1");
+    let now = Instant::now();
+    let mut others = Others::default();
+    let refused = [theirs.prefix, other.prefix];
+    let taken = others.unknown(refused.into_iter());
+    assert!(others.may_look(now) && !others.may_look(now) && others.may_look(now + RETRY));
+    let holders = [Holder::of(&ours), Holder::of(&theirs), Holder::of(&other)];
+    assert_eq!(others.found(taken, &holders), [other.prefix]);
+    assert_eq!(others.unknown(refused.into_iter()), [other.prefix].into());
+    others.written(theirs.prefix);
+    assert_eq!(others.unknown(refused.into_iter()), refused.into());
+}
+
 /// A table with one route, and that route.
 fn one_route() -> (Table, Route) {
     let mut table = Table::default();
@@ -189,10 +244,10 @@ fn what_others_do_is_looked_at_only_where_it_concerns_us() {
         assert_eq!(doubts.due(), None, "{change:?}");
     }
     let something = [
-        (Told::Gone(ours.clone()), Change::Put(ours.clone())),
+        (Told::Gone(ours.clone()), Change::Create(ours.clone())),
         // Somebody's route has taken the place of ours.
-        (Told::Present(theirs(&ours)), Change::Put(ours.clone())),
-        (Told::Present(via("10.0.0.0/8", "192.0.2.9")), Change::Put(ours)),
+        (Told::Present(theirs(&ours)), Change::Create(ours.clone())),
+        (Told::Present(via("10.0.0.0/8", "192.0.2.9")), Change::Create(ours)),
         (
             Told::Present(via("10.9.0.0/16", "192.0.2.9")),
             Change::Remove(via("10.9.0.0/16", "192.0.2.9").key()),
@@ -246,13 +301,12 @@ fn what_the_kernel_refused_is_tried_again_until_it_is_withdrawn() {
     let (mut table, ours) = one_route();
     let now = Instant::now();
     let mut doubts = Doubts::default();
-    let refusal = KernelError::refused("replace", "route", std::io::Error::from_raw_os_error(101));
-    doubts.refused(vec![(ours.prefix, refusal)], now);
+    doubts.refused([ours.prefix], now);
     assert_eq!(doubts.due(), Some(now + RETRY));
     let due = doubts.take(now + RETRY);
     assert_eq!(
         due.iter().filter_map(|key| table.mend(*key)).collect::<Vec<_>>(),
-        [Change::Put(ours.clone())]
+        [Change::Create(ours.clone())]
     );
     table.apply(&update(vec![gone("10.0.0.0/8")], Families::NONE));
     assert_eq!(table.mend(ours.key()), Some(Change::Remove(ours.key())));

@@ -31,6 +31,27 @@ impl Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WayId(u32);
 
+/// A route's way, and whether the kernel has the route from us. In one number, since each route has one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry(u32);
+
+impl Entry {
+    const OURS: u32 = 1 << 31;
+
+    pub(super) const fn new(way: WayId, ours: bool) -> Self {
+        Self(way.0 | if ours { Self::OURS } else { 0 })
+    }
+
+    pub(super) const fn way(self) -> WayId {
+        WayId(self.0 & !Self::OURS)
+    }
+
+    /// The kernel has a route of ours to the prefix: it may be replaced.
+    pub(super) const fn is_ours(self) -> bool {
+        self.0 & Self::OURS != 0
+    }
+}
+
 /// The ways that are in use.
 #[derive(Debug)]
 pub(super) struct Ways {
@@ -73,7 +94,9 @@ impl Ways {
             }
             None => {
                 self.places.push(place);
-                u32::try_from(self.places.len() - 1).expect("fewer than 2^32 routes fit in memory")
+                let number =
+                    u32::try_from(self.places.len() - 1).ok().filter(|number| number & Entry::OURS == 0);
+                number.expect("fewer than 2^31 different ways fit in memory")
             }
         };
         self.numbers.insert(way, number);

@@ -17,6 +17,12 @@ impl IfIndex {
     pub fn of(name: &str) -> std::io::Result<Self> {
         nix::net::if_::if_nametoindex(name).map(Self).map_err(std::io::Error::from)
     }
+
+    /// The name of the interface that has this number now, or the number if there is none.
+    pub fn name(self) -> String {
+        let name = nix::net::if_::if_indextoname(self.0);
+        name.ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| self.to_string())
+    }
 }
 
 impl fmt::Display for IfIndex {

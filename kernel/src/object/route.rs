@@ -168,7 +168,7 @@ impl Route {
         self
     }
 
-    /// Appends the message that lists the routes of one protocol in one table.
+    /// Appends the message that lists the routes of one protocol in one table; protocol 0 stands for every one.
     pub fn encode_list_of(table: TableId, protocol: u8, family: Family, flags: u16, batch: &mut Batch) {
         encode::list(Some(table), protocol, Some(family), flags, batch);
     }
