@@ -14,17 +14,25 @@ filters:
     rules:
     - {name: leaving, match: {localPreference: 0}, set: {tag: 9}, then: accept}
     - {name: pods, match: {prefixSet: pods}, set: {localPreference: 200, prepend: {count: 2}}, then: accept}
-neighbors: [{address: 192.0.2.2, remoteAs: 65002, import: from-tor, export: accept-all}]
+neighbors:
+- {address: 192.0.2.2, remoteAs: 65002, import: from-tor, export: accept-all, blackhole: {}}
+- {address: 192.0.2.3, remoteAs: 65001, export: accept-all, gracefulShutdown: true}
 ";
 
 /// The program's answer as JSON, or its error as text.
 fn test(route: &str) -> Result<Result<Value, String>> {
+    test_with(&["--filter", "from-tor"], route)
+}
+
+fn test_with(flags: &[&str], route: &str) -> Result<Result<Value, String>> {
     let directory = tempfile::tempdir()?;
     let (document, file) = (directory.path().join("bgpd.yaml"), directory.path().join("route.yaml"));
     std::fs::write(&document, DOCUMENT)?;
     std::fs::write(&file, route)?;
     let output = Command::new(env!("CARGO_BIN_EXE_cairnctl"))
-        .args(["-o", "json", "bgp", "policy", "test", "--filter", "from-tor", "--route"])
+        .args(["-o", "json", "bgp", "policy", "test"])
+        .args(flags)
+        .arg("--route")
         .args([&file, &document])
         .output()?;
     if output.status.success() {
@@ -60,6 +68,40 @@ fn a_route_that_is_about_to_go_has_the_lowest_preference_as_in_the_daemon() -> R
     );
     let found = answer("{prefix: 10.244.1.0/26, communities: [graceful-shutdown], source: ibgp}")?;
     assert_eq!(found["decider"]["name"], "pods");
+    Ok(())
+}
+
+#[test]
+fn options_of_a_neighbor_count_where_its_direction_is_named() -> Result<()> {
+    let import = |prefix: &str| {
+        let route = format!("{{prefix: {prefix}, communities: [blackhole], peer: 192.0.2.2}}");
+        test_with(&["--filter", "accept-all", "--direction", "import"], &route)?.map_err(anyhow::Error::msg)
+    };
+    let found = import("10.244.1.7/32")?;
+    assert_eq!(
+        (&found["accepted"], &found["after"]["communities"]),
+        (&json!(true), &json!("blackhole no-export"))
+    );
+    let found = import("10.244.1.0/24")?;
+    assert_eq!(
+        (&found["accepted"], &found["decider"], &found["after"]),
+        (&json!(false), &Value::Null, &Value::Null)
+    );
+    assert!(found["reason"].as_str().context("a reason")?.contains("RFC 7999"), "{found}");
+    // What is sent before maintenance; an external neighbour without the option is sent it as it is.
+    let export = |peer: &str| {
+        let route = format!("{{prefix: 10.244.1.0/26, localPreference: 200, peer: {peer}}}");
+        test_with(&["--filter", "accept-all", "--direction", "export"], &route)?.map_err(anyhow::Error::msg)
+    };
+    let after =
+        |found: Value| (found["after"]["communities"].clone(), found["after"]["localPreference"].clone());
+    assert_eq!(after(export("192.0.2.3")?), (json!("graceful-shutdown"), json!("0")));
+    assert_eq!(after(export("192.0.2.2")?), (json!(""), json!("200")));
+    let error = test_with(
+        &["--filter", "accept-all", "--direction", "export"],
+        "{prefix: 10.1.0.0/16, peer: 192.0.2.9}",
+    )?;
+    assert!(error.expect_err("no such neighbor").contains("192.0.2.9: is no neighbor of the file"));
     Ok(())
 }
 

@@ -55,8 +55,8 @@ pub use neighbor::{InterfaceNeighbor, Neighbor, PeerOptions};
 pub use number::{NumberChange, NumberRange};
 pub use originate::OriginatedRoute;
 pub use outbound::{
-    Aggregate, Blackhole, ConditionalAdvertisement, DefaultOriginate, NextHopMode, RemovePrivateAs,
-    SendCommunity,
+    Aggregate, Blackhole, ConditionalAdvertisement, ConditionalAdvertisements, DefaultOriginate, NextHopMode,
+    RemovePrivateAs, SendCommunity,
 };
 pub use path_pattern::{AsPathEntry, AsPathPattern, AsPathToken};
 pub use policies::{Policies, load_policies};

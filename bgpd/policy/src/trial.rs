@@ -1,8 +1,11 @@
 //! A policy tried on a route that nobody announced.
 
 use bgp_core::policy::{PeerType, Policy, PolicyPeer, RouteSource, RouteView, TraceStep, Verdict};
+use bgp_core::rib::{Rejection, confined, leaving};
 use bgp_core::wire::{AsPath, Attributes, Community, Marks, NextHop};
-use bgpd_api::config::{self, TestRoute};
+use bgpd_api::config::{self, Blackhole, PeerOptions, TestRoute};
+use bgpd_api::policy::Direction;
+use cairn_net::{Asn, Family};
 
 use crate::community::split;
 use crate::condition::{origin, peer_type};
@@ -12,6 +15,10 @@ use crate::condition::{origin, peer_type};
 pub struct Trial {
     attributes: Attributes,
     route: TestRoute,
+    /// Why it is not used, whatever the policy says.
+    refused: Option<Rejection>,
+    /// What is sent is marked as about to go.
+    leaving: bool,
 }
 
 impl Trial {
@@ -32,7 +39,58 @@ impl Trial {
             marks: Marks { tag: route.tag, ..Marks::default() },
             ..Attributes::default()
         };
-        Self { attributes, route }
+        Self { attributes, route, refused: None, leaving: false }
+    }
+
+    /// As [`Trial::new`], with what the options of the neighbour do beside its filters: it announced the route, or is sent it.
+    pub fn with(mut route: TestRoute, options: &PeerOptions, local_as: Asn, way: Direction) -> Self {
+        let kind = match options.remote_as {
+            Some(asn) if asn != local_as => config::PeerType::Ebgp,
+            _ if options.route_reflector_client == Some(true) => config::PeerType::Client,
+            _ => config::PeerType::Ibgp,
+        };
+        route.peer_type.get_or_insert(kind);
+        if way == Direction::Import {
+            route.source.get_or_insert(match kind {
+                config::PeerType::Client => config::RouteSource::Client,
+                config::PeerType::Ibgp => config::RouteSource::Ibgp,
+                config::PeerType::Ebgp | config::PeerType::Confederation => config::RouteSource::Ebgp,
+            });
+        }
+        let mut trial = Self::new(route);
+        match way {
+            Direction::Import => trial.take_blackhole(options.blackhole),
+            Direction::Export => trial.leaving = options.graceful_shutdown == Some(true),
+        }
+        trial
+    }
+
+    /// RFC 7999, for a neighbour whose blackholes are accepted.
+    fn take_blackhole(&mut self, accepted: Option<Blackhole>) {
+        let Some(accepted) = accepted else { return };
+        if !self.attributes.communities.contains(Community::BLACKHOLE) {
+            return;
+        }
+        let least = match self.route.prefix.family() {
+            Family::Ipv4 => accepted.ipv4_min_length,
+            Family::Ipv6 => accepted.ipv6_min_length,
+        };
+        if self.route.prefix.len() < least {
+            self.refused = Some(Rejection::BlackholeTooShort);
+        }
+        self.attributes = confined(std::mem::take(&mut self.attributes));
+    }
+
+    /// Why it is not used, whatever the policy says.
+    pub const fn refused(&self) -> Option<Rejection> {
+        self.refused
+    }
+
+    /// What is sent of a route that the policy has accepted.
+    #[must_use]
+    pub fn sent(&self, attributes: Attributes) -> Attributes {
+        let external = self.route.peer_type.is_none_or(|kind| kind == config::PeerType::Ebgp);
+        if self.leaving { leaving(attributes, external) } else { attributes }
     }
 
     /// Its attributes.

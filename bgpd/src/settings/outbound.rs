@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bgp_core::policy::{PrefixEntry, PrefixList};
 use bgp_core::speaker;
-use bgpd_api::config::{Aggregate, Blackhole, Config, Name, PeerOptions, PrefixRange};
+use bgpd_api::config::{
+    Aggregate, Blackhole, ConditionalAdvertisement, Config, Name, PeerOptions, PrefixRange,
+};
 
 pub(super) type Lists = BTreeMap<Name, Arc<PrefixList>>;
 
@@ -21,6 +23,13 @@ pub(super) fn prefix_lists(config: &Config) -> Lists {
 /// A neighbour's options. The document is valid, so every set that it names is defined.
 pub(super) fn outbound(options: &PeerOptions, lists: &Lists) -> speaker::OutboundConfig {
     let list = |name: &Name| lists.get(name).cloned().unwrap_or_default();
+    let rule = |rule: &ConditionalAdvertisement| {
+        Some(speaker::ConditionalAdvertisement {
+            routes: list(&rule.prefix_set),
+            condition: list(rule.exist.as_ref().or(rule.non_exist.as_ref())?),
+            exist: rule.exist.is_some(),
+        })
+    };
     let default = options.default_originate.as_ref().filter(|default| default.enabled.unwrap_or(true));
     speaker::OutboundConfig {
         remove_private_as: options
@@ -33,13 +42,12 @@ pub(super) fn outbound(options: &PeerOptions, lists: &Lists) -> speaker::Outboun
         }),
         default_originate: default
             .map(|default| speaker::DefaultOriginate { condition: default.if_present.as_ref().map(list) }),
-        conditional: options.conditional_advertisement.as_ref().and_then(|rule| {
-            Some(speaker::ConditionalAdvertisement {
-                routes: list(&rule.prefix_set),
-                condition: list(rule.exist.as_ref().or(rule.non_exist.as_ref())?),
-                exist: rule.exist.is_some(),
-            })
-        }),
+        conditional: options
+            .conditional_advertisement
+            .iter()
+            .flat_map(|rules| &rules.0)
+            .filter_map(rule)
+            .collect(),
     }
 }
 

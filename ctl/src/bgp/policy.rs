@@ -64,8 +64,9 @@ pub(super) struct Test {
     /// Compare with what is in force for this neighbor.
     #[arg(long, value_name = "ADDRESS", requires = "direction", conflicts_with = "given-route")]
     neighbor: Option<IpAddr>,
-    /// Which of its policies.
-    #[arg(long, value_enum, requires = "neighbor")]
+    /// Which of its policies. With a given route: whether its `peer`, one of the file's neighbors, announced it or is sent it; then the
+    /// options of this neighbor count, too.
+    #[arg(long, value_enum)]
     direction: Option<Way>,
     #[command(flatten)]
     route: trial::RouteFlags,

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    AddPath, Bfd, Blackhole, ConditionalAdvertisement, DefaultOriginate, FilterChain, Name, NextHopMode,
+    AddPath, Bfd, Blackhole, ConditionalAdvertisements, DefaultOriginate, FilterChain, Name, NextHopMode,
     PrefixLimitAction, RemovePrivateAs, Role, Secret, SendCommunity, TcpAoKey, Timers, seconds,
 };
 
@@ -131,9 +131,9 @@ pub struct PeerOptions {
     /// A default route of each family is sent. Default: no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_originate: Option<DefaultOriginate>,
-    /// Routes that are sent only while others exist, or do not. Default: none.
+    /// Routes that are sent only while others exist, or do not: a rule, or a list of them. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub conditional_advertisement: Option<ConditionalAdvertisement>,
+    pub conditional_advertisement: Option<ConditionalAdvertisements>,
     /// Everything sent is marked with GRACEFUL_SHUTDOWN, and to internal neighbours LOCAL_PREF is 0: before maintenance (RFC 8326). Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graceful_shutdown: Option<bool>,

@@ -1,6 +1,8 @@
 use std::net::IpAddr;
 
 use cairn_net::{ParseError, Prefix};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Name, load};
@@ -57,6 +59,41 @@ pub struct ConditionalAdvertisement {
     /// They are sent while no prefix of this set is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub non_exist: Option<Name>,
+}
+
+/// Rules of conditional advertisement: one, or a list of them. A route that several name is sent while all of them let it.
+///
+/// Range: 1 to 16.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConditionalAdvertisements(pub Vec<ConditionalAdvertisement>);
+
+impl Serialize for ConditionalAdvertisements {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => one.serialize(serializer),
+            many => many.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ConditionalAdvertisements {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = ConditionalAdvertisements;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map with prefixSet and exist or nonExist, or a list of such maps")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let one = ConditionalAdvertisement::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(ConditionalAdvertisements(vec![one]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(ConditionalAdvertisements)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 /// Routes with BLACKHOLE (RFC 7999) from a neighbour discard traffic, and go no further than this AS.

@@ -105,6 +105,30 @@ fn scope(attributes: &Attributes) -> Scope {
     scope
 }
 
+/// The attributes of a blackhole that is accepted: no further than the AS, unless something keeps it nearer already (RFC 7999
+/// section 3.2).
+#[must_use]
+pub fn confined(mut attributes: Attributes) -> Attributes {
+    if scope(&attributes) == Scope::Any {
+        attributes.communities = attributes.communities.iter().chain([Community::NO_EXPORT]).collect();
+    }
+    attributes
+}
+
+/// The attributes as a neighbour is sent them before a session ends for maintenance (RFC 8326 section 4.1): marked, and inside of the
+/// AS with the lowest LOCAL_PREF.
+#[must_use]
+pub fn leaving(mut attributes: Attributes, external: bool) -> Attributes {
+    if !attributes.communities.contains(Community::GRACEFUL_SHUTDOWN) {
+        let all = attributes.communities.iter().chain([Community::GRACEFUL_SHUTDOWN]);
+        attributes.communities = all.collect();
+    }
+    if !external {
+        attributes.local_pref = Some(0);
+    }
+    attributes
+}
+
 /// The attribute sets in use, each once: equal sets are the same `Arc`.
 ///
 /// Sets that nobody uses any more are swept when the table has doubled since the last time, so that the cost of sweeping is

@@ -11,12 +11,12 @@ use cairn_net::{Asn, Prefix, RouterId};
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
-use super::attrs::{Interner, RouteAttributes, Scope};
+use super::attrs::{Interner, RouteAttributes, Scope, confined};
 use super::source::SourceKind;
 use super::table::Verdict;
 use crate::policy::{self, Hits, Matched, NextHopSetting, Policy, PolicyPeer, PrefixClass, RouteView};
 use crate::speaker::LocalAs;
-use crate::wire::{AsPath, Attributes, Community, NextHop, Role, Segment};
+use crate::wire::{AsPath, Attributes, NextHop, Role, Segment};
 
 /// Why a received path is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -177,7 +177,7 @@ impl ImportRules {
             attributes.local_pref = Some(0);
         }
         if confine {
-            attributes.communities = attributes.communities.iter().chain([Community::NO_EXPORT]).collect();
+            attributes = confined(attributes);
         }
         Some((attributes, next_hop))
     }

@@ -20,7 +20,7 @@ mod source;
 mod table;
 
 pub(crate) use attrs::Interner;
-pub use attrs::{DEFAULT_LOCAL_PREF, RouteAttributes};
+pub use attrs::{DEFAULT_LOCAL_PREF, RouteAttributes, confined, leaving};
 pub use decision::{Candidate, Step, best};
 pub(crate) use export::{LocalAddresses, Treatment};
 pub(crate) use group::{Change, Cursor, Group, GroupId, PathsChange};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use cairn_net::{Asn, Families, Family, Prefix};
 
-use super::attrs::RouteAttributes;
+use super::attrs::{RouteAttributes, leaving};
 use super::export::{Filtered, Treatment};
 use super::source::{Source, SourceKind};
 use crate::policy::PrefixList;
 use crate::speaker::{RemovePrivateAs, SendCommunities};
-use crate::wire::{AsPath, Attributes, Community, NextHop, Nlri};
+use crate::wire::{AsPath, Attributes, NextHop, Nlri};
 
 /// The options of a peer as they are in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct Outbound {
     /// Families in which a default route of our own is sent.
     pub(crate) default_originate: Families,
     /// Routes that are not sent as long as their condition does not hold.
-    pub(crate) withheld: Option<Arc<PrefixList>>,
+    pub(crate) withheld: Vec<Arc<PrefixList>>,
     /// Aggregates that stand for all that they cover.
     pub(crate) summarised: Vec<Prefix>,
 }
@@ -34,7 +34,7 @@ impl Outbound {
     /// Is the prefix held back, whatever its route says?
     pub(super) fn withholds(&self, prefix: Prefix) -> bool {
         (prefix.len() == 0 && self.default_originate.contains(prefix.family()))
-            || self.withheld.as_ref().is_some_and(|list| list.permits(prefix))
+            || self.withheld.iter().any(|list| list.permits(prefix))
             || self.summarised.iter().any(|summary| summary.len() < prefix.len() && summary.covers(prefix))
     }
 
@@ -59,13 +59,7 @@ impl Outbound {
     /// The communities that are sent, and the mark of a coming end.
     pub(super) fn mark(&self, mut attributes: Attributes, receiver: SourceKind) -> Attributes {
         if self.graceful_shutdown {
-            if !attributes.communities.contains(Community::GRACEFUL_SHUTDOWN) {
-                let all = attributes.communities.iter().chain([Community::GRACEFUL_SHUTDOWN]);
-                attributes.communities = all.collect();
-            }
-            if !receiver.is_external() {
-                attributes.local_pref = Some(0);
-            }
+            attributes = leaving(attributes, receiver.is_external());
         }
         if !self.send_communities.standard {
             attributes.communities = Default::default();

@@ -60,7 +60,7 @@ impl Conditions {
         let default = options.default_originate.as_ref();
         let default = default.is_some_and(|default| default.condition.iter().all(|list| self.holds(list)));
         let needs_peer_as = options.as_override || options.remove_private_as.is_some();
-        let withheld = options.conditional.as_ref().filter(|rule| self.holds(&rule.condition) != rule.exist);
+        let withheld = options.conditional.iter().filter(|rule| self.holds(&rule.condition) != rule.exist);
         Outbound {
             remove_private_as: options.remove_private_as,
             as_override: options.as_override,
@@ -68,7 +68,7 @@ impl Conditions {
             graceful_shutdown: options.graceful_shutdown,
             send_communities: options.send_communities,
             default_originate: if default { families } else { Families::NONE },
-            withheld: withheld.map(|rule| Arc::clone(&rule.routes)),
+            withheld: withheld.map(|rule| Arc::clone(&rule.routes)).collect(),
             summarised: config.summary_only().collect(),
         }
     }

@@ -17,8 +17,8 @@ pub struct OutboundConfig {
     pub send_communities: SendCommunities,
     /// A default route of each negotiated family is sent, in place of one that there may be.
     pub default_originate: Option<DefaultOriginate>,
-    /// Routes that are sent only while others exist, or do not.
-    pub conditional: Option<ConditionalAdvertisement>,
+    /// Routes that are sent only while others exist, or do not. One that several name is sent while all of them let it.
+    pub conditional: Vec<ConditionalAdvertisement>,
 }
 
 /// Which private AS numbers (RFC 6996) go. The receiver's own never does: it must see its loops.

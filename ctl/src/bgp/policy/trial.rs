@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use bgp_core::policy::{Decider, NextHopSetting, Verdict};
 use bgp_core::wire::Attributes;
-use bgpd_api::config::{Community, Origin, PeerType, RouteSource, TestRoute, load_policies, load_route};
+use bgpd_api::config::{
+    Community, Origin, PeerOptions, PeerType, RouteSource, TestRoute, load, load_policies, load_route,
+};
 use bgpd_api::policy::Statement;
 use bgpd_policy::{Compiled, Trial};
 use cairn_net::{Asn, Prefix};
@@ -144,7 +146,13 @@ pub(super) fn run(test: &Test, output: &mut Output) -> Result<(), Error> {
     let policy = compiled.chain(&test.chain());
     let route = test.route.test_route()?;
     let (prefix, next_hop) = (route.prefix, route.next_hop);
-    let trial = Trial::new(route);
+    let trial = match test.direction {
+        None => Trial::new(route),
+        Some(way) => {
+            let (options, local_as) = neighbor(test, route.peer)?;
+            Trial::with(route, &options, local_as, way.into())
+        }
+    };
     let (verdict, steps) = trial.run(&policy);
     let before =
         fields(trial.attributes(), next_hop.map_or_else(|| "self".to_owned(), |addr| addr.to_string()));
@@ -152,10 +160,15 @@ pub(super) fn run(test: &Test, output: &mut Output) -> Result<(), Error> {
         Verdict::Reject(decider) => (false, *decider, None),
         Verdict::Accept(accepted) => {
             let hop = next_hop_after(accepted.next_hop, &before);
-            (true, accepted.decider, Some(fields(&accepted.attributes, hop)))
+            let sent = trial.sent(accepted.attributes.clone().into_owned());
+            (true, accepted.decider, Some(fields(&sent, hop)))
         }
     };
-    let decider = statement(decider);
+    // Refused before any filter is asked.
+    let reason = trial.refused().map(|reason| reason.to_string()).unwrap_or_default();
+    let refused = !reason.is_empty();
+    let (accepted, after) = (accepted && !refused, after.filter(|_| !refused));
+    let (steps, decider) = (if refused { Vec::new() } else { steps }, (!refused).then(|| statement(decider)));
     if output.is_json() {
         let map = |fields: &Fields| {
             fields.iter().map(|(name, value)| (key(name), value.clone())).collect::<BTreeMap<_, _>>()
@@ -166,7 +179,7 @@ pub(super) fn run(test: &Test, output: &mut Output) -> Result<(), Error> {
             .collect();
         return output.json(&json!({
             "prefix": prefix, "accepted": accepted, "decider": decider, "steps": steps,
-            "before": map(&before), "after": after.as_ref().map(map),
+            "before": map(&before), "after": after.as_ref().map(map), "reason": reason,
         }));
     }
     output.line(prefix)?;
@@ -178,8 +191,27 @@ pub(super) fn run(test: &Test, output: &mut Output) -> Result<(), Error> {
             output,
         )?;
     }
-    decided(if accepted { "accepted" } else { "rejected" }, Some(&decider), "", output)?;
+    decided(if accepted { "accepted" } else { "rejected" }, decider.as_ref(), &reason, output)?;
     after.map_or(Ok(()), |after| changes(&before, &after, output))
+}
+
+/// The options of the file's neighbor that is tried, and the file's own AS.
+fn neighbor(test: &Test, peer: Option<IpAddr>) -> Result<(PeerOptions, Asn), Error> {
+    let answer = |text: String| Error::Answer(text);
+    let peer =
+        peer.ok_or_else(|| answer("--direction: needs --neighbor, or --peer with a given route".to_owned()))?;
+    let config = load(&read(&test.file)?, &test.file.display().to_string())
+        .map_err(|error| answer(error.to_string()))?;
+    let found = config.neighbors.iter().find(|neighbor| neighbor.address == peer);
+    let ranges = config.listen_ranges.iter().filter(|range| range.prefix.contains(peer));
+    let options = found.map(|neighbor| config.options_of(neighbor)).or_else(|| {
+        let range = ranges.max_by_key(|range| range.prefix.len())?;
+        let mut options = config.options_of_range(range);
+        options.remote_as = config.remote_as_of_range(range).first().map(|part| part.first);
+        Some(options)
+    });
+    let options = options.ok_or_else(|| answer(format!("--peer {peer}: is no neighbor of the file")))?;
+    Ok((options, config.local_as))
 }
 
 /// A field's name as other objects have it.

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use cairn_net::Family;
 
 use super::{Check, MAX_LONG_LIVED, MAX_NEIGHBORS, is_unicast};
-use crate::config::{Neighbor, NextHopMode, PeerOptions};
+use crate::config::{ConditionalAdvertisement, Neighbor, NextHopMode, PeerOptions};
+
+/// Rules of conditional advertisement of one neighbour: each route to it is looked up in all of them.
+const MAX_CONDITIONS: usize = 16;
 
 impl Check<'_> {
     pub(super) fn neighbors(&mut self) {
@@ -177,14 +180,8 @@ impl Check<'_> {
         if let Some(default) = &options.default_originate {
             self.set_name(&at("defaultOriginate.ifPresent"), &default.if_present, sets);
         }
-        if let Some(rule) = &options.conditional_advertisement {
-            let rule_at = |field: &str| format!("{path}.conditionalAdvertisement.{field}");
-            self.set_name(&rule_at("prefixSet"), &Some(rule.prefix_set.clone()), sets);
-            self.set_name(&rule_at("exist"), &rule.exist, sets);
-            self.set_name(&rule_at("nonExist"), &rule.non_exist, sets);
-            if rule.exist.is_some() == rule.non_exist.is_some() {
-                self.fault(at("conditionalAdvertisement"), "", "needs either exist or nonExist");
-            }
+        if let Some(rules) = &options.conditional_advertisement {
+            self.conditional(&at("conditionalAdvertisement"), &rules.0);
         }
         if let Some(blackhole) = options.blackhole {
             for (field, len, bits) in [
@@ -194,6 +191,24 @@ impl Check<'_> {
                 if !(1..=bits).contains(&len) {
                     self.fault(format!("{path}.blackhole.{field}"), len, format!("must be 1 to {bits}"));
                 }
+            }
+        }
+    }
+
+    fn conditional(&mut self, path: &str, rules: &[ConditionalAdvertisement]) {
+        let sets = &self.config.prefix_sets;
+        if !(1..=MAX_CONDITIONS).contains(&rules.len()) {
+            self.fault(path, format!("{} rules", rules.len()), format!("must be 1 to {MAX_CONDITIONS}"));
+        }
+        for (index, rule) in rules.iter().enumerate() {
+            // One rule has no list around it.
+            let path = if rules.len() == 1 { path.to_owned() } else { format!("{path}[{index}]") };
+            let at = |field: &str| format!("{path}.{field}");
+            self.set_name(&at("prefixSet"), &Some(rule.prefix_set.clone()), sets);
+            self.set_name(&at("exist"), &rule.exist, sets);
+            self.set_name(&at("nonExist"), &rule.non_exist, sets);
+            if rule.exist.is_some() == rule.non_exist.is_some() {
+                self.fault(path, "", "needs either exist or nonExist");
             }
         }
     }

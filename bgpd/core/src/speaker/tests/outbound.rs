@@ -153,7 +153,7 @@ fn routes_are_sent_only_while_others_exist_or_do_not() {
         let rule =
             ConditionalAdvertisement { routes: list(&[PREFIX]), condition: list(&["10.8.0.0/24"]), exist };
         let mut sim = line((65001, 65003), OutboundConfig::default());
-        set(&mut sim, |outbound| outbound.conditional = Some(rule));
+        set(&mut sim, |outbound| outbound.conditional = vec![rule]);
         originate(&mut sim, 1, &[PREFIX, "10.7.0.0/24"]);
         sim.run(SOON);
         for there in [false, true, false] {
@@ -167,6 +167,31 @@ fn routes_are_sent_only_while_others_exist_or_do_not() {
             assert!(knows(&sim, 3, "10.7.0.0/24"));
         }
         assert_eq!(view(&sim, 2, 3).counters.established, 1);
+    }
+}
+
+#[test]
+fn each_of_several_conditions_holds_its_own_routes_back_and_a_shared_one_waits_for_all() {
+    const SHARED: &str = "10.7.0.0/24";
+    let rule = |routes: &[&str], condition: &str| ConditionalAdvertisement {
+        routes: list(routes),
+        condition: list(&[condition]),
+        exist: true,
+    };
+    let (first, second) = ("10.8.0.0/24", "10.9.0.0/24");
+    let mut sim = line((65001, 65003), OutboundConfig::default());
+    set(&mut sim, |outbound| {
+        outbound.conditional = vec![rule(&[PREFIX, SHARED], first), rule(&[SHARED], second)];
+    });
+    originate(&mut sim, 1, &[PREFIX, SHARED, "10.6.0.0/24"]);
+    for there in [&[][..], &[second], &[first], &[first, second], &[]] {
+        withdraw(&mut sim, 2, &[first, second]);
+        originate(&mut sim, 2, there);
+        sim.run(SOON);
+        let has = |condition| there.contains(&condition);
+        assert_eq!(knows(&sim, 3, PREFIX), has(first), "{there:?}");
+        assert_eq!(knows(&sim, 3, SHARED), has(first) && has(second), "{there:?}");
+        assert!(knows(&sim, 3, "10.6.0.0/24"));
     }
 }
 
