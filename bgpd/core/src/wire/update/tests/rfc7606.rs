@@ -259,6 +259,25 @@ fn as_path_that_does_not_parse_withdraws() {
 }
 
 #[test]
+fn as_path_from_another_member_of_the_confederation_begins_with_its_sequence() {
+    let member = DecodeContext { peer: PeerKind::Confederation, ..EXTERNAL };
+    for (value, right) in [
+        (&[3, 1, 0, 0, 0, 1][..], true),
+        (&[3, 1, 0, 0, 0, 1, 2, 1, 0, 0, 0, 2], true),
+        (&[], false),
+        (&[4, 1, 0, 0, 0, 1], false),
+        (&[2, 1, 0, 0, 0, 2, 3, 1, 0, 0, 0, 1], false),
+    ] {
+        let body = announce_with(&[origin(), attribute(WELL_KNOWN, 2, value), next_hop()]);
+        if right {
+            assert_eq!(decode(&body, &member).faults, []);
+        } else {
+            treats_as_withdraw(&body, &member, 2);
+        }
+    }
+}
+
+#[test]
 fn as_path_without_the_peers_as_in_front_withdraws_if_that_is_enforced() {
     let enforced = |asn| DecodeContext { first_as: Some(Asn(asn)), ..EXTERNAL };
     assert_eq!(decode(&announce(&[]), &enforced(65001)).faults, []);
