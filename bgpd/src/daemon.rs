@@ -13,6 +13,7 @@
 //!
 //! Invariants: keepalives wait for at most one turn; there is one sleep; no queue here grows with what a peer sends or does not read.
 
+mod admit;
 mod apply;
 mod bfd;
 mod bfd_view;
@@ -45,6 +46,7 @@ use cairn_net::{Families, Prefix};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep_until};
 
+pub(crate) use admit::Refusals;
 pub(crate) use apply::{ApplyError, CONFIG_OWNER};
 pub(crate) use bfd_view::pages as bfd_pages;
 pub(crate) use bmp::{BmpCounts, Feed};
@@ -89,6 +91,7 @@ pub(crate) struct Daemon {
     writers: VecDeque<ConnId>,
     /// Connections that were closed and have not gone yet.
     lingering: usize,
+    refusals: Refusals,
     listeners: BTreeMap<Place, Listener>,
     /// `Event::ListenAgain` will come.
     listening_again: bool,
@@ -163,6 +166,7 @@ impl Daemon {
             attempts: HashMap::new(),
             writers: VecDeque::new(),
             lingering: 0,
+            refusals: Refusals::default(),
             listeners: BTreeMap::new(),
             listening_again: false,
             unnumbered: unnumbered::Unnumbered::default(),
@@ -272,6 +276,7 @@ impl Daemon {
             rib: self.speaker.statistics(),
             complete: self.complete,
             connections: self.connections.len(),
+            refusals: self.refusals,
             jobs: self.jobs.len(),
             route_watchers: self.routes.len(),
             peer_watchers: self.peers.len(),

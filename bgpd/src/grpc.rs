@@ -43,6 +43,9 @@ impl Service {
     }
 }
 
+/// Neighbours that wait for a slow reader at most.
+const PEERS: usize = 64;
+
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// A receiver as a stream of answers.
@@ -117,14 +120,35 @@ impl Bgpd for Service {
         request: Request<proto::ListPeersRequest>,
     ) -> Result<Response<Self::ListPeersStream>, Status> {
         let only = request::optional_peer(&request.get_ref().address)?;
-        let peers = match only {
-            None => self.daemon.call(|daemon| daemon.peers()).await.map_err(stopped)?,
-            Some(addr) => {
-                let peer = self.daemon.call(move |daemon| daemon.peer(addr)).await.map_err(stopped)?;
-                vec![peer.ok_or(Refused::UnknownPeer(addr)).map_err(refused)?]
+        if let Some(addr) = only {
+            let peer = self.daemon.call(move |daemon| daemon.peer(addr)).await.map_err(stopped)?;
+            let peer = peer.ok_or(Refused::UnknownPeer(addr)).map_err(refused)?;
+            return Ok(Response::new(Box::pin(tokio_stream::once(Ok(peer.into())))));
+        }
+        let (sender, receiver) = tokio::sync::mpsc::channel(PEERS);
+        let daemon = self.daemon.clone();
+        // Page by page, each in a turn of the daemon's own, as fast as the reader takes them.
+        tokio::spawn(async move {
+            let mut last = None;
+            loop {
+                let page = match daemon.call(move |daemon| daemon.peers_after(last)).await {
+                    Ok(page) => page,
+                    Err(error) => {
+                        // Who has gone need not know.
+                        let _ = sender.send(Err(stopped(error))).await;
+                        return;
+                    }
+                };
+                let Some(end) = page.last() else { return };
+                last = Some(end.address);
+                for peer in page {
+                    if sender.send(Ok(peer.into())).await.is_err() {
+                        return;
+                    }
+                }
             }
-        };
-        Ok(Response::new(Box::pin(tokio_stream::iter(peers.into_iter().map(|peer| Ok(peer.into()))))))
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
     type WatchPeersStream = Answers<proto::PeerEvent>;

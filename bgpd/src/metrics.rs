@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bgp_core::speaker::{DownReason, PeerView, RibStatistics};
 use cairn_net::Families;
 
-use crate::daemon::BmpCounts;
+use crate::daemon::{BmpCounts, Refusals};
 use crate::mrt;
 pub(crate) use histogram::Histogram;
 pub(crate) use http::Server;
@@ -35,6 +35,7 @@ pub(crate) struct Snapshot {
     /// Families whose Loc-RIB is complete.
     pub(crate) complete: Families,
     pub(crate) connections: usize,
+    pub(crate) refusals: Refusals,
     pub(crate) jobs: usize,
     pub(crate) route_watchers: usize,
     pub(crate) peer_watchers: usize,
@@ -174,6 +175,13 @@ impl Snapshot {
 
     fn queues(&self, text: &mut Text) {
         text.plain(name::CONNECTIONS, self.connections);
+        text.family(name::CONNECTIONS_REFUSED, |out| {
+            let Refusals { unknown, range_full, interface, surplus } = self.refusals;
+            out.sample(&[&"unknown"], unknown);
+            out.sample(&[&"range_full"], range_full);
+            out.sample(&[&"interface"], interface);
+            out.sample(&[&"surplus"], surplus);
+        });
         text.plain(name::JOBS, self.jobs);
         text.family(name::WATCHERS, |out| {
             out.sample(&[&"routes"], self.route_watchers);

@@ -46,8 +46,7 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// A peer's state changed. True: [`Reporter::renew`] has to be called in [`REPEAT`].
-    pub(crate) fn peer_changed(&mut self, peer: IpAddr, remote_as: Option<Asn>, change: &PeerChange) -> bool {
-        let remote_as = remote_as.unwrap_or(Asn::ZERO);
+    pub(crate) fn peer_changed(&mut self, peer: IpAddr, remote_as: Asn, change: &PeerChange) -> bool {
         match change {
             PeerChange::State { from, to } => {
                 debug!(%peer, %remote_as, %from, state = %to, "peer state changed");

@@ -37,11 +37,17 @@ enum Command {
         /// Only this family.
         #[arg(long, value_enum)]
         family: Option<FamilyName>,
+        /// Only neighbors without a session.
+        #[arg(long)]
+        down: bool,
     },
     /// Neighbors in detail.
     Neighbors {
         /// Only this one.
         address: Option<IpAddr>,
+        /// So many at most, in the order of their addresses.
+        #[arg(long, value_name = "NUMBER", conflicts_with = "address")]
+        limit: Option<usize>,
     },
     /// What happened to a neighbor: changes of state, failures, resets, the oldest first.
     History {
@@ -169,6 +175,9 @@ struct RouteFilter {
     /// Only best paths.
     #[arg(long)]
     best: bool,
+    /// So many prefixes at most, in the order of the table.
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
 }
 
 #[derive(Args)]
@@ -248,8 +257,8 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
     let output = &mut Output::new(format);
     let client = &mut client;
     match arguments.command {
-        Command::Summary { family } => summary::print(client, family, output).await,
-        Command::Neighbors { address } => neighbor::print(client, address, output).await,
+        Command::Summary { family, down } => summary::print(client, family, down, output).await,
+        Command::Neighbors { address, limit } => neighbor::print(client, address, limit, output).await,
         Command::History { address } => history::print(client, address, output).await,
         Command::Routes(wanted) => {
             let table = route::table(wanted.table, wanted.peer)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use bgp_core::speaker::Input;
+use bgp_core::speaker::{self, Input, OriginatedRoute};
 use bgpd_api::config::Config;
 use cairn_net::Prefix;
 use thiserror::Error;
@@ -56,7 +56,6 @@ impl Daemon {
     pub(crate) fn apply(&mut self, config: Config, source: &str) -> Result<Vec<String>, ApplyError> {
         let changes = self.preview(&config);
         let settings = Settings::new(&config, self.kept, &self.unnumbered.links)?;
-        let before: Vec<IpAddr> = self.speaker.peer_addresses().collect();
         let fresh = self.open_listeners(&config, &settings.keys)?;
         // From here on nothing can fail.
         self.close_old_listeners(&config);
@@ -64,15 +63,31 @@ impl Daemon {
         let routes = config.originate.iter().map(settings::originated).collect();
         let (collectors, mrt) = (config.bmp.clone(), config.mrt.clone());
         self.metrics.listen(config.metrics.listen.or(self.default_metrics));
-        let running = Running::new(config, source.to_owned(), &settings);
-        let old = self.running.replace(running).map_or_else(Keys::new, |running| running.keys);
-        self.change_listener_keys(&old);
         self.set_collectors(&collectors);
         self.set_mrt(&mrt);
+        self.put_in_force(Running::new(config, source.to_owned(), &settings), settings.speaker, Some(routes));
         self.listen_again_later();
         self.follow_interfaces();
-        self.handle(Input::Configure(Box::new(settings.speaker)));
-        self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
+        for change in &changes {
+            info!(source, change, "configuration changed");
+        }
+        Ok(changes)
+    }
+
+    /// Runs with this from now on. `routes`: those that the document originates, if they may be others than before.
+    pub(super) fn put_in_force(
+        &mut self,
+        running: Running,
+        speaker: speaker::Config,
+        routes: Option<Vec<OriginatedRoute>>,
+    ) {
+        let before: Vec<IpAddr> = self.speaker.peer_addresses().collect();
+        let old = self.running.replace(running).map_or_else(Keys::new, |running| running.keys);
+        self.change_listener_keys(&old);
+        self.handle(Input::Configure(Box::new(speaker)));
+        if let Some(routes) = routes {
+            self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
+        }
         self.originate_early();
         self.change_connection_keys(&old);
         let peers: Vec<IpAddr> = before.into_iter().chain(self.speaker.peer_addresses()).collect();
@@ -84,10 +99,6 @@ impl Daemon {
         let known = |peer| self.speaker.peer(peer).is_some();
         self.reporter.retain(known);
         self.history.retain(known);
-        for change in &changes {
-            info!(source, change, "configuration changed");
-        }
-        Ok(changes)
     }
 
     /// Opens what is not open yet. If one cannot be opened, none is; but an interface that is not there may come later.
@@ -151,7 +162,7 @@ impl Daemon {
     }
 
     /// Gives listeners the keys that are new or other than before, and takes away those that are gone.
-    pub(super) fn change_listener_keys(&self, old: &Keys) {
+    fn change_listener_keys(&self, old: &Keys) {
         let Some(keys) = self.running.as_ref().map(|running| &running.keys) else { return };
         let peers: BTreeSet<Prefix> = old.keys().chain(keys.keys()).copied().collect();
         for peers in peers.into_iter().filter(|peers| old.get(peers) != keys.get(peers)) {
@@ -167,7 +178,7 @@ impl Daemon {
 
     /// As [`Self::change_listener_keys`], of the connections that stay open: the last words on one that does not are signed with its
     /// old key, or its peer would drop them.
-    pub(super) fn change_connection_keys(&mut self, old: &Keys) {
+    fn change_connection_keys(&mut self, old: &Keys) {
         if self.running.as_ref().is_none_or(|running| running.keys == *old) {
             return;
         }

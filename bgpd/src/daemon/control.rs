@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use bgp_core::speaker::{Input, SoftReset};
 use bgpd_api::config::{self, Config, OriginatedRoute};
 use bgpd_api::peer::{FamilyStatus, HistoryEvent, Peer, SpeakerStatus, Status};
-use cairn_net::{Asn, Family, Prefix};
+use cairn_net::{Family, Prefix};
 use thiserror::Error;
 use tracing::info;
 
 use super::Daemon;
 use super::view::{self, PeerExtras};
 use crate::settings;
+
+/// Neighbours that are looked at in one turn.
+const PEERS: usize = 128;
 
 /// Why a request cannot be met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -79,14 +82,9 @@ impl Daemon {
         Some(options)
     }
 
-    /// The AS of a neighbour.
-    pub(super) fn remote_as(&self, peer: IpAddr) -> Option<Asn> {
-        self.speaker.peer(peer).map(|peer| peer.asn)
-    }
-
-    /// All neighbours, in the order of their addresses.
-    pub(crate) fn peers(&self) -> Vec<Peer> {
-        self.speaker.peers().into_iter().map(|peer| self.with_extras(peer)).collect()
+    /// The next neighbours after this one, in the order of their addresses; none: those were all.
+    pub(crate) fn peers_after(&self, last: Option<IpAddr>) -> Vec<Peer> {
+        self.speaker.peers_after(last, PEERS).into_iter().map(|peer| self.with_extras(peer)).collect()
     }
 
     /// One neighbour.

@@ -1,11 +1,12 @@
 //! Between sockets and speaker.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bgp_core::speaker::{ConnId, Direction, Input, Output, TcpOptions, Welcome};
+use bgp_core::speaker::{ConnId, Direction, Input, Output, TcpOptions};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tracing::debug;
@@ -16,10 +17,8 @@ use crate::transport::{
     Attempt, Connection, Event, Flushed, PeerOptions, Place, READ_TURN, farewell, linger,
 };
 
-/// Connections that one peer may have at a time: two for a collision, and some that are about to end.
-const CONNECTIONS_OF_A_PEER: usize = 4;
 /// Connections that are about to end at a time; beyond it none is waited for.
-const LINGERING: usize = 1024;
+pub(super) const LINGERING: usize = 1024;
 /// How long a listener rests after an error, such as too many open files.
 const LISTENER_REST: Duration = Duration::from_secs(1);
 
@@ -95,7 +94,7 @@ impl Daemon {
 
     fn accepted(&mut self, place: Place, result: io::Result<(TcpStream, SocketAddr)>) {
         let Some(listener) = self.listeners.get(&place) else { return };
-        let socket = std::rc::Rc::clone(&listener.socket);
+        let socket = Rc::clone(&listener.socket);
         match result {
             Ok((stream, remote)) => {
                 self.admit(stream, remote, place.device.as_deref());
@@ -111,63 +110,7 @@ impl Daemon {
         }
     }
 
-    /// Decides on an accepted connection.
-    fn admit(&mut self, stream: TcpStream, remote: SocketAddr, device: Option<&str>) {
-        let peer = remote.ip();
-        if let SocketAddr::V6(v6) = remote
-            && v6.ip().is_unicast_link_local()
-        {
-            self.connected_on(*v6.ip(), v6.scope_id());
-            if self.unnumbered.interface_of(peer).is_some_and(|index| index != v6.scope_id()) {
-                debug!(%peer, "refused a connection: it did not come by the neighbor's interface");
-                return;
-            }
-        }
-        let options = match self.speaker.welcomes(peer) {
-            Welcome::Yes => self.inbound_options(peer),
-            Welcome::No => None,
-            Welcome::Full => return self.reporter.full_range(peer),
-        };
-        let Some(options) = options else {
-            self.reporter.unknown_peer(peer);
-            return;
-        };
-        if options.device.is_some() && options.device.as_deref() != device {
-            debug!(%peer, ?device, "refused a connection: it did not come by the neighbor's bindInterface");
-            return;
-        }
-        if self.connections.values().filter(|connection| connection.peer == peer).count()
-            >= CONNECTIONS_OF_A_PEER
-        {
-            debug!(%peer, "refused a connection: the peer has {CONNECTIONS_OF_A_PEER} already");
-            return;
-        }
-        let prepared = options
-            .set_ttl(stream.as_fd())
-            .and_then(|()| stream.set_nodelay(true))
-            .and_then(|()| stream.local_addr());
-        match prepared {
-            Ok(local) => {
-                let conn = self.speaker.allocate_conn();
-                self.opened(conn, peer, stream, Direction::Inbound, (local, remote));
-            }
-            Err(error) => debug!(%peer, %error, "an accepted connection was gone at once"),
-        }
-    }
-
-    fn inbound_options(&self, peer: IpAddr) -> Option<PeerOptions> {
-        let running = self.running.as_ref()?;
-        let options = self.options_of(peer)?;
-        Some(PeerOptions {
-            peer,
-            ttl: crate::settings::ttl(&options),
-            external: options.remote_as != Some(running.config.local_as),
-            key: None,
-            device: options.bind_interface,
-        })
-    }
-
-    fn opened(
+    pub(super) fn opened(
         &mut self,
         conn: ConnId,
         peer: IpAddr,
@@ -202,9 +145,8 @@ impl Daemon {
             Output::Connect { conn, remote, local, options } => self.connect(conn, remote, local, &options),
             Output::Close { conn, last } => self.close(conn, last),
             Output::Transmit { conn } => self.enqueue(conn),
-            Output::PeerChanged { peer, change } => {
-                let remote_as = self.remote_as(peer);
-                if self.reporter.peer_changed(peer, remote_as, &change) {
+            Output::PeerChanged { peer, asn, change } => {
+                if self.reporter.peer_changed(peer, asn, &change) {
                     self.events.push(async move {
                         tokio::time::sleep(crate::report::REPEAT).await;
                         Event::RenewLines(peer)
@@ -244,13 +186,18 @@ impl Daemon {
         self.attempts.remove(&conn);
         if let Some(connection) = self.connections.remove(&conn) {
             let (stream, rest) = connection.into_rest(last);
-            if self.lingering >= LINGERING {
-                farewell(&stream, &rest);
-                return;
-            }
-            self.lingering += 1;
-            linger(&self.events, stream, rest);
+            self.part_with(stream, rest, LINGERING);
         }
+    }
+
+    /// Writes what is left, then closes. Waits for the peer to read it while fewer than this many are waited for.
+    pub(super) fn part_with(&mut self, stream: Rc<TcpStream>, rest: VecDeque<Bytes>, at_most: usize) {
+        if self.lingering >= at_most {
+            farewell(&stream, &rest);
+            return;
+        }
+        self.lingering += 1;
+        linger(&self.events, stream, rest);
     }
 
     /// Notes that a connection has something to write.

@@ -5,16 +5,16 @@
 //! address is on one link only: of two links whose neighbours have the same, the first one found has it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use bgp_core::speaker::Input;
 use cairn_kernel::object::IfIndex;
 use tracing::{debug, info, warn};
 
 use super::{Daemon, Running};
-use crate::settings::{Keys, Settings};
-use crate::transport::{Discovery, Event, Heard};
+use crate::settings::Settings;
+use crate::transport::{Discovery, Event, Events, Heard};
 
 /// Time between advertisements while the neighbour is not known, and while it is.
 const SEARCHING: Duration = Duration::from_secs(1);
@@ -38,6 +38,56 @@ struct Interface {
     round: u64,
     /// `None`: the interface is not there, or not yet.
     discovery: Option<Discovery>,
+    /// Why the last attempt failed to tell the link of us: said once, until it is another reason or it works.
+    trouble: Option<String>,
+}
+
+impl Interface {
+    const fn new(round: u64) -> Self {
+        Self { round, discovery: None, trouble: None }
+    }
+
+    /// Tells the link of us. Opens the interface first, if that is to be done; `number`: for the socket.
+    fn advertise(&mut self, events: &Events, name: &str, number: u64) -> io::Result<()> {
+        // An interface that was made anew has another number.
+        let same = |open: &Discovery| IfIndex::of(name).is_ok_and(|index| index == open.index);
+        if !self.discovery.as_ref().is_some_and(same) {
+            self.discovery = None;
+        }
+        match &self.discovery {
+            Some(open) => open.advertise(),
+            None => {
+                let open = self.discovery.insert(Discovery::open(name, number)?);
+                open.listen(events, name);
+                open.advertise()
+            }
+        }
+    }
+
+    /// Says how an attempt went, if that is news; the next one comes after `pause`.
+    fn report(&mut self, name: &str, result: io::Result<()>, pause: Duration) {
+        match result {
+            Ok(()) => {
+                if self.trouble.take().is_some() {
+                    info!(interface = name, "the interface's neighbor can be looked for again");
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.trouble.as_ref() == Some(&text) {
+                    debug!(interface = name, %error, "still cannot look for the interface's neighbor");
+                    return;
+                }
+                let hint = match error.kind() {
+                    io::ErrorKind::PermissionDenied => " (raw sockets need CAP_NET_RAW)",
+                    _ => "",
+                };
+                let retry_seconds = pause.as_secs();
+                warn!(interface = name, %error, retry_seconds, "cannot look for the interface's neighbor{hint}; tried again until it works");
+                self.trouble = Some(text);
+            }
+        }
+    }
 }
 
 /// All interfaces that name a neighbour.
@@ -74,40 +124,22 @@ impl Daemon {
             if !self.unnumbered.interfaces.contains_key(&name) {
                 self.unnumbered.numbers += 1;
                 let round = self.unnumbered.numbers;
-                self.unnumbered.interfaces.insert(name.clone(), Interface { round, discovery: None });
+                self.unnumbered.interfaces.insert(name.clone(), Interface::new(round));
                 self.advertise(name, round);
             }
         }
     }
 
-    /// Tells an interface's link of us, and sets the time for the next time. Opens the interface first, if that is to be done.
+    /// Tells an interface's link of us, and sets the time for the next time.
     pub(super) fn advertise(&mut self, name: String, round: u64) {
         let Unnumbered { interfaces, numbers, links } = &mut self.unnumbered;
         let Some(interface) = interfaces.get_mut(&name).filter(|interface| interface.round == round) else {
             return;
         };
-        let discovery = &mut interface.discovery;
-        // An interface that was made anew has another number.
-        let same = |open: &Discovery| IfIndex::of(&name).is_ok_and(|index| index == open.index);
-        if !discovery.as_ref().is_some_and(same) {
-            *numbers += 1;
-            *discovery = match Discovery::open(&name, *numbers) {
-                Ok(open) => {
-                    open.listen(&self.events, &name);
-                    Some(open)
-                }
-                Err(error) => {
-                    debug!(interface = name, %error, "cannot look for the neighbor of an interface for now");
-                    None
-                }
-            };
-        }
-        if let Some(open) = discovery
-            && let Err(error) = open.advertise()
-        {
-            debug!(interface = name, %error, "cannot advertise ourselves for now");
-        }
+        *numbers += 1;
         let pause = if links.contains_key(&name) { FOUND } else { SEARCHING };
+        let result = interface.advertise(&self.events, &name, *numbers);
+        interface.report(&name, result, pause);
         self.events.push(async move {
             tokio::time::sleep(pause).await;
             Event::Advertise(name, round)
@@ -184,14 +216,7 @@ impl Daemon {
         match Settings::new(&running.config, self.kept, &self.unnumbered.links) {
             Ok(settings) => {
                 let running = Running::new(running.config.clone(), running.source.clone(), &settings);
-                let old = self.running.replace(running).map_or_else(Keys::new, |running| running.keys);
-                self.change_listener_keys(&old);
-                let before: Vec<IpAddr> = self.speaker.peer_addresses().collect();
-                self.handle(Input::Configure(Box::new(settings.speaker)));
-                self.change_connection_keys(&old);
-                let after: Vec<IpAddr> = self.speaker.peer_addresses().collect();
-                before.into_iter().chain(after).for_each(|peer| self.peers.changed(peer));
-                self.sync_bfd();
+                self.put_in_force(running, settings.speaker, None);
             }
             Err(error) => warn!(%error, "cannot use the neighbor"),
         }

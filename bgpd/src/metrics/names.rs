@@ -80,6 +80,7 @@ metrics! {
     BFD_SEND_ERRORS = Counter "bgpd_bfd_send_errors_total" [] "BFD packets that the system did not send.";
 
     CONNECTIONS = Gauge "bgpd_connections" [] "Open BGP connections.";
+    CONNECTIONS_REFUSED = Counter "bgpd_connections_refused_total" ["reason"] "Connections that were not taken: from an address that is no neighbour's (`unknown`), from a listen range that is full (`range_full`), by another interface than the neighbour's (`interface`), of a neighbour that has several already (`surplus`).";
     JOBS = Gauge "bgpd_jobs_queued" [] "Requests that wait for the daemon's next turn.";
     WATCHERS = Gauge "bgpd_watchers" ["kind"] "Clients that watch routes or peers.";
     WATCHER_QUEUE = Gauge "bgpd_watcher_queue_length" [] "Changes that watchers have not taken yet.";

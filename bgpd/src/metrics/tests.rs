@@ -99,6 +99,7 @@ fn scraped() -> String {
         rib: speaker.statistics(),
         complete: Families::ALL,
         connections: 0,
+        refusals: Refusals::default(),
         jobs: 0,
         route_watchers: 0,
         peer_watchers: 0,

@@ -1,7 +1,7 @@
 //! What a session is made of: keys, ranges, limits, and peers that misuse it.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +12,7 @@ use cairn_kernel::limit::raise_open_files;
 use cairn_net::{Family, Prefix};
 
 use crate::hostile::{connect, connect_from, greet, message};
+use crate::metrics::{scrape, value};
 use crate::world::{Daemon, World, bgpd, eventually};
 
 /// A daemon that takes whoever connects from its network, with these words for the group.
@@ -340,5 +341,45 @@ async fn a_peer_that_reads_a_little_at_a_time_gets_everything_and_delays_nobody(
     assert_eq!(first.peer(world.address(2)).await?.state, SessionState::Established);
     assert_eq!(third.established(world.address(1)).await?.established_count, 1);
     drop(slow);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_too_many_of_a_range_is_told_so_and_counted() -> Result<()> {
+    // Cease / Connection Rejected (RFC 4486).
+    let rejected = message(3, &[6, 5]);
+    let world = World::new()?;
+    let metrics = SocketAddr::new(world.address(1), 9179);
+    let network = Prefix::containing(world.address(0), 24).context("a network")?;
+    let words = format!(
+        "metrics: {{listen: '{metrics}'}}\npeerGroups:\n  near: {{import: accept-all, export: out}}\n\
+         listenRanges: [{{prefix: {network}, peerGroup: near, remoteAs: [65002-65099], limit: 1}}]\n"
+    );
+    let mut first = world.start(1, &words).await?;
+    let second = world.start(2, &format!("neighbors:\n{}", world.neighbor(2, 1, ""))).await?;
+    first.established(world.address(2)).await?;
+    for round in 0..200 {
+        let mut stream = connect_from(&world, 3)?;
+        if round % 2 == 0 {
+            // What it has to say is not read, and does not keep the answer from it.
+            greet(&mut stream, 90)?;
+        }
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        ensure!(answer == rejected, "round {round}: {answer:?}");
+    }
+    let text = scrape(metrics).await?;
+    assert_eq!(value(&text, "bgpd_connections_refused_total{reason=\"range_full\"}")?, 200.0);
+    assert_eq!(value(&text, "bgpd_connections")?, 1.0);
+    let told = first.log().matches("the listen range has as many peers as its limit says").count();
+    assert_eq!(told, 1, "{}", first.log());
+    // There is room when the one goes, of whom the log says which AS it was.
+    drop(second);
+    let third = world.start(3, &format!("neighbors:\n{}", world.neighbor(3, 1, ""))).await?;
+    first.established(world.address(3)).await?;
+    let log = first.log();
+    let down = log.lines().find(|line| line.contains("peer is down")).context("no line about its end")?;
+    ensure!(down.contains("remote_as=65002"), "{down}");
+    drop(third);
     Ok(())
 }

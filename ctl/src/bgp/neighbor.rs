@@ -12,10 +12,12 @@ use crate::table::{Table, age};
 pub(super) async fn print(
     client: &mut Client,
     only: Option<IpAddr>,
+    limit: Option<usize>,
     output: &mut Output,
 ) -> Result<(), Error> {
     let mut stream = client.list_peers(only).await?;
-    while let Some(peer) = stream.next().await? {
+    for _ in 0..limit.unwrap_or(usize::MAX) {
+        let Some(peer) = stream.next().await? else { break };
         if output.is_json() {
             output.json(&peer)?;
         } else {

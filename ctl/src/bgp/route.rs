@@ -35,10 +35,15 @@ pub(super) async fn print(
         as_path: filter.as_path,
         best_only: filter.best,
     };
+    let mut left = filter.limit.unwrap_or(usize::MAX);
     let mut stream = client.list_routes(query).await?;
     let mut routes: Vec<Route> = Vec::new();
-    while let Some(page) = stream.next().await? {
-        routes.extend(page.0);
+    while left > 0
+        && let Some(page) = stream.next().await?
+    {
+        let before = routes.len();
+        routes.extend(page.0.into_iter().take(left));
+        left -= routes.len() - before;
         if routes.len() >= SORTED {
             show(&mut routes, output)?;
         }

@@ -20,13 +20,16 @@ struct Summary {
 pub(super) async fn print(
     client: &mut Client,
     only: Option<FamilyName>,
+    down: bool,
     output: &mut Output,
 ) -> Result<(), Error> {
     let status = client.status().await?;
     let mut neighbors = Vec::new();
     let mut stream = client.list_peers(None).await?;
     while let Some(peer) = stream.next().await? {
-        neighbors.push(peer);
+        if !down || peer.state != SessionState::Established {
+            neighbors.push(peer);
+        }
     }
     let families: Vec<Family> = match only {
         Some(family) => vec![family.into()],

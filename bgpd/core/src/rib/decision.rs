@@ -21,6 +21,8 @@ pub struct Candidate {
     /// IGP metric to the next hop.
     pub(crate) metric: u32,
     pub(crate) router_id: u32,
+    /// Place of the owner's name, of routes of our own.
+    pub(crate) owner: u32,
     pub(crate) address: IpAddr,
     pub(crate) path_id: u32,
 }
@@ -50,6 +52,8 @@ pub enum Step {
     RouterId,
     /// Shorter cluster list (RFC 4456 section 9).
     ClusterListLength,
+    /// Of our own: the owner whose name comes first.
+    OwnerName,
     /// Lower peer address (9.1.2.2 g).
     PeerAddress,
     /// Lower path identifier: several paths from one peer.
@@ -72,6 +76,7 @@ impl fmt::Display for Step {
             Self::IgpMetric => "lower IGP metric",
             Self::RouterId => "lower router id",
             Self::ClusterListLength => "shorter cluster list",
+            Self::OwnerName => "owner's name",
             Self::PeerAddress => "lower peer address",
             Self::PathId => "lower path identifier",
             Self::Only => "only path",
@@ -119,6 +124,7 @@ impl Candidate {
         first_difference([
             (self.identifier().cmp(&other.identifier()), Step::RouterId),
             (self.rank.cluster_list_len.cmp(&other.rank.cluster_list_len), Step::ClusterListLength),
+            (self.owner.cmp(&other.owner), Step::OwnerName),
             (self.address.cmp(&other.address), Step::PeerAddress),
             (self.path_id.cmp(&other.path_id), Step::PathId),
         ])

@@ -32,6 +32,7 @@ impl Selection<'_> {
             kind: source.kind,
             metric,
             router_id: source.router_id,
+            owner: source.owner,
             address: source.address,
             path_id: path.path_id,
         })

@@ -87,6 +87,8 @@ pub(crate) struct Source {
     pub(crate) connected_check: bool,
     /// The peer's identifier; zero for our own.
     pub(crate) router_id: u32,
+    /// Of the owners of routes of our own, the place of this one's name; zero for a peer.
+    pub(crate) owner: u32,
     /// The peer's address; unspecified for our own.
     pub(crate) address: IpAddr,
     /// The peer's AS.
@@ -116,6 +118,7 @@ impl Source {
             blackhole: false,
             connected_check: false,
             router_id,
+            owner: 0,
             address,
             asn,
             first: PathId::NONE,

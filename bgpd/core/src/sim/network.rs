@@ -406,7 +406,7 @@ impl Sim {
                 }
                 self.hang_up(address, conn);
             }
-            Output::PeerChanged { peer, change } => node.changes.push((time, peer, change)),
+            Output::PeerChanged { peer, change, .. } => node.changes.push((time, peer, change)),
             Output::RouteChanged { prefix, best: Some(best) } => {
                 node.reports.push(prefix);
                 node.routes.insert(prefix, best);

@@ -349,13 +349,13 @@ impl Speaker {
             peer.connector.reset_backoff();
         }
         peer.try_again(self.now, &reason);
-        let address = peer.address;
+        let (address, asn) = (peer.address, peer.config.asn);
         if was_up {
             self.monitor_down(id, &reason);
             self.session_down(id, &reason);
         }
         let change = PeerChange::Down { reason, was_up };
-        self.outputs.push_back(Output::PeerChanged { peer: address, change });
+        self.outputs.push_back(Output::PeerChanged { peer: address, asn, change });
         self.look_at_departure(id);
     }
 
@@ -365,7 +365,8 @@ impl Speaker {
         if from != to {
             peer.state = (to, self.now);
             let change = PeerChange::State { from, to };
-            self.outputs.push_back(Output::PeerChanged { peer: peer.address, change });
+            let (address, asn) = (peer.address, peer.config.asn);
+            self.outputs.push_back(Output::PeerChanged { peer: address, asn, change });
             self.monitor_state(id, from, to);
         }
     }

@@ -28,7 +28,8 @@ impl Speaker {
         peer.counters.established += 1;
         peer.turned = Some(self.now);
         peer.connector.reset_backoff();
-        self.outputs.push_back(Output::PeerChanged { peer: peer.address, change });
+        let (address, asn) = (peer.address, agreement.open.asn);
+        self.outputs.push_back(Output::PeerChanged { peer: address, asn, change });
         self.meet(id, agreement.open.router_id.get());
         let Some(mut session) = self.new_session(id, conn, &agreement, local) else { return };
         session.cursor = self.first_cursor(session.group, agreement.negotiated.families);

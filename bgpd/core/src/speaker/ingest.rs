@@ -176,8 +176,8 @@ impl Speaker {
     }
 
     pub(super) fn warn(&mut self, id: PeerId, text: String) {
-        let peer = self.peers[id].address;
-        self.outputs.push_back(Output::PeerChanged { peer, change: PeerChange::Warning { text } });
+        let (peer, asn) = (self.peers[id].address, self.peers[id].config.asn);
+        self.outputs.push_back(Output::PeerChanged { peer, asn, change: PeerChange::Warning { text } });
     }
 }
 

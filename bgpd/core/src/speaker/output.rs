@@ -41,6 +41,8 @@ pub enum Output {
     PeerChanged {
         /// The peer.
         peer: IpAddr,
+        /// Its AS. One of a listen range may be gone by now.
+        asn: Asn,
         /// What happened.
         change: PeerChange,
     },

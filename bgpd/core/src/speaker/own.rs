@@ -52,7 +52,18 @@ impl Speaker {
         let source = self.rib.table.sources.insert(Source::new(SourceKind::Local, unspecified, asn, 0));
         self.rib.names.insert(source, RouteSource::Local(Arc::clone(&name)));
         self.owners.insert(name, source);
+        self.order_owners();
         source
+    }
+
+    /// Of two owners of one prefix the one whose name comes first counts, whoever came first. One more in between changes nothing
+    /// about the order of the others, so no route is selected anew.
+    fn order_owners(&mut self) {
+        let mut owners: Vec<_> = self.owners.iter().collect();
+        owners.sort_unstable();
+        for (place, (_, source)) in (0..).zip(owners) {
+            self.rib.table.sources[*source].owner = place;
+        }
     }
 
     pub(super) fn own_paths(&self, source: SourceId, wanted: impl Fn(Prefix) -> bool) -> Vec<PathId> {

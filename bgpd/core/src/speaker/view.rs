@@ -159,6 +159,18 @@ impl Speaker {
         peers
     }
 
+    /// So many of them at most whose addresses come after this one.
+    pub fn peers_after(&self, after: Option<IpAddr>, most: usize) -> Vec<PeerView> {
+        let mut addresses: Vec<IpAddr> =
+            self.by_address.keys().copied().filter(|address| Some(*address) > after).collect();
+        if addresses.len() > most {
+            addresses.select_nth_unstable(most);
+            addresses.truncate(most);
+        }
+        addresses.sort_unstable();
+        addresses.into_iter().filter_map(|address| self.peer(address)).collect()
+    }
+
     /// One peer.
     pub fn peer(&self, address: IpAddr) -> Option<PeerView> {
         self.by_address.get(&address).map(|id| self.peer_view(&self.peers[*id]))

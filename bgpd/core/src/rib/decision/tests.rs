@@ -27,6 +27,7 @@ fn candidate(place: u8) -> impl Strategy<Value = Candidate> {
             kind: [External, Internal, Client, Local][kind],
             metric,
             router_id: id,
+            owner: 0,
             address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, place)),
             path_id: 0,
         }
@@ -105,10 +106,11 @@ fn each_step_decides_what_the_steps_before_leave_open() {
         kind: SourceKind::Internal,
         metric: 10,
         router_id: 10,
+        owner: 10,
         address: IpAddr::from([10, 0, 0, 10]),
         path_id: 10,
     };
-    let better: [(Step, Improve); 12] = [
+    let better: [(Step, Improve); 13] = [
         (Step::Weight, |path| path.rank.weight = 1),
         (Step::LocalPref, |path| path.rank.local_pref = 101),
         (Step::LocallyOriginated, |path| path.kind = SourceKind::Local),
@@ -119,6 +121,7 @@ fn each_step_decides_what_the_steps_before_leave_open() {
         (Step::IgpMetric, |path| path.metric = 9),
         (Step::RouterId, |path| path.rank.originator = Some(9)),
         (Step::ClusterListLength, |path| path.rank.cluster_list_len = 0),
+        (Step::OwnerName, |path| path.owner = 9),
         (Step::PeerAddress, |path| path.address = IpAddr::from([10, 0, 0, 9])),
         (Step::PathId, |path| path.path_id = 9),
     ];
@@ -152,6 +155,7 @@ fn med_of_another_neighbour_as_does_not_count_unless_asked() {
         kind: SourceKind::External,
         metric: 0,
         router_id,
+        owner: 0,
         address: IpAddr::from([10, 0, 0, 1]),
         path_id: router_id,
     };

@@ -28,7 +28,7 @@ fn any_candidate() -> impl Strategy<Value = Candidate> {
     (rank, prop::sample::select(kinds), 0..2u32, 0..4u32, 0..3u8, 0..3u32).prop_map(
         |(rank, kind, metric, router_id, host, path_id)| {
             let address = IpAddr::from([192, 0, 2, host]);
-            Candidate { rank, kind, metric, router_id, address, path_id }
+            Candidate { rank, kind, metric, router_id, owner: 0, address, path_id }
         },
     )
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rib::Step;
-use crate::speaker::BestPathConfig;
+use crate::speaker::{BestPathConfig, RouteSource};
 
 const PREFIX: &str = "10.9.0.0/24";
 
@@ -99,4 +99,33 @@ fn routes_without_local_pref_have_the_default_here_and_for_internal_peers() {
     originate(&mut sim, 5, &[PREFIX]);
     sim.run(SOON);
     assert_eq!(decision(&sim), (node(5), Some(Step::LocalPref)));
+}
+
+#[test]
+fn of_two_owners_of_a_prefix_the_name_decides_whoever_came_first() {
+    for order in [["b", "a"], ["a", "b"]] {
+        let mut sim = sim();
+        sim.add(node(1), config(1, 65001));
+        let own = |sim: &mut Sim, owner: &str| {
+            let routes = vec![OriginatedRoute::new(prefix(PREFIX))];
+            sim.input(node(1), Input::Originate { owner: owner.to_owned(), routes, replace: false });
+            sim.run(SOON);
+        };
+        let best = |sim: &Sim| {
+            let best = explain(sim, 1, PREFIX).into_iter().find(|path| path.best).unwrap();
+            (best.source, best.decided_by)
+        };
+        let named = |name: &str| (RouteSource::Local(name.into()), Some(Step::OwnerName));
+        order.iter().for_each(|owner| own(&mut sim, owner));
+        assert_eq!(best(&sim), named("a"), "{order:?}");
+        // One more between them, and one in front of them.
+        own(&mut sim, "aa");
+        assert_eq!(best(&sim), named("a"), "{order:?}");
+        own(&mut sim, "A");
+        assert_eq!(best(&sim), named("A"), "{order:?}");
+        let gone = Input::Withdraw { owner: "A".to_owned(), prefixes: vec![prefix(PREFIX)] };
+        sim.input(node(1), gone);
+        sim.run(SOON);
+        assert_eq!(best(&sim), named("a"), "{order:?}");
+    }
 }

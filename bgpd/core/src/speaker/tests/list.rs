@@ -106,3 +106,23 @@ fn a_peer_shows_both_opens_its_timers_and_the_notifications_of_both_ways() {
     assert_eq!((down.counters.established, down.counters.dropped), (1, 1));
     assert!(down.turned.is_some() && down.session.is_none());
 }
+
+#[test]
+fn peers_are_listed_in_pages_by_address() {
+    let mut sim = sim();
+    let config = (2..=9)
+        .rev()
+        .fold(config(1, 65001), |config, n| with_peer(config, n, open_peer(65000 + u32::from(n))));
+    sim.add(node(1), config);
+    let speaker = speaker(&sim, 1);
+    let mut pages = Vec::new();
+    let mut last = None;
+    loop {
+        let page: Vec<IpAddr> = speaker.peers_after(last, 3).into_iter().map(|peer| peer.address).collect();
+        let Some(end) = page.last() else { break };
+        last = Some(*end);
+        pages.push(page);
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2]);
+    assert_eq!(pages.concat(), (2..=9).map(node).collect::<Vec<_>>());
+}
