@@ -8,6 +8,22 @@ use cairn_lab::lab::{lab_program, programs};
 
 #[test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_lab_whose_programs_are_missing_says_which_and_leaves_nothing() -> Result<()> {
+    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/topologies/pair.clab.yml");
+    let output = Command::new(lab_program()?)
+        .args(["up", topology, "--name", "no-programs"])
+        .env("CAIRN_BIN", "/nonexistent")
+        .output()
+        .context("cannot start cairn-lab")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success() && text.contains("/nonexistent/"), "{text}");
+    ensure!(!text.contains("cannot remove"), "{text}");
+    ensure!(!Lab::names().iter().any(|name| name == "no-programs"), "the lab is still there");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn the_demo_reaches_all_pairs_and_leaves_nothing() -> Result<()> {
     let output = Command::new(lab_program()?)
         .arg("demo")

@@ -157,15 +157,7 @@ fn several_paths_keep_their_identifiers_when_a_new_process_takes_over() -> Resul
             Ok(())
         })?;
         for _ in 0..3 {
-            let old = world.processes("cairn", "bgpd")?;
-            let start =
-                "bgpd --take-over --install-routes --config /etc/cairn/bgpd.yaml >>/proc/1/fd/1 2>&1 &";
-            world.run("cairn", &format!("sh -c '{start}'"))?;
-            eventually(SETTLES, || {
-                let now = world.processes("cairn", "bgpd")?;
-                ensure!(now.len() == 1 && now != old, "{now:?} run, before {old:?}");
-                Ok(())
-            })?;
+            world.take_over("cairn", "/etc/cairn/bgpd.yaml")?;
             world.await_sessions("cairn", 3)?;
         }
         let after = seen(world)?;

@@ -228,6 +228,56 @@ fn installed_routes_are_repaired_and_adopted() -> Result<()> {
 
 #[test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_route_of_another_owner_that_was_there_first_stays_until_he_takes_it_away() -> Result<()> {
+    let kernel = |world: &World, prefix: &str| {
+        let family = if prefix.contains(':') { "-6" } else { "-4" };
+        world.run("cairn", &format!("ip {family} route show {prefix}"))
+    };
+    let is_theirs = |world: &World| {
+        for prefix in BIRDS {
+            let found = kernel(world, prefix)?;
+            let only = found.lines().count() == 1;
+            ensure!(only && found.contains("dev lo") && found.contains("proto static"), "{prefix}: {found}");
+        }
+        anyhow::Ok(())
+    };
+    play("restart", "foreign", Families::Dual, |world| {
+        // An operator's, where a learned one would be: with the metric of bgpd's, which IPv6 has by default.
+        for prefix in BIRDS {
+            world.run("cairn", &format!("ip route add {prefix} dev lo proto static"))?;
+        }
+        all_start(world, &Bird::FIRST, LONG)?;
+        for prefix in BIRDS {
+            let line = format!("prefix={prefix} protocol=\"static\" interface=\"lo\"");
+            eventually(SETTLES, || {
+                let log = world.log("cairn")?;
+                ensure!(log.contains(&line), "the log does not say whose {prefix} is: {log}");
+                Ok(())
+            })?;
+        }
+        is_theirs(world)?;
+        // A new path, and a new process, change nothing about it.
+        world.run("bird", "birdc reload in all")?;
+        world.take_over("cairn", "/run/bgpd.yaml")?;
+        world.await_sessions("cairn", 2)?;
+        eventually(SETTLES, || has(world, &[BIRDS_ONCE, FRRS]))?;
+        is_theirs(world)?;
+        for prefix in BIRDS {
+            world.run("cairn", &format!("ip route del {prefix} proto static"))?;
+        }
+        eventually(SETTLES, || {
+            for prefix in BIRDS {
+                let found = kernel(world, prefix)?;
+                ensure!(found.contains("proto 202") && found.contains(" via "), "{prefix}: {found}");
+            }
+            Ok(())
+        })
+        .map(drop)
+    })
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn a_router_that_lost_its_forwarding_state_is_believed() -> Result<()> {
     play("restart", "forwarding", Families::Dual, |world| {
         all_start(world, &Bird::FIRST, LONG)?;

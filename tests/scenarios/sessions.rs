@@ -86,7 +86,46 @@ fn sessions_are_what_both_sides_agree_on() -> Result<()> {
         let frr = world.peers("cairn")?.into_iter().find(|peer| peer.address.to_string() == "10.20.2.0");
         let frr = frr.context("FRRouting is a neighbour of the listen range")?;
         ensure!(frr.remote_as.0 == 65302, "the AS is that of the OPEN: {frr:?}");
-        Ok(())
+        // A new process goes on with all of them: FRRouting, of two listen ranges, is told nothing.
+        let seen = |world: &World| -> Result<Vec<String>> {
+            let text = world.run("frr", "vtysh -c 'show bgp neighbors json'")?;
+            let neighbors: serde_json::Value = serde_json::from_str(&text)?;
+            let told = |peer: &str| {
+                let (neighbor, stats) = (&neighbors[peer], &neighbors[peer]["messageStats"]);
+                let counts =
+                    ["opensRecv", "notificationsRecv", "updatesRecv"].map(|name| stats[name].to_string());
+                format!("{peer}: {} {} {counts:?}", neighbor["bgpState"], neighbor["connectionsEstablished"])
+            };
+            Ok(["10.20.2.1", "fd20:2::1"].map(told).to_vec())
+        };
+        let mut before = Vec::new();
+        eventually(SETTLES, || {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            let now = seen(world)?;
+            let same = now == before;
+            before = now;
+            ensure!(same, "FRRouting is still being told something: {before:?}");
+            Ok(())
+        })?;
+        world.take_over("cairn", "/etc/cairn/bgpd.yaml")?;
+        all_established(world)?;
+        let after = seen(world)?;
+        ensure!(after == before, "FRRouting has noticed: {before:?}, then {after:?}");
+        // And they still go when they end.
+        world.run(
+            "frr",
+            "vtysh -c 'configure terminal' -c 'router bgp 65302' -c 'neighbor 10.20.2.1 shutdown'",
+        )?;
+        eventually(SETTLES, || {
+            let peers = world.peers("cairn")?;
+            let there = peers.iter().any(|peer| peer.address.to_string() == "10.20.2.0");
+            ensure!(
+                !there && peers.len() == 3,
+                "a neighbour of a range is kept without a session: {peers:?}"
+            );
+            Ok(())
+        })
+        .map(drop)
     })
 }
 
@@ -153,8 +192,33 @@ fn the_other_side_is_told_why_a_session_ends() -> Result<()> {
             ensure!(log.contains("2 ipv4 prefixes, near or beyond the limit of 2"), "no warning:\n{log}");
             Ok(())
         })?;
-        // A neighbour that the document no longer has; its password goes with it, but not before it is told.
+        // One too many of a listen range: FRRouting keeps its place, and BIRD, which the document names no more, is told why it has none.
         let text = document("");
+        let (range, neighbor) = ("prefix: \"fd20:2::/64\"", "  - {address: \"fd20:1::\"");
+        let (rest, _) = text.split_once(neighbor).context("BIRD over IPv6")?;
+        ensure!(rest.contains(range), "the range of IPv6: {rest}");
+        let narrow = rest
+            .replace(range, "prefix: \"fd20::/16\"")
+            .replace("[65302], limit: 3", "[65301, 65302], limit: 1");
+        configure(world, &narrow)?;
+        eventually(SETTLES, || {
+            let peers = world.peers("cairn")?;
+            let there = peers.iter().any(|peer| peer.address.to_string() == "fd20:1::");
+            ensure!(!there, "the document is not in force yet");
+            Ok(())
+        })?;
+        // It would wait for a minute.
+        world.run("bird", "birdc restart cairn6")?;
+        says(world, "bird", "birdc show protocols all cairn6", &["Received: Connection rejected"])?;
+        eventually(SETTLES, || {
+            let log = world.log("cairn")?;
+            ensure!(
+                log.contains("the listen range has as many peers as its limit says"),
+                "it is not logged:\n{log}"
+            );
+            world.await_sessions("cairn", 3)
+        })?;
+        // A neighbour that the document no longer has; its password goes with it, but not before it is told.
         let (others, _) = text.split_once("neighbors:").context("neighbors")?;
         configure(world, others)?;
         says(world, "bird", "birdc show protocols all cairn", &["Received: Peer de-configured"])

@@ -1,6 +1,9 @@
 //! Links without addresses: neighbours by interface, IPv4 routes with IPv6 next hops (RFC 8950), and packets that follow them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use bgpd_api::bfd::BfdState;
 use cairn_lab::lab::Families;
 
 use crate::wait::eventually;
@@ -70,5 +73,109 @@ fn a_neighbour_of_an_interface_is_found_and_routes_of_both_families_lead_to_it()
         // It comes back, and so does the neighbour.
         world.run("frr", "ip link set cairn2 up")?;
         established(world)
+    })
+}
+
+/// What FRRouting says of its sessions over both links: BGP's and BFD's, with how often each came up.
+fn seen_by_frr(world: &World) -> Result<Vec<String>> {
+    let text = world.run("frr", "vtysh -c 'show bgp neighbors json'")?;
+    let neighbors: serde_json::Value = serde_json::from_str(&text).context("FRRouting did not print JSON")?;
+    let mut seen = Vec::new();
+    for link in ["cairn", "cairn2"] {
+        let neighbor = &neighbors[link];
+        ensure!(neighbor["bgpState"] == "Established", "no session over {link}: {neighbor}");
+        seen.push(format!("{link}: established {} times", neighbor["connectionsEstablished"]));
+    }
+    let text = world.run("frr", "vtysh -c 'show bfd peers counters json'")?;
+    let peers: serde_json::Value = serde_json::from_str(&text).context("FRRouting did not print JSON")?;
+    let peers = peers.as_array().context("a list of BFD sessions")?;
+    ensure!(peers.len() == 2, "not two BFD sessions: {text}");
+    for peer in peers {
+        seen.push(format!("{}: up {}, down {}", peer["interface"], peer["session-up"], peer["session-down"]));
+    }
+    seen.sort();
+    Ok(seen)
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn neighbours_of_interfaces_and_their_bfd_notice_nothing_of_a_new_process() -> Result<()> {
+    play("unnumbered", "unnumbered-takeover", Families::Dual, |world| {
+        let all_up = |world: &World| {
+            established(world)?;
+            eventually(SETTLES, || {
+                let sessions = world.bfd_sessions("cairn")?;
+                let up = sessions.iter().filter(|session| session.local.state == BfdState::Up).count();
+                ensure!(up == 2 && sessions.len() == 2, "{up} BFD sessions are up: {sessions:#?}");
+                Ok(())
+            })
+            .map(drop)
+        };
+        all_up(world)?;
+        eventually(SETTLES, || has_route(world, "192.0.2.16/28", "via inet6 fe80::", &["frr", "frr2"]))?;
+        // FRRouting begins its BFD sessions anew once BGP is up.
+        let mut before = Vec::new();
+        eventually(SETTLES, || {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = seen_by_frr(world)?;
+            let same = now == before;
+            before = now;
+            ensure!(same, "sessions still change: {before:?}");
+            all_up(world)
+        })?;
+        let counts = |world: &World| -> Result<Vec<u64>> {
+            Ok(world.bfd_sessions("cairn")?.iter().map(|session| session.packets_received).collect())
+        };
+        for _ in 0..2 {
+            world.take_over("cairn", "/etc/cairn/bgpd.yaml")?;
+            all_up(world)?;
+            // More than it takes to notice a loss.
+            let then = counts(world)?;
+            eventually(SETTLES, || {
+                let now = counts(world)?;
+                let enough = now.iter().zip(&then).all(|(now, then)| *now >= then + 12);
+                ensure!(enough, "few BFD packets since: {then:?}, {now:?}");
+                Ok(())
+            })?;
+        }
+        let after = seen_by_frr(world)?;
+        ensure!(after == before, "FRRouting has noticed: {before:?}, then {after:?}");
+        // The new process knows the links: routes come and go over them.
+        world.run("frr", "vtysh -c 'configure terminal' -c 'ip route 192.0.2.48/28 Null0' -c 'router bgp 65402' -c 'address-family ipv4 unicast' -c 'network 192.0.2.48/28'")?;
+        eventually(SETTLES, || has_route(world, "192.0.2.48/28", "via inet6 fe80::", &["frr", "frr2"]))?;
+        // And it finds out when a link is lost.
+        world.run("frr", "ip link set cairn2 down")?;
+        eventually(SETTLES, || has_route(world, "192.0.2.16/28", "via inet6 fe80::", &["frr"])).map(drop)
+    })
+}
+
+/// The AS path of the ToR's best route to where an address is.
+fn path_at_tor(world: &World, address: std::net::IpAddr) -> Result<String> {
+    let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+    let text = world.run("tor", &format!("vtysh -c 'show bgp {family} unicast {address} json'"))?;
+    let route: serde_json::Value = serde_json::from_str(&text).context("FRRouting did not print JSON")?;
+    let paths = route["paths"].as_array().with_context(|| format!("no path to {address}: {text}"))?;
+    let best = paths.iter().find(|path| path["bestpath"]["overall"].as_bool() == Some(true));
+    let path = best.and_then(|best| best["aspath"]["string"].as_str());
+    path.map(ToOwned::to_owned).with_context(|| format!("no best path to {address}: {text}"))
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn pods_reach_each_other_over_links_without_addresses() -> Result<()> {
+    play("unnumbered-rack", "unnumbered-rack", Families::Dual, |world| {
+        let pods = [world.pod("node1", "a")?, world.pod("node2", "b")?];
+        for node in ["node1", "node2"] {
+            world.await_sessions(node, 1)?;
+        }
+        world.all_reach_all(&pods)?;
+        // The ToR sees one node in its own AS, and the other one in that which its BGPPeer names.
+        for (pod, path) in pods.iter().zip(["65101", "65200"]) {
+            for address in &pod.pod.addresses {
+                let found = path_at_tor(world, *address)?;
+                ensure!(found == path, "the ToR's path to {address} is {found:?}, not {path:?}");
+            }
+        }
+        Ok(())
     })
 }

@@ -168,6 +168,19 @@ impl World {
         .map(|_| ())
     }
 
+    /// Has a new bgpd take over from the one that runs on a node, and waits until it alone runs. `config`: its file on the node.
+    pub(crate) fn take_over(&self, node: &str, config: &str) -> Result<()> {
+        let old = self.processes(node, "bgpd")?;
+        let start = format!("bgpd --take-over --install-routes --config {config} >>/proc/1/fd/1 2>&1 &");
+        self.run(node, &format!("sh -c '{start}'"))?;
+        eventually(SETTLES, || {
+            let now = self.processes(node, "bgpd")?;
+            ensure!(now.len() == 1 && now != old, "node {node}: {old:?} ran, {now:?} run");
+            Ok(())
+        })
+        .map(drop)
+    }
+
     /// Sessions that a node of `two-racks` has: one with each ToR, which carries what families there are.
     pub(crate) const SESSIONS_WITH_TORS: usize = 2;
 

@@ -1,6 +1,6 @@
 //! A configuration file that changes.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::world::{World, eventually};
 
@@ -70,4 +70,24 @@ async fn a_document_that_cannot_be_run_changes_nothing() -> Result<()> {
     })
     .await?;
     first.has(&["10.1.0.0/24"]).await
+}
+
+#[tokio::test]
+async fn an_interface_that_is_not_there_is_named_once_and_tried_again() -> Result<()> {
+    let world = World::new()?;
+    let first = world.start(1, "interfaceNeighbors: [{interface: nowhere0, remoteAs: 65002}]\n").await?;
+    eventually("it is tried again", async || {
+        let again = first.log().matches("still cannot look for the interface's neighbor").count();
+        ensure!(again >= 2, "tried again {again} times");
+        Ok(())
+    })
+    .await?;
+    let log = first.log();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("WARN") && line.contains("nowhere0")).collect();
+    let [line] = lines.as_slice() else { anyhow::bail!("not one warning: {lines:#?}") };
+    for word in ["cannot look for the interface's neighbor", "No such device", "retry_seconds=1"] {
+        ensure!(line.contains(word), "no {word:?} in {line}");
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The end of a lab.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -25,25 +26,36 @@ impl Lab {
     /// # Errors
     /// Where a node does not end in time.
     pub fn down_by_name(name: &str) -> Result<usize> {
-        let nodes = NodeProcess::of_lab(name);
-        for node in nodes.values() {
-            node.kill()?;
-        }
         let deadline = Instant::now() + ENDS;
-        for (node, process) in &nodes {
-            while process.is_alive() {
-                ensure!(Instant::now() < deadline, "node {node} (process {}) does not end", process.pid);
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
         let directory = place::directory(name);
-        if directory.exists() {
-            std::fs::remove_dir_all(&directory)
-                .with_context(|| format!("cannot remove {}", directory.display()))?;
+        let mut ended = 0;
+        loop {
+            let nodes = NodeProcess::of_lab(name);
+            for node in nodes.values() {
+                node.kill()?;
+            }
+            for (node, process) in &nodes {
+                while process.is_alive() {
+                    ensure!(Instant::now() < deadline, "node {node} (process {}) does not end", process.pid);
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            ended += nodes.len();
+            match std::fs::remove_dir_all(&directory) {
+                Ok(()) => break,
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                // A node that was just being born when its lab was given up still writes, for a moment.
+                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot remove {}", directory.display()));
+                }
+            }
         }
         // Another lab may be there; then the directory is not empty, and stays.
         let _ = std::fs::remove_dir(place::STATE);
-        Ok(nodes.len())
+        Ok(ended)
     }
 
     /// Kills one node with everything in it, as if its power had failed.

@@ -99,8 +99,12 @@ impl Lab {
             Ok(()) => Ok(lab),
             Err(error) => {
                 let log = lab.tails();
-                lab.down()?;
-                Err(error.context(log))
+                let error = if log.is_empty() { error } else { error.context(log) };
+                // Why it did not come up counts more than what is left of it.
+                match lab.down() {
+                    Ok(()) => Err(error),
+                    Err(left) => Err(error.context(format!("it is not down either: {left:#}"))),
+                }
             }
         }
     }

@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
         let options = self.options(inputs, me, filters)?;
         match self.target {
             Target::Address(address) => {
-                config.neighbors.push(Neighbor { address, peer_group: None, options })
+                config.neighbors.push(Neighbor { address, peer_group: None, options });
             }
             Target::Interface(name) => {
                 let interface = name.to_owned();

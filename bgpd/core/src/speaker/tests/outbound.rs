@@ -178,7 +178,7 @@ fn each_of_several_conditions_holds_its_own_routes_back_and_a_shared_one_waits_f
         condition: list(&[condition]),
         exist: true,
     };
-    let (first, second) = ("10.8.0.0/24", "10.9.0.0/24");
+    let (first, second) = ("10.8.0.0/24", "10.5.0.0/24");
     let mut sim = line((65001, 65003), OutboundConfig::default());
     set(&mut sim, |outbound| {
         outbound.conditional = vec![rule(&[PREFIX, SHARED], first), rule(&[SHARED], second)];
