@@ -14,6 +14,7 @@
 //! | [`sysctl`] | settings under `/proc/sys` |
 //! | [`tcp`] | the TCP options of BGP |
 //! | [`udp`] | datagrams in batches with their details, for BFD |
+//! | [`wireguard`] | WireGuard interfaces: keys and peers |
 //! | [`poll`], [`sched`] | waiting and urgency of a thread of its own |
 //!
 //! Nothing here knows of Kubernetes, of BGP or of Cairn's configuration. Only this crate has `unsafe` code.
@@ -34,6 +35,7 @@ pub mod sched;
 pub mod sysctl;
 pub mod tcp;
 pub mod udp;
+pub mod wireguard;
 
 pub use error::{Error, Refusal};
 pub use netns::{Netns, NetnsId};

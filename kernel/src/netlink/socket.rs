@@ -33,6 +33,8 @@ pub enum Protocol {
     Route,
     /// nf_tables and conntrack.
     Netfilter,
+    /// Families that are known by name, such as WireGuard's.
+    Generic,
 }
 
 /// A socket in one network namespace, which it keeps for life.
@@ -59,6 +61,7 @@ impl Socket {
         let protocol = match protocol {
             Protocol::Route => SockProtocol::NetlinkRoute,
             Protocol::Netfilter => SockProtocol::NetlinkNetFilter,
+            Protocol::Generic => SockProtocol::NetlinkGeneric,
         };
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;

@@ -32,12 +32,13 @@ const NEEDED: [(&str, &str); 18] = [
 ];
 
 /// As [`NEEDED`], for the virtual machine.
-const MACHINE: [(&str, &str); 5] = [
+const MACHINE: [(&str, &str); 6] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("modprobe", "kmod"),
     ("xz", "xz-utils"),
     ("setpriv", "util-linux"),
     ("tc", "iproute2"),
+    ("wg", "wireguard-tools"),
 ];
 
 /// Package, and the service that comes along with it: it must run neither now nor after the next boot.
