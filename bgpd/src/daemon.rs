@@ -33,7 +33,7 @@ mod route_watch;
 mod unnumbered;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
@@ -43,6 +43,7 @@ use bgp_core::speaker::{ConnId, Input, Interface, OriginatedRoute, Speaker};
 use bgpd_api::config::Config;
 use bytes::BytesMut;
 use cairn_net::{Families, Prefix};
+use foldhash::HashMap;
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep_until};
 
@@ -162,8 +163,8 @@ impl Daemon {
             events: Events::default(),
             jobs,
             buffer: BytesMut::with_capacity(READ_TURN),
-            connections: HashMap::new(),
-            attempts: HashMap::new(),
+            connections: HashMap::default(),
+            attempts: HashMap::default(),
             writers: VecDeque::new(),
             lingering: 0,
             refusals: Refusals::default(),
@@ -184,7 +185,7 @@ impl Daemon {
             default_metrics,
             bmp: bmp::Collectors::new(handle.clone()),
             recorder: record::Recorder::new(handle.clone()),
-            monitored: HashMap::new(),
+            monitored: HashMap::default(),
             metrics: Server::start(handle.clone()),
             convergence: Histogram::default(),
             turns: Histogram::default(),

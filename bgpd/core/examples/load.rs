@@ -1,7 +1,8 @@
 //! How much CPU the speaker needs for a load, without sockets: `cargo run --release -p bgp-core --example load`.
 //!
 //! `table`: one external peer announces a million prefixes in 100,000 attribute sets, another one is told, a third one joins late,
-//! then all is withdrawn. `reflect`: 100 route reflector clients announce 1,000 prefixes each and are told of all others.
+//! then all is withdrawn. `reflect`: 100 route reflector clients announce 1,000 prefixes each and are told of all others. `churn`: of 100,000
+//! prefixes one after the other gets another one of 2,000 attribute sets, each in a message of its own.
 //! The messages that go in are encoded before the clock starts; what comes out is counted, not decoded.
 
 // A measurement reads the clock; the core under measurement does not.
@@ -131,22 +132,27 @@ fn prefix(n: usize) -> Prefix {
     Prefix::new(Ipv4Addr::from(bits).into(), 24).expect("no host bits")
 }
 
+/// The attribute set of this number, in wire form.
+fn attributes(n: usize, asn: Option<u32>, hop: IpAddr) -> EncodedAttributes {
+    let n = u32::try_from(n).expect("fits");
+    let path = asn.into_iter().chain([64512 + n % 1000, 100_000 + n]).map(Asn);
+    let attributes = Attributes {
+        as_path: AsPath::sequence(path),
+        med: Some(n % 7),
+        local_pref: asn.is_none().then_some(100),
+        communities: [Community(n), Community(n + 1)].into_iter().collect(),
+        ..Attributes::default()
+    };
+    let context = EncodeContext::default();
+    EncodedAttributes::new(&attributes, Family::Ipv4, NextHop::new(hop), &context).expect("short")
+}
+
 /// Announcements and withdrawals: prefixes of `range`, in groups with attributes of their own.
 fn messages(range: std::ops::Range<usize>, group: usize, asn: Option<u32>, hop: IpAddr) -> (Bytes, Bytes) {
     let context = EncodeContext::default();
     let (mut reach, mut unreach) = (BytesMut::new(), BytesMut::new());
     for start in range.clone().step_by(group) {
-        let n = u32::try_from(start / group).expect("fits");
-        let path = asn.into_iter().chain([64512 + n % 1000, 100_000 + n]).map(Asn);
-        let attributes = Attributes {
-            as_path: AsPath::sequence(path),
-            med: Some(n % 7),
-            local_pref: asn.is_none().then_some(100),
-            communities: [Community(n), Community(n + 1)].into_iter().collect(),
-            ..Attributes::default()
-        };
-        let encoded =
-            EncodedAttributes::new(&attributes, Family::Ipv4, NextHop::new(hop), &context).expect("short");
+        let encoded = attributes(start / group, asn, hop);
         let group = start..(start + group).min(range.end);
         encoded.reach(group.map(|n| Nlri::from(prefix(n))), &mut reach);
     }
@@ -181,6 +187,33 @@ fn table() {
     println!("  reports: {}", bench.reports);
 }
 
+fn churn() {
+    const PREFIXES: usize = 100_000;
+    const CHANGES: usize = 300_000;
+    let mut config =
+        Config { graceful_restart: None, ..Config::new(Asn(65000), RouterId::new(1).expect("not 0")) };
+    for n in 0..2 {
+        config.peers.insert(address(n), peer(65001 + u32::try_from(n).expect("small"), false));
+    }
+    let mut bench = Bench::new(config);
+    let [from, _to] = [0, 1].map(|n| bench.up(address(n), Asn(65001 + u32::try_from(n).expect("small"))));
+    bench.feed(from, &messages(0..PREFIXES, 10, Some(65001), address(0)).0);
+    // A prime number of places apart, so that changes are all over the table.
+    let change = |number: usize| {
+        let mut out = BytesMut::new();
+        let set = attributes(PREFIXES + (number * 31 + number / PREFIXES) % 2000, Some(65001), address(0));
+        set.reach([prefix(number * 7919 % PREFIXES).into()], &mut out);
+        out.freeze()
+    };
+    let changes: Vec<Bytes> = (0..CHANGES).map(change).collect();
+    measure("churn: 300,000 changes, one by one", || {
+        for change in &changes {
+            bench.feed(from, change);
+        }
+    });
+    println!("  out: {:?}", bench.out[1]);
+}
+
 fn reflect() {
     const CLIENTS: usize = 100;
     let mut config =
@@ -209,10 +242,12 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("table") => table(),
         Some("reflect") => reflect(),
+        Some("churn") => churn(),
         None => {
             reflect();
+            churn();
             table();
         }
-        Some(other) => eprintln!("{other:?} is no load: table or reflect"),
+        Some(other) => eprintln!("{other:?} is no load: table, reflect or churn"),
     }
 }

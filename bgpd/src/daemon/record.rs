@@ -2,7 +2,6 @@
 //!
 //! The records of a turn are put together in parts, so that the thread that writes is woken once for many.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use bgp_core::monitor::bgp4mp::{self, Ends, MessageForm, Precision};
 use bgp_core::monitor::{MonitorEvent, MonitoredPeer, Scope};
 use bgpd_api::config;
 use bytes::BytesMut;
+use foldhash::HashMap;
 use tokio::sync::oneshot;
 
 use super::{Daemon, Handle};

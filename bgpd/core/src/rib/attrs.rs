@@ -22,7 +22,12 @@ pub struct RouteAttributes {
     pub next_hop: NextHop,
     /// The number of the next hop's address; none in a set that is not shared.
     pub(crate) hop: HopId,
-    pub(crate) rank: Rank,
+    /// AS hops, as selection counts them. What else it compares is read off the attributes.
+    path_len: u16,
+    /// AS 0: the path begins with none.
+    neighbor_as: Asn,
+    /// Kept beyond any restart time (RFC 9494 section 4.3).
+    pub(crate) long_lived_stale: bool,
     pub(crate) scope: Scope,
     /// It has BLACKHOLE (RFC 7999).
     pub(crate) is_blackhole: bool,
@@ -34,7 +39,6 @@ pub struct RouteAttributes {
 /// What best-path selection compares of the attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank {
-    /// Kept beyond any restart time (RFC 9494 section 4.3).
     pub(crate) long_lived_stale: bool,
     pub(crate) weight: u32,
     pub(crate) local_pref: u32,
@@ -66,21 +70,40 @@ impl RouteAttributes {
     }
 
     fn new(attributes: Attributes, (next_hop, hop): (NextHop, HopId), hash: u64) -> Self {
-        let rank = Rank {
-            long_lived_stale: attributes.communities.contains(Community::LLGR_STALE),
-            weight: attributes.marks.weight,
-            local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
-            path_len: u32::try_from(attributes.as_path.hop_count()).unwrap_or(u32::MAX),
-            origin: attributes.origin,
-            med: attributes.med.unwrap_or(0),
-            neighbor_as: attributes.as_path.neighbor_as(),
-            cluster_list_len: u32::try_from(attributes.cluster_list.len()).unwrap_or(u32::MAX),
-            originator: attributes.originator_id.map(u32::from),
-        };
+        let path_len = u16::try_from(attributes.as_path.hop_count()).unwrap_or(u16::MAX);
+        let neighbor_as = attributes.as_path.neighbor_as().unwrap_or(Asn::ZERO);
+        let long_lived_stale = attributes.communities.contains(Community::LLGR_STALE);
         let scope = scope(&attributes);
         let is_blackhole = attributes.communities.contains(Community::BLACKHOLE);
         let is_shutting_down = attributes.communities.contains(Community::GRACEFUL_SHUTDOWN);
-        Self { attributes, next_hop, hop, rank, scope, is_blackhole, is_shutting_down, hash }
+        Self {
+            attributes,
+            next_hop,
+            hop,
+            path_len,
+            neighbor_as,
+            long_lived_stale,
+            scope,
+            is_blackhole,
+            is_shutting_down,
+            hash,
+        }
+    }
+
+    /// What selection compares.
+    pub(crate) fn rank(&self) -> Rank {
+        let attributes = &self.attributes;
+        Rank {
+            long_lived_stale: self.long_lived_stale,
+            weight: attributes.marks.weight,
+            local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
+            path_len: self.path_len.into(),
+            origin: attributes.origin,
+            med: attributes.med.unwrap_or(0),
+            neighbor_as: Some(self.neighbor_as).filter(|asn| *asn != Asn::ZERO),
+            cluster_list_len: u32::try_from(attributes.cluster_list.len()).unwrap_or(u32::MAX),
+            originator: attributes.originator_id.map(u32::from),
+        }
     }
 }
 

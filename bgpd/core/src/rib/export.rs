@@ -231,7 +231,7 @@ impl Treatment {
 
     fn may_pass(&self, route: &RouteAttributes, from: SourceKind) -> bool {
         // Within the AS there is a way to say it without the capability (RFC 9494 section 4.7).
-        if route.rank.long_lived_stale && !self.long_lived_restart && self.kind.is_external() {
+        if route.long_lived_stale && !self.long_lived_restart && self.kind.is_external() {
             return false;
         }
         let scoped_out = match route.scope {
@@ -316,7 +316,7 @@ impl Treatment {
     /// What all that stays inside of the AS or the confederation has.
     fn inside(&self, mut attributes: Attributes, route: &RouteAttributes) -> Attributes {
         attributes.local_pref.get_or_insert(self.default_local_pref);
-        if route.rank.long_lived_stale && !self.long_lived_restart {
+        if route.long_lived_stale && !self.long_lived_restart {
             attributes.local_pref = Some(0);
             if !attributes.communities.contains(Community::NO_EXPORT) {
                 attributes.communities = attributes.communities.prepended(Community::NO_EXPORT);

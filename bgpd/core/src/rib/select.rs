@@ -40,7 +40,7 @@ impl Selection<'_> {
 
     /// What is compared of the attributes, as the options say.
     fn rank(&self, route: &RouteAttributes, source: &Source) -> Rank {
-        let mut rank = route.rank;
+        let mut rank = route.rank();
         if rank.weight == 0 {
             // What a policy gave counts before what the peer has.
             rank.weight = source.weight.into();

@@ -1,12 +1,44 @@
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 
-/// A vector whose places are named by small typed numbers and used again.
+/// A vector whose places are named by small typed numbers and used again, the one left last first.
+///
+/// Places that are free are a list within the vector, so that giving up all of a large table takes no memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Slab<I, T> {
-    places: Vec<Option<T>>,
-    free: Vec<u32>,
+    places: Vec<Place<T>>,
+    /// The first free place; [`NOWHERE`]: there is none.
+    free: u32,
+    /// How many places are used.
+    len: usize,
     id: PhantomData<I>,
+}
+
+/// A place. As small as its value, as long as that has a niche somewhere.
+#[derive(Debug, Clone)]
+enum Place<T> {
+    Used(T),
+    /// Free, and so is this one; [`NOWHERE`]: no other is.
+    Free(u32),
+}
+
+/// The end of the list of free places.
+const NOWHERE: u32 = u32::MAX;
+
+impl<T> Place<T> {
+    const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Used(value) => Some(value),
+            Self::Free(_) => None,
+        }
+    }
+
+    const fn value_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Used(value) => Some(value),
+            Self::Free(_) => None,
+        }
+    }
 }
 
 /// A number that names a place in a [`Slab`].
@@ -49,18 +81,21 @@ pub(crate) use slab_id;
 
 impl<I, T> Default for Slab<I, T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), id: PhantomData }
+        Self { places: Vec::new(), free: NOWHERE, len: 0, id: PhantomData }
     }
 }
 
 impl<I: SlabId, T> Slab<I, T> {
     pub(crate) fn insert(&mut self, value: T) -> I {
-        if let Some(place) = self.free.pop() {
-            self.places[place as usize] = Some(value);
-            return I::from_place(place);
+        self.len += 1;
+        if let Some(place) = self.places.get_mut(self.free as usize)
+            && let Place::Free(next) = *place
+        {
+            *place = Place::Used(value);
+            return I::from_place(std::mem::replace(&mut self.free, next));
         }
         let place = u32::try_from(self.places.len()).expect("fewer than 2^32 routes fit in memory");
-        self.places.push(Some(value));
+        self.places.push(Place::Used(value));
         I::from_place(place)
     }
 
@@ -71,33 +106,42 @@ impl<I: SlabId, T> Slab<I, T> {
 
     /// Puts a value into a vacant place. Until [`Slab::find_free`], `insert` uses places after all others only.
     pub(crate) fn put(&mut self, id: I, value: T) {
-        self.free.clear();
+        self.free = NOWHERE;
         let place = id.place();
         if place >= self.places.len() {
-            self.places.resize_with(place + 1, || None);
+            self.places.resize_with(place + 1, || Place::Free(NOWHERE));
         }
-        self.places[place] = Some(value);
+        self.places[place] = Place::Used(value);
+        self.len += 1;
     }
 
     /// Lists the places that may be used again, after the last [`Slab::put`].
     pub(crate) fn find_free(&mut self) {
-        let vacant = (0u32..).zip(&self.places).filter(|(_, value)| value.is_none());
-        self.free = vacant.map(|(place, _)| place).collect();
-        self.free.reverse();
+        self.free = NOWHERE;
+        let end = u32::try_from(self.places.len()).expect("fewer than 2^32 routes fit in memory");
+        for (number, place) in (0..end).zip(&mut self.places).rev() {
+            if let Place::Free(next) = place {
+                *next = std::mem::replace(&mut self.free, number);
+            }
+        }
     }
 
     pub(crate) fn remove(&mut self, id: I) -> T {
-        let value = self.places[id.place()].take().expect("a number is given up once");
-        self.free.push(u32::try_from(id.place()).expect("it came from insert"));
+        let place = &mut self.places[id.place()];
+        let Place::Used(value) = std::mem::replace(place, Place::Free(self.free)) else {
+            unreachable!("a number is given up once")
+        };
+        self.free = u32::try_from(id.place()).expect("it came from insert");
+        self.len -= 1;
         value
     }
 
     pub(crate) fn get(&self, id: I) -> Option<&T> {
-        self.places.get(id.place())?.as_ref()
+        self.places.get(id.place())?.value()
     }
 
     pub(crate) fn get_mut(&mut self, id: I) -> Option<&mut T> {
-        self.places.get_mut(id.place())?.as_mut()
+        self.places.get_mut(id.place())?.value_mut()
     }
 
     /// How many places there are, used or free.
@@ -107,17 +151,17 @@ impl<I: SlabId, T> Slab<I, T> {
 
     /// How many are used.
     pub(crate) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.len
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (I, &T)> {
-        (0u32..).zip(&self.places).filter_map(|(place, value)| Some((I::from_place(place), value.as_ref()?)))
+        (0u32..).zip(&self.places).filter_map(|(place, value)| Some((I::from_place(place), value.value()?)))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (I, &mut T)> {
         (0u32..)
             .zip(&mut self.places)
-            .filter_map(|(place, value)| Some((I::from_place(place), value.as_mut()?)))
+            .filter_map(|(place, value)| Some((I::from_place(place), value.value_mut()?)))
     }
 }
 
@@ -125,13 +169,13 @@ impl<I: SlabId, T> Index<I> for Slab<I, T> {
     type Output = T;
 
     fn index(&self, id: I) -> &T {
-        self.places[id.place()].as_ref().expect("numbers in use name used places")
+        self.places[id.place()].value().expect("numbers in use name used places")
     }
 }
 
 impl<I: SlabId, T> IndexMut<I> for Slab<I, T> {
     fn index_mut(&mut self, id: I) -> &mut T {
-        self.places[id.place()].as_mut().expect("numbers in use name used places")
+        self.places[id.place()].value_mut().expect("numbers in use name used places")
     }
 }
 
@@ -142,6 +186,17 @@ mod tests {
     slab_id! {
         /// A number.
         Id
+    }
+
+    #[test]
+    fn places_left_are_used_again_before_new_ones() {
+        let mut slab: Slab<Id, char> = Slab::default();
+        let all: Vec<Id> = "abcd".chars().map(|value| slab.insert(value)).collect();
+        assert_eq!((slab.remove(all[1]), slab.remove(all[3])), ('b', 'd'));
+        assert_eq!((slab.len(), slab.places(), slab.get(all[1])), (2, 4, None));
+        let again: Vec<Id> = "xyz".chars().map(|value| slab.insert(value)).collect();
+        assert_eq!(again, [Id(3), Id(1), Id(4)]);
+        assert_eq!((slab.iter().map(|(_, value)| *value).collect::<String>(), slab.len()), ("aycxz".to_owned(), 5));
     }
 
     #[test]

@@ -108,9 +108,9 @@ impl Speaker {
     }
 
     /// Bytes came: cut them into messages, and handle each.
-    pub(super) fn received(&mut self, conn: ConnId, bytes: &[u8]) {
+    pub(super) fn received(&mut self, conn: ConnId, bytes: Bytes) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
-        connection.framer.push(bytes);
+        connection.framer.push_shared(bytes);
         loop {
             // Any message may have ended the connection.
             let Some(connection) = self.connections.get_mut(&conn) else { return };

@@ -227,7 +227,7 @@ fn make_long_lived(table: &mut Table, path: PathId, interner: &mut Interner) {
         return;
     }
     let mut marked = |route: &Arc<RouteAttributes>| {
-        if route.rank.long_lived_stale {
+        if route.long_lived_stale {
             return Arc::clone(route);
         }
         let mut attributes = route.attributes.clone();

@@ -94,7 +94,7 @@ impl Speaker {
             Input::ConnectFailed { conn, reason } => {
                 self.connection_event(conn, Event::ConnectFailed(reason));
             }
-            Input::Received { conn, bytes } => self.received(conn, &bytes),
+            Input::Received { conn, bytes } => self.received(conn, bytes),
             Input::ConnectionClosed { conn, reason } => {
                 self.connection_event(conn, Event::ConnectionClosed(reason));
             }

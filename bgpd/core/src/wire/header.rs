@@ -2,7 +2,7 @@
 //!
 //! Spec: RFC 4271 sections 4.1 and 6.1; RFC 8654 (extended messages).
 //! Shape: `[marker: 16 x 0xff][length: u16][type: u8][body]`; the length counts the header.
-//! Invariant: the framer never holds more than one incomplete message.
+//! Invariant: the framer never holds more than one incomplete message, beside what it was given last.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -83,13 +83,16 @@ impl Frame {
 /// Cuts a byte stream into messages.
 #[derive(Debug)]
 pub struct Framer {
-    buffer: BytesMut,
+    /// What no message was made of yet: the beginning of one, whose end has not come.
+    begun: BytesMut,
+    /// What comes after it, as it was read. Messages that are whole in it are not copied.
+    rest: Bytes,
     max: usize,
 }
 
 impl Default for Framer {
     fn default() -> Self {
-        Self { buffer: BytesMut::new(), max: MAX_MESSAGE_LEN }
+        Self { begun: BytesMut::new(), rest: Bytes::new(), max: MAX_MESSAGE_LEN }
     }
 }
 
@@ -99,19 +102,27 @@ impl Framer {
         self.max = EXTENDED_MAX_MESSAGE_LEN;
     }
 
-    /// Appends what was read from the connection.
+    /// Appends a copy of what was read from the connection.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        self.fill(usize::MAX);
+        self.begun.extend_from_slice(bytes);
+    }
+
+    /// Appends what was read from the connection, without copying it: frames share it.
+    pub fn push_shared(&mut self, bytes: Bytes) {
+        self.fill(usize::MAX);
+        self.rest = bytes;
     }
 
     /// Octets received that are not yet part of a returned frame.
     pub fn buffered(&self) -> usize {
-        self.buffer.len()
+        self.begun.len() + self.rest.len()
     }
 
-    /// Octets received that are not yet part of a returned frame, themselves.
+    /// Octets received that are not yet part of a returned frame, themselves. Only after [`Framer::next_frame`] gave none.
     pub fn unread(&self) -> &[u8] {
-        &self.buffer
+        debug_assert!(self.rest.is_empty(), "messages wait to be taken");
+        &self.begun
     }
 
     /// The next whole message, or `None` until more bytes come.
@@ -119,17 +130,41 @@ impl Framer {
     /// # Errors
     /// The NOTIFICATION of RFC 4271 section 6.1. The stream cannot be resumed after it.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Notification> {
-        let Some((header, _)) = self.buffer.split_first_chunk::<HEADER_LEN>() else {
+        if self.begun.is_empty()
+            && let Some((header, _)) = self.rest.split_first_chunk::<HEADER_LEN>()
+        {
+            let (kind, len) = check_header(header, self.max)?;
+            if self.rest.len() >= len {
+                let mut body = self.rest.split_to(len);
+                body.advance(HEADER_LEN);
+                return Ok(Some(Frame { kind, body }));
+            }
+        }
+        self.fill(HEADER_LEN);
+        let Some((header, _)) = self.begun.split_first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };
         let (kind, len) = check_header(header, self.max)?;
-        if self.buffer.len() < len {
-            self.buffer.reserve(len - self.buffer.len());
+        self.fill(len);
+        if self.begun.len() < len {
             return Ok(None);
         }
-        let mut body = self.buffer.split_to(len);
+        let mut body = self.begun.split_to(len);
         body.advance(HEADER_LEN);
         Ok(Some(Frame { kind, body: body.freeze() }))
+    }
+
+    /// Moves what makes `begun` this long from `rest`, as far as there is any.
+    fn fill(&mut self, len: usize) {
+        let missing = len.saturating_sub(self.begun.len()).min(self.rest.len());
+        if missing > 0 {
+            self.begun.reserve(len.min(self.max).saturating_sub(self.begun.len()));
+            self.begun.extend_from_slice(&self.rest.split_to(missing));
+        }
+        if self.rest.is_empty() {
+            // Whoever has read it may use its memory again.
+            self.rest = Bytes::new();
+        }
     }
 }
 

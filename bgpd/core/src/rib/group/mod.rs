@@ -9,11 +9,11 @@
 
 mod batch;
 mod catch_up;
+mod exported;
 mod log;
 mod member;
 
 use cairn_net::{Family, Prefix};
-use foldhash::HashMap;
 
 use super::Treatment;
 use super::ranked::{Ranked, sent_path_id};
@@ -23,6 +23,7 @@ use super::table::{Best, PathId, Table};
 use crate::policy::Hits;
 use crate::wire::Nlri;
 use batch::Batch;
+use exported::Exported;
 use log::Log;
 pub(crate) use member::Cursor;
 
@@ -36,9 +37,7 @@ slab_id! {
 pub(crate) struct Group {
     pub(crate) treatment: Treatment,
     log: Log,
-    /// How many routes are exported, by their source.
-    exported: [HashMap<SourceId, u32>; 2],
-    total: [u32; 2],
+    exported: Exported,
     /// How often the statements of the export policy matched a route that was announced anew or changed.
     pub(crate) hits: Hits,
 }
@@ -79,46 +78,13 @@ impl Group {
     /// A group without members, for the routes of the table as they are now.
     pub(crate) fn new(treatment: Treatment, table: &Table) -> Self {
         let hits = Hits::new(treatment.policy.as_deref());
-        let mut group =
-            Self { treatment, log: Log::default(), exported: Default::default(), total: [0; 2], hits };
-        group.count_all(table);
-        group
-    }
-
-    fn count_all(&mut self, table: &Table) {
-        let mut batch = Batch::new(&self.treatment);
-        let mut counted = Vec::new();
-        for (id, _) in table.nets.iter() {
-            self.treatment.each_route(table, id, |nlri, route| {
-                if batch.export(table, nlri.prefix, &route, None).is_some() {
-                    counted.push((nlri.prefix.family(), route.source));
-                }
-            });
-        }
-        for family in self.treatment.families.iter() {
-            counted.extend(batch.export_default(family).map(|_| (family, SourceId::NONE)));
-        }
-        for (family, source) in counted {
-            self.count(family, source, true);
-        }
-    }
-
-    fn count(&mut self, family: Family, source: SourceId, add: bool) {
-        let by_source = self.exported[family as usize].entry(source).or_default();
-        let total = &mut self.total[family as usize];
-        if add {
-            *by_source += 1;
-            *total += 1;
-        } else {
-            *by_source = by_source.saturating_sub(1);
-            *total = total.saturating_sub(1);
-        }
+        let exported = Exported::all(&treatment, table);
+        Self { treatment, log: Log::default(), exported, hits }
     }
 
     /// How many routes a member is told of.
     pub(crate) fn exported_to(&self, me: SourceId, family: Family) -> u32 {
-        let own = self.exported[family as usize].get(&me).copied().unwrap_or(0);
-        self.total[family as usize].saturating_sub(own)
+        self.exported.without(me, family)
     }
 
     /// Octets that wait for members that lag behind.
@@ -128,9 +94,7 @@ impl Group {
 
     /// A source is gone; its number may be given to another one.
     pub(crate) fn forget_source(&mut self, source: SourceId) {
-        for by_source in &mut self.exported {
-            by_source.remove(&source);
-        }
+        self.exported.forget_source(source);
     }
 
     /// How many parts the log has.
@@ -142,12 +106,21 @@ impl Group {
     /// Turns changes into messages at the end of the log. True if there are any. `paths` are the same changes for families in
     /// which several paths are told.
     pub(crate) fn append(&mut self, table: &Table, changes: &[Change], paths: &[PathsChange]) -> bool {
-        let treatment = self.treatment.clone();
-        let mut batch = Batch::new(&treatment);
+        let Self { treatment, log, exported, hits } = self;
+        let mut batch = Batch::new(treatment);
+        let mut step = |nlri: Nlri, old: Option<&Best>, new: Option<&Best>| {
+            let mut export = |route: &Best, hits: Option<&Hits>| {
+                Some((batch.export(table, nlri.prefix, route, hits)?, route.source))
+            };
+            let old = old.and_then(|route| export(route, None));
+            let new = new.and_then(|route| export(route, Some(hits)));
+            let source = |exported: Option<(_, SourceId)>| exported.map(|(_, source)| source);
+            exported.moved(nlri.prefix.family(), source(old), source(new));
+            batch.queue(nlri, old, new);
+        };
         for change in changes {
             if treatment.path_limit(change.prefix.family()).is_none() {
-                let step = (change.old.as_ref(), change.new.as_ref());
-                self.step(&mut batch, table, change.prefix.into(), step);
+                step(change.prefix.into(), change.old.as_ref(), change.new.as_ref());
             }
         }
         for change in paths {
@@ -155,34 +128,10 @@ impl Group {
             let Some(limit) = treatment.path_limit(prefix.family()) else { continue };
             for (id, old, new) in change.steps(limit) {
                 if !matches!((old, new), (Some(old), Some(new)) if old.is_same(new)) {
-                    let nlri = Nlri { prefix, path_id: sent_path_id(id) };
-                    self.step(&mut batch, table, nlri, (old, new));
+                    step(Nlri { prefix, path_id: sent_path_id(id) }, old, new);
                 }
             }
         }
-        batch.encode(&mut self.log)
-    }
-
-    /// Queues what it means that a route became another one.
-    fn step(
-        &mut self,
-        batch: &mut Batch<'_>,
-        table: &Table,
-        nlri: Nlri,
-        (old, new): (Option<&Best>, Option<&Best>),
-    ) {
-        let family = nlri.prefix.family();
-        let mut export = |route: &Best, hits: Option<&Hits>| {
-            Some((batch.export(table, nlri.prefix, route, hits)?, route.source))
-        };
-        let old = old.and_then(|route| export(route, None));
-        let new = new.and_then(|route| export(route, Some(&self.hits)));
-        if let Some((_, source)) = old {
-            self.count(family, source, false);
-        }
-        if let Some((_, source)) = new {
-            self.count(family, source, true);
-        }
-        batch.queue(nlri, old, new);
+        batch.encode(log)
     }
 }

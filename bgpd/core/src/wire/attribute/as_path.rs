@@ -6,8 +6,10 @@
 use std::fmt;
 
 use cairn_net::Asn;
+use smallvec::SmallVec;
 use thiserror::Error;
 
+use super::octets::Octets;
 use crate::wire::parse::Reader;
 
 /// Most AS numbers in one segment.
@@ -93,7 +95,7 @@ pub enum AsPathError {
 
 /// An AS path in wire form with four-octet numbers.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct AsPath(Box<[u8]>);
+pub struct AsPath(Octets);
 
 impl AsPath {
     /// A path of one sequence (of several, beyond 255), the latest AS first.
@@ -144,12 +146,12 @@ impl AsPath {
     }
 
     /// The attribute's value with four-octet numbers.
-    pub const fn as_wire(&self) -> &[u8] {
+    pub fn as_wire(&self) -> &[u8] {
         &self.0
     }
 
     /// No segment: the route comes from the local AS.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -283,7 +285,7 @@ impl AsPath {
             })
             .filter(|asn| !front.contains(*asn))
             .collect();
-        let mut bytes = front.0.into_vec();
+        let mut bytes = front.0.to_vec();
         let rest: Vec<Asn> = rest.into_iter().collect();
         for chunk in rest.chunks(MAX_SEGMENT) {
             push_head(&mut bytes, SegmentKind::Set, chunk.len());
@@ -318,7 +320,8 @@ impl AsPath {
             Some(first) => (first.wire, &self.0[2 + first.wire.len()..]),
             None => (&[][..], &*self.0),
         };
-        let mut bytes = Vec::with_capacity(2 + 4 * count + self.0.len());
+        // Done for each attribute set that leaves the AS, most of which are short: put together on the stack.
+        let mut bytes: SmallVec<[u8; 128]> = SmallVec::new();
         // The old first segment is topped up to 255, as RFC 4271 section 5.1.2 has it; the rest goes before it.
         let room = MAX_SEGMENT - joined.len() / 4;
         let mut ahead = count.saturating_sub(room);
@@ -337,7 +340,7 @@ impl AsPath {
         (0..topped_up).for_each(|_| bytes.extend_from_slice(&asn.0.to_be_bytes()));
         bytes.extend_from_slice(joined);
         bytes.extend_from_slice(rest);
-        Self(bytes.into())
+        Self(Octets::from(&*bytes))
     }
 
     /// Does an AS take more than two octets, so that a two-octet peer needs AS4_PATH?
@@ -384,7 +387,7 @@ impl AsPath {
     fn joined(self, tail: &Self) -> Self {
         let last = self.segments().last().map(|segment| (segment.kind, segment.len()));
         let first = tail.segments().next().map(|segment| (segment.kind, segment.len()));
-        let mut bytes = self.0.into_vec();
+        let mut bytes = self.0.to_vec();
         match (last, first) {
             (Some((SegmentKind::Sequence, front)), Some((SegmentKind::Sequence, back)))
                 if front + back <= MAX_SEGMENT =>
@@ -415,8 +418,8 @@ fn read_segment<'a>(reader: &mut Reader<'a>, width: usize) -> Result<(SegmentKin
 }
 
 /// Appends a segment's head; `count` is 1 to 255.
-fn push_head(out: &mut Vec<u8>, kind: SegmentKind, count: usize) {
-    out.extend_from_slice(&[kind.to_wire(), u8::try_from(count).expect("a segment has at most 255 AS")]);
+fn push_head(out: &mut impl Extend<u8>, kind: SegmentKind, count: usize) {
+    out.extend([kind.to_wire(), u8::try_from(count).expect("a segment has at most 255 AS")]);
 }
 
 impl fmt::Display for AsPath {

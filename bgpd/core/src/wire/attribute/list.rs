@@ -3,6 +3,8 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::net::Ipv4Addr;
 
+use super::octets::Octets;
+
 /// An element of fixed size in a list attribute.
 pub trait WireElement: Copy {
     /// Octets on the wire; more than zero.
@@ -35,7 +37,7 @@ pub(super) fn word(bytes: &[u8], index: usize) -> u32 {
 
 /// A list of elements of one size, kept as its wire form. Order and repetitions are kept.
 pub struct WireList<T> {
-    bytes: Box<[u8]>,
+    bytes: Octets,
     element: PhantomData<T>,
 }
 
@@ -46,17 +48,17 @@ impl<T: WireElement> WireList<T> {
     }
 
     /// The attribute's value.
-    pub const fn as_wire(&self) -> &[u8] {
+    pub fn as_wire(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Number of elements.
-    pub const fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.bytes.len() / T::LEN
     }
 
     /// No element: the attribute is absent.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
@@ -90,7 +92,7 @@ impl<T> Clone for WireList<T> {
 
 impl<T> Default for WireList<T> {
     fn default() -> Self {
-        Self { bytes: Box::default(), element: PhantomData }
+        Self { bytes: Octets::default(), element: PhantomData }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Spec: RFC 4271 section 5, and the RFC named at each attribute.
 //! Invariant: lists and paths are kept in wire form with four-octet AS numbers, so that comparing, hashing and
-//! encoding them touches bytes only; every value that exists is well-formed.
+//! encoding them touches bytes only; every value that exists is well-formed. Copies share them.
 //! Not here: the next hop and the prefixes (see [`super::Update`]); reading and writing (see `super::update`).
 
 mod aggregator;
@@ -10,6 +10,7 @@ mod as_path;
 mod community;
 mod list;
 mod next_hop;
+mod octets;
 mod origin;
 mod unknown;
 

@@ -1,11 +1,13 @@
 use std::fmt;
 
+use super::octets::Octets;
+
 /// Optional transitive attributes that we do not speak, opaque, in the order of their type codes.
 ///
 /// Kept as `[type: u8][flags: u8][length: u16][value]` each; flags are those of the wire without the reserved and the
 /// extended-length bits.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct UnknownAttributes(Box<[u8]>);
+pub struct UnknownAttributes(Octets);
 
 /// One attribute that we do not speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +24,12 @@ impl UnknownAttributes {
     const HEAD: usize = 4;
 
     /// None at all?
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// All of them, each with its head of type, flags and length.
-    pub(crate) const fn as_wire(&self) -> &[u8] {
+    pub(crate) fn as_wire(&self) -> &[u8] {
         &self.0
     }
 

@@ -28,18 +28,53 @@ fn a_stream_is_cut_into_messages_wherever_it_breaks() {
     stream.extend_from_slice(&header(23, 2));
     stream.extend_from_slice(&[0; 4]);
     stream.extend_from_slice(&Message::keepalive());
+    let expected = [(MessageType::Keepalive, 0), (MessageType::Update, 4), (MessageType::Keepalive, 0)];
+    let shared = Bytes::from(stream.clone());
     for cut in 0..stream.len() {
-        let mut framer = Framer::default();
-        let mut kinds = Vec::new();
-        for part in [&stream[..cut], &stream[cut..]] {
-            framer.push(part);
-            while let Some(frame) = framer.next_frame().unwrap() {
-                kinds.push((frame.kind, frame.body.len()));
+        for copied in [[true, true], [false, false], [true, false], [false, true]] {
+            let mut framer = Framer::default();
+            let mut kinds = Vec::new();
+            for (part, copied) in [shared.slice(..cut), shared.slice(cut..)].into_iter().zip(copied) {
+                if copied {
+                    framer.push(&part);
+                } else {
+                    framer.push_shared(part);
+                }
+                while let Some(frame) = framer.next_frame().unwrap() {
+                    kinds.push((frame.kind, frame.body.len()));
+                }
+                let taken: usize = kinds.iter().map(|(_, len)| HEADER_LEN + len).sum();
+                assert_eq!(framer.unread().len(), if taken < cut { cut - taken } else { 0 }, "cut at {cut}");
             }
+            assert_eq!((kinds.as_slice(), framer.buffered()), (&expected[..], 0), "cut at {cut}");
         }
-        let expected = [(MessageType::Keepalive, 0), (MessageType::Update, 4), (MessageType::Keepalive, 0)];
-        assert_eq!((kinds.as_slice(), framer.buffered()), (&expected[..], 0), "cut at {cut}");
     }
+}
+
+#[test]
+fn whole_messages_are_not_copied_and_nothing_of_what_was_read_is_kept() {
+    let mut read = BytesMut::from(&*[Message::keepalive(), Message::keepalive().slice(..5)].concat());
+    read.reserve(100);
+    let (place, room) = (read.as_ptr(), read.capacity());
+    let mut framer = Framer::default();
+    framer.push_shared(read.split().freeze());
+    let frame = framer.next_frame().unwrap().unwrap();
+    assert_eq!((frame.kind, frame.body.as_ptr()), (MessageType::Keepalive, place.wrapping_add(HEADER_LEN)));
+    assert_eq!((framer.next_frame().unwrap(), framer.unread()), (None, &[0xff; 5][..]));
+    drop(frame);
+    assert!(read.try_reclaim(room), "the reader has all of its memory back");
+}
+
+#[test]
+fn what_was_not_taken_yet_stays_in_order() {
+    let mut framer = Framer::default();
+    let update = [header(23, 2), vec![0; 4]].concat();
+    framer.push_shared(Bytes::from([&update[..], &Message::keepalive()[..7]].concat()));
+    framer.push_shared(Bytes::from([&Message::keepalive()[7..], &update[..20]].concat()));
+    framer.push(&update[20..]);
+    let kinds: Vec<MessageType> =
+        std::iter::from_fn(|| framer.next_frame().unwrap()).map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [MessageType::Update, MessageType::Keepalive, MessageType::Update]);
 }
 
 #[test]
