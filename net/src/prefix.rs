@@ -1,5 +1,6 @@
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -13,10 +14,23 @@ use crate::{Family, ParseError};
 /// Text: `10.0.0.0/8`, `fd00::/8`; a bare address is a host prefix. Set host bits are refused, never masked
 /// away in silence: see [`Prefix::containing`] for masking on purpose.
 /// Order: family, then address, then length, so that a covering prefix sorts before what it covers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Prefix {
     addr: IpAddr,
     len: u8,
+}
+
+impl Hash for Prefix {
+    /// One word for IPv4: nothing is looked up as often as prefixes.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.addr {
+            IpAddr::V4(addr) => state.write_u64(u64::from(addr.to_bits()) << 8 | u64::from(self.len)),
+            IpAddr::V6(addr) => {
+                state.write_u128(addr.to_bits());
+                state.write_u8(self.len);
+            }
+        }
+    }
 }
 
 impl Prefix {

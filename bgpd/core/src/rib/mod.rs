@@ -12,6 +12,7 @@ mod export;
 mod group;
 mod hop;
 mod import;
+mod index;
 mod outbound;
 mod ranked;
 mod select;

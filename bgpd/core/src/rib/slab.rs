@@ -196,7 +196,10 @@ mod tests {
         assert_eq!((slab.len(), slab.places(), slab.get(all[1])), (2, 4, None));
         let again: Vec<Id> = "xyz".chars().map(|value| slab.insert(value)).collect();
         assert_eq!(again, [Id(3), Id(1), Id(4)]);
-        assert_eq!((slab.iter().map(|(_, value)| *value).collect::<String>(), slab.len()), ("aycxz".to_owned(), 5));
+        assert_eq!(
+            (slab.iter().map(|(_, value)| *value).collect::<String>(), slab.len()),
+            ("aycxz".to_owned(), 5)
+        );
     }
 
     #[test]

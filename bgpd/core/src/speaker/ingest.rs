@@ -24,9 +24,7 @@ impl Speaker {
         }
         let source = self.peers[id].source;
         for part in &update.unreach {
-            for nlri in &part.nlri {
-                self.rib.table.withdraw(source, *nlri);
-            }
+            self.rib.table.withdraw_all(source, &part.nlri);
             self.monitor_judged(id, part.nlri.iter().map(|nlri| (*nlri, None)));
         }
         if let Some(attributes) = update.attributes {

@@ -139,31 +139,37 @@ impl Speaker {
     fn flush_once(&mut self) {
         for family in Family::ALL {
             if !self.rib.deferred.contains(family) && self.rib.table.is_dirty(family) {
-                let dirty = self.rib.table.take_dirty(family);
-                let (changes, paths) = self.select(&dirty);
+                let mut dirty = self.rib.table.take_dirty(family);
+                let (changes, paths) = self.select(&mut dirty);
                 self.rib.table.reuse_dirty(family, dirty);
                 self.announce(&changes, &paths);
             }
         }
     }
 
-    fn select(&mut self, dirty: &[Dirty]) -> (Vec<Change>, Vec<PathsChange>) {
+    fn select(&mut self, dirty: &mut Vec<Dirty>) -> (Vec<Change>, Vec<PathsChange>) {
         let Some(config) = &self.config else { return Default::default() };
         let rib = &mut self.rib;
         let mut changes = Vec::with_capacity(dirty.len());
         let mut paths = Vec::new();
-        for Dirty { net, old, more } in dirty {
-            let prefix = rib.table.nets[*net].prefix;
-            rib.table.select(*net, Selection { config: &config.best_path });
-            let net = rib.table.nets.get(*net).map(|_| *net);
+        let mut deserted = Vec::new();
+        for Dirty { net, old, more } in dirty.drain(..) {
+            let prefix = rib.table.nets[net].prefix;
+            rib.table.select(net, Selection { config: &config.best_path });
+            let net = if rib.table.is_deserted(net) {
+                deserted.push(net);
+                None
+            } else {
+                Some(net)
+            };
             let new = net.and_then(|net| rib.table.best(net));
             let selected = &mut rib.selected[prefix.family() as usize];
-            match (old, &new) {
+            match (&old, &new) {
                 (None, Some(_)) => *selected += 1,
                 (Some(_), None) => *selected -= 1,
                 (None, None) | (Some(_), Some(_)) => {}
             }
-            let same = match (old, &new) {
+            let same = match (&old, &new) {
                 (None, None) => true,
                 (Some(old), Some(new)) => old.is_same(new),
                 _ => false,
@@ -177,18 +183,19 @@ impl Speaker {
             if old.is_some() != new.is_some() {
                 rib.conditions.note(prefix, new.is_some());
             }
-            if !same {
-                rib.changes += 1;
-                rib.aggregates.note(prefix, new.as_ref());
-                changes.push(Change { prefix, old: old.clone(), new });
-            }
             if rib.table.ranks() || more.is_some() {
                 // Nobody was told several before: then nothing was noted, and all of them are new.
                 let before = more.as_ref().map_or(&[][..], |more| &more.ranked);
                 let ranked = net.map_or(Vec::new(), |net| rib.table.ranked_paths(net));
                 paths.extend(paths_change(prefix, before, ranked));
             }
+            if !same {
+                rib.changes += 1;
+                rib.aggregates.note(prefix, new.as_ref());
+                changes.push(Change { prefix, old, new });
+            }
         }
+        rib.table.forget(&deserted);
         (changes, paths)
     }
 
