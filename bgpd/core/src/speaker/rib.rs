@@ -1,11 +1,12 @@
 use std::collections::VecDeque;
 
 use cairn_net::{Families, Family, Prefix};
+use smallvec::SmallVec;
 
 use super::aggregate::Aggregates;
 use super::condition::Conditions;
 use super::peer::PeerId;
-use super::{BestRoute, Output, RouteSource, Speaker};
+use super::{BestRoute, ConnId, Output, RouteSource, Speaker};
 use crate::rib::slab::Slab;
 use crate::rib::{
     Change, Dirty, Group, GroupId, Interner, NetId, PathsChange, Ranked, Selection, SourceId, Table,
@@ -204,7 +205,7 @@ impl Speaker {
             return;
         }
         self.monitor_selected(changes);
-        let ids: Vec<GroupId> = self.rib.groups.iter().map(|(id, _)| id).collect();
+        let ids: SmallVec<[GroupId; 8]> = self.rib.groups.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.cut_log(id);
             let Rib { groups, table, .. } = &mut self.rib;
@@ -213,7 +214,7 @@ impl Speaker {
                 continue;
             }
             entry.behind = entry.members.len();
-            let mut conns = Vec::with_capacity(entry.members.len());
+            let mut conns: SmallVec<[ConnId; 8]> = SmallVec::with_capacity(entry.members.len());
             for member in &entry.members {
                 if let Some(session) = self.peers.get_mut(*member).and_then(|peer| peer.session.as_mut()) {
                     session.cursor.behind = true;

@@ -8,6 +8,7 @@ use cairn_net::{Family, Prefix};
 use foldhash::HashMap;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use super::log::{Audience, Entry, Log};
 use crate::policy::{Hits, Matched, PrefixClass};
@@ -20,6 +21,8 @@ use crate::wire::{Attributes, EncodeContext, EncodedAttributes, NextHop, Nlri, e
 const ENTRY_LEN: usize = 16 << 10;
 /// Room for the message of a single change, which steady churn mostly makes.
 const SMALL_ENTRY: usize = 128;
+/// Buckets up to which looking at each is quicker than an index.
+const FEW: usize = 8;
 /// Prefixes that are encoded before a part may be cut.
 const ENTRY_PREFIXES: usize = 1 << 12;
 
@@ -36,10 +39,15 @@ struct Bucket {
     source: SourceId,
     /// `false`: too long for a message, the routes are not exported (RFC 8654 section 4).
     fits: bool,
-    nlri: Vec<Nlri>,
+    nlri: SmallVec<[Nlri; 2]>,
 }
 
 impl Bucket {
+    fn is(&self, attributes: &Attributes, next_hop: NextHop, family: Family, source: SourceId) -> bool {
+        (self.next_hop, self.family, self.source) == (next_hop, family, source)
+            && self.attributes == *attributes
+    }
+
     /// In wire form; `None` if nothing is queued. Many buckets only say what a prefix had before, and are never written.
     fn encode(&self, context: &EncodeContext) -> Option<EncodedAttributes> {
         if self.nlri.is_empty() {
@@ -54,8 +62,11 @@ impl Bucket {
 pub(super) struct Batch<'a> {
     treatment: &'a Treatment,
     buckets: Vec<Bucket>,
+    /// The buckets by what they are, once there are more than [`FEW`].
     by_content: HashTable<u32>,
     hasher: FixedState,
+    /// What was exported is remembered. Steady churn comes in batches of one route, which is not met again.
+    remembers: bool,
     /// What became of an attribute set from a source, by the class of the prefix. Holds the set, so that its address stays its name.
     seen: HashMap<(usize, SourceId, Family, PrefixClass), Seen>,
     withdrawn: Vec<(Audience, Family, Vec<Nlri>)>,
@@ -69,9 +80,11 @@ struct Seen {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(treatment: &'a Treatment) -> Self {
+    /// For about as many routes as `expected`.
+    pub(super) fn new(treatment: &'a Treatment, expected: usize) -> Self {
         Self {
             treatment,
+            remembers: expected > 2,
             buckets: Vec::new(),
             by_content: HashTable::new(),
             hasher: FixedState::default(),
@@ -95,7 +108,7 @@ impl<'a> Batch<'a> {
         if treatment.outbound.withholds(prefix) {
             return None;
         }
-        let class = treatment.class(prefix);
+        let class = self.remembers.then(|| treatment.class(prefix)).flatten();
         let key = class.map(|class| (Arc::as_ptr(&best.attributes) as usize, best.source, family, class));
         if let Some(seen) = key.and_then(|key| self.seen.get(&key)) {
             hits.inspect(|hits| hits.count(&seen.matched));
@@ -126,26 +139,51 @@ impl<'a> Batch<'a> {
         family: Family,
         source: SourceId,
     ) -> Option<BucketId> {
-        let hash = self.hasher.hash_one((&attributes, next_hop, family, source));
-        let Self { buckets, by_content, hasher, treatment, .. } = self;
-        let same = |id: &u32| {
-            let bucket = &buckets[*id as usize];
-            (bucket.next_hop, bucket.family, bucket.source) == (next_hop, family, source)
-                && bucket.attributes == attributes
-        };
-        let id = if let Some(id) = by_content.find(hash, same) {
-            *id
-        } else {
-            let fits = EncodedAttributes::fits(&attributes, family, next_hop, &treatment.encode);
-            let id = u32::try_from(buckets.len()).expect("a batch is smaller than the table");
-            buckets.push(Bucket { attributes, next_hop, family, source, fits, nlri: Vec::new() });
-            by_content.insert_unique(hash, id, |id| {
-                let bucket = &buckets[*id as usize];
-                hasher.hash_one((&bucket.attributes, bucket.next_hop, bucket.family, bucket.source))
-            });
-            id
+        let id = match self.find(&attributes, next_hop, family, source) {
+            Some(id) => id,
+            None => {
+                let fits = EncodedAttributes::fits(&attributes, family, next_hop, &self.treatment.encode);
+                self.add(Bucket { attributes, next_hop, family, source, fits, nlri: SmallVec::new() })
+            }
         };
         self.buckets[id as usize].fits.then_some(BucketId(id))
+    }
+
+    fn find(
+        &self,
+        attributes: &Attributes,
+        next_hop: NextHop,
+        family: Family,
+        source: SourceId,
+    ) -> Option<u32> {
+        if self.buckets.len() <= FEW {
+            let mut numbered = (0u32..).zip(&self.buckets);
+            let found = numbered.find(|(_, bucket)| bucket.is(attributes, next_hop, family, source));
+            return found.map(|(id, _)| id);
+        }
+        let hash = self.hasher.hash_one((attributes, next_hop, family, source));
+        let same = |id: &u32| self.buckets[*id as usize].is(attributes, next_hop, family, source);
+        self.by_content.find(hash, same).copied()
+    }
+
+    fn add(&mut self, bucket: Bucket) -> u32 {
+        let Self { buckets, by_content, hasher, .. } = self;
+        let id = u32::try_from(buckets.len()).expect("a batch is smaller than the table");
+        buckets.push(bucket);
+        let hash = |id: &u32| {
+            let bucket = &buckets[*id as usize];
+            hasher.hash_one((&bucket.attributes, bucket.next_hop, bucket.family, bucket.source))
+        };
+        // The first one too many brings the others along.
+        let due = match buckets.len() {
+            ..=FEW => id + 1..id + 1,
+            len if len == FEW + 1 => 0..id + 1,
+            _ => id..id + 1,
+        };
+        for id in due {
+            by_content.insert_unique(hash(&id), id, hash);
+        }
+        id
     }
 
     /// Queues an announcement.

@@ -31,7 +31,7 @@ pub(super) fn dump(
 ) -> (Option<u32>, Option<(Bytes, u32)>) {
     let end = u32::try_from(table.nets.places()).expect("places are numbered with 32 bits");
     let to = from.saturating_add(DUMP_CHUNK).min(end);
-    let mut batch = Batch::new(treatment);
+    let mut batch = Batch::new(treatment, DUMP_CHUNK as usize);
     if from == 0
         && let Some((nlri, bucket)) = default_nlri(family).zip(batch.export_default(family))
     {
@@ -61,7 +61,7 @@ pub(super) fn missed(
     routes: &mut HashSet<Nlri>,
 ) -> Option<(Bytes, u32)> {
     let some: Vec<Nlri> = routes.iter().take(MISSED_CHUNK).copied().collect();
-    let mut batch = Batch::new(treatment);
+    let mut batch = Batch::new(treatment, some.len());
     for nlri in some {
         routes.remove(&nlri);
         let route = treatment.route(table, nlri).filter(|route| route.source != me);

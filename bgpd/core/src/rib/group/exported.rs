@@ -17,7 +17,7 @@ impl Exported {
     /// Of the routes of the table as they are now.
     pub(super) fn all(treatment: &Treatment, table: &Table) -> Self {
         let mut exported = Self::default();
-        let mut batch = Batch::new(treatment);
+        let mut batch = Batch::new(treatment, table.len());
         for (id, _) in table.nets.iter() {
             treatment.each_route(table, id, |nlri, route| {
                 if batch.export(table, nlri.prefix, &route, None).is_some() {

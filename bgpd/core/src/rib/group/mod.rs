@@ -107,7 +107,7 @@ impl Group {
     /// which several paths are told.
     pub(crate) fn append(&mut self, table: &Table, changes: &[Change], paths: &[PathsChange]) -> bool {
         let Self { treatment, log, exported, hits } = self;
-        let mut batch = Batch::new(treatment);
+        let mut batch = Batch::new(treatment, changes.len().max(paths.len()));
         let mut step = |nlri: Nlri, old: Option<&Best>, new: Option<&Best>| {
             let mut export = |route: &Best, hits: Option<&Hits>| {
                 Some((batch.export(table, nlri.prefix, route, hits)?, route.source))

@@ -51,7 +51,7 @@ pub enum EncodeError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedAttributes {
     /// Everything but MP_REACH_NLRI.
-    block: Bytes,
+    block: Vec<u8>,
     /// MP_REACH_NLRI's value up to the prefixes; `None` for the fields of RFC 4271.
     mp: Option<Bytes>,
     family: Family,
@@ -82,7 +82,7 @@ impl EncodedAttributes {
         if EMPTY_UPDATE_LEN + len + Nlri::max_len(family) > context.max_message_len {
             return Err(EncodeError::TooLong { len, max: context.max_message_len });
         }
-        Ok(Self { block: block.into(), mp, family, context: *context })
+        Ok(Self { block, mp, family, context: *context })
     }
 
     /// Can routes with these attributes be sent at all, that is, does [`EncodedAttributes::new`] succeed? Costs next to nothing
@@ -109,11 +109,11 @@ impl EncodedAttributes {
     }
 
     /// The attributes for an entry of a table dump: of MP_REACH_NLRI only the next hop with its length (RFC 6396 section 4.3.4).
-    pub(crate) fn for_table_dump(&self) -> Bytes {
+    pub(crate) fn for_table_dump(self) -> Bytes {
         /// Octets of AFI and SAFI before the next hop, and of the reserved one behind it.
         const BEFORE: usize = 3;
         let next_hop = self.mp.as_ref().and_then(|mp| mp.get(BEFORE..mp.len().checked_sub(1)?));
-        let Some(next_hop) = next_hop else { return self.block.clone() };
+        let Some(next_hop) = next_hop else { return self.block.into() };
         let mut out = BytesMut::with_capacity(self.block.len() + 3 + next_hop.len());
         out.put_u8(OPTIONAL);
         out.put_u8(code::MP_REACH_NLRI);
