@@ -66,6 +66,11 @@ impl Frozen {
         Self { places, state, files: sockets.into_iter().flatten().collect() }
     }
 
+    /// BFD did not run.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty() && self.state.is_empty() && self.files.is_empty()
+    }
+
     /// How many sockets the places stand for.
     pub(crate) fn count(places: &[u8]) -> usize {
         places.iter().filter(|place| **place == 1).count()

@@ -75,13 +75,14 @@ impl Daemon {
 
     /// Goes on with the BFD sessions of the process that has let go.
     pub(crate) fn take_over_bfd(&mut self, frozen: Frozen) {
-        if frozen.places.is_empty() {
+        if frozen.is_empty() {
             self.sync_bfd();
             return;
         }
-        let sessions = self.wanted_bfd();
-        if let Err(error) = self.bfd.adopt(frozen, sessions) {
-            error!(%error, "cannot go on with the BFD sessions: they begin anew");
+        let wanted = self.wanted_bfd();
+        let sessions = wanted.len();
+        if let Err(error) = self.bfd.adopt(frozen, wanted) {
+            error!(%error, sessions, "cannot go on with the BFD sessions of the old process: they begin anew");
             self.sync_bfd();
         }
     }
