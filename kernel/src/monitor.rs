@@ -1,4 +1,4 @@
-//! What the kernel tells of its own accord: links, addresses, routes, nexthops, neighbours and tables of nf_tables as they
+//! What the kernel tells of its own accord: links, addresses, routes, nexthops, neighbours, forwarding entries and tables of nf_tables as they
 //! change.
 //!
 //! Invariant: nothing is lost in silence. Where the kernel had to drop notifications, [`Event::Resync`] says so, and
@@ -22,7 +22,7 @@ use crate::Error;
 use crate::netlink::{Frame, Frames, Socket, option};
 use crate::netns::Netns;
 use crate::nftables::{self, Table};
-use crate::object::{Address, Change, Link, Neighbour, Nexthop, Object, Route};
+use crate::object::{Address, Change, Forwarding, Link, Neighbour, Nexthop, Object, Route};
 
 /// A notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Event {
     Nexthop(Change<Nexthop>),
     /// A neighbour was found, lost, set or deleted.
     Neighbour(Change<Neighbour>),
+    /// A forwarding entry of a VXLAN device was set or deleted.
+    Forwarding(Change<Forwarding>),
     /// Something in the table that is watched, or the table itself: see [`Monitor::open_table`].
     Table,
     /// Notifications were lost.
@@ -54,7 +56,7 @@ pub enum Topic {
     Routes,
     /// Nexthop objects.
     Nexthops,
-    /// Neighbours.
+    /// Neighbours, and forwarding entries.
     Neighbours,
 }
 
@@ -194,7 +196,9 @@ fn decode(frame: Frame<'_>) -> Option<Event> {
         16 | 17 => Link::decode(frame).map(Event::Link),
         20 | 21 => Address::decode(frame).map(Event::Address),
         24 | 25 => Route::decode(frame).map(Event::Route),
-        28 | 29 => Neighbour::decode(frame).map(Event::Neighbour),
+        28 | 29 => Neighbour::decode(frame)
+            .map(Event::Neighbour)
+            .or_else(|| Forwarding::decode(frame).map(Event::Forwarding)),
         104 | 105 => Nexthop::decode(frame).map(Event::Nexthop),
         _ => None,
     }

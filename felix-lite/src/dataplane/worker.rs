@@ -171,7 +171,7 @@ impl Worker {
                 self.routes.nexthop_changed(change);
                 false
             }
-            Event::Neighbour(_) | Event::Table => false,
+            Event::Neighbour(_) | Event::Forwarding(_) | Event::Table => false,
             Event::Resync => {
                 self.routes.resync();
                 true

@@ -3,7 +3,6 @@
 //! Spec: rtnetlink(7), `linux/if_link.h`.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use cairn_net::{Family, Mac};
@@ -14,8 +13,10 @@ use crate::sysctl::Conf;
 
 mod decode;
 mod encode;
+mod tunnel;
 
 pub(crate) use encode::{encode_delete, encode_delete_group, encode_get};
+pub use tunnel::{Ipip, Vxlan};
 
 /// What drives an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,23 +25,10 @@ pub enum Kind {
     Veth,
     /// A VXLAN tunnel device.
     Vxlan(Vxlan),
-    /// Another kind, as the kernel calls it: `bridge`, `ipip`, `wireguard` ... Empty for hardware and loopback.
+    /// An IP-in-IP tunnel device.
+    Ipip(Ipip),
+    /// Another kind, as the kernel calls it: `bridge`, `wireguard` ... Empty for hardware and loopback.
     Other(String),
-}
-
-/// The settings of a VXLAN device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Vxlan {
-    /// VXLAN network identifier, 24 bits.
-    pub vni: u32,
-    /// UDP port of both ends; 4789 is IANA's.
-    pub port: u16,
-    /// Where outer packets come from.
-    pub local: Option<IpAddr>,
-    /// The interface that outer packets leave by.
-    pub dev: Option<IfIndex>,
-    /// Learn remote MACs from packets; off where the entries are set by us.
-    pub learning: bool,
 }
 
 /// The state of an interface.
@@ -221,12 +209,6 @@ mod wire {
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
     pub(super) const VETH_PEER: u16 = 1;
-    pub(super) const VXLAN_ID: u16 = 1;
-    pub(super) const VXLAN_LINK: u16 = 3;
-    pub(super) const VXLAN_LOCAL: u16 = 4;
-    pub(super) const VXLAN_LEARNING: u16 = 7;
-    pub(super) const VXLAN_PORT: u16 = 15;
-    pub(super) const VXLAN_LOCAL6: u16 = 17;
     pub(super) const AF_INET: u16 = 2;
     pub(super) const AF_INET6: u16 = 10;
     pub(super) const INET_CONF: u16 = 1;

@@ -5,6 +5,7 @@
 //! Not here: which objects there should be (see [`crate::reconciler`]).
 
 mod address;
+mod forwarding;
 mod link;
 mod name;
 mod neighbour;
@@ -18,6 +19,7 @@ use std::hash::Hash;
 use cairn_net::Family;
 
 pub use address::{Address, AddressKey};
+pub use forwarding::{Forwarding, ForwardingKey};
 pub use link::{Kind, Link, LinkChange, LinkFlags, LinkRef, Veth, VethEnd, Vxlan};
 pub(crate) use link::{
     encode_delete as encode_link_delete, encode_delete_group as encode_link_delete_group,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use cairn_net::{Family, Mac};
 
-use super::{Change, IfIndex, Object, Verb, af};
+use super::{Change, IfIndex, Object, Verb, af, family_of};
 use crate::netlink::{Batch, Frame};
 
 const NEW: u16 = 28;
@@ -124,7 +124,8 @@ impl Object for Neighbour {
     }
 
     fn decode(frame: Frame<'_>) -> Option<Change<Self>> {
-        if !matches!(frame.kind, NEW | DEL) {
+        // Bridges and VXLAN devices tell of their forwarding entries by the same type.
+        if !matches!(frame.kind, NEW | DEL) || family_of(frame.byte(0)?).is_none() {
             return None;
         }
         let (mut addr, mut mac, mut protocol) = (None, None, 0);

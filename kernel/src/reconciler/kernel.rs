@@ -1,6 +1,7 @@
-//! The backend for what rtnetlink carries: routes, nexthop objects, neighbours.
+//! The backend for what rtnetlink carries: routes, nexthop objects, addresses, neighbours, forwarding entries.
 
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 use cairn_net::Family;
 
@@ -9,7 +10,8 @@ use crate::Error;
 use crate::error::is_absence;
 use crate::netlink::{Batch, Socket};
 use crate::object::{
-    Change, Neighbour, NeighbourState, Nexthop, Object, PROTOCOL, Route, RouteKey, TableId, Verb,
+    Address, Change, Forwarding, IfIndex, Neighbour, NeighbourState, Nexthop, Object, PROTOCOL, Route,
+    RouteKey, TableId, Verb,
 };
 use crate::rtnl::Rtnl;
 
@@ -74,24 +76,68 @@ impl Owned for Nexthop {
     }
 }
 
-/// Permanent neighbours and proxy entries of protocol 202.
+/// Permanent neighbours and proxy entries of protocol 202 on one interface.
 impl Owned for Neighbour {
-    type Scope = ();
+    type Scope = IfIndex;
 
-    fn is_owned(&self, (): &()) -> bool {
+    fn is_owned(&self, link: &IfIndex) -> bool {
         let set = matches!(self.state, NeighbourState::Permanent(_) | NeighbourState::Proxy);
-        self.protocol == PROTOCOL && set
+        self.link == *link && self.protocol == PROTOCOL && set
     }
 
-    fn list_owned(rtnl: &mut Rtnl, scope: &()) -> Result<Vec<Self>, Error> {
+    fn list_owned(rtnl: &mut Rtnl, scope: &IfIndex) -> Result<Vec<Self>, Error> {
         let mut neighbours: Vec<Self> = rtnl.list(None)?;
         neighbours.extend(rtnl.proxies(None)?);
         neighbours.retain(|neighbour| neighbour.is_owned(scope));
         Ok(neighbours)
     }
 
-    fn rival_key(&self, (): &()) -> Option<Self::Key> {
-        Some(self.key())
+    fn rival_key(&self, link: &IfIndex) -> Option<Self::Key> {
+        (self.link == *link).then(|| self.key())
+    }
+}
+
+/// Every global address of one interface, which must be ours alone: addresses carry no mark.
+impl Owned for Address {
+    type Scope = IfIndex;
+
+    fn is_owned(&self, link: &IfIndex) -> bool {
+        let link_local = matches!(self.addr, IpAddr::V6(addr) if addr.is_unicast_link_local());
+        self.link == *link && !link_local
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, scope: &IfIndex) -> Result<Vec<Self>, Error> {
+        let mut addresses: Vec<Self> = rtnl.list(None)?;
+        addresses.retain(|address| address.is_owned(scope));
+        Ok(addresses.into_iter().map(Owned::normalised).collect())
+    }
+
+    /// IPv4 has no duplicate address detection to be left out, and in IPv6 that of others need not be waited for.
+    fn normalised(self) -> Self {
+        Self { nodad: Family::of(self.addr) == Family::Ipv6, tentative: false, ..self }
+    }
+
+    fn rival_key(&self, _: &IfIndex) -> Option<Self::Key> {
+        None
+    }
+}
+
+/// Every permanent entry of one VXLAN device, which must be ours alone: entries carry no mark.
+impl Owned for Forwarding {
+    type Scope = IfIndex;
+
+    fn is_owned(&self, link: &IfIndex) -> bool {
+        self.link == *link
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, scope: &IfIndex) -> Result<Vec<Self>, Error> {
+        let mut entries: Vec<Self> = rtnl.list(None)?;
+        entries.retain(|entry| entry.is_owned(scope));
+        Ok(entries)
+    }
+
+    fn rival_key(&self, _: &IfIndex) -> Option<Self::Key> {
+        None
     }
 }
 
@@ -158,7 +204,7 @@ impl<O: Owned> Reconciler<Rtnetlink<O>> {
         let scope = &self.backend().scope;
         match change {
             Change::Present(object) if object.is_owned(scope) => {
-                self.observe(Change::Present((object.key(), object)));
+                self.observe(Change::Present((object.key(), object.normalised())));
             }
             Change::Gone(object) if object.is_owned(scope) => {
                 self.observe(Change::Gone((object.key(), object)));

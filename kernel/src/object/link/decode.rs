@@ -4,10 +4,9 @@ use cairn_net::Mac;
 
 use super::wire::{
     ADDRESS, DEL, GROUP, HEADER, IFALIAS, IFF_LOOPBACK, IFF_LOWER_UP, IFF_UP, IFNAME, INFO_DATA, INFO_KIND,
-    LINK, LINKINFO, MASTER, MTU, NEW, VXLAN_ID, VXLAN_LEARNING, VXLAN_LINK, VXLAN_LOCAL, VXLAN_LOCAL6,
-    VXLAN_PORT,
+    LINK, LINKINFO, MASTER, MTU, NEW,
 };
-use super::{Change, IfIndex, Kind, Link, LinkFlags, Vxlan};
+use super::{Change, IfIndex, Ipip, Kind, Link, LinkFlags, Vxlan};
 use crate::netlink::{Attribute, Attributes, Frame};
 
 pub(super) fn link(frame: Frame<'_>) -> Option<Change<Link>> {
@@ -53,17 +52,8 @@ fn kind(info: Attributes<'_>) -> Kind {
     let data = info.find(INFO_DATA).map(Attribute::nested).unwrap_or_default();
     match name.as_str() {
         "veth" => Kind::Veth,
-        "vxlan" => vxlan(data).map_or(Kind::Other(name), Kind::Vxlan),
+        "vxlan" => Vxlan::decode(data).map_or(Kind::Other(name), Kind::Vxlan),
+        "ipip" => Ipip::decode(data).map_or(Kind::Other(name), Kind::Ipip),
         _ => Kind::Other(name),
     }
-}
-
-fn vxlan(data: Attributes<'_>) -> Option<Vxlan> {
-    Some(Vxlan {
-        vni: data.find(VXLAN_ID)?.u32()?,
-        port: data.find(VXLAN_PORT)?.be16()?,
-        local: data.find(VXLAN_LOCAL).or_else(|| data.find(VXLAN_LOCAL6)).and_then(Attribute::addr),
-        dev: data.find(VXLAN_LINK).and_then(Attribute::u32).filter(|index| *index != 0).map(IfIndex),
-        learning: data.find(VXLAN_LEARNING)?.u8()? != 0,
-    })
 }

@@ -1,15 +1,13 @@
 //! Links into messages.
 
-use std::net::IpAddr;
-
 use cairn_net::Mac;
 
 use super::wire::{
     ADDRESS, AF_INET, AF_INET6, AF_SPEC, DEL, EXT_MASK, GEN_EUI64, GEN_NONE, GET, GROUP, HEADER, IFALIAS,
     IFF_UP, IFNAME, INET_CONF, INET6_ADDR_GEN_MODE, INFO_DATA, INFO_KIND, LINKINFO, MASTER, MTU, NET_NS_FD,
-    NEW, SET, VETH_PEER, VXLAN_ID, VXLAN_LEARNING, VXLAN_LINK, VXLAN_LOCAL, VXLAN_LOCAL6, VXLAN_PORT,
+    NEW, SET, VETH_PEER,
 };
-use super::{Kind, Link, LinkChange, LinkName, LinkRef, Verb, Veth, Vxlan, raw_fd};
+use super::{Kind, Link, LinkChange, LinkName, LinkRef, Verb, Veth, raw_fd};
 use crate::netlink::{Batch, Message};
 
 /// `RTEXT_FILTER_SKIP_STATS`: counters are a third of a listing and we read none.
@@ -77,36 +75,23 @@ pub(super) fn link(link: &Link, verb: Verb, batch: &mut Batch) {
     if let Some(mac) = link.mac {
         message.bytes(ADDRESS, &mac.0);
     }
+    if link.group != 0 {
+        message.u32(GROUP, link.group);
+    }
     message.nest(LINKINFO, |message| match &link.kind {
         Kind::Veth => {
             message.text(INFO_KIND, "veth");
         }
         Kind::Vxlan(settings) => {
-            message.text(INFO_KIND, "vxlan").nest(INFO_DATA, |message| vxlan(message, settings));
+            message.text(INFO_KIND, "vxlan").nest(INFO_DATA, |message| settings.encode(message));
+        }
+        Kind::Ipip(settings) => {
+            message.text(INFO_KIND, "ipip").nest(INFO_DATA, |message| settings.encode(message));
         }
         Kind::Other(kind) => {
             message.text(INFO_KIND, kind);
         }
     });
-}
-
-fn vxlan(message: &mut Message<'_>, settings: &Vxlan) {
-    message
-        .u32(VXLAN_ID, settings.vni)
-        .be16(VXLAN_PORT, settings.port)
-        .u8(VXLAN_LEARNING, u8::from(settings.learning));
-    match settings.local {
-        Some(local @ IpAddr::V4(_)) => {
-            message.addr(VXLAN_LOCAL, local);
-        }
-        Some(local @ IpAddr::V6(_)) => {
-            message.addr(VXLAN_LOCAL6, local);
-        }
-        None => {}
-    }
-    if let Some(dev) = settings.dev {
-        message.u32(VXLAN_LINK, dev.0);
-    }
 }
 
 pub(super) fn change(change: &LinkChange<'_>, link: LinkRef<'_>, batch: &mut Batch) {
