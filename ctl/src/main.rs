@@ -3,6 +3,7 @@
 //! * [`bgp`]: sessions and routes of the bgpd on this machine.
 //! * [`bfd`]: BFD sessions of the bgpd on this machine.
 //! * [`ipam`]: addresses: what is used, by whom, and whether it is consistent.
+//! * [`doctor`]: what is wrong with the network around this node.
 //! * [`node`]: this node on one page: daemons, sessions, addresses, dataplane, and what is wrong.
 //!
 //! Every command prints a table for people, or with `-o json` one JSON object a line, so that long lists can be
@@ -10,6 +11,7 @@
 
 mod bfd;
 mod bgp;
+mod doctor;
 mod ipam;
 mod node;
 mod output;
@@ -42,6 +44,8 @@ enum Subject {
     Bfd(bfd::Arguments),
     /// Addresses: what is used, by whom, and whether it is consistent.
     Ipam(ipam::Arguments),
+    /// The network around this node.
+    Doctor(doctor::Arguments),
     /// This node: daemons, sessions, addresses, dataplane, and what is wrong.
     Node(node::Arguments),
 }
@@ -58,6 +62,8 @@ enum Error {
     Store(#[from] cairn_datastore::StoreError),
     #[error("{path}: {source}")]
     File { path: String, source: io::Error },
+    #[error(transparent)]
+    Kernel(#[from] cairn_kernel::Error),
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
     #[error("cannot write the answer as JSON: {0}")]
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
                 Subject::Bgp(arguments) => bgp::run(arguments, cli.output).await,
                 Subject::Bfd(arguments) => bfd::run(arguments, cli.output).await,
                 Subject::Ipam(arguments) => ipam::run(arguments, cli.output).await,
+                Subject::Doctor(arguments) => doctor::run(arguments, cli.output).await,
                 Subject::Node(arguments) => node::run(arguments, cli.output).await,
             }
         })

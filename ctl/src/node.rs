@@ -118,16 +118,19 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
     }
 }
 
+/// The name given, else the host's.
+pub(crate) fn node_name(given: Option<String>) -> Result<String, Error> {
+    if let Some(name) = given {
+        return Ok(name);
+    }
+    let path = "/proc/sys/kernel/hostname";
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    Ok(text.trim().to_lowercase())
+}
+
 async fn gather(arguments: &Arguments) -> Result<Status, Error> {
-    let node = match &arguments.node_name {
-        Some(name) => name.clone(),
-        None => {
-            let path = "/proc/sys/kernel/hostname";
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| Error::File { path: path.to_owned(), source })?;
-            text.trim().to_lowercase()
-        }
-    };
+    let node = node_name(arguments.node_name.clone())?;
     let (bgpd, sessions) = bgpd(&arguments.bgpd_socket).await;
     let daemons = vec![bgpd, felix(&arguments.cni_socket)];
     let mut problems: Vec<String> = daemons

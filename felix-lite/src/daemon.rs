@@ -1,6 +1,6 @@
 //! Starts the parts of the daemon and waits for the end.
 //!
-//! Tasks: engine, bgpd client, one per watched kind, allocator, reports on node and pools, CNI server, health; a thread for the
+//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, reports on node and pools, CNI server, health; a thread for the
 //! kernel. A part
 //! that ends takes the daemon with it, to be started again by its supervisor: a half-dead daemon helps nobody, and the
 //! kernel goes on forwarding meanwhile (I2).
@@ -27,7 +27,7 @@ use crate::engine::{Engine, Inputs, NodeFacts};
 use crate::health::Health;
 use crate::namespace::Namespaces;
 use crate::store::Feed;
-use crate::{cni, health, ipam, pool_status, status};
+use crate::{cni, health, ipam, pool_status, status, tunnel_address};
 
 /// MTU of pods before the node's interfaces are known: what every IPv6 link carries is too small to be useful, what
 /// Ethernet carries is what nearly all nodes have. Bytes.
@@ -110,16 +110,19 @@ async fn serve<D: Datastore + Clone>(
     let (snapshot_requests, snapshots) = mpsc::channel(4);
     let (facts, facts_seen) = watch::channel(NodeFacts::default());
     let (news, news_seen) = watch::channel(());
+    let (tunnels, tunnels_seen) = watch::channel(tunnel_address::known(&allocator));
     let inputs = Inputs {
         feed: Feed::start(&store, &args.secret_namespace),
         bgp: Bgp::start(args.bgpd_socket.clone()),
         dataplane: Dataplane::start()?,
         requests,
         snapshots,
+        tunnel_addresses: tunnels_seen,
     };
     let state = State::new(node.clone(), args.secret_namespace.clone());
     let engine = tokio::spawn(Engine::new(state, inputs, facts, news).run());
     let allocation = tokio::spawn(ipam::run(store.clone(), Arc::clone(&allocator), facts_seen.clone()));
+    let addressing = tokio::spawn(tunnel_address::run(Arc::clone(&allocator), facts_seen.clone(), tunnels));
     let pools = tokio::spawn(pool_status::run(store.clone(), node.clone()));
     let (namespaces, follow) = Namespaces::follow(&store);
     let names = tokio::spawn(follow);
@@ -140,6 +143,7 @@ async fn serve<D: Datastore + Clone>(
         }
         ended = engine => Err(DaemonError::Ended(ended.unwrap_or("engine"))),
         _ = allocation => Err(DaemonError::Ended("allocator")),
+        _ = addressing => Err(DaemonError::Ended("addresses of tunnels")),
         _ = reports => Err(DaemonError::Ended("report")),
         _ = pools => Err(DaemonError::Ended("conditions of pools")),
         _ = names => Err(DaemonError::Ended("namespaces")),
@@ -177,9 +181,15 @@ async fn cni_server<D: Datastore>(
     let (mtu, mtu_seen) = watch::channel(FALLBACK_MTU);
     let (not_ready, not_ready_seen) = watch::channel(facts.borrow().not_ready.clone());
     let follow = async move {
+        let mut told = false;
         loop {
             let now = facts.borrow_and_update().clone();
-            mtu.send_replace(now.configured_mtu.or(now.link_mtu).unwrap_or(FALLBACK_MTU));
+            // What is known counts as news also where it is what was assumed: pods of an earlier run may have another.
+            if let Some(known) = now.mtu {
+                mtu.send_if_modified(|mtu| {
+                    std::mem::replace(mtu, known) != known || !std::mem::replace(&mut told, true)
+                });
+            }
             not_ready.send_replace(now.not_ready);
             if facts.changed().await.is_err() {
                 return;
@@ -189,7 +199,10 @@ async fn cni_server<D: Datastore>(
     let serve = async move {
         let facts = cni::Facts { mtu: mtu_seen, not_ready: not_ready_seen };
         let (server, listener) = cni::Server::start(config, endpoints, allocator, namespaces, facts).await?;
-        server.run(listener, std::future::pending()).await;
+        tokio::select! {
+            () = Arc::clone(&server).run(listener, std::future::pending()) => {}
+            () = server.follow_mtu() => {}
+        }
         Ok(())
     };
     tokio::select! {

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 use bgpd_api::peer::{Peer, PeerEvent, SessionState};
 use bgpd_api::route::RouteSource;
-use cairn_net::Prefix;
+use cairn_net::{Family, Prefix};
 use felix_core::{Change, Condition, Endpoint, NextHop, State, Update};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -39,10 +39,10 @@ pub(crate) struct NodeFacts {
     pub(crate) labels: BTreeMap<String, String>,
     /// How many addresses per pool are held ready.
     pub(crate) warm_addresses: u32,
-    /// MTU of pods as configured.
-    pub(crate) configured_mtu: Option<u32>,
-    /// MTU of the interface with the node's address.
-    pub(crate) link_mtu: Option<u32>,
+    /// MTU of pods in bytes; `None` while no interface of the node is known.
+    pub(crate) mtu: Option<u32>,
+    /// Pools that addresses of the node's tunnels may be of.
+    pub(crate) tunnel_pools: BTreeMap<Family, Vec<String>>,
     /// Why the node is not ready for pods.
     pub(crate) not_ready: Option<String>,
 }
@@ -72,6 +72,8 @@ pub(crate) struct Inputs {
     pub(crate) dataplane: Dataplane,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) snapshots: mpsc::Receiver<oneshot::Sender<Snapshot>>,
+    /// What the allocator gave to the node's tunnels.
+    pub(crate) tunnel_addresses: watch::Receiver<BTreeMap<Family, IpAddr>>,
 }
 
 /// An endpoint that is being programmed, and who waits for it.
@@ -88,9 +90,6 @@ pub(crate) struct Engine {
     peers: BTreeMap<IpAddr, Peer>,
     bgpd_fault: Option<String>,
     kernel_faults: Vec<KernelFault>,
-    /// MTU of the interface that has an address of the node's own.
-    mtus: BTreeMap<IpAddr, u32>,
-    least_mtu: Option<u32>,
     facts: watch::Sender<NodeFacts>,
     /// Raised whenever a snapshot would differ.
     news: watch::Sender<()>,
@@ -113,8 +112,6 @@ impl Engine {
             peers: BTreeMap::new(),
             bgpd_fault: None,
             kernel_faults: Vec::new(),
-            mtus: BTreeMap::new(),
-            least_mtu: None,
             facts,
             news,
         }
@@ -123,6 +120,8 @@ impl Engine {
     /// Runs until one of its sources ends, which none does in order; gives its name.
     pub(crate) async fn run(mut self) -> &'static str {
         self.facts.send_modify(|facts| facts.not_ready = self.progress.not_ready());
+        // What the journal has of an earlier run is on the devices that are adopted.
+        self.tunnels_addressed();
         loop {
             tokio::select! {
                 event = self.inputs.feed.next() => match event {
@@ -143,6 +142,7 @@ impl Engine {
                         self.programmed(done);
                     }
                 }
+                Ok(()) = self.inputs.tunnel_addresses.changed() => self.tunnels_addressed(),
                 Some(answer) = self.inputs.snapshots.recv() => {
                     let _nobody_waits = answer.send(self.snapshot());
                 }
@@ -168,11 +168,15 @@ impl Engine {
         }
     }
 
+    fn tunnels_addressed(&mut self) {
+        let addresses = self.inputs.tunnel_addresses.borrow_and_update().clone();
+        self.state.apply(Update::TunnelAddresses(addresses));
+    }
+
     fn fed(&mut self, event: FeedEvent) {
         match event {
             FeedEvent::Facts(facts) => {
                 facts.into_iter().for_each(|fact| self.state.apply(fact));
-                self.update_mtu();
             }
             FeedEvent::Listed => {
                 self.progress.kind_listed();
@@ -238,15 +242,8 @@ impl Engine {
 
     fn seen(&mut self, event: DataplaneEvent) {
         match event {
-            DataplaneEvent::Host { host, mtus } => {
-                self.mtus = host
-                    .addresses
-                    .iter()
-                    .filter_map(|own| Some((own.address, *mtus.get(&own.interface)?)))
-                    .collect();
-                self.least_mtu = mtus.values().copied().min();
+            DataplaneEvent::Host(host) => {
                 self.state.apply(Update::Host(Box::new(host)));
-                self.update_mtu();
                 self.progress.host_seen();
                 self.progressed();
             }
@@ -257,13 +254,6 @@ impl Engine {
             DataplaneEvent::Faults(faults) => self.kernel_faults = faults,
         }
         self.news.send_replace(());
-    }
-
-    /// The MTU of the interface with the node's address; before that is known, the least of all.
-    fn update_mtu(&mut self) {
-        let named = self.state.addresses().find_map(|address| self.mtus.get(&address).copied());
-        let link_mtu = named.or(self.least_mtu);
-        self.facts.send_if_modified(|facts| std::mem::replace(&mut facts.link_mtu, link_mtu) != link_mtu);
     }
 
     fn asked(&mut self, request: Request) {
@@ -333,7 +323,7 @@ impl Engine {
             match change {
                 Change::Settings(settings) => self.facts.send_modify(|facts| {
                     facts.warm_addresses = settings.warm_addresses;
-                    facts.configured_mtu = settings.mtu;
+                    facts.mtu = settings.mtu;
                 }),
                 Change::Announce(route) => self.inputs.bgp.announce(route),
                 Change::Withdraw(prefix) => self.inputs.bgp.withdraw(prefix),
@@ -346,14 +336,21 @@ impl Engine {
                 }
                 change @ (Change::AddElement(_)
                 | Change::RemoveElement(_)
+                | Change::SetTunnel(..)
+                | Change::RemoveTunnel(_)
+                | Change::SetPeer(..)
+                | Change::RemovePeer(_)
                 | Change::SetRoute(..)
                 | Change::RemoveRoute(_)) => kernel.push(change),
             }
         }
-        let labels = self.state.labels();
+        let (labels, tunnel_pools) = (self.state.labels(), self.state.tunnel_pools());
         self.facts.send_if_modified(|facts| {
-            let differs = facts.labels != *labels;
-            facts.labels.clone_from(labels);
+            let differs = facts.labels != *labels || facts.tunnel_pools != *tunnel_pools;
+            if differs {
+                facts.labels.clone_from(labels);
+                facts.tunnel_pools.clone_from(tunnel_pools);
+            }
             differs
         });
         self.inputs.dataplane.apply(kernel);

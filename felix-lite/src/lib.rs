@@ -31,5 +31,6 @@ pub mod namespace;
 mod pool_status;
 mod status;
 mod store;
+mod tunnel_address;
 
 pub use args::{Args, StoreUrl};

@@ -1,14 +1,15 @@
-//! The condition `Allocatable` of each IPPool.
+//! The conditions `Allocatable` and `Encapsulation` of each IPPool, and which encapsulation is in force.
 //!
-//! Every node sees the same pools and judges them by the same rule (`cairn_ipam::unallocatable`), so any node may write what it
+//! Every node sees the same pools and judges them by the same rules (`cairn_ipam::unallocatable`, `cairn_api::kinds::encapsulations`), so any node may write what it
 //! finds, and one is enough. Each waits for its turn, in the order of the nodes' names, and writes what is still not said then: no
 //! election, and a node that is down is passed over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cairn_api::core::Node;
-use cairn_api::kinds::IpPool;
+use cairn_api::kinds::{IpPool, IpPoolStatus, Judgement, encapsulations};
 use cairn_api::{Condition, ConditionStatus, Object, Timestamp};
 use cairn_datastore::{Datastore, StoreError};
 use cairn_ipam::unallocatable;
@@ -17,8 +18,9 @@ use tracing::debug;
 
 use crate::store::Known;
 
-/// The condition.
+/// The conditions.
 const ALLOCATABLE: &str = "Allocatable";
+const ENCAPSULATION: &str = "Encapsulation";
 /// How long a node leaves the writing to the one before it.
 const TURN: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 1000 });
 /// The longest wait, however many nodes there are; also after a write that failed.
@@ -59,22 +61,59 @@ fn wait(node: &str, nodes: &[Arc<Object<Node>>]) -> Duration {
     TURN.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST)
 }
 
-/// Pools whose condition is not what it should be, with the right one.
-fn unsaid(pools: &[Arc<Object<IpPool>>]) -> Vec<(&Object<IpPool>, Condition)> {
+/// Pools of which not everything is said as it should be, with the right status.
+fn unsaid(pools: &[Arc<Object<IpPool>>]) -> Vec<(&Object<IpPool>, IpPoolStatus)> {
     let now: Timestamp = SystemTime::now().into();
-    let judged = pools.iter().map(|pool| (&**pool, judge(pool, pools, now)));
-    judged.filter(|(pool, condition)| !says(pool, condition)).collect()
+    let judged = encapsulations(pools.iter().map(|pool| &**pool));
+    let by_name: BTreeMap<&str, Judgement<'_>> =
+        judged.into_iter().map(|judged| (judged.name, judged)).collect();
+    let mut found = Vec::new();
+    for pool in pools {
+        let mut status = pool.status.clone().unwrap_or_default();
+        let mut said = true;
+        let mut say = |wanted: Condition| {
+            said &= says(pool, &wanted);
+            status.conditions.retain(|condition| condition.kind != wanted.kind);
+            status.conditions.push(wanted);
+        };
+        say(allocatable(pool, pools, now));
+        if let Some(judged) = by_name.get(pool.name()) {
+            say(encapsulation(pool, judged, now));
+            said &= status.encapsulation == Some(judged.modes);
+            status.encapsulation = Some(judged.modes);
+        }
+        if !said {
+            found.push((&**pool, status));
+        }
+    }
+    found
 }
 
-fn judge(pool: &Object<IpPool>, pools: &[Arc<Object<IpPool>>], now: Timestamp) -> Condition {
+fn allocatable(pool: &Object<IpPool>, pools: &[Arc<Object<IpPool>>], now: Timestamp) -> Condition {
     let objection = unallocatable(pool, pools.iter().map(|pool| &**pool));
-    let (status, reason, message) = match &objection {
+    let why = objection.map(|why| (why.reason(), format!("no new addresses: the pool {why}")));
+    judge(pool, ALLOCATABLE, why, now)
+}
+
+fn encapsulation(pool: &Object<IpPool>, judged: &Judgement<'_>, now: Timestamp) -> Condition {
+    let why = judged.refused.as_ref();
+    let why = why.map(|why| (why.reason(), format!("{why}; in force stays {}", judged.modes)));
+    judge(pool, ENCAPSULATION, why, now)
+}
+
+fn judge(
+    pool: &Object<IpPool>,
+    kind: &str,
+    objection: Option<(&'static str, String)>,
+    now: Timestamp,
+) -> Condition {
+    let (status, reason, message) = match objection {
         None => (ConditionStatus::True, "OK", String::new()),
-        Some(why) => (ConditionStatus::False, why.reason(), format!("no new addresses: the pool {why}")),
+        Some((reason, message)) => (ConditionStatus::False, reason, message),
     };
-    let known = condition(pool).filter(|known| known.status == status);
+    let known = condition(pool, kind).filter(|known| known.status == status);
     Condition {
-        kind: ALLOCATABLE.to_owned(),
+        kind: kind.to_owned(),
         status,
         reason: reason.to_owned(),
         message,
@@ -83,12 +122,12 @@ fn judge(pool: &Object<IpPool>, pools: &[Arc<Object<IpPool>>], now: Timestamp) -
     }
 }
 
-fn condition(pool: &Object<IpPool>) -> Option<&Condition> {
-    pool.status.as_ref()?.conditions.iter().find(|condition| condition.kind == ALLOCATABLE)
+fn condition<'a>(pool: &'a Object<IpPool>, kind: &str) -> Option<&'a Condition> {
+    pool.status.as_ref()?.conditions.iter().find(|condition| condition.kind == kind)
 }
 
 fn says(pool: &Object<IpPool>, wanted: &Condition) -> bool {
-    condition(pool).is_some_and(|found| {
+    condition(pool, &wanted.kind).is_some_and(|found| {
         found.status == wanted.status && found.reason == wanted.reason && found.message == wanted.message
     })
 }
@@ -97,10 +136,7 @@ fn says(pool: &Object<IpPool>, wanted: &Condition) -> bool {
 /// what is missing then is written after another turn.
 async fn write<D: Datastore>(store: &D, pools: &[Arc<Object<IpPool>>]) -> bool {
     let mut complete = true;
-    for (pool, wanted) in unsaid(pools) {
-        let mut status = pool.status.clone().unwrap_or_default();
-        status.conditions.retain(|condition| condition.kind != ALLOCATABLE);
-        status.conditions.push(wanted);
+    for (pool, status) in unsaid(pools) {
         let written = store.update_status(&Object { status: Some(status), ..pool.clone() }).await;
         if let Err(error) = written {
             debug!(pool = pool.name(), %error, "the pool's condition is not written");
@@ -133,7 +169,7 @@ mod tests {
         let said = async {
             loop {
                 let pool = store.get::<IpPool>(&Key::named(name)).await.unwrap();
-                if let Some(found) = condition(&pool).filter(|found| found.reason == reason) {
+                if let Some(found) = condition(&pool, ALLOCATABLE).filter(|found| found.reason == reason) {
                     return found.clone();
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;

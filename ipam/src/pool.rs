@@ -82,8 +82,13 @@ impl Settings {
         if let Some(objection) = unallocatable(pool, &self.pools) {
             return Some(objection.to_string());
         }
-        if !pool.spec.allowed_uses.contains(&AllowedUse::Workload) {
-            return Some("is not for workloads".to_owned());
+        if !pool
+            .spec
+            .allowed_uses
+            .iter()
+            .any(|used| matches!(used, AllowedUse::Workload | AllowedUse::Tunnel))
+        {
+            return Some("is neither for workloads nor for tunnels".to_owned());
         }
         if !pool.spec.node_selector.matches(&self.node_labels) {
             return Some(format!("does not select this node: nodeSelector {}", pool.spec.node_selector));
@@ -134,10 +139,14 @@ impl Settings {
 }
 
 fn against_request(pool: &Object<IpPool>, request: &Request, by_name: bool) -> Option<String> {
+    if !pool.spec.allowed_uses.contains(&request.purpose) {
+        return Some(format!("is not for {:?}: allowedUses {:?}", request.purpose, pool.spec.allowed_uses));
+    }
     if !by_name && pool.spec.assignment_mode == AssignmentMode::Manual {
         return Some("must be asked for by name".to_owned());
     }
-    if !pool.spec.namespace_selector.matches(&request.namespace_labels) {
+    let workload = request.purpose == AllowedUse::Workload;
+    if workload && !pool.spec.namespace_selector.matches(&request.namespace_labels) {
         let selector = &pool.spec.namespace_selector;
         return Some(format!("does not select the namespace: namespaceSelector {selector}"));
     }

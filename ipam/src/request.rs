@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use cairn_api::kinds::AllowedUse;
 use cairn_net::{Families, Prefix};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,8 @@ pub struct Request {
     pub addresses: Vec<IpAddr>,
     /// Labels of the pod's namespace.
     pub namespace_labels: BTreeMap<String, String>,
+    /// What the addresses are for. Pools that select namespaces do so for workloads alone.
+    pub purpose: AllowedUse,
 }
 
 impl Request {
@@ -60,6 +63,7 @@ impl Request {
             pools: Vec::new(),
             addresses: Vec::new(),
             namespace_labels: BTreeMap::new(),
+            purpose: AllowedUse::Workload,
         }
     }
 }

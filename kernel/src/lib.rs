@@ -8,6 +8,7 @@
 //! | [`nftables`] | tables, chains, rules, sets and their elements, in transactions |
 //! | [`monitor`] | what the kernel tells of its own accord |
 //! | [`conntrack`] | tracked flows: list them, end them |
+//! | [`echo`] | echo requests that nobody may fragment |
 //! | [`limit`] | limits of this process |
 //! | [`netns`] | network namespaces |
 //! | [`reconciler`] | desired versus actual, for every kind of object |
@@ -20,6 +21,7 @@
 //! Nothing here knows of Kubernetes, of BGP or of Cairn's configuration. Only this crate has `unsafe` code.
 
 pub mod conntrack;
+pub mod echo;
 pub mod error;
 pub mod fd;
 pub mod limit;

@@ -165,7 +165,7 @@ fn neighbours_are_adopted_by_their_mark() {
     wanted.push(Neighbour::proxy(dev, addrs[1]));
     let engine = || {
         let rtnl = Rtnl::open_in(&host.netns).unwrap();
-        let mut engine = Reconciler::new(Rtnetlink::<Neighbour>::new(rtnl, dev), BackOff::default());
+        let mut engine = Reconciler::new(Rtnetlink::<Neighbour>::new(rtnl, vec![dev]), BackOff::default());
         engine.resync().unwrap();
         engine
     };

@@ -91,13 +91,20 @@ impl Flows {
 
     /// Waits for their end; fails if a single packet was lost, or a connection was silent or broken.
     pub(crate) fn end_without_loss(self) -> Result<()> {
+        self.end_with_at_most(0)
+    }
+
+    /// Waits for their end; fails if more echo requests than this percentage were lost, or a connection was silent or broken. The losses are
+    /// printed.
+    pub(crate) fn end_with_at_most(self, percent: u64) -> Result<()> {
         for (line, probe) in self.probes {
             let output = probe.wait_with_output()?;
             let text = String::from_utf8_lossy(&output.stdout);
             let report = Report::parse(&text)
                 .with_context(|| format!("{line}: {}", String::from_utf8_lossy(&output.stderr)))?;
             println!("{line}: {report:?}");
-            ensure!(report.error.is_none() && report.lost() == 0, "{line}: {report:?}");
+            let allowed = report.sent * percent / 100;
+            ensure!(report.error.is_none() && report.lost() <= allowed, "{line}: {report:?}");
             let longest = Duration::from_micros(report.max_us);
             ensure!(longest < SILENCE, "{line}: silent for {longest:?}: {report:?}");
         }

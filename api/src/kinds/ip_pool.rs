@@ -1,6 +1,7 @@
 use cairn_net::{Family, Prefix};
 use serde::{Deserialize, Serialize};
 
+use super::Modes;
 use crate::{Condition, Faults, Kind, Object, Selector};
 
 /// A range that addresses are taken from, cut into blocks.
@@ -22,10 +23,10 @@ pub struct IpPool {
     /// Are its blocks kept out of BGP?
     #[serde(default, rename = "disableBGPExport")]
     pub disable_bgp_export: bool,
-    /// Encapsulation in IP; only `Never` can be had now.
+    /// Encapsulation in IP (RFC 2003), IPv4 in IPv4: only in a pool of IPv4. Never together with `vxlanMode`.
     #[serde(default)]
     pub ipip_mode: EncapMode,
-    /// Encapsulation in VXLAN; only `Never` can be had now.
+    /// Encapsulation in VXLAN (RFC 7348). Never together with `ipipMode`.
     #[serde(default)]
     pub vxlan_mode: EncapMode,
     /// The nodes that may take from it, by their labels.
@@ -50,7 +51,7 @@ pub enum EncapMode {
     Never,
     /// Between all nodes.
     Always,
-    /// Between nodes that share no subnet.
+    /// Between nodes that share no subnet; plain routing between those that do.
     CrossSubnet,
 }
 
@@ -78,9 +79,13 @@ pub enum AssignmentMode {
 /// What is reported of a pool.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct IpPoolStatus {
-    /// `Allocatable`, with reason `OK`, `CIDROverlap`, `PoolDisabled` or `Terminating`.
+    /// `Allocatable`, with reason `OK`, `CIDROverlap`, `PoolDisabled` or `Terminating`; `Encapsulation`, with reason `OK`,
+    /// `BothModes`, `FamilyUnsupported` or `CIDROverlap`.
     #[serde(default)]
     pub conditions: Vec<Condition>,
+    /// The modes in force: those of the spec while they can be had, else those that were in force before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encapsulation: Option<Modes>,
 }
 
 fn default_uses() -> Vec<AllowedUse> {
@@ -136,15 +141,6 @@ impl Kind for IpPool {
             len,
             format!("not shorter than the pool's own length, {}", spec.cidr.len()),
         );
-        for (path, mode) in [("spec.ipipMode", spec.ipip_mode), ("spec.vxlanMode", spec.vxlan_mode)] {
-            let text = format!("{mode:?}");
-            faults.require(
-                mode == EncapMode::Never,
-                path,
-                text,
-                "only Never: encapsulation is not supported yet",
-            );
-        }
         faults.require(!spec.allowed_uses.is_empty(), "spec.allowedUses", "[]", "at least one use");
         let addr = spec.cidr.addr();
         faults.require(!addr.is_multicast(), "spec.cidr", spec.cidr, "must not be multicast");

@@ -8,6 +8,7 @@ mod bgp_configuration;
 mod bgp_filter;
 mod bgp_peer;
 mod block_affinity;
+mod encapsulation;
 mod ip_pool;
 mod ip_reservation;
 mod ipam_block;
@@ -25,6 +26,7 @@ pub use bgp_filter::{
 };
 pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, ReversePeering, SourceAddress};
 pub use block_affinity::{AffinityState, BlockAffinity};
+pub use encapsulation::{EncapsulationRefused, Judgement, Modes, encapsulations};
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool, IpPoolStatus};
 pub use ip_reservation::IpReservation;
 pub use ipam_block::{Allocation, AllocationState, IpamBlock};

@@ -371,7 +371,7 @@ async fn a_status_leaves_a_manifest_as_it_was_written() {
     };
     let mut pool = store.get::<IpPool>(&Key::named("p")).await.unwrap();
     for reason in ["OK", "PoolDisabled"] {
-        pool.status = Some(IpPoolStatus { conditions: vec![condition(reason)] });
+        pool.status = Some(IpPoolStatus { conditions: vec![condition(reason)], ..IpPoolStatus::default() });
         let before = pool.clone();
         pool = store.update_status(&pool).await.unwrap();
         assert_eq!(store.get::<IpPool>(&Key::named("p")).await.unwrap(), pool);
@@ -387,7 +387,7 @@ async fn a_status_leaves_a_manifest_as_it_was_written() {
         text.split_once("spec:").map(|(head, _)| (head, "status: {conditions: []}\n")).unwrap();
     fs::write(&path, format!("{head}{status}spec: {{cidr: 10.0.0.0/24}}\n")).unwrap();
     let mut pool = store.get::<IpPool>(&Key::named("p")).await.unwrap();
-    pool.status = Some(IpPoolStatus { conditions: vec![condition("OK")] });
+    pool.status = Some(IpPoolStatus { conditions: vec![condition("OK")], ..IpPoolStatus::default() });
     let written = store.update_status(&pool).await.unwrap();
     assert_eq!(store.get::<IpPool>(&Key::named("p")).await.unwrap(), written);
 }

@@ -1,13 +1,15 @@
+use std::net::IpAddr;
+
 use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_net::Prefix;
 
-use crate::{Condition, Element, Route, Settings};
+use crate::{Condition, Element, Route, Settings, Tunnel, TunnelKind, TunnelPeer};
 
 /// A difference between what the reader has seen and what should be.
 ///
 /// [`State::changes`](crate::State::changes) gives them in the order of this enum: first all that is added or replaced, what others
 /// depend on first, then all that is removed, in reverse. So a pod's source address is permitted before its
-/// route exists, a block is blackholed before it is announced, and each is undone the other way round. Within one
+/// route exists, a tunnel is there before a route leads into it, a block is blackholed before it is announced, and each is undone the other way round. Within one
 /// variant the order is that of the keys.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -15,6 +17,10 @@ pub enum Change {
     Settings(Settings),
     /// A set of the firewall gains an element.
     AddElement(Element),
+    /// There is this tunnel device.
+    SetTunnel(TunnelKind, Tunnel),
+    /// Another node, with this outer address, is at the far end of a VXLAN device.
+    SetPeer((TunnelKind, IpAddr), TunnelPeer),
     /// A prefix has this route.
     SetRoute(Prefix, Route),
     /// This is announced.
@@ -29,6 +35,10 @@ pub enum Change {
     Withdraw(Prefix),
     /// A prefix has no route.
     RemoveRoute(Prefix),
+    /// A node is no longer at the far end.
+    RemovePeer((TunnelKind, IpAddr)),
+    /// There is no need for this device any more.
+    RemoveTunnel(TunnelKind),
     /// A set of the firewall loses an element.
     RemoveElement(Element),
 }

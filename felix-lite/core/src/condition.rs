@@ -42,6 +42,10 @@ pub enum Reason {
     BlockConflict,
     /// A next hop that no route leads to.
     NextHopUnreachable,
+    /// A pool's modes cannot be had.
+    EncapsulationRefused,
+    /// The subnet of this node's address is not known.
+    SubnetUnknown,
 }
 
 impl fmt::Display for Reason {
@@ -58,6 +62,8 @@ impl fmt::Display for Reason {
             Self::CidrOverlap => "CIDROverlap",
             Self::BlockConflict => "BlockConflict",
             Self::NextHopUnreachable => "NextHopUnreachable",
+            Self::EncapsulationRefused => "EncapsulationRefused",
+            Self::SubnetUnknown => "SubnetUnknown",
         })
     }
 }

@@ -27,6 +27,12 @@ pub enum Element {
     Pool(Prefix),
     /// Addresses of pods that are masqueraded when they leave all pools. No two overlap.
     Masquerade(Prefix),
+    /// An address of a node of the cluster: encapsulated packets are taken from there alone.
+    Node(IpAddr),
+    /// A UDP port that encapsulated packets come to.
+    TunnelPort(u16),
+    /// A protocol above IP that encapsulated packets are of.
+    TunnelProtocol(u8),
 }
 
 /// The pools' elements, with what is wrong with the pools.

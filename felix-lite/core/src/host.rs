@@ -1,11 +1,15 @@
-//! What the kernel of this node has besides Cairn's own objects: addresses and routes.
+//! What the kernel of this node has besides Cairn's own objects: addresses, routes and MTUs; and the tunnel
+//! devices of Cairn's, because routes name them by number.
 //!
 //! Not here: interfaces of pods, and routes of Cairn's own protocol; the shell leaves them out, so that a pod's
 //! coming and going never touches this.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cairn_net::{Family, Prefix};
+
+use crate::{HostTunnel, TunnelKind};
 
 /// An address of one of the node's interfaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +38,8 @@ pub struct HostRoute {
     pub metric: u32,
     /// Where it leads; several where it is a multipath route.
     pub hops: Vec<HostHop>,
+    /// The MTU of the path in bytes, where the route says so.
+    pub mtu: Option<u32>,
 }
 
 /// One way of a [`HostRoute`].
@@ -52,6 +58,19 @@ pub struct Host {
     pub addresses: Vec<HostAddress>,
     /// Every unicast route of the main table but Cairn's.
     pub routes: Vec<HostRoute>,
+    /// Every interface but pods', tunnels and the loopback, by number.
+    pub links: BTreeMap<u32, HostLink>,
+    /// Cairn's tunnel devices that can be used.
+    pub tunnels: BTreeMap<TunnelKind, HostTunnel>,
+}
+
+/// An interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostLink {
+    /// Its name.
+    pub name: String,
+    /// Largest packet in bytes.
+    pub mtu: u32,
 }
 
 impl Host {

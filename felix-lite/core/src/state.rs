@@ -1,6 +1,7 @@
 //! The facts, and what follows from them.
 
 mod derive;
+mod fabric;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -12,15 +13,16 @@ use cairn_api::core::Secret;
 use cairn_api::kinds::{
     AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
 };
-use cairn_net::Prefix;
+use cairn_net::{Family, Prefix};
 
+use crate::fabric::Derived;
 use crate::firewall::Element;
 use crate::host::Host;
 use crate::route::Routes;
 use crate::settings::Settings;
 use crate::speaker::Member;
 use crate::table::Table;
-use crate::{Condition, Endpoint, Update};
+use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, Update};
 
 /// The only BGPConfiguration that counts.
 const DEFAULT: &str = "default";
@@ -31,6 +33,10 @@ struct Dirty {
     settings: bool,
     speaker: bool,
     pools: bool,
+    /// How packets travel between nodes.
+    fabric: bool,
+    /// How large they may be, and what tunnels have.
+    tunnels: bool,
     announcements: bool,
     /// Endpoint addresses whose announcement may differ.
     addresses: BTreeSet<IpAddr>,
@@ -48,6 +54,8 @@ pub struct State {
     /// Own confirmed blocks, by the name of their affinity.
     affinities: BTreeMap<String, Prefix>,
     blocks: BTreeSet<Prefix>,
+    /// Confirmed blocks of other nodes with their owners, by the name of their affinity.
+    claims: BTreeMap<String, (Prefix, String)>,
     bgp: BTreeMap<String, Box<Object<BgpConfiguration>>>,
     peers: BTreeMap<String, Box<Object<BgpPeer>>>,
     filters: BTreeMap<String, Box<Object<BgpFilter>>>,
@@ -57,11 +65,16 @@ pub struct State {
     /// Which interface has an address; the first one to claim it.
     holders: HashMap<IpAddr, Vec<Arc<str>>>,
     host: Host,
+    tunnel_addresses: BTreeMap<Family, IpAddr>,
 
     dirty: Dirty,
+    configuration: NodeConfiguration,
+    fabric: Derived,
     routes: Routes,
     elements: Table<Element, ()>,
     announced: Table<Prefix, OriginatedRoute>,
+    tunnels: Table<TunnelKind, Tunnel>,
+    tunnel_peers: Table<(TunnelKind, IpAddr), TunnelPeer>,
     config: Table<(), Box<Config>>,
     settings: Table<(), Settings>,
     conditions: Table<Condition, ()>,
@@ -79,6 +92,7 @@ impl State {
             pools: BTreeMap::new(),
             affinities: BTreeMap::new(),
             blocks: BTreeSet::new(),
+            claims: BTreeMap::new(),
             bgp: BTreeMap::new(),
             peers: BTreeMap::new(),
             filters: BTreeMap::new(),
@@ -87,10 +101,14 @@ impl State {
             endpoints: HashMap::new(),
             holders: HashMap::new(),
             host: Host::default(),
+            tunnel_addresses: BTreeMap::new(),
+            configuration: NodeConfiguration::default(),
+            fabric: Derived::default(),
             dirty: Dirty {
                 settings: true,
                 speaker: true,
                 pools: true,
+                fabric: true,
                 announcements: true,
                 conditions: true,
                 ..Dirty::default()
@@ -98,6 +116,8 @@ impl State {
             routes: Routes::default(),
             elements: Table::default(),
             announced: Table::default(),
+            tunnels: Table::default(),
+            tunnel_peers: Table::default(),
             config: Table::default(),
             settings: Table::default(),
             conditions: Table::default(),
@@ -113,6 +133,7 @@ impl State {
             Update::Pool(name, pool) => {
                 if put(&mut self.pools, name, pool) {
                     (self.dirty.pools, self.dirty.announcements) = (true, true);
+                    self.dirty.fabric = true;
                 }
             }
             Update::Affinity(name, affinity) => self.affinity_updated(name, affinity.as_deref()),
@@ -133,6 +154,10 @@ impl State {
                 self.dirty.conditions |= self.blocks.contains(&prefix);
             }
             Update::Host(host) => self.host_updated(*host),
+            Update::TunnelAddresses(addresses) => {
+                self.dirty.tunnels |= self.tunnel_addresses != addresses;
+                self.tunnel_addresses = addresses;
+            }
         }
     }
 
@@ -181,6 +206,11 @@ impl State {
         self.blocks.iter().copied()
     }
 
+    /// The pools that the addresses of this node's tunnels may be of, in the order of their names.
+    pub const fn tunnel_pools(&self) -> &BTreeMap<Family, Vec<String>> {
+        &self.fabric.tunnel_pools
+    }
+
     /// The labels of this node's Node object.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         const NONE: &BTreeMap<String, String> = &BTreeMap::new();
@@ -198,15 +228,27 @@ impl State {
         let own = name == self.node;
         // Most changes of a Node are heartbeats; only what counts is compared.
         if put(&mut self.nodes, name, member) {
-            self.dirty.speaker = true;
+            (self.dirty.speaker, self.dirty.fabric) = (true, true);
             self.dirty.settings |= own;
             self.dirty.announcements |= own;
         }
     }
 
     fn affinity_updated(&mut self, name: String, affinity: Option<&Object<BlockAffinity>>) {
-        let own = affinity.map(|affinity| &affinity.spec).filter(|spec| spec.node == self.node);
-        let confirmed = own.filter(|spec| spec.state == AffinityState::Confirmed).map(|spec| spec.cidr);
+        let confirmed =
+            affinity.map(|found| &found.spec).filter(|spec| spec.state == AffinityState::Confirmed);
+        let claim = confirmed.filter(|spec| spec.node != self.node && !spec.node.is_empty());
+        let claim = claim.map(|spec| (spec.cidr, spec.node.clone()));
+        let before = self.claims.get(&name).map(|(block, _)| *block);
+        if put(&mut self.claims, name.clone(), claim.clone()) {
+            if let Some(block) = before {
+                self.routes.set_owner(block, None);
+            }
+            if let Some((block, owner)) = claim {
+                self.routes.set_owner(block, Some(owner));
+            }
+        }
+        let confirmed = confirmed.filter(|spec| spec.node == self.node).map(|spec| spec.cidr);
         if put(&mut self.affinities, name, confirmed) {
             self.blocks = self.affinities.values().copied().collect();
             self.routes.set_blocks(self.blocks.clone());
@@ -261,6 +303,8 @@ impl State {
         if self.host.addresses != host.addresses {
             (self.dirty.speaker, self.dirty.pools) = (true, true);
         }
+        self.dirty.fabric |= self.host.addresses != host.addresses || self.host.tunnels != host.tunnels;
+        self.dirty.tunnels = true;
         self.dirty.conditions = true;
         self.host = host;
     }

@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use cairn_api::Object;
 use cairn_api::core::{Node, Secret};
 use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration};
-use cairn_net::Prefix;
+use cairn_net::{Family, Prefix};
 
 use crate::{Endpoint, Host, NextHop};
 
@@ -31,4 +34,6 @@ pub enum Update {
     Learned(Prefix, Option<Vec<NextHop>>),
     /// What the kernel of this node has besides Cairn's own objects.
     Host(Box<Host>),
+    /// The addresses of this node's tunnels, one of a family: each is of a pool.
+    TunnelAddresses(BTreeMap<Family, IpAddr>),
 }

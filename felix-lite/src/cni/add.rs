@@ -12,10 +12,11 @@ use tracing::{debug, info, warn};
 
 use super::journal::{NetnsId, Record};
 use super::name::{host_ifname, pod_mac};
+use super::resize::fitting;
 use super::server::{Server, engine, handle, handle_of};
 
 /// Least MTU of a link that carries IPv6 (RFC 8200 section 5), and of one that carries IPv4 (RFC 791).
-const MIN_MTU: [(Family, u32); 2] = [(Family::Ipv6, 1280), (Family::Ipv4, 68)];
+pub(super) const MIN_MTU: [(Family, u32); 2] = [(Family::Ipv6, 1280), (Family::Ipv4, 68)];
 
 impl<D: Datastore + Send + Sync + 'static> Server<D> {
     /// Connects a container. The same call again gives the same answer; with another namespace the wiring is made anew around the same addresses.
@@ -82,13 +83,11 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
     }
 
     fn record(&self, add: Add, netns_id: NetnsId, addresses: &[IpAddr]) -> Record {
-        let wanted = add.mtu.unwrap_or_else(|| self.mtu());
-        let least =
-            MIN_MTU.iter().find(|(family, _)| addresses.iter().any(|addr| Family::of(*addr) == *family));
         Record {
             interface: host_ifname(&add.attachment),
             pod_mac: add.mac.unwrap_or_else(|| pod_mac(&add.attachment)),
-            mtu: wanted.max(least.map_or(0, |(_, mtu)| *mtu)),
+            mtu: fitting(add.mtu.unwrap_or_else(|| self.mtu()), addresses),
+            mtu_fixed: add.mtu.is_some(),
             attachment: add.attachment,
             network: add.network,
             netns: add.netns,

@@ -38,6 +38,9 @@ pub(crate) struct Record {
     pub(crate) pod_mac: Mac,
     /// Of both ends, in bytes.
     pub(crate) mtu: u32,
+    /// Was that asked for, so that it does not follow the fabric?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) mtu_fixed: bool,
     /// At most one of a family, IPv4 first.
     pub(crate) addresses: Vec<IpAddr>,
 }
@@ -188,6 +191,7 @@ mod tests {
             pod: None,
             pod_mac: Mac([2, 0, 0, 0, 0, 1]),
             mtu: 1500,
+            mtu_fixed: false,
             addresses: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
         })
     }

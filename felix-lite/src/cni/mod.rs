@@ -19,6 +19,7 @@ mod journal;
 mod listener;
 mod locks;
 mod name;
+mod resize;
 mod server;
 mod wiring;
 

@@ -17,6 +17,7 @@ use super::locks::Locks;
 use super::wiring::{Wiring, WiringError};
 use crate::endpoint::{EndpointError, Endpoints};
 use crate::namespace::Namespaces;
+use crate::tunnel_address;
 
 /// Where the server finds and keeps things.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ pub struct Server<D> {
     pub(super) locks: Locks,
     pub(super) namespaces: Namespaces,
     /// MTU for pods in bytes, unless a configuration names another.
-    mtu: watch::Receiver<u32>,
+    pub(super) mtu: watch::Receiver<u32>,
     /// Why the node is not ready for pods; `None`: it is.
     not_ready: watch::Receiver<Option<String>>,
 }
@@ -128,7 +129,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         // A crash between assignment and record leaks an address. Whatever might still have an owner keeps it.
         if complete && strangers.is_empty() {
             let known: Vec<Handle> = alive.iter().map(|record| handle(record)).collect();
-            match self.ipam.retain(|handle| known.contains(handle)) {
+            match self.ipam.retain(|handle| known.contains(handle) || tunnel_address::is_tunnels(handle)) {
                 Ok(released) => {
                     for handle in released {
                         info!(%handle, "addresses without an attachment released");

@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use cairn_kernel::object::{Address, Hop, IfIndex, Link, PROTOCOL, Route, RouteKind, RouteTarget, TableId};
 use cairn_kernel::{Error, Rtnl};
 use cairn_net::Family;
-use felix_core::{Host, HostAddress, HostHop, HostRoute};
+use felix_core::{Host, HostAddress, HostHop, HostLink, HostRoute};
+
+use super::tunnel::is_tunnel;
 
 /// How workload interfaces begin.
 pub(super) const WORKLOAD: &str = "crn";
 
-/// Reads the host's addresses and routes, and the MTU of each of its interfaces that is not a pod's nor the loopback.
-pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeMap<String, u32>), Error> {
+/// Reads the host's addresses, routes and interfaces, but pods', tunnels and the loopback. Which tunnels can be used is for the
+/// caller to say.
+pub(super) fn read(rtnl: &mut Rtnl) -> Result<Host, Error> {
     let mut links: BTreeMap<IfIndex, Link> =
         rtnl.list::<Link>(None)?.into_iter().map(|link| (link.index, link)).collect();
-    links.retain(|_, link| !is_workload(link) && !link.flags.loopback);
+    links.retain(|_, link| !is_workload(link) && !is_tunnel(link) && !link.flags.loopback);
     let mut addresses: Vec<HostAddress> = rtnl
         .list::<Address>(None)?
         .into_iter()
@@ -32,8 +35,9 @@ pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeMap<String, u32>), Err
         routes.extend(listed.into_iter().filter_map(|route| host_route(&route, &indices)));
     }
     routes.sort_unstable();
-    let mtus = links.into_values().map(|link| (link.name, link.mtu)).collect();
-    Ok((Host { addresses, routes }, mtus))
+    let links =
+        links.into_values().map(|link| (link.index.0, HostLink { name: link.name, mtu: link.mtu })).collect();
+    Ok(Host { addresses, routes, links, tunnels: BTreeMap::new() })
 }
 
 /// Is it the host end of a pod's veth pair?
@@ -68,5 +72,10 @@ fn host_route(route: &Route, links: &HashSet<IfIndex>) -> Option<HostRoute> {
         Some(HostHop { gateway: hop.gateway, index: index.0 })
     };
     let hops: Vec<HostHop> = hops.iter().filter_map(hop).collect();
-    (!hops.is_empty()).then_some(HostRoute { prefix: route.prefix, metric: route.priority, hops })
+    (!hops.is_empty()).then_some(HostRoute {
+        prefix: route.prefix,
+        metric: route.priority,
+        hops,
+        mtu: route.mtu,
+    })
 }

@@ -9,6 +9,7 @@
 //! - `quarrel`: who keeps changing what is repaired;
 //! - `route`: routes of protocol 202;
 //! - `sysctl`: what a node needs to forward;
+//! - `tunnel`: tunnel devices, with the other nodes at their far ends;
 //! - `worker`: the loop.
 //!
 //! Invariants: nothing is removed at the end of the thread (I2); what was there before is adopted, and swept only when
@@ -22,12 +23,14 @@ mod route;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use cairn_net::Prefix;
-use felix_core::{Change, Element, Endpoint, Host, Route};
+use felix_core::{Change, Element, Endpoint, Host, Route, Tunnel, TunnelKind, TunnelPeer};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::EndpointError;
@@ -42,6 +45,10 @@ const QUEUE: usize = 16;
 struct Orders {
     /// Elements that are wanted, or no longer.
     elements: BTreeMap<Element, bool>,
+    /// Tunnel devices that are wanted, or no longer.
+    tunnels: BTreeMap<TunnelKind, Option<Tunnel>>,
+    /// Nodes at their far ends, or no longer.
+    peers: BTreeMap<(TunnelKind, IpAddr), Option<TunnelPeer>>,
     /// Routes that are wanted, or no longer.
     routes: BTreeMap<Prefix, Option<Route>>,
     /// Who waits until all of this, and what was before, is written.
@@ -64,8 +71,8 @@ enum Waiting {
 /// What the thread tells the engine.
 #[derive(Debug)]
 pub(crate) enum DataplaneEvent {
-    /// The node's own addresses and routes, and the MTU of its interfaces in bytes.
-    Host { host: Host, mtus: BTreeMap<String, u32> },
+    /// The node's own addresses, routes and interfaces, and the tunnels that can be used.
+    Host(Host),
     /// The kernel was read and the firewall is in it.
     Ready,
     /// What is wrong in the kernel now.
@@ -102,7 +109,7 @@ impl Dataplane {
         Ok(Self { orders, events })
     }
 
-    /// Applies changes of elements and routes; others are not its business.
+    /// Applies changes of elements, tunnels and routes; others are not its business.
     pub(crate) fn apply(&self, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
@@ -112,6 +119,10 @@ impl Dataplane {
                 match change {
                     Change::AddElement(element) => drop(orders.elements.insert(element, true)),
                     Change::RemoveElement(element) => drop(orders.elements.insert(element, false)),
+                    Change::SetTunnel(kind, tunnel) => drop(orders.tunnels.insert(kind, Some(tunnel))),
+                    Change::RemoveTunnel(kind) => drop(orders.tunnels.insert(kind, None)),
+                    Change::SetPeer(key, peer) => drop(orders.peers.insert(key, Some(peer))),
+                    Change::RemovePeer(key) => drop(orders.peers.insert(key, None)),
                     Change::SetRoute(prefix, route) => drop(orders.routes.insert(prefix, Some(route))),
                     Change::RemoveRoute(prefix) => drop(orders.routes.insert(prefix, None)),
                     Change::Settings(_)

@@ -39,7 +39,7 @@ impl Nexthops {
             let target = NexthopTarget::Gateway {
                 gateway: gateway.address,
                 dev: IfIndex(gateway.index),
-                onlink: false,
+                onlink: gateway.onlink,
             };
             members.push((self.number(target)?, 1));
         }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn gateways(last: &[u8]) -> Vec<Gateway> {
-        last.iter().map(|last| Gateway { address: [192, 0, 2, *last].into(), index: 2 }).collect()
+        last.iter().map(|last| Gateway::on([192, 0, 2, *last].into(), 2)).collect()
     }
 
     #[test]

@@ -46,9 +46,7 @@ fn prefix(text: &str) -> Prefix {
 }
 
 fn via(last: &[u8], index: IfIndex) -> Wanted {
-    Wanted::Gateways(
-        last.iter().map(|last| Gateway { address: [192, 0, 2, *last].into(), index: index.0 }).collect(),
-    )
+    Wanted::Gateways(last.iter().map(|last| Gateway::on([192, 0, 2, *last].into(), index.0)).collect())
 }
 
 fn installed() -> Vec<Route> {
@@ -89,8 +87,7 @@ fn a_restart_adopts_routes_and_sweeps_only_what_nobody_wants() {
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn routes_of_both_families_lead_over_link_local_gateways() {
     in_namespace(|index| {
-        let gateways =
-            ["fe80::1", "fe80::2"].map(|text| Gateway { address: text.parse().unwrap(), index: index.0 });
+        let gateways = ["fe80::1", "fe80::2"].map(|text| Gateway::on(text.parse().unwrap(), index.0));
         let mut routes = Routes::open().unwrap();
         for text in ["10.0.1.0/26", "fd00::/122"] {
             routes.want(prefix(text), Some(Wanted::Gateways(gateways.into())));

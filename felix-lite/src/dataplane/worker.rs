@@ -8,13 +8,14 @@ use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::nftables::Table;
 use cairn_kernel::object::{Change as Kernel, IfIndex, Link, LinkFlags};
 use cairn_net::Prefix;
-use felix_core::{Element, Endpoint};
+use felix_core::{Element, Endpoint, Host, TunnelKind};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::firewall::Firewall;
 use super::route::Routes;
+use super::tunnel::{Tunnels, is_tunnel};
 use super::{DataplaneEvent, KernelFault, Orders, Waiting, host, quarrel, sysctl};
 use crate::endpoint::EndpointError;
 use crate::mailbox::Reader;
@@ -39,6 +40,7 @@ pub(super) struct Worker {
     events: mpsc::Sender<DataplaneEvent>,
     routes: Routes,
     firewall: Firewall,
+    tunnels: Tunnels,
     waiting: Vec<Waiting>,
     /// Why the last write failed as a whole.
     firewall_fault: Option<Error>,
@@ -69,18 +71,20 @@ impl Worker {
     pub(super) fn open(orders: Reader<Orders>, events: mpsc::Sender<DataplaneEvent>) -> Result<Self, Error> {
         // The firewall first: until its rules are there nothing of ours may forward.
         let firewall = Firewall::open()?;
+        let tunnels = Tunnels::open()?;
         let mut routes = Routes::open()?;
         let links = routes.rtnl().list::<Link>(None)?;
         for error in sysctl::prepare(&links) {
             warn!(%error, "the node may not forward");
         }
-        let links = links.into_iter().filter(|link| !host::is_workload(link));
+        let links = links.into_iter().filter(|link| !host::is_workload(link) && !is_tunnel(link));
         let links = links.map(|link| (link.index, link.flags)).collect();
         Ok(Self {
             orders,
             events,
             routes,
             firewall,
+            tunnels,
             waiting: Vec::new(),
             firewall_fault: None,
             firewall_at: None,
@@ -108,18 +112,23 @@ impl Worker {
     }
 
     async fn follow(&mut self) -> Result<(), Ended> {
-        let mut monitor = Monitor::open(&[Topic::Links, Topic::Addresses, Topic::Routes, Topic::Nexthops])?;
+        let topics = [Topic::Links, Topic::Addresses, Topic::Routes, Topic::Nexthops, Topic::Neighbours];
+        let mut monitor = Monitor::open(&topics)?;
         self.routes.silence(&mut monitor)?;
+        self.tunnels.silence(&mut monitor)?;
         let mut table = Monitor::open_table(Table::CAIRN)?;
         table.ignore(self.firewall.socket())?;
         // What was read before is compared once more: nobody told what changed until now.
         self.routes.resync();
+        self.tunnels.resync();
         self.firewall_at = Some(Instant::now());
         self.tell_host().await?;
         self.tell(DataplaneEvent::Ready).await?;
         loop {
             let routes_at = self.routes.poll_timeout().map(Instant::from_std);
-            let retry_at = [self.retry_at, routes_at, self.repairs.until].into_iter().flatten().min();
+            let tunnels_at = self.tunnels.poll_timeout().map(Instant::from_std);
+            let retry_at = [self.retry_at, routes_at, tunnels_at, self.repairs.until];
+            let retry_at = retry_at.into_iter().flatten().min();
             let (host_at, firewall_at) = (self.host_at, self.firewall_at);
             tokio::select! {
                 orders = self.orders.collect() => match orders {
@@ -150,6 +159,13 @@ impl Worker {
                 self.routes.pod_link_changed(&change);
                 false
             }
+            Event::Link(change)
+                if is_tunnel(change.object()) || TunnelKind::is_device(&change.object().name) =>
+            {
+                self.routes.link_changed(change.object().index);
+                self.tunnels.link_changed(&change);
+                false
+            }
             Event::Link(Kernel::Present(link)) => {
                 if self.links.insert(link.index, link.flags) != Some(link.flags) {
                     self.routes.link_changed(link.index);
@@ -159,6 +175,10 @@ impl Worker {
             Event::Link(Kernel::Gone(link)) => {
                 self.routes.link_changed(link.index);
                 self.links.remove(&link.index).is_some()
+            }
+            Event::Address(change) if self.tunnels.has(change.object().link) => {
+                self.tunnels.address_changed(change);
+                false
             }
             Event::Address(change) => self.links.contains_key(&change.object().link),
             Event::Route(change) => {
@@ -171,9 +191,18 @@ impl Worker {
                 self.routes.nexthop_changed(change);
                 false
             }
-            Event::Neighbour(_) | Event::Forwarding(_) | Event::Table => false,
+            Event::Neighbour(change) => {
+                self.tunnels.neighbour_changed(change);
+                false
+            }
+            Event::Forwarding(change) => {
+                self.tunnels.forwarding_changed(change);
+                false
+            }
+            Event::Table => false,
             Event::Resync => {
                 self.routes.resync();
+                self.tunnels.resync();
                 true
             }
         };
@@ -219,27 +248,43 @@ impl Worker {
                 self.firewall.remove(element);
             }
         }
+        for (kind, tunnel) in orders.tunnels {
+            self.tunnels.want(kind, tunnel);
+        }
+        for (key, peer) in orders.peers {
+            self.tunnels.want_peer(key, peer);
+        }
         for (prefix, route) in orders.routes {
             self.routes.want(prefix, route);
         }
         self.waiting.extend(orders.waiting);
         if orders.sweep_firewall {
             self.firewall.sweep();
+            self.tunnels.sweep();
         }
         if orders.sweep_routes {
             self.routes.sweep();
         }
     }
 
-    /// Elements before routes: a pod's source is known before it is reached (I1).
+    /// Elements before routes: a pod's source is known before it is reached (I1). Tunnels before routes, too, and what routes no longer need after
+    /// them.
     fn write(&mut self) {
         self.firewall_fault = self.firewall.write().err();
         if let Some(error) = &self.firewall_fault {
             warn!(%error, "the firewall is not up to date");
         }
+        let tunnels = self.tunnels.write();
         let written = self.routes.write();
         if let Err(error) = &written {
             warn!(%error, "routes are not up to date");
+        }
+        let tunnels = tunnels.and(self.tunnels.finish());
+        if let Err(error) = &tunnels {
+            warn!(%error, "tunnels are not up to date");
+        }
+        if self.tunnels.is_news() && self.host_at.is_none() {
+            self.host_at = Some(Instant::now());
         }
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
@@ -251,7 +296,7 @@ impl Worker {
                 }
             }
         }
-        let faulty = written.is_err() || self.firewall_fault.is_some();
+        let faulty = written.is_err() || tunnels.is_err() || self.firewall_fault.is_some();
         self.retry_at = faulty.then(|| Instant::now() + RETRY);
     }
 
@@ -279,7 +324,9 @@ impl Worker {
             (self.repairs.in_a_row, self.repairs.until) = (0, None);
         }
         let firewall = self.firewall_fault.iter().chain(&self.repairs.fault).map(ToString::to_string);
-        let refused = firewall.chain(self.routes.faults().take(REPORTED).cloned()).map(KernelFault::Refused);
+        let refused = firewall
+            .chain(self.tunnels.faults().chain(self.routes.faults()).take(REPORTED).cloned())
+            .map(KernelFault::Refused);
         let contested = self.routes.quarrels().take(REPORTED).cloned().chain(self.firewall_quarrel());
         let mut faults: Vec<_> = refused.chain(contested.map(KernelFault::Contested)).collect();
         faults.sort_unstable();
@@ -301,7 +348,10 @@ impl Worker {
 
     async fn tell_host(&mut self) -> Result<(), Ended> {
         match host::read(self.routes.rtnl()) {
-            Ok((host, mtus)) => self.tell(DataplaneEvent::Host { host, mtus }).await,
+            Ok(host) => {
+                let tunnels = self.tunnels.usable();
+                self.tell(DataplaneEvent::Host(Host { tunnels, ..host })).await
+            }
             Err(error) => {
                 warn!(%error, "the node's own addresses and routes cannot be read: trying again");
                 self.host_at = Some(Instant::now() + RETRY);

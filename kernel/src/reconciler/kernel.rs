@@ -76,37 +76,37 @@ impl Owned for Nexthop {
     }
 }
 
-/// Permanent neighbours and proxy entries of protocol 202 on one interface.
+/// Permanent neighbours and proxy entries of protocol 202 on some interfaces.
 impl Owned for Neighbour {
-    type Scope = IfIndex;
+    type Scope = Vec<IfIndex>;
 
-    fn is_owned(&self, link: &IfIndex) -> bool {
+    fn is_owned(&self, links: &Vec<IfIndex>) -> bool {
         let set = matches!(self.state, NeighbourState::Permanent(_) | NeighbourState::Proxy);
-        self.link == *link && self.protocol == PROTOCOL && set
+        links.contains(&self.link) && self.protocol == PROTOCOL && set
     }
 
-    fn list_owned(rtnl: &mut Rtnl, scope: &IfIndex) -> Result<Vec<Self>, Error> {
+    fn list_owned(rtnl: &mut Rtnl, scope: &Vec<IfIndex>) -> Result<Vec<Self>, Error> {
         let mut neighbours: Vec<Self> = rtnl.list(None)?;
         neighbours.extend(rtnl.proxies(None)?);
         neighbours.retain(|neighbour| neighbour.is_owned(scope));
         Ok(neighbours)
     }
 
-    fn rival_key(&self, link: &IfIndex) -> Option<Self::Key> {
-        (self.link == *link).then(|| self.key())
+    fn rival_key(&self, links: &Vec<IfIndex>) -> Option<Self::Key> {
+        links.contains(&self.link).then(|| self.key())
     }
 }
 
-/// Every global address of one interface, which must be ours alone: addresses carry no mark.
+/// Every global address of some interfaces, which must be ours alone: addresses carry no mark.
 impl Owned for Address {
-    type Scope = IfIndex;
+    type Scope = Vec<IfIndex>;
 
-    fn is_owned(&self, link: &IfIndex) -> bool {
+    fn is_owned(&self, links: &Vec<IfIndex>) -> bool {
         let link_local = matches!(self.addr, IpAddr::V6(addr) if addr.is_unicast_link_local());
-        self.link == *link && !link_local
+        links.contains(&self.link) && !link_local
     }
 
-    fn list_owned(rtnl: &mut Rtnl, scope: &IfIndex) -> Result<Vec<Self>, Error> {
+    fn list_owned(rtnl: &mut Rtnl, scope: &Vec<IfIndex>) -> Result<Vec<Self>, Error> {
         let mut addresses: Vec<Self> = rtnl.list(None)?;
         addresses.retain(|address| address.is_owned(scope));
         Ok(addresses.into_iter().map(Owned::normalised).collect())
@@ -117,26 +117,26 @@ impl Owned for Address {
         Self { nodad: Family::of(self.addr) == Family::Ipv6, tentative: false, ..self }
     }
 
-    fn rival_key(&self, _: &IfIndex) -> Option<Self::Key> {
+    fn rival_key(&self, _: &Vec<IfIndex>) -> Option<Self::Key> {
         None
     }
 }
 
-/// Every permanent entry of one VXLAN device, which must be ours alone: entries carry no mark.
+/// Every permanent entry of some VXLAN devices, which must be ours alone: entries carry no mark.
 impl Owned for Forwarding {
-    type Scope = IfIndex;
+    type Scope = Vec<IfIndex>;
 
-    fn is_owned(&self, link: &IfIndex) -> bool {
-        self.link == *link
+    fn is_owned(&self, links: &Vec<IfIndex>) -> bool {
+        links.contains(&self.link)
     }
 
-    fn list_owned(rtnl: &mut Rtnl, scope: &IfIndex) -> Result<Vec<Self>, Error> {
+    fn list_owned(rtnl: &mut Rtnl, scope: &Vec<IfIndex>) -> Result<Vec<Self>, Error> {
         let mut entries: Vec<Self> = rtnl.list(None)?;
         entries.retain(|entry| entry.is_owned(scope));
         Ok(entries)
     }
 
-    fn rival_key(&self, _: &IfIndex) -> Option<Self::Key> {
+    fn rival_key(&self, _: &Vec<IfIndex>) -> Option<Self::Key> {
         None
     }
 }
@@ -154,6 +154,11 @@ impl<O: Owned> Rtnetlink<O> {
     /// Through this client.
     pub const fn new(rtnl: Rtnl, scope: O::Scope) -> Self {
         Self { rtnl, scope, batch: Batch::new(), kind: PhantomData }
+    }
+
+    /// The objects that this is for are others now.
+    pub fn set_scope(&mut self, scope: O::Scope) {
+        self.scope = scope;
     }
 
     /// The socket, so that a monitor can leave out what is done here.

@@ -40,6 +40,7 @@ const ALLOWED: [(&str, &[&str]); 21] = [
         &[
             "cairn-net",
             "cairn-api",
+            "cairn-kernel",
             "cairn-datastore",
             "cairn-ipam",
             "bgp-core",

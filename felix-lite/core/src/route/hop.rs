@@ -24,6 +24,15 @@ pub struct Gateway {
     pub address: IpAddr,
     /// Index of the interface.
     pub index: u32,
+    /// Take it for a neighbour on the interface even if no route says so: on tunnels.
+    pub onlink: bool,
+}
+
+impl Gateway {
+    /// A router on a link.
+    pub const fn on(address: IpAddr, index: u32) -> Self {
+        Self { address, index, onlink: false }
+    }
 }
 
 /// A next hop of a learned route.
@@ -46,6 +55,8 @@ impl From<IpAddr> for NextHop {
 pub(super) struct Lookup {
     host: HashMap<Prefix, Vec<HostHop>>,
     learned: HashMap<Prefix, Arc<[NextHop]>>,
+    /// MTUs that the node's own routes say.
+    mtus: HashMap<Prefix, u32>,
     /// How many host and learned prefixes have each length, by family.
     lengths: BTreeMap<(Family, u8), usize>,
 }
@@ -60,6 +71,8 @@ impl Lookup {
                 *entry = (route.metric, &route.hops);
             }
         }
+        let said = host.routes.iter().filter_map(|route| Some((route.prefix, route.mtu?)));
+        self.mtus = said.collect();
         let new: HashMap<Prefix, Vec<HostHop>> =
             best.into_iter().map(|(prefix, (_, hops))| (prefix, hops.clone())).collect();
         for prefix in std::mem::replace(&mut self.host, new).into_keys() {
@@ -69,6 +82,19 @@ impl Lookup {
         for prefix in prefixes {
             self.count(prefix);
         }
+    }
+
+    /// The least MTU of the ways to an address, by their links and by what the node's own route to it says; `None` if nothing leads there.
+    pub(super) fn path_mtu(&self, address: IpAddr, own: &Host) -> Option<u32> {
+        let ways = self.resolve(address, own, &mut Vec::new());
+        let links = ways.iter().filter_map(|way| Some(own.links.get(&way.index)?.mtu)).min()?;
+        let family = Family::of(address);
+        let lengths = self.lengths.range((family, 0)..=(family, family.bits())).rev();
+        let mut prefixes = lengths.filter_map(|((_, len), _)| Prefix::containing(address, *len));
+        let route =
+            prefixes.find(|prefix| self.host.contains_key(prefix) || self.learned.contains_key(prefix));
+        let said = route.and_then(|prefix| self.mtus.get(&prefix).copied());
+        Some(said.map_or(links, |said| said.min(links)))
     }
 
     /// The next hops of a learned route, or none; gives those it had.
@@ -115,9 +141,13 @@ impl Lookup {
     }
 
     /// The gateways on links that a next hop leads to; empty if nothing does.
+    pub(super) fn gateways(&self, hop: NextHop, own: &Host) -> Vec<Gateway> {
+        self.reach(hop, own, &mut Vec::new())
+    }
+
     fn reach(&self, hop: NextHop, own: &Host, path: &mut Vec<IpAddr>) -> Vec<Gateway> {
         match hop.index {
-            Some(index) => vec![Gateway { address: hop.address, index }],
+            Some(index) => vec![Gateway::on(hop.address, index)],
             None => self.resolve(hop.address, own, path),
         }
     }
@@ -142,8 +172,7 @@ impl Lookup {
     /// The gateways of the route of exactly this prefix.
     fn through(&self, prefix: Prefix, address: IpAddr, own: &Host, path: &mut Vec<IpAddr>) -> Vec<Gateway> {
         if let Some(hops) = self.host.get(&prefix) {
-            let gateway =
-                |hop: &HostHop| Gateway { address: hop.gateway.unwrap_or(address), index: hop.index };
+            let gateway = |hop: &HostHop| Gateway::on(hop.gateway.unwrap_or(address), hop.index);
             return hops.iter().map(gateway).collect();
         }
         match self.learned.get(&prefix) {
@@ -275,8 +304,7 @@ impl Hops {
 
 /// The gateways of all next hops of a set, ascending and without repetition.
 fn resolve(hops: &[NextHop], lookup: &Lookup, own: &Host) -> Arc<[Gateway]> {
-    let mut gateways: Vec<Gateway> =
-        hops.iter().flat_map(|hop| lookup.reach(*hop, own, &mut Vec::new())).collect();
+    let mut gateways: Vec<Gateway> = hops.iter().flat_map(|hop| lookup.gateways(*hop, own)).collect();
     gateways.sort_unstable();
     gateways.dedup();
     gateways.into()

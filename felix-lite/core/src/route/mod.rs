@@ -1,7 +1,8 @@
-//! This node's kernel routes: pods, own blocks, and what bgpd has learned.
+//! This node's kernel routes: pods, own blocks, blocks of other nodes in encapsulated pools, and what bgpd has learned.
 //!
 //! Invariants:
-//! - one route per prefix; a pod on this node wins over an own block, which wins over a learned route;
+//! - one route per prefix; a pod on this node wins over an own block, which wins over the block of another node, which wins over a
+//!   learned route;
 //! - a learned route never takes over one of the node's own addresses or its connected subnets;
 //! - next hops are resolved to a gateway on a link before the kernel sees them.
 //!
@@ -17,11 +18,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cairn_net::Prefix;
+use cairn_api::kinds::Modes;
+use cairn_net::{Family, Prefix};
 
 pub use hop::{Gateway, NextHop};
 use hop::{Hops, Lookup};
 
+use crate::fabric::{Fabric, Way};
 use crate::host::Host;
 use crate::table::{Difference, Table};
 
@@ -43,6 +46,9 @@ pub(crate) struct Routes {
     lookup: Lookup,
     pods: HashMap<IpAddr, Arc<str>>,
     blocks: BTreeSet<Prefix>,
+    /// Blocks of other nodes, with their owners.
+    owners: HashMap<Prefix, String>,
+    fabric: Fabric,
     hops: Hops,
     desired: Table<Prefix, Route>,
     dirty: BTreeSet<Prefix>,
@@ -87,6 +93,35 @@ impl Routes {
         }
     }
 
+    /// How packets travel between nodes is now this.
+    pub(crate) fn set_fabric(&mut self, fabric: Fabric) {
+        if self.fabric == fabric {
+            return;
+        }
+        self.mark_encapsulated();
+        self.fabric = fabric;
+        self.mark_encapsulated();
+    }
+
+    /// The node that a block of others belongs to, or none.
+    pub(crate) fn set_owner(&mut self, block: Prefix, owner: Option<String>) {
+        match owner {
+            Some(owner) => self.owners.insert(block, owner),
+            None => self.owners.remove(&block),
+        };
+        self.dirty.insert(block);
+    }
+
+    /// The MTU of the path to an address in bytes; `None` if nothing leads there.
+    pub(crate) fn path_mtu(&self, address: IpAddr) -> Option<u32> {
+        self.lookup.path_mtu(address, &self.host)
+    }
+
+    /// Has anything changed since the last [`Self::take`] that next hops, or the paths to other nodes, follow from?
+    pub(crate) const fn will_resolve(&self) -> bool {
+        self.resolve
+    }
+
     /// Prefixes learned from bgpd.
     pub(crate) fn learned(&self) -> impl Iterator<Item = Prefix> {
         self.lookup.learned().map(|(prefix, _)| prefix)
@@ -114,15 +149,61 @@ impl Routes {
 
     /// Brings the desired routes up to date and tells what changed since the last time.
     pub(crate) fn take(&mut self) -> Difference<Prefix, Route> {
-        if std::mem::take(&mut self.resolve) && self.hops.resolve_all(&self.lookup, &self.host) {
-            let moved = self.lookup.learned().filter(|(_, hops)| self.hops.has_changed(hops));
-            self.dirty.extend(moved.map(|(prefix, _)| prefix));
+        if std::mem::take(&mut self.resolve) {
+            if self.hops.resolve_all(&self.lookup, &self.host) {
+                let moved = self.lookup.learned().filter(|(_, hops)| self.hops.has_changed(hops));
+                self.dirty.extend(moved.map(|(prefix, _)| prefix));
+            }
+            self.mark_encapsulated();
         }
         for prefix in std::mem::take(&mut self.dirty) {
             let route = self.route(prefix);
             self.desired.put(&prefix, route);
         }
         self.desired.take()
+    }
+
+    /// The gateways of a prefix in an encapsulated pool. `None` where nothing is known of it but what was learned, and no hop of that is
+    /// reached through a tunnel: then it is a route like any other.
+    fn between_nodes(&self, prefix: Prefix, modes: Modes) -> Option<Arc<[Gateway]>> {
+        let family = prefix.family();
+        // The owner is known, whoever announces the block: a ToR would be no end of a tunnel.
+        if let Some(owner) = self.owners.get(&prefix)
+            && let Some(hop) = self.fabric.next_hop(owner, family).or_else(|| self.fabric.any_address(owner))
+        {
+            let gateways = match self.fabric.way(modes, family, hop) {
+                Way::Tunnel(gateway) => vec![gateway],
+                Way::Plain if family == Family::Ipv6 && hop.is_ipv4() => Vec::new(),
+                Way::Plain => self.lookup.gateways(hop.into(), &self.host),
+                Way::Missing => Vec::new(),
+            };
+            return (!gateways.is_empty()).then(|| gateways.into());
+        }
+        let hops = self.lookup.next_hops(prefix)?;
+        let ways: Vec<Way> = hops.iter().map(|hop| self.fabric.way(modes, family, hop.address)).collect();
+        if !ways.iter().any(|way| matches!(way, Way::Tunnel(_))) {
+            return None;
+        }
+        let mut gateways: Vec<Gateway> = Vec::with_capacity(hops.len());
+        for (hop, way) in hops.iter().zip(ways) {
+            match way {
+                Way::Tunnel(gateway) => gateways.push(gateway),
+                Way::Plain | Way::Missing => gateways.extend(self.lookup.gateways(*hop, &self.host)),
+            }
+        }
+        gateways.sort_unstable();
+        gateways.dedup();
+        Some(gateways.into())
+    }
+
+    /// Every prefix whose way may depend on the fabric is looked at again.
+    fn mark_encapsulated(&mut self) {
+        if self.fabric.pools.is_empty() {
+            return;
+        }
+        let known = self.owners.keys().copied().chain(self.lookup.learned().map(|(prefix, _)| prefix));
+        let fabric = &self.fabric;
+        self.dirty.extend(known.filter(|prefix| fabric.modes(*prefix).is_some()));
     }
 
     /// The one route that a prefix should have.
@@ -135,10 +216,15 @@ impl Routes {
         if self.blocks.contains(&prefix) {
             return Some(Route::Blackhole);
         }
-        let hops = self.lookup.next_hops(prefix)?;
         if self.host.is_own(prefix) {
             return None;
         }
+        if let Some(modes) = self.fabric.modes(prefix)
+            && let Some(gateways) = self.between_nodes(prefix, modes)
+        {
+            return Some(Route::Gateways(gateways));
+        }
+        let hops = self.lookup.next_hops(prefix)?;
         self.hops.gateways(hops, &self.lookup, &self.host).map(Route::Gateways)
     }
 }

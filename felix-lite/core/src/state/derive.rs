@@ -9,7 +9,6 @@ use cairn_net::{Family, Prefix};
 use super::{DEFAULT, State};
 use crate::announce::Policy;
 use crate::firewall::{self, Element};
-use crate::settings::Settings;
 use crate::speaker::{self, Inputs, Secrets};
 use crate::{Change, Condition, Reason};
 
@@ -18,7 +17,10 @@ impl State {
     pub fn changes(&mut self) -> Vec<Change> {
         let dirty = std::mem::take(&mut self.dirty);
         if dirty.settings {
-            self.derive_settings();
+            self.derive_configuration();
+        }
+        if dirty.fabric || dirty.settings {
+            self.derive_fabric();
         }
         if dirty.speaker {
             self.derive_speaker();
@@ -31,17 +33,29 @@ impl State {
         } else {
             self.derive_addresses(&dirty.addresses);
         }
+        let paths = self.routes.will_resolve();
         let routes = self.routes.take();
-        if dirty.conditions || dirty.speaker || dirty.pools || self.routes.unresolved_changed() {
+        if paths || dirty.fabric || dirty.settings || dirty.tunnels {
+            self.derive_tunnels();
+        }
+        if dirty.conditions
+            || dirty.speaker
+            || dirty.pools
+            || dirty.fabric
+            || self.routes.unresolved_changed()
+        {
             self.derive_conditions();
         }
 
         let (settings, config) = (self.settings.take(), self.config.take());
         let (elements, announced, conditions) =
             (self.elements.take(), self.announced.take(), self.conditions.take());
+        let (tunnels, peers) = (self.tunnels.take(), self.tunnel_peers.take());
         let mut changes: Vec<Change> =
             settings.set.into_iter().map(|((), settings)| Change::Settings(settings)).collect();
         changes.extend(elements.set.into_iter().map(|(element, ())| Change::AddElement(element)));
+        changes.extend(tunnels.set.into_iter().map(|(kind, tunnel)| Change::SetTunnel(kind, tunnel)));
+        changes.extend(peers.set.into_iter().map(|(key, peer)| Change::SetPeer(key, peer)));
         changes.extend(routes.set.into_iter().map(|(prefix, route)| Change::SetRoute(prefix, route)));
         changes.extend(announced.set.into_iter().map(|(_, route)| Change::Announce(route)));
         changes.extend(config.set.into_iter().map(|((), config)| Change::Configure(config)));
@@ -49,14 +63,11 @@ impl State {
         changes.extend(conditions.removed.into_iter().map(|(condition, ())| Change::Retract(condition)));
         changes.extend(announced.removed.into_iter().rev().map(|(prefix, _)| Change::Withdraw(prefix)));
         changes.extend(routes.removed.into_iter().rev().map(|(prefix, _)| Change::RemoveRoute(prefix)));
+        changes.extend(peers.removed.into_iter().rev().map(|(key, _)| Change::RemovePeer(key)));
+        changes.extend(tunnels.removed.into_iter().rev().map(|(kind, _)| Change::RemoveTunnel(kind)));
         changes
             .extend(elements.removed.into_iter().rev().map(|(element, ())| Change::RemoveElement(element)));
         changes
-    }
-
-    fn derive_settings(&mut self) {
-        let labels = self.nodes.get(&self.node).map(|me| me.labels.clone()).unwrap_or_default();
-        self.settings.put(&(), Some(Settings::of(&self.configurations, &labels)));
     }
 
     fn derive_speaker(&mut self) {
@@ -76,17 +87,22 @@ impl State {
 
     fn derive_pools(&mut self) {
         let (wanted, conditions) = firewall::pools(&self.pools, &self.host);
-        let is_source = |element: &Element| matches!(element, Element::Source { .. });
-        let wanted: BTreeSet<Element> = wanted.into_iter().collect();
-        let known = self.elements.iter().map(|(element, ())| element).filter(|element| !is_source(element));
+        self.put_elements(&wanted.into_iter().collect(), |element| {
+            matches!(element, Element::Pool(_) | Element::Masquerade(_))
+        });
+        self.pool_conditions = conditions;
+    }
+
+    /// Makes the elements of some kinds these.
+    pub(super) fn put_elements(&mut self, wanted: &BTreeSet<Element>, of_kind: impl Fn(&Element) -> bool) {
+        let known = self.elements.iter().map(|(element, ())| element).filter(|element| of_kind(element));
         let gone: Vec<Element> = known.filter(|element| !wanted.contains(element)).cloned().collect();
         for element in gone {
             self.elements.put(&element, None);
         }
         for element in wanted {
-            self.elements.put(&element, Some(()));
+            self.elements.put(element, Some(()));
         }
-        self.pool_conditions = conditions;
     }
 
     fn derive_announcements(&mut self) {
@@ -151,7 +167,8 @@ impl State {
                 "no route of this node leads to next hop {next_hop}: routes through it are not installed"
             ),
         });
-        let all = self.speaker_conditions.iter().chain(&self.pool_conditions).cloned();
+        let all = self.speaker_conditions.iter().chain(&self.pool_conditions);
+        let all = all.chain(&self.fabric.conditions).cloned();
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

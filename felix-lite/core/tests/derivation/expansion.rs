@@ -4,9 +4,9 @@
 //! fact) and with the empty state after each; what is added in one order is removed in another.
 
 use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID};
-use cairn_api::kinds::{AffinityState, BgpConfiguration, BgpPeer, IpPool, NextHopMode};
-use cairn_net::Asn;
-use felix_core::State;
+use cairn_api::kinds::{AffinityState, BgpConfiguration, BgpPeer, EncapMode, IpPool, NextHopMode};
+use cairn_net::{Asn, Family};
+use felix_core::{HostTunnel, State, TunnelKind, Update};
 
 use crate::world::{
     Reader, World, affinity, bgp, derived, endpoint, gone, host, ip, learned, node, peer, pool, prefix, world,
@@ -76,8 +76,43 @@ fn states() -> Vec<World> {
             endpoint("crn3", &["10.0.0.9"]),
             learned("10.1.0.0/26", &["192.0.2.2"]),
         ]),
+        // Two encapsulations; then the devices are there, a pool changes its mind, and a block its owner.
+        world([
+            a(),
+            b(),
+            net(),
+            pool("v4", IpPool { ipip_mode: EncapMode::Always, ..nat("10.0.0.0/16") }),
+            pool("v6", IpPool { vxlan_mode: EncapMode::CrossSubnet, ..nat("fd00::/64") }),
+            confirmed("10.0.0.64/26", "b"),
+            confirmed("fd00::80/122", "b"),
+            learned("10.0.0.64/26", &["192.0.2.254"]),
+            learned("10.0.0.200/32", &["192.0.2.2", "192.0.2.3"]),
+        ]),
+        world([
+            a(),
+            node("b", &["198.51.100.2", "2001:db8::2"], &[]),
+            with_tunnels(net()),
+            tunnel_address("10.0.0.7"),
+            pool("v4", IpPool { vxlan_mode: EncapMode::Always, ..nat("10.0.0.0/16") }),
+            pool("v6", IpPool { ipip_mode: EncapMode::Always, ..nat("fd00::/64") }),
+            confirmed("10.0.0.64/26", "b"),
+            confirmed("fd00::80/122", "a"),
+            learned("10.0.0.200/32", &["198.51.100.2", "192.0.2.3"]),
+        ]),
         world([node("b", &["192.0.2.2"], &[])]),
     ]
+}
+
+/// A host with devices of both families of VXLAN and of IP-in-IP.
+fn with_tunnels(host: Update) -> Update {
+    let Update::Host(mut host) = host else { panic!("{host:?}") };
+    let tunnel = |(index, kind)| (kind, HostTunnel { index, port: 4789 });
+    host.tunnels = (30..).zip(TunnelKind::ALL).map(tunnel).collect();
+    Update::Host(host)
+}
+
+fn tunnel_address(address: &str) -> Update {
+    Update::TunnelAddresses([(Family::Ipv4, ip(address))].into())
 }
 
 /// Changes one state into the next; facts in the given order.

@@ -2,6 +2,7 @@
 
 mod announcements;
 mod expansion;
+mod fabric;
 mod firewall;
 mod routes;
 mod sessions;

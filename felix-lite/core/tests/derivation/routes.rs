@@ -16,7 +16,7 @@ fn with(facts: impl IntoIterator<Item = Update>) -> Reader {
 }
 
 fn via(gateways: &[&str]) -> Route {
-    Route::Gateways(gateways.iter().map(|gateway| Gateway { address: ip(gateway), index: 2 }).collect())
+    Route::Gateways(gateways.iter().map(|gateway| Gateway::on(ip(gateway), 2)).collect())
 }
 
 fn route<'a>(reader: &'a Reader, text: &str) -> Option<&'a Route> {
@@ -34,7 +34,7 @@ fn a_next_hop_on_the_link_is_the_gateway() {
 fn a_link_local_next_hop_is_the_gateway_on_its_interface_for_either_family() {
     let hops = || [7, 8].map(|index| NextHop { address: ip("fe80::1"), index: Some(index) }).to_vec();
     let found = with(["10.0.1.0/26", "fd00::/122"].map(|text| Update::Learned(prefix(text), Some(hops()))));
-    let gateways = [7, 8].map(|index| Gateway { address: ip("fe80::1"), index });
+    let gateways = [7, 8].map(|index| Gateway::on(ip("fe80::1"), index));
     for text in ["10.0.1.0/26", "fd00::/122"] {
         assert_eq!(route(&found, text), Some(&Route::Gateways(gateways.into())));
     }

@@ -8,8 +8,8 @@ use cairn_api::kinds::{AffinityState, BgpConfiguration, BgpPeer, BlockAffinity, 
 use cairn_api::{Metadata, Object, annotation};
 use cairn_net::Prefix;
 use felix_core::{
-    Change, Condition, Element, Endpoint, Host, HostAddress, HostHop, HostRoute, Route, Settings, State,
-    Update,
+    Change, Condition, Element, Endpoint, Host, HostAddress, HostHop, HostLink, HostRoute, Route, Settings,
+    State, Tunnel, TunnelKind, TunnelPeer, Update,
 };
 
 pub(crate) fn ip(text: &str) -> IpAddr {
@@ -40,6 +40,7 @@ fn key(update: &Update) -> String {
         Update::Endpoint(name, _) => ("endpoint", name.clone()),
         Update::Learned(prefix, _) => ("learned", prefix.to_string()),
         Update::Host(_) => ("host", String::new()),
+        Update::TunnelAddresses(_) => ("tunnels", String::new()),
     };
     format!("{kind} {name}")
 }
@@ -58,6 +59,7 @@ pub(crate) fn gone(update: &Update) -> Update {
         Update::Endpoint(name, _) => Update::Endpoint(name, None),
         Update::Learned(prefix, _) => Update::Learned(prefix, None),
         Update::Host(_) => Update::Host(Box::default()),
+        Update::TunnelAddresses(_) => Update::TunnelAddresses(BTreeMap::new()),
     }
 }
 
@@ -123,14 +125,17 @@ pub(crate) fn host(addresses: &[(&str, u8)], gateways: &[&str]) -> Update {
         prefix: own.subnet(),
         metric: 0,
         hops: vec![HostHop { gateway: None, index: 2 }],
+        mtu: None,
     });
     let defaults = gateways.iter().map(|gateway| HostRoute {
         prefix: if gateway.contains(':') { prefix("::/0") } else { prefix("0.0.0.0/0") },
         metric: 0,
         hops: vec![HostHop { gateway: Some(ip(gateway)), index: 2 }],
+        mtu: None,
     });
     let routes = connected.chain(defaults).collect();
-    Update::Host(Box::new(Host { addresses, routes }))
+    let links = [(2, HostLink { name: "eth0".to_owned(), mtu: 1500 })].into();
+    Update::Host(Box::new(Host { addresses, routes, links, tunnels: BTreeMap::new() }))
 }
 
 /// What a reader of the changes holds; refuses changes that make no sense or come out of order.
@@ -139,6 +144,8 @@ pub(crate) struct Reader {
     pub(crate) settings: Option<Settings>,
     pub(crate) elements: BTreeMap<Element, ()>,
     pub(crate) routes: BTreeMap<Prefix, Route>,
+    pub(crate) tunnels: BTreeMap<TunnelKind, Tunnel>,
+    pub(crate) peers: BTreeMap<(TunnelKind, IpAddr), TunnelPeer>,
     pub(crate) announced: BTreeMap<Prefix, OriginatedRoute>,
     pub(crate) config: Option<Config>,
     pub(crate) conditions: BTreeMap<Condition, ()>,
@@ -161,6 +168,12 @@ impl Reader {
         match change {
             Change::Settings(settings) => self.settings = Some(settings),
             Change::AddElement(element) => assert_eq!(self.elements.insert(element, ()), None),
+            Change::SetTunnel(kind, tunnel) => {
+                assert_ne!(self.tunnels.insert(kind, tunnel.clone()), Some(tunnel), "{kind} did not change");
+            }
+            Change::SetPeer(key, peer) => {
+                assert_ne!(self.peers.insert(key, peer.clone()), Some(peer), "{key:?} did not change");
+            }
             Change::SetRoute(prefix, route) => {
                 assert_ne!(self.routes.insert(prefix, route.clone()), Some(route), "{prefix} did not change");
             }
@@ -173,6 +186,8 @@ impl Reader {
             Change::Retract(condition) => assert_eq!(self.conditions.remove(&condition), Some(())),
             Change::Withdraw(prefix) => assert!(self.announced.remove(&prefix).is_some(), "{prefix}"),
             Change::RemoveRoute(prefix) => assert!(self.routes.remove(&prefix).is_some(), "{prefix}"),
+            Change::RemovePeer(key) => assert!(self.peers.remove(&key).is_some(), "{key:?}"),
+            Change::RemoveTunnel(kind) => assert!(self.tunnels.remove(&kind).is_some(), "{kind}"),
             Change::RemoveElement(element) => assert_eq!(self.elements.remove(&element), Some(())),
         }
     }
@@ -195,14 +210,18 @@ fn rank(change: &Change) -> u8 {
     match change {
         Change::Settings(_) => 0,
         Change::AddElement(_) => 1,
-        Change::SetRoute(..) => 2,
-        Change::Announce(_) => 3,
-        Change::Configure(_) => 4,
-        Change::Report(_) => 5,
-        Change::Retract(_) => 6,
-        Change::Withdraw(_) => 7,
-        Change::RemoveRoute(_) => 8,
-        Change::RemoveElement(_) => 9,
+        Change::SetTunnel(..) => 2,
+        Change::SetPeer(..) => 3,
+        Change::SetRoute(..) => 4,
+        Change::Announce(_) => 5,
+        Change::Configure(_) => 6,
+        Change::Report(_) => 7,
+        Change::Retract(_) => 8,
+        Change::Withdraw(_) => 9,
+        Change::RemoveRoute(_) => 10,
+        Change::RemovePeer(_) => 11,
+        Change::RemoveTunnel(_) => 12,
+        Change::RemoveElement(_) => 13,
     }
 }
 

@@ -73,6 +73,16 @@ impl Wiring {
         self.perform(move |hands| check::pair(hands, &record, &netns)).await
     }
 
+    /// Gives both ends of a pair another MTU.
+    pub(super) async fn resize(
+        &self,
+        record: Arc<Record>,
+        netns: Arc<File>,
+        mtu: u32,
+    ) -> Result<(), WiringError> {
+        self.perform(move |hands| up::resize(hands, &record, &netns, mtu)).await
+    }
+
     /// Do the node's routes lead to the container, and does the firewall let its packets in?
     pub(super) async fn check_node(&self, record: Arc<Record>) -> Result<(), WiringError> {
         self.perform(move |hands| {

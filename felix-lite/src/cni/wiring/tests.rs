@@ -68,6 +68,7 @@ fn record() -> Record {
         netns_id: NetnsId { dev: 0, ino: 0 },
         pod: None,
         mtu: 1480,
+        mtu_fixed: false,
         addresses: vec!["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
     }
 }
@@ -169,6 +170,20 @@ fn check_names_each_difference() {
         }
         let error = wiring.check(Arc::clone(&record), netns).await.unwrap_err();
         assert!(error.to_string().contains(&record.interface), "{error}");
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn both_ends_change_their_mtu() {
+    let place = Place::new("resize");
+    place.run(async |wiring, record, netns| {
+        wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+        for mtu in [1300, 1450] {
+            wiring.resize(Arc::clone(&record), Arc::clone(&netns), mtu).await.unwrap();
+            let resized = Arc::new(Record { mtu, ..(*record).clone() });
+            wiring.check(resized, Arc::clone(&netns)).await.unwrap();
+        }
     });
 }
 

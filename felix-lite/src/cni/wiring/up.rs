@@ -38,6 +38,22 @@ pub(super) fn up(hands: &mut Hands, record: &Record, netns: &File) -> Result<(),
     Ok(())
 }
 
+/// Gives both ends another MTU: the larger one is never on the far side of the smaller.
+pub(super) fn resize(hands: &mut Hands, record: &Record, netns: &File, mtu: u32) -> Result<(), WiringError> {
+    let mut inside = open(record, netns)?.visit(&hands.home, Rtnl::open)??;
+    let (host, pod): (LinkName, LinkName) =
+        (record.interface.parse()?, record.attachment.ifname.as_str().parse()?);
+    let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
+    if mtu < record.mtu {
+        inside.change_link(&pod, &change)?;
+        hands.rtnl.change_link(&host, &change)?;
+    } else {
+        hands.rtnl.change_link(&host, &change)?;
+        inside.change_link(&pod, &change)?;
+    }
+    Ok(())
+}
+
 /// The namespace of an open file.
 pub(super) fn open(record: &Record, netns: &File) -> Result<Netns, WiringError> {
     Netns::open(&PathBuf::from(format!("/proc/self/fd/{}", netns.as_raw_fd())))

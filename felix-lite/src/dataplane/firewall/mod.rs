@@ -204,5 +204,12 @@ fn members(element: &Wanted) -> (SetName, Vec<Element>) {
         Wanted::Masquerade(prefix) => {
             (SetName::Masquerade(prefix.family()), Element::prefix(*prefix).collect())
         }
+        Wanted::Node(address) => {
+            (SetName::Nodes(Family::of(*address)), vec![Element::new(&[Value::Address(*address)])])
+        }
+        Wanted::TunnelPort(port) => (SetName::TunnelPorts, vec![Element::new(&[Value::Port(*port)])]),
+        Wanted::TunnelProtocol(protocol) => {
+            (SetName::TunnelProtocols, vec![Element::new(&[Value::Protocol(*protocol)])])
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! | chain | hook, priority | what |
 //! |---|---|---|
 //! | `source-check` | prerouting, -310 | pods send from their own addresses only; before conntrack, so that a forged packet leaves no entry |
+//! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only; decapsulated ones go on as if the tunnel were a wire |
 //! | (services) | prerouting, -100 | |
 //! | (policy) | forward, 0 | |
 //! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with the node's address |
@@ -30,6 +31,9 @@ const ICMPV6: u8 = 58;
 const SOURCE_CHECK: &str = "source-check";
 const OWN_LINK: &str = "own-link";
 const MASQUERADE: &str = "masquerade";
+const ENCAPSULATED: &str = "encapsulated";
+/// Protocol number of UDP.
+const UDP: u8 = 17;
 
 /// Which set an element is in, for a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,16 +41,23 @@ pub(super) enum SetName {
     Sources(Family),
     Pools(Family),
     Masquerade(Family),
+    Nodes(Family),
+    TunnelPorts,
+    TunnelProtocols,
 }
 
 impl SetName {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Sources(Family::Ipv4),
         Self::Sources(Family::Ipv6),
         Self::Pools(Family::Ipv4),
         Self::Pools(Family::Ipv6),
         Self::Masquerade(Family::Ipv4),
         Self::Masquerade(Family::Ipv6),
+        Self::Nodes(Family::Ipv4),
+        Self::Nodes(Family::Ipv6),
+        Self::TunnelPorts,
+        Self::TunnelProtocols,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -57,12 +68,16 @@ impl SetName {
             Self::Pools(Family::Ipv6) => "pools-v6",
             Self::Masquerade(Family::Ipv4) => "masquerade-v4",
             Self::Masquerade(Family::Ipv6) => "masquerade-v6",
+            Self::Nodes(Family::Ipv4) => "nodes-v4",
+            Self::Nodes(Family::Ipv6) => "nodes-v6",
+            Self::TunnelPorts => "tunnel-ports",
+            Self::TunnelProtocols => "tunnel-protocols",
         }
     }
 
     /// Does it hold prefixes, which may not overlap?
     pub(super) const fn holds_prefixes(self) -> bool {
-        !matches!(self, Self::Sources(_))
+        matches!(self, Self::Pools(_) | Self::Masquerade(_))
     }
 
     fn set(self) -> Set {
@@ -71,6 +86,9 @@ impl SetName {
                 Set::hash(self.as_str(), &[DataType::Interface, DataType::Address(family)])
             }
             Self::Pools(family) | Self::Masquerade(family) => Set::prefixes(self.as_str(), family),
+            Self::Nodes(family) => Set::hash(self.as_str(), &[DataType::Address(family)]),
+            Self::TunnelPorts => Set::hash(self.as_str(), &[DataType::Port]),
+            Self::TunnelProtocols => Set::hash(self.as_str(), &[DataType::Protocol]),
         }
     }
 }
@@ -84,8 +102,9 @@ pub(super) fn write(transaction: &mut Transaction) {
     transaction
         .create_chain(&Chain::regular(OWN_LINK))
         .create_chain(&Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310))
+        .create_chain(&Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10))
         .create_chain(&Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100));
-    for chain in [OWN_LINK, SOURCE_CHECK, MASQUERADE] {
+    for chain in [OWN_LINK, SOURCE_CHECK, ENCAPSULATED, MASQUERADE] {
         transaction.flush_chain(chain);
     }
     for rule in rules() {
@@ -94,8 +113,8 @@ pub(super) fn write(transaction: &mut Transaction) {
 }
 
 /// The names of the chains, sorted.
-pub(super) fn chains() -> [&'static str; 3] {
-    [MASQUERADE, OWN_LINK, SOURCE_CHECK]
+pub(super) fn chains() -> [&'static str; 4] {
+    [ENCAPSULATED, MASQUERADE, OWN_LINK, SOURCE_CHECK]
 }
 
 /// The rules in the order of their chains.
@@ -109,6 +128,12 @@ pub(super) fn rules() -> Vec<Rule> {
     rules.push(rule(OWN_LINK, "nothing else from a source that is not the pod's", drop));
     for family in Family::ALL {
         rules.push(source_rule(family));
+    }
+    for family in Family::ALL {
+        rules.extend(forged_rules(family));
+    }
+    for family in Family::ALL {
+        rules.extend(encapsulated_rules(family));
     }
     for family in Family::ALL {
         rules.push(masquerade_rule(family));
@@ -134,6 +159,56 @@ fn source_rule(family: Family) -> Rule {
         Family::Ipv6 => parts.push(Expression::Verdict(Verdict::Goto(OWN_LINK.to_owned()))),
     }
     rule(SOURCE_CHECK, "pods send from their own addresses", parts)
+}
+
+/// Packets that tunnels take: by port, by protocol.
+fn encapsulated() -> [Vec<Expression>; 2] {
+    let lookup =
+        |set: SetName| Expression::Lookup { set: set.as_str().to_owned(), key: Register(0), inverted: false };
+    let protocol = Expression::Meta { key: MetaKey::TransportProtocol, into: Register(0) };
+    let port = Expression::Payload { base: PayloadBase::Transport, offset: 2, len: 2, into: Register(0) };
+    [
+        vec![protocol.clone(), equal(Register(0), &[UDP]), port, lookup(SetName::TunnelPorts)],
+        vec![protocol, lookup(SetName::TunnelProtocols)],
+    ]
+}
+
+/// What a pod would have a node take for another node's packet, once masqueraded as that.
+fn forged_rules(family: Family) -> impl Iterator<Item = Rule> {
+    encapsulated().into_iter().map(move |what| {
+        let mut parts = vec![
+            Expression::Meta { key: MetaKey::InputInterface, into: Register(0) },
+            equal(Register(0), WORKLOAD.as_bytes()),
+        ];
+        parts.extend(of_family(family, Register(0)));
+        parts.extend(what);
+        parts.extend([
+            destination(family, Register(0)),
+            nodes(family, false),
+            Expression::Counter,
+            Expression::Verdict(Verdict::Drop),
+        ]);
+        rule(SOURCE_CHECK, "pods send no encapsulated packets to nodes", parts)
+    })
+}
+
+/// Encapsulated packets from elsewhere than the cluster's nodes.
+fn encapsulated_rules(family: Family) -> impl Iterator<Item = Rule> {
+    encapsulated().into_iter().map(move |what| {
+        let mut parts = of_family(family, Register(0)).to_vec();
+        parts.extend(what);
+        parts.extend([
+            source(family, Register(0)),
+            nodes(family, true),
+            Expression::Counter,
+            Expression::Verdict(Verdict::Drop),
+        ]);
+        rule(ENCAPSULATED, "encapsulated packets come from nodes only", parts)
+    })
+}
+
+fn nodes(family: Family, inverted: bool) -> Expression {
+    Expression::Lookup { set: SetName::Nodes(family).as_str().to_owned(), key: Register(0), inverted }
 }
 
 /// One type of ICMPv6 from a source whose first 16 bits, and for `::` all others too, are these.

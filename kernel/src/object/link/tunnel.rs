@@ -101,11 +101,7 @@ impl Ipip {
             let addr = data.find(number).and_then(Attribute::addr);
             addr.filter(|addr| !addr.is_unspecified())
         };
-        Some(Self {
-            local: end(iptun::LOCAL),
-            remote: end(iptun::REMOTE),
-            ttl: data.find(iptun::TTL)?.u8()?,
-        })
+        Some(Self { local: end(iptun::LOCAL), remote: end(iptun::REMOTE), ttl: data.find(iptun::TTL)?.u8()? })
     }
 }
 

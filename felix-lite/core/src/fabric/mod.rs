@@ -1,0 +1,146 @@
+//! How packets of pods travel between nodes: plain, in IP, or in VXLAN.
+//!
+//! A pool's mode ([`cairn_api::kinds::encapsulations`]) decides for the prefixes inside it. A next hop that is a node of the cluster is
+//! then reached through a tunnel device of this node, with the other node as a gateway on it: no device, no daemon and no
+//! message is needed for each pair. The owner of a block is known from its BlockAffinity, so that an encapsulated pool
+//! needs no BGP between nodes; where there is BGP, prefixes that no affinity names (borrowed addresses, anycast) are learned by it.
+//!
+//! Invariants:
+//! - a route enters a tunnel only while its device exists: until then it stays what it was, through another tunnel or plain as learned;
+//! - a node's MAC in VXLAN follows from its name, so that every node knows it without being told.
+//!
+//! Not here: devices, neighbours and forwarding entries in the kernel, and which address of a pool a tunnel has (both the shell's).
+
+mod derive;
+mod tunnel;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use cairn_api::kinds::{EncapMode, Modes};
+use cairn_net::{Family, Mac, Prefix};
+
+pub use tunnel::{Encapsulation, HostTunnel, Tunnel, TunnelKind, TunnelPeer, VxlanSettings};
+
+pub(crate) use derive::{Derived, Inputs, derive};
+
+use crate::route::Gateway;
+use tunnel::link_local;
+
+/// The two addresses that a node may have: IPv4, IPv6.
+pub(crate) type Addresses = [Option<IpAddr>; 2];
+
+/// All that decides about the way of a packet to another node.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Fabric {
+    /// Pools with encapsulation, in the order of their names.
+    pub(crate) pools: Vec<(Prefix, Modes)>,
+    /// This node's own addresses.
+    pub(crate) own: Addresses,
+    /// The subnets that they are in; `None` where that is not known.
+    pub(crate) subnets: [Option<Prefix>; 2],
+    /// The other nodes, by name.
+    pub(crate) nodes: HashMap<String, Member>,
+    /// Whose address it is.
+    pub(crate) by_address: HashMap<IpAddr, String>,
+    /// The tunnel devices that can be used now, with the number of their interface.
+    pub(crate) devices: BTreeMap<TunnelKind, u32>,
+}
+
+/// Another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) addresses: Addresses,
+    pub(crate) mac: Mac,
+}
+
+/// The way to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As the node's own routes say.
+    Plain,
+    /// Through a tunnel.
+    Tunnel(Gateway),
+    /// Through a tunnel whose device is not there.
+    Missing,
+}
+
+/// The place of a family among [`Addresses`].
+pub(crate) const fn slot(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => 0,
+        Family::Ipv6 => 1,
+    }
+}
+
+impl Fabric {
+    /// The modes of the encapsulated pool that a prefix is in.
+    pub(crate) fn modes(&self, prefix: Prefix) -> Option<Modes> {
+        self.pools.iter().find(|(cidr, _)| cidr.covers(prefix)).map(|(_, modes)| *modes)
+    }
+
+    /// The address by which a node is the next hop of a prefix of a family. An IPv4 route may have an IPv6 next hop.
+    pub(crate) fn next_hop(&self, node: &str, family: Family) -> Option<IpAddr> {
+        let [v4, v6] = self.nodes.get(node)?.addresses;
+        match family {
+            Family::Ipv4 => v4.or(v6),
+            Family::Ipv6 => v6,
+        }
+    }
+
+    /// The node whose block it is as a next hop, by whatever address it has.
+    pub(crate) fn any_address(&self, node: &str) -> Option<IpAddr> {
+        let [v4, v6] = self.nodes.get(node)?.addresses;
+        v4.or(v6)
+    }
+
+    /// How packets of a family, of a pool with these modes, get to a next hop.
+    pub(crate) fn way(&self, modes: Modes, family: Family, hop: IpAddr) -> Way {
+        let Some(member) = self.by_address.get(&hop).and_then(|name| self.nodes.get(name)) else {
+            return Way::Plain;
+        };
+        let wanted = Encapsulation::ALL.into_iter().find(|kind| kind.mode(modes) != EncapMode::Never);
+        let Some(wanted) = wanted else { return Way::Plain };
+        let Some(outer) = self.outer(wanted, family, member) else { return Way::Missing };
+        if wanted.mode(modes) == EncapMode::CrossSubnet && self.shares_subnet(member, outer) {
+            return Way::Plain;
+        }
+        let through = |kind: Encapsulation| {
+            let outer = self.outer(kind, family, member)?;
+            let index = *self.devices.get(&kind.over(outer))?;
+            let remote = member.addresses[slot(outer)]?;
+            Some(Way::Tunnel(kind.gateway(family, remote, member.mac, index)))
+        };
+        // While the wanted device is not there yet, a tunnel that is serves as before.
+        let others = Encapsulation::ALL.into_iter().filter(|kind| *kind != wanted);
+        std::iter::once(wanted).chain(others).find_map(through).unwrap_or(Way::Missing)
+    }
+
+    /// The family of the outer packets to a node: that of the inner ones where both nodes have it.
+    pub(crate) fn outer(&self, kind: Encapsulation, inner: Family, member: &Member) -> Option<Family> {
+        kind.outer_families(inner).find(|family| {
+            let at = slot(*family);
+            self.own[at].is_some() && member.addresses[at].is_some()
+        })
+    }
+
+    fn shares_subnet(&self, member: &Member, family: Family) -> bool {
+        let at = slot(family);
+        match (self.subnets[at], member.addresses[at]) {
+            (Some(subnet), Some(address)) => subnet.contains(address),
+            _ => false,
+        }
+    }
+}
+
+/// The gateway of a node on a tunnel device.
+impl Encapsulation {
+    /// IPv4 in IPv4 the node's address is the gateway, which the kernel takes as the outer destination of IP-in-IP. All else has a link-local gateway
+    /// that follows from the MAC: Linux refuses a global IPv6 gateway on a device that the address is not behind.
+    pub(crate) fn gateway(self, inner: Family, remote: IpAddr, mac: Mac, index: u32) -> Gateway {
+        match (inner, remote) {
+            (Family::Ipv4, IpAddr::V4(_)) => Gateway { address: remote, index, onlink: true },
+            _ => Gateway { address: link_local(mac), index, onlink: false },
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Tunnel devices as plain values.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use cairn_api::kinds::{EncapMode, Modes};
+use cairn_net::{Family, Mac};
+
+/// What a packet is put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encapsulation {
+    /// IPv4 in IPv4 (RFC 2003).
+    Ipip,
+    /// Ethernet in UDP (RFC 7348).
+    Vxlan,
+}
+
+/// A tunnel device of a node: there is at most one of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TunnelKind {
+    /// IP-in-IP over IPv4.
+    Ipip,
+    /// VXLAN, with outer packets of this family.
+    Vxlan(Family),
+}
+
+/// How a tunnel device should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Source of outer packets: this node's address.
+    pub local: IpAddr,
+    /// What VXLAN needs besides; `None` for IP-in-IP.
+    pub vxlan: Option<VxlanSettings>,
+    /// Largest inner packet in bytes.
+    pub mtu: u32,
+    /// Addresses of the device itself, out of the pools: what this node sends to pods comes from there.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The settings of a VXLAN device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VxlanSettings {
+    /// VXLAN network identifier, 24 bits.
+    pub vni: u32,
+    /// UDP port of both ends.
+    pub port: u16,
+    /// This node's MAC.
+    pub mac: Mac,
+}
+
+/// Another node at the far end of a VXLAN device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelPeer {
+    /// Its MAC.
+    pub mac: Mac,
+    /// The addresses by which routes name it as a gateway on the device, ascending.
+    pub gateways: Vec<IpAddr>,
+}
+
+/// A tunnel device of Cairn that the kernel has, and that has been there for long enough that other nodes have theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostTunnel {
+    /// Number of the interface.
+    pub index: u32,
+    /// UDP port that it receives on; 0 for IP-in-IP.
+    pub port: u16,
+}
+
+impl fmt::Display for Encapsulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ipip => "IP-in-IP",
+            Self::Vxlan => "VXLAN",
+        })
+    }
+}
+
+impl Encapsulation {
+    pub(crate) const ALL: [Self; 2] = [Self::Ipip, Self::Vxlan];
+
+    /// The mode of this encapsulation.
+    pub(crate) const fn mode(self, modes: Modes) -> EncapMode {
+        match self {
+            Self::Ipip => modes.ipip_mode,
+            Self::Vxlan => modes.vxlan_mode,
+        }
+    }
+
+    /// The device for outer packets of a family.
+    pub(crate) const fn over(self, outer: Family) -> TunnelKind {
+        match self {
+            Self::Ipip => TunnelKind::Ipip,
+            Self::Vxlan => TunnelKind::Vxlan(outer),
+        }
+    }
+
+    /// The families that outer packets may have, the better one first.
+    pub(crate) fn outer_families(self, inner: Family) -> impl Iterator<Item = Family> {
+        let families = match (self, inner) {
+            (Self::Ipip, Family::Ipv4) => [Some(Family::Ipv4), None],
+            (Self::Ipip, Family::Ipv6) => [None, None],
+            (Self::Vxlan, Family::Ipv4) => [Some(Family::Ipv4), Some(Family::Ipv6)],
+            (Self::Vxlan, Family::Ipv6) => [Some(Family::Ipv6), Some(Family::Ipv4)],
+        };
+        families.into_iter().flatten()
+    }
+}
+
+impl TunnelKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Ipip, Self::Vxlan(Family::Ipv4), Self::Vxlan(Family::Ipv6)];
+
+    /// What packets are put into.
+    pub const fn encapsulation(self) -> Encapsulation {
+        match self {
+            Self::Ipip => Encapsulation::Ipip,
+            Self::Vxlan(_) => Encapsulation::Vxlan,
+        }
+    }
+
+    /// The family of outer packets.
+    pub const fn outer(self) -> Family {
+        match self {
+            Self::Ipip => Family::Ipv4,
+            Self::Vxlan(family) => family,
+        }
+    }
+
+    /// The name of the device. Without a dot, which tools that speak of sysctls take for a slash.
+    pub const fn device(self) -> &'static str {
+        match self {
+            Self::Ipip => "cairn-ipip",
+            Self::Vxlan(Family::Ipv4) => "cairn-vxlan",
+            Self::Vxlan(Family::Ipv6) => "cairn-vxlan6",
+        }
+    }
+
+    /// Is it the name of one of these devices?
+    pub fn is_device(name: &str) -> bool {
+        Self::ALL.iter().any(|kind| kind.device() == name)
+    }
+
+    /// Bytes that it adds to a packet: the outer IP header, and for VXLAN the headers of UDP (8), VXLAN (8) and the inner
+    /// Ethernet (14).
+    pub const fn overhead(self) -> u32 {
+        match self {
+            Self::Ipip => 20,
+            Self::Vxlan(Family::Ipv4) => 20 + 30,
+            Self::Vxlan(Family::Ipv6) => 40 + 30,
+        }
+    }
+}
+
+impl fmt::Display for TunnelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.device())
+    }
+}
+
+/// The MAC of a node's VXLAN devices: the FNV-1a hash of its name, as a unicast address that no vendor gave out.
+pub(super) fn mac_of(node: &str) -> Mac {
+    let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let [_, _, first, rest @ ..] = hash.to_be_bytes();
+    let [b, c, d, e, f] = rest;
+    Mac([first & 0xfc | 0x02, b, c, d, e, f])
+}
+
+/// The IPv6 link-local address that follows from a MAC (RFC 4291 appendix A).
+pub(super) fn link_local(mac: Mac) -> IpAddr {
+    let [a, b, c, d, e, f] = mac.0;
+    let octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 0x02, b, c, 0xff, 0xfe, d, e, f];
+    Ipv6Addr::from(octets).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn macs_are_local_unicast_and_differ() {
+        let macs: Vec<Mac> = (0..5000).map(|number| mac_of(&format!("node-{number}"))).collect();
+        assert!(macs.iter().all(|mac| mac.is_unicast() && mac.0[0] & 2 != 0));
+        assert_eq!(macs.iter().collect::<HashSet<_>>().len(), 5000);
+    }
+
+    #[test]
+    fn a_link_local_address_is_made_of_the_mac() {
+        let address = link_local("02:00:5e:10:00:01".parse().unwrap());
+        assert_eq!(address, "fe80::5eff:fe10:1".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn overheads_are_those_of_the_headers() {
+        assert_eq!(TunnelKind::ALL.map(TunnelKind::overhead), [20, 50, 70]);
+    }
+}

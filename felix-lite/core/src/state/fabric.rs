@@ -1,0 +1,58 @@
+//! What follows for tunnels, and for the size of packets.
+
+use cairn_api::kinds::NodeConfiguration;
+use cairn_net::Family;
+
+use super::State;
+use crate::Tunnel;
+use crate::fabric::{self, Inputs, TunnelKind};
+use crate::firewall::Element;
+use crate::mtu::Paths;
+use crate::settings::Settings;
+
+impl State {
+    pub(super) fn derive_configuration(&mut self) {
+        let objects = self.configurations.values().map(|object| &**object);
+        self.configuration = NodeConfiguration::effective(objects, self.labels());
+    }
+
+    pub(super) fn derive_fabric(&mut self) {
+        self.fabric = fabric::derive(Inputs {
+            node: &self.node,
+            nodes: &self.nodes,
+            pools: &self.pools,
+            configuration: &self.configuration,
+            host: &self.host,
+        });
+        self.routes.set_fabric(self.fabric.fabric.clone());
+        self.tunnel_peers.replace(std::mem::take(&mut self.fabric.peers));
+        let elements = std::mem::take(&mut self.fabric.elements);
+        self.put_elements(&elements, |element| {
+            matches!(element, Element::Node(_) | Element::TunnelPort(_) | Element::TunnelProtocol(_))
+        });
+    }
+
+    /// The tunnels with their MTU and addresses, and the MTU of pods.
+    pub(super) fn derive_tunnels(&mut self) {
+        let others = self.nodes.iter().filter(|(name, _)| **name != self.node);
+        let addresses = others.flat_map(|(_, member)| {
+            member.families().filter_map(|family| Some(member.identity.address(family)?.addr))
+        });
+        let own = self.nodes.get(&self.node);
+        let own = Family::ALL.map(|family| Some(own?.identity.address(family)?.addr));
+        let paths = Paths::of(addresses, |address| self.routes.path_mtu(address), own, &self.host);
+        let with_ipv6 = self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv6);
+        let wanted = &self.fabric.wanted;
+        let pods = paths.pods(wanted.iter().map(|wanted| wanted.kind), with_ipv6);
+        self.settings.put(&(), Some(Settings::of(&self.configuration, pods)));
+        let tunnels: Vec<(TunnelKind, Tunnel)> = wanted
+            .iter()
+            .map(|wanted| {
+                let mtu = self.configuration.mtu.unwrap_or_else(|| paths.through(wanted.kind, with_ipv6));
+                let addresses = self.tunnel_addresses.values().copied().collect();
+                (wanted.kind, Tunnel { local: wanted.local, vxlan: wanted.vxlan, mtu, addresses })
+            })
+            .collect();
+        self.tunnels.replace(tunnels);
+    }
+}

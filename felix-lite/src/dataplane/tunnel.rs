@@ -1,0 +1,458 @@
+//! Tunnel devices in the kernel, kept equal to what the core wants.
+//!
+//! A device is made before routes lead into it, and stays for a while after the last one has left: other nodes change at their own pace, and
+//! what they still send must be taken. For the same reason a new device is told to the core only when it has been there for a
+//! moment. A device of ours is known by its group; one of somebody else's with our name is never touched.
+//!
+//! Addresses, neighbours and forwarding entries on a device are ours alone; three reconcilers of the kernel crate keep them.
+
+mod device;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use cairn_kernel::monitor::Monitor;
+use cairn_kernel::object::{Address, Change, Forwarding, IfIndex, Link, Neighbour};
+use cairn_kernel::reconciler::{BackOff, Reconciler, Report, Rtnetlink};
+use cairn_kernel::{Error, Rtnl};
+use felix_core::{HostTunnel, Tunnel, TunnelKind, TunnelPeer};
+use tracing::{info, warn};
+
+pub(super) use device::is_tunnel;
+
+/// How long a new device waits for those of the other nodes, before routes lead into it.
+const RIPENS: Duration = Duration::from_secs(1);
+/// How long a device is kept that nothing leads into any more.
+const LINGERS: Duration = Duration::from_secs(60);
+/// When a device that could not be made is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// So many repairs of a device in a row are made at once; then somebody means it, and they get slower.
+const PATIENCE: u32 = 5;
+/// The slowest repair.
+const SLOWEST: Duration = Duration::from_secs(30);
+/// After so long without a repair a quarrel is over.
+const QUIET: Duration = Duration::from_secs(120);
+
+/// Our tunnel devices with all that is on them.
+#[derive(Debug)]
+pub(super) struct Tunnels {
+    rtnl: Rtnl,
+    wanted: BTreeMap<TunnelKind, Tunnel>,
+    peers: BTreeMap<(TunnelKind, IpAddr), TunnelPeer>,
+    devices: BTreeMap<TunnelKind, Device>,
+    /// Devices to be compared with the kernel, and not before when.
+    pending: BTreeMap<TunnelKind, Instant>,
+    repairs: BTreeMap<TunnelKind, Repairs>,
+    /// Peers that are no longer wanted: they go once no route leads to them.
+    released: BTreeMap<(TunnelKind, IpAddr), TunnelPeer>,
+    addresses: Reconciler<Rtnetlink<Address>>,
+    neighbours: Reconciler<Rtnetlink<Neighbour>>,
+    entries: Reconciler<Rtnetlink<Forwarding>>,
+    /// Why a device is not as it should be.
+    device_faults: BTreeMap<TunnelKind, String>,
+    object_faults: BTreeSet<String>,
+    /// What was told of the devices last.
+    told: BTreeMap<TunnelKind, HostTunnel>,
+    swept: bool,
+    resync: bool,
+}
+
+/// A device that is there.
+#[derive(Debug, Clone, Copy)]
+struct Device {
+    index: IfIndex,
+    /// UDP port of VXLAN, else 0.
+    port: u16,
+    /// When routes may lead into it.
+    ripe_at: Instant,
+    /// When it goes, because nobody wants it.
+    ends_at: Option<Instant>,
+}
+
+/// Repairs of a device in a row.
+#[derive(Debug, Clone, Copy)]
+struct Repairs {
+    count: u32,
+    last: Instant,
+}
+
+impl Tunnels {
+    /// Adopts the devices that are there.
+    pub(super) fn open() -> Result<Self, Error> {
+        let mut rtnl = Rtnl::open()?;
+        let now = Instant::now();
+        let mut devices = BTreeMap::new();
+        for link in rtnl.list::<Link>(None)? {
+            if let Some(kind) = device::kind_of(&link) {
+                let port = device::port_of(&link);
+                devices.insert(kind, Device { index: link.index, port, ripe_at: now, ends_at: None });
+            }
+        }
+        let scope: Vec<IfIndex> = devices.values().map(|device| device.index).collect();
+        let back_off = BackOff::default();
+        let mut tunnels = Self {
+            rtnl,
+            wanted: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            devices,
+            pending: BTreeMap::new(),
+            repairs: BTreeMap::new(),
+            released: BTreeMap::new(),
+            addresses: Reconciler::new(Rtnetlink::new(Rtnl::open()?, scope.clone()), back_off),
+            neighbours: Reconciler::new(Rtnetlink::new(Rtnl::open()?, scope.clone()), back_off),
+            entries: Reconciler::new(Rtnetlink::new(Rtnl::open()?, scope), back_off),
+            device_faults: BTreeMap::new(),
+            object_faults: BTreeSet::new(),
+            told: BTreeMap::new(),
+            swept: false,
+            resync: false,
+        };
+        tunnels.read()?;
+        Ok(tunnels)
+    }
+
+    /// Lets the monitor leave out what is written here.
+    pub(super) fn silence(&mut self, monitor: &mut Monitor) -> Result<(), Error> {
+        monitor.ignore(self.rtnl.socket())?;
+        monitor.ignore(self.addresses.backend().socket())?;
+        monitor.ignore(self.neighbours.backend().socket())?;
+        monitor.ignore(self.entries.backend().socket())
+    }
+
+    /// There should be this device, or none, from the next [`Self::write`] on.
+    pub(super) fn want(&mut self, kind: TunnelKind, tunnel: Option<Tunnel>) {
+        let now = Instant::now();
+        match tunnel {
+            Some(tunnel) => {
+                if let Some(device) = self.devices.get_mut(&kind) {
+                    device.ends_at = None;
+                }
+                self.wanted.insert(kind, tunnel);
+                self.pending.insert(kind, now);
+            }
+            None => {
+                self.wanted.remove(&kind);
+                self.pending.remove(&kind);
+                self.device_faults.remove(&kind);
+                self.let_go(kind, now);
+            }
+        }
+    }
+
+    /// This node should be at the far end of a device, or no longer.
+    pub(super) fn want_peer(&mut self, key: (TunnelKind, IpAddr), peer: Option<TunnelPeer>) {
+        let old = match peer {
+            Some(peer) => self.peers.insert(key, peer),
+            None => self.peers.remove(&key),
+        };
+        if let Some(old) = old {
+            self.released.insert(key, old);
+        }
+        self.place_peer(key);
+    }
+
+    /// The picture is complete: what is ours and not wanted goes.
+    pub(super) fn sweep(&mut self) {
+        self.swept = true;
+        self.addresses.allow_prune(true);
+        self.neighbours.allow_prune(true);
+        self.entries.allow_prune(true);
+        let now = Instant::now();
+        for kind in TunnelKind::ALL {
+            if !self.wanted.contains_key(&kind) {
+                self.let_go(kind, now);
+            }
+        }
+    }
+
+    /// The devices that routes may lead into.
+    pub(super) fn usable(&self) -> BTreeMap<TunnelKind, HostTunnel> {
+        let now = Instant::now();
+        let ripe = self.devices.iter().filter(|(_, device)| device.ripe_at <= now);
+        ripe.map(|(kind, device)| (*kind, HostTunnel { index: device.index.0, port: device.port })).collect()
+    }
+
+    /// Is there something else to be told by [`Self::usable`] than the last time this was asked?
+    pub(super) fn is_news(&mut self) -> bool {
+        let usable = self.usable();
+        let news = self.told != usable;
+        self.told = usable;
+        news
+    }
+
+    /// Is it the number of a device of ours?
+    pub(super) fn has(&self, index: IfIndex) -> bool {
+        self.devices.values().any(|device| device.index == index)
+    }
+
+    /// All that is wrong.
+    pub(super) fn faults(&self) -> impl Iterator<Item = &String> {
+        self.device_faults.values().chain(&self.object_faults)
+    }
+
+    /// When [`Self::write`] should be called again, at the latest.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let devices = self.devices.values();
+        let ends = devices.clone().filter_map(|device| device.ends_at);
+        let ripe = devices.map(|device| device.ripe_at).filter(|at| *at > now);
+        let engines =
+            [self.addresses.poll_timeout(), self.neighbours.poll_timeout(), self.entries.poll_timeout()];
+        let pending = self.pending.values().copied();
+        engines.into_iter().flatten().chain(pending).chain(ends).chain(ripe).min()
+    }
+
+    /// Somebody made, changed or deleted an interface with the name of a tunnel.
+    pub(super) fn link_changed(&mut self, change: &Change<Link>) {
+        let link = change.object();
+        let Some(kind) = TunnelKind::ALL.into_iter().find(|kind| kind.device() == link.name) else { return };
+        let ours = self.devices.get(&kind).is_some_and(|device| device.index == link.index);
+        if ours && matches!(change, Change::Gone(_)) {
+            // What was on it went along, and it has another number when it is back.
+            self.forget_objects(kind);
+        }
+        if self.wanted.contains_key(&kind) {
+            let now = Instant::now();
+            let at = now + self.patience(kind, now);
+            self.pending.insert(kind, at);
+        } else if ours && matches!(change, Change::Gone(_)) {
+            self.devices.remove(&kind);
+            self.rescope();
+        }
+    }
+
+    /// Somebody changed an address on a tunnel.
+    pub(super) fn address_changed(&mut self, change: Change<Address>) {
+        self.addresses.observe_object(change);
+    }
+
+    /// Somebody changed a neighbour on a tunnel.
+    pub(super) fn neighbour_changed(&mut self, change: Change<Neighbour>) {
+        self.neighbours.observe_object(change);
+    }
+
+    /// Somebody changed a forwarding entry of a tunnel.
+    pub(super) fn forwarding_changed(&mut self, change: Change<Forwarding>) {
+        self.entries.observe_object(change);
+    }
+
+    /// Notifications were lost: everything is read again at the next [`Self::write`].
+    pub(super) fn resync(&mut self) {
+        self.resync = true;
+        let now = Instant::now();
+        self.pending.extend(self.wanted.keys().map(|kind| (*kind, now)));
+    }
+
+    /// Makes and mends devices and what is on them. Follow with the routes, and then with [`Self::finish`].
+    pub(super) fn write(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let due: Vec<TunnelKind> =
+            self.pending.iter().filter(|(_, at)| **at <= now).map(|(kind, _)| *kind).collect();
+        for kind in due {
+            self.pending.remove(&kind);
+            self.mend(kind, now);
+        }
+        self.write_objects(now)
+    }
+
+    /// Takes away what nothing leads to any more.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let released = std::mem::take(&mut self.released);
+        let any = !released.is_empty();
+        for ((kind, remote), peer) in released {
+            self.drop_peer(kind, remote, &peer);
+        }
+        let over = self.devices.iter().filter(|(_, device)| device.ends_at.is_some_and(|at| at <= now));
+        let over: Vec<TunnelKind> = over.map(|(kind, _)| *kind).collect();
+        for kind in over {
+            self.end(kind, now);
+        }
+        if any { self.write_objects(now) } else { Ok(()) }
+    }
+
+    fn write_objects(&mut self, now: Instant) -> Result<(), Error> {
+        let result = self.try_write_objects(now);
+        // After an error nobody knows what is there.
+        self.resync |= result.is_err();
+        result
+    }
+
+    fn try_write_objects(&mut self, now: Instant) -> Result<(), Error> {
+        if std::mem::take(&mut self.resync) {
+            self.read()?;
+        }
+        let mut faults = BTreeSet::new();
+        note(&mut faults, self.addresses.reconcile(now)?);
+        note(&mut faults, self.neighbours.reconcile(now)?);
+        note(&mut faults, self.entries.reconcile(now)?);
+        let waits = self.addresses.poll_timeout().or(self.neighbours.poll_timeout());
+        if waits.or(self.entries.poll_timeout()).is_none() {
+            self.object_faults.clear();
+        }
+        for fault in faults.difference(&self.object_faults) {
+            warn!(error = fault, "refused, and tried again");
+        }
+        self.object_faults.extend(faults);
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), Error> {
+        self.addresses.resync()?;
+        self.neighbours.resync()?;
+        self.entries.resync()
+    }
+
+    /// Makes a device as it should be.
+    fn mend(&mut self, kind: TunnelKind, now: Instant) {
+        let Some(tunnel) = self.wanted.get(&kind) else { return };
+        match device::ensure(&mut self.rtnl, kind, tunnel) {
+            Ok(done) => {
+                if self.device_faults.remove(&kind).is_some() {
+                    info!(device = %kind, "the tunnel is there now");
+                }
+                self.placed(kind, done, now);
+            }
+            Err(error) => {
+                if self.device_faults.get(&kind) != Some(&error) {
+                    warn!(device = %kind, error, "no tunnel, and tried again");
+                    self.device_faults.insert(kind, error);
+                }
+                self.pending.insert(kind, now + RETRY);
+                if self.devices.remove(&kind).is_some() {
+                    self.forget_objects(kind);
+                    self.rescope();
+                }
+            }
+        }
+    }
+
+    /// A device is as it should be: what belongs on it is put there.
+    fn placed(&mut self, kind: TunnelKind, done: device::Ensured, now: Instant) {
+        let before = self.devices.get(&kind).copied();
+        let moved = before.is_none_or(|before| before.index != done.index);
+        // Who had a device before has peers that know of it.
+        let ripe_at = before.map_or(now + RIPENS, |before| before.ripe_at);
+        let device = Device { index: done.index, port: done.port, ripe_at, ends_at: None };
+        if moved {
+            self.forget_objects(kind);
+        }
+        self.devices.insert(kind, device);
+        if moved {
+            info!(device = %kind, index = done.index.0, "tunnel is in the kernel");
+            self.rescope();
+        }
+        self.resync |= done.changed;
+        self.place_addresses(kind);
+        let keys: Vec<_> = self.peers.keys().filter(|(of, _)| *of == kind).copied().collect();
+        keys.into_iter().for_each(|key| self.place_peer(key));
+    }
+
+    fn place_addresses(&mut self, kind: TunnelKind) {
+        let (Some(device), Some(tunnel)) = (self.devices.get(&kind), self.wanted.get(&kind)) else { return };
+        let wanted: Vec<Address> =
+            tunnel.addresses.iter().map(|address| Address::host(device.index, *address)).collect();
+        let index = device.index;
+        let known: Vec<_> =
+            self.addresses.desired().map(|(key, _)| *key).filter(|key| key.link == index).collect();
+        for key in known.iter().filter(|key| !tunnel.addresses.contains(&key.addr)) {
+            self.addresses.unset(key);
+        }
+        wanted.into_iter().for_each(|address| self.addresses.set_object(address));
+    }
+
+    fn place_peer(&mut self, key: (TunnelKind, IpAddr)) {
+        let (Some(peer), Some(device)) = (self.peers.get(&key), self.devices.get(&key.0)) else { return };
+        let index = device.index;
+        self.entries.set_object(Forwarding { link: index, mac: peer.mac, remote: key.1 });
+        for gateway in &peer.gateways {
+            self.neighbours.set_object(Neighbour::permanent(index, *gateway, peer.mac));
+        }
+    }
+
+    /// Takes away what a peer had and no longer has.
+    fn drop_peer(&mut self, kind: TunnelKind, remote: IpAddr, old: &TunnelPeer) {
+        use cairn_kernel::object::Object as _;
+        let Some(index) = self.devices.get(&kind).map(|device| device.index) else { return };
+        let of_kind = self.peers.range((kind, std::net::Ipv4Addr::UNSPECIFIED.into())..);
+        let of_kind: Vec<_> = of_kind.take_while(|((of, _), _)| *of == kind).collect();
+        let new = self.peers.get(&(kind, remote));
+        let moved = || of_kind.iter().any(|(_, peer)| peer.mac == old.mac);
+        if new.is_none_or(|new| new.mac != old.mac) && !moved() {
+            let entry = Forwarding { link: index, mac: old.mac, remote };
+            self.entries.unset(&entry.key());
+        }
+        for gateway in &old.gateways {
+            let kept = |peer: &TunnelPeer| peer.gateways.contains(gateway);
+            if !new.is_some_and(kept) && !of_kind.iter().any(|(_, peer)| kept(peer)) {
+                self.neighbours.unset(&Neighbour::permanent(index, *gateway, old.mac).key());
+            }
+        }
+    }
+
+    /// The kernel lost all that was on a device along with it.
+    fn forget_objects(&mut self, kind: TunnelKind) {
+        let Some(index) = self.devices.get(&kind).map(|device| device.index) else { return };
+        let keys: Vec<_> =
+            self.addresses.desired().map(|(key, _)| *key).filter(|key| key.link == index).collect();
+        keys.iter().for_each(|key| self.addresses.unset(key));
+        let keys: Vec<_> =
+            self.neighbours.desired().map(|(key, _)| *key).filter(|key| key.link == index).collect();
+        keys.iter().for_each(|key| self.neighbours.unset(key));
+        let keys: Vec<_> =
+            self.entries.desired().map(|(key, _)| *key).filter(|key| key.link == index).collect();
+        keys.iter().for_each(|key| self.entries.unset(key));
+    }
+
+    fn rescope(&mut self) {
+        let scope: Vec<IfIndex> = self.devices.values().map(|device| device.index).collect();
+        self.addresses.backend().set_scope(scope.clone());
+        self.neighbours.backend().set_scope(scope.clone());
+        self.entries.backend().set_scope(scope);
+    }
+
+    /// A device that nobody wants goes after a while; before the sweep nobody knows.
+    fn let_go(&mut self, kind: TunnelKind, now: Instant) {
+        let Some(device) = self.devices.get_mut(&kind).filter(|_| self.swept) else { return };
+        if device.ends_at.is_none() {
+            device.ends_at = Some(now + LINGERS);
+        }
+    }
+
+    fn end(&mut self, kind: TunnelKind, now: Instant) {
+        match device::remove(&mut self.rtnl, kind) {
+            Ok(()) => {
+                info!(device = %kind, "tunnel is gone: no pool wants it");
+                self.forget_objects(kind);
+                self.devices.remove(&kind);
+                self.rescope();
+            }
+            Err(error) => {
+                warn!(device = %kind, %error, "a tunnel that nobody wants stays");
+                if let Some(device) = self.devices.get_mut(&kind) {
+                    device.ends_at = Some(now + RETRY);
+                }
+            }
+        }
+    }
+
+    /// How long the next repair of a device waits.
+    fn patience(&mut self, kind: TunnelKind, now: Instant) -> Duration {
+        let repairs = self.repairs.entry(kind).or_insert(Repairs { count: 0, last: now });
+        if now.duration_since(repairs.last) > QUIET {
+            repairs.count = 0;
+        }
+        repairs.last = now;
+        repairs.count = repairs.count.saturating_add(1);
+        match repairs.count.checked_sub(PATIENCE + 1) {
+            None => Duration::ZERO,
+            Some(over) => SLOWEST.min(Duration::from_millis(100).saturating_mul(1 << over.min(16))),
+        }
+    }
+}
+
+/// Notes what was refused.
+fn note<K>(faults: &mut BTreeSet<String>, report: Report<K, Error>) {
+    faults.extend(report.failures.into_iter().map(|failure| failure.error.to_string()));
+}

@@ -1,0 +1,158 @@
+//! One tunnel device: made, mended, recognised, removed.
+
+use cairn_kernel::object::{IfIndex, Ipip, Kind, Link, LinkChange, LinkFlags, LinkName, Vxlan};
+use cairn_kernel::sysctl::Conf;
+use cairn_kernel::{Error, Requests, Rtnl};
+use felix_core::{Tunnel, TunnelKind};
+use nix::errno::Errno;
+
+/// The interface group of tunnel devices: our mark on them (docs/adr/0030).
+pub(super) const GROUP: u32 = 0x0CA0_0002;
+
+/// Hop limit of IP-in-IP's outer packets. That of the inner ones would let a long way between nodes eat it up.
+const TTL: u8 = 64;
+
+/// While routes change from plain to a tunnel or back, packets come one way and answers go the other: sources are checked by
+/// whether there is a route to them at all (RFC 3704 section 2.4), not by which interface it leads over.
+const CONF: [(Conf, u32); 1] = [(Conf::RpFilter, 2)];
+
+/// A device as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ensured {
+    pub(super) index: IfIndex,
+    /// UDP port of VXLAN, else 0.
+    pub(super) port: u16,
+    /// Was something of it not as it should be?
+    pub(super) changed: bool,
+}
+
+/// Is it one of ours?
+pub(in crate::dataplane) fn is_tunnel(link: &Link) -> bool {
+    kind_of(link).is_some()
+}
+
+/// Which of ours it is.
+pub(super) fn kind_of(link: &Link) -> Option<TunnelKind> {
+    let named = TunnelKind::ALL.into_iter().find(|kind| kind.device() == link.name);
+    named.filter(|_| link.group == GROUP)
+}
+
+pub(super) const fn port_of(link: &Link) -> u16 {
+    match &link.kind {
+        Kind::Vxlan(settings) => settings.port,
+        _ => 0,
+    }
+}
+
+/// Makes the device, or makes it what it should be.
+///
+/// Errors: a sentence that says what is in the way.
+pub(super) fn ensure(rtnl: &mut Rtnl, kind: TunnelKind, tunnel: &Tunnel) -> Result<Ensured, String> {
+    let name = name(kind).map_err(|error| error.to_string())?;
+    let wanted = settings(tunnel);
+    let found = rtnl.link(&name).map_err(|error| error.to_string())?;
+    let link = match found {
+        Some(link) if link.group != GROUP => {
+            return Err(format!(
+                "there is an interface {name} (group {}) that is not Cairn's: remove or rename it",
+                link.group
+            ));
+        }
+        Some(link) if link.kind == wanted => link,
+        other => {
+            if let Some(old) = other {
+                // A device's ends cannot be changed.
+                rtnl.delete_link(old.index).map_err(|error| error.to_string())?;
+            }
+            create(rtnl, &name, tunnel, wanted).map_err(|error| explain(kind, tunnel, &error))?;
+            let link = rtnl.link(&name).map_err(|error| error.to_string())?;
+            let index = link.ok_or_else(|| format!("{name} is gone as soon as it was made"))?.index;
+            return Ok(Ensured { index, port: port(tunnel), changed: true });
+        }
+    };
+    let mut change = LinkChange::default();
+    if link.mtu != tunnel.mtu {
+        change.mtu = Some(tunnel.mtu);
+    }
+    if let Some(vxlan) = tunnel.vxlan.filter(|vxlan| link.mac != Some(vxlan.mac)) {
+        change.mac = Some(vxlan.mac);
+    }
+    if !link.flags.up {
+        change.up = Some(true);
+    }
+    let changed = change.mtu.is_some() || change.mac.is_some() || change.up.is_some();
+    if changed {
+        rtnl.change_link(link.index, &change).map_err(|error| explain(kind, tunnel, &error))?;
+    }
+    Ok(Ensured { index: link.index, port: port(tunnel), changed })
+}
+
+/// Removes the device. One that is gone is no error.
+pub(super) fn remove(rtnl: &mut Rtnl, kind: TunnelKind) -> Result<(), Error> {
+    let name = name(kind)?;
+    match rtnl.link(&name)? {
+        Some(link) if link.group == GROUP => rtnl.delete_link(link.index).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn create(rtnl: &mut Rtnl, name: &LinkName, tunnel: &Tunnel, kind: Kind) -> Result<(), Error> {
+    let link = Link {
+        index: IfIndex(0),
+        name: name.to_string(),
+        mac: tunnel.vxlan.map(|vxlan| vxlan.mac),
+        mtu: tunnel.mtu,
+        flags: LinkFlags::default(),
+        kind,
+        master: None,
+        peer: None,
+        group: GROUP,
+        alias: None,
+    };
+    rtnl.create(&link)?;
+    // No link-local address of the kernel's making: gateways follow from MACs, and nobody solicits or advertises here.
+    let quiet = LinkChange { ipv4: &CONF, link_local: Some(false), ..LinkChange::default() };
+    let up = LinkChange { up: Some(true), ..LinkChange::default() };
+    let done = rtnl.execute_all(Requests::new().change_link(name, &quiet).change_link(name, &up));
+    if done.is_err() {
+        rtnl.delete_link(name)?;
+    }
+    done
+}
+
+fn settings(tunnel: &Tunnel) -> Kind {
+    let local = Some(tunnel.local);
+    match tunnel.vxlan {
+        Some(vxlan) => {
+            Kind::Vxlan(Vxlan { vni: vxlan.vni, port: vxlan.port, local, dev: None, learning: false })
+        }
+        None => Kind::Ipip(Ipip { local, remote: None, ttl: TTL }),
+    }
+}
+
+fn port(tunnel: &Tunnel) -> u16 {
+    tunnel.vxlan.map_or(0, |vxlan| vxlan.port)
+}
+
+fn name(kind: TunnelKind) -> Result<LinkName, Error> {
+    kind.device().parse()
+}
+
+/// What the kernel says, in terms of what an operator can do about it.
+fn explain(kind: TunnelKind, tunnel: &Tunnel, error: &Error) -> String {
+    let hint = match (error.errno(), tunnel.vxlan) {
+        (Some(Errno::EADDRINUSE), Some(vxlan)) => {
+            format!("UDP port {} is in use by another program or VXLAN device of this node", vxlan.port)
+        }
+        (Some(Errno::EEXIST), Some(vxlan)) => {
+            format!("another VXLAN device of this node has VNI {} on port {}", vxlan.vni, vxlan.port)
+        }
+        (Some(Errno::EEXIST), None) => {
+            format!("another IP-in-IP device of this node has the address {}", tunnel.local)
+        }
+        (Some(Errno::EOPNOTSUPP), Some(_)) => "the kernel has no VXLAN (module vxlan)".to_owned(),
+        (Some(Errno::EOPNOTSUPP), None) => "the kernel has no IP-in-IP (module ipip)".to_owned(),
+        _ => return format!("{kind}: {error}"),
+    };
+    format!("{kind}: {hint}: {error}")
+}

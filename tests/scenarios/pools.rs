@@ -1,0 +1,82 @@
+//! IPPool objects of a lab, edited as an operator would.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::wait::eventually;
+use crate::world::{SETTLES, World};
+
+fn directory(world: &World) -> PathBuf {
+    world.directory().join("volumes/objects/ippools")
+}
+
+/// The file of a pool.
+pub(crate) fn path(world: &World, name: &str) -> PathBuf {
+    directory(world).join(format!("{name}.yaml"))
+}
+
+fn files(world: &World) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let directory = directory(world);
+    for entry in std::fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            found.push(path);
+        }
+    }
+    ensure!(!found.is_empty(), "no pools in {}", directory.display());
+    Ok(found)
+}
+
+/// Makes these the modes of every pool. A node that writes a status at this moment may undo it, as it would with any editor that takes no part in
+/// the store's locks: then it is done again.
+pub(crate) fn set_modes(world: &World, modes: &str) -> Result<()> {
+    eventually(SETTLES, || {
+        for path in files(world)? {
+            set(&path, modes)?;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        for path in files(world)? {
+            let text = std::fs::read_to_string(&path)?;
+            ensure!(modes.lines().all(|line| text.contains(line.trim())), "{}: {text}", path.display());
+        }
+        Ok(())
+    })
+    .map(|_| ())
+}
+
+fn set(path: &Path, modes: &str) -> Result<()> {
+    let text = std::fs::read_to_string(path)?;
+    let (head, tail) = text.split_once("\nspec:\n").context("a pool has a spec")?;
+    // The spec ends where the next key of the document begins; what is in force, in the status, has the same names.
+    let end = tail.find("\nstatus:").map_or(tail.len(), |at| at + 1);
+    let (spec, rest) = tail.split_at(end);
+    let kept: Vec<&str> = spec
+        .lines()
+        .filter(|line| {
+            !line.trim_start().starts_with("ipipMode:") && !line.trim_start().starts_with("vxlanMode:")
+        })
+        .collect();
+    let text = format!("{head}\nspec:\n  {modes}\n{}\n{rest}", kept.join("\n"));
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, text)?;
+    Ok(std::fs::rename(&draft, path)?)
+}
+
+/// Waits until a condition of every pool is so.
+pub(crate) fn await_condition(world: &World, kind: &str, status: &str, reason: &str) -> Result<()> {
+    eventually(SETTLES, || {
+        for path in files(world)? {
+            let text = std::fs::read_to_string(&path)?;
+            let object: Value = serde_yaml::from_str(&text)?;
+            let conditions = object["status"]["conditions"].as_array().context("no conditions")?;
+            let found = conditions.iter().find(|condition| condition["type"] == kind);
+            let found = found.with_context(|| format!("no condition {kind}: {text}"))?;
+            ensure!(found["status"] == status && found["reason"] == reason, "{found}");
+        }
+        Ok(())
+    })
+    .map(|_| ())
+}

@@ -1,0 +1,70 @@
+//! Packets on a wire, as tcpdump reads them.
+
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::wait::eventually;
+use crate::world::World;
+
+/// How long a capture may take to start, or a packet to be in it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A capture of one interface of a node; it ends with the node.
+pub(crate) struct Watch {
+    node: String,
+    file: String,
+    child: Child,
+}
+
+impl Watch {
+    /// Starts it and waits until it runs.
+    pub(crate) fn start(world: &World, node: &str, interface: &str, filter: &str) -> Result<Self> {
+        let file = format!("/run/lab/watch-{}.pcap", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut command = world.command(node, None)?;
+        command.args([
+            "tcpdump",
+            "-i",
+            interface,
+            "-Z",
+            "root",
+            "-U",
+            "--immediate-mode",
+            "-w",
+            &file,
+            filter,
+        ]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let watch = Self { node: node.to_owned(), file, child };
+        // The file's header is written once packets are taken.
+        eventually(PATIENCE, || {
+            let size = world.exec(node, &["stat", "-c", "%s", &watch.file])?;
+            ensure!(size.stdout.trim().parse::<u64>().is_ok_and(|size| size >= 24), "{}", size.text());
+            Ok(())
+        })?;
+        Ok(watch)
+    }
+
+    /// What was captured, a line or more for each packet, once there is a line that is waited for.
+    pub(crate) fn until(&self, world: &World, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let mut text = String::new();
+        eventually(PATIENCE, || {
+            text = world.exec(&self.node, &["tcpdump", "-nn", "-r", &self.file])?.stdout;
+            ensure!(text.lines().any(&wanted), "not in the capture:\n{text}");
+            Ok(())
+        })?;
+        Ok(text)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // The process that enters the node is killed; what it started goes with the node.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
