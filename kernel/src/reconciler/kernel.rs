@@ -19,6 +19,9 @@ use crate::rtnl::Rtnl;
 pub trait Owned: Object {
     /// Which of ours one engine is for.
     type Scope;
+    /// Does a new one leave alone what somebody else put in its place?
+    const YIELDS: bool = true;
+
     /// Is it ours, and of this scope?
     fn is_owned(&self, scope: &Self::Scope) -> bool;
 
@@ -79,6 +82,8 @@ impl Owned for Nexthop {
 /// Permanent neighbours and proxy entries of protocol 202 on some interfaces.
 impl Owned for Neighbour {
     type Scope = Vec<IfIndex>;
+    /// Nobody else's can be there; but the kernel puts a neighbour there by itself as soon as a packet needs one.
+    const YIELDS: bool = false;
 
     fn is_owned(&self, links: &Vec<IfIndex>) -> bool {
         let set = matches!(self.state, NeighbourState::Permanent(_) | NeighbourState::Proxy);
@@ -100,6 +105,8 @@ impl Owned for Neighbour {
 /// Every global address of some interfaces, which must be ours alone: addresses carry no mark.
 impl Owned for Address {
     type Scope = Vec<IfIndex>;
+    /// Nobody else's can be there; but the kernel puts a neighbour there by itself as soon as a packet needs one.
+    const YIELDS: bool = false;
 
     fn is_owned(&self, links: &Vec<IfIndex>) -> bool {
         let link_local = matches!(self.addr, IpAddr::V6(addr) if addr.is_unicast_link_local());
@@ -125,6 +132,8 @@ impl Owned for Address {
 /// Every permanent entry of some VXLAN devices, which must be ours alone: entries carry no mark.
 impl Owned for Forwarding {
     type Scope = Vec<IfIndex>;
+    /// Nobody else's can be there; but the kernel puts a neighbour there by itself as soon as a packet needs one.
+    const YIELDS: bool = false;
 
     fn is_owned(&self, links: &Vec<IfIndex>) -> bool {
         links.contains(&self.link)
@@ -176,7 +185,8 @@ impl<O: Owned> Backend for Rtnetlink<O> {
         self.batch.clear();
         for operation in operations {
             match operation {
-                Operation::Create(_, object) => object.encode(Verb::Create, &mut self.batch),
+                Operation::Create(_, object) if O::YIELDS => object.encode(Verb::Create, &mut self.batch),
+                Operation::Create(_, object) => object.encode(Verb::Replace, &mut self.batch),
                 Operation::Update(_, object) => object.encode(Verb::Replace, &mut self.batch),
                 Operation::Delete(key) => O::encode_delete(key, &mut self.batch),
             }
