@@ -87,7 +87,8 @@ impl Echo {
         // An error that came in by ICMP is told by the next call, once.
         for _ in 0..3 {
             match send(self.fd.as_raw_fd(), &message, MsgFlags::empty()) {
-                Ok(_) => return self.await_answer(patience),
+                // What the device drops at once is as good as lost on the way.
+                Ok(_) | Err(Errno::ENOBUFS) => return self.await_answer(patience),
                 Err(Errno::EMSGSIZE) => return Ok(Answer::TooLarge),
                 Err(errno) if is_unreachable(errno) => {}
                 Err(errno) => return Err(errno.into()),
