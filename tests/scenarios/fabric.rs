@@ -197,8 +197,7 @@ fn only_nodes_may_send_encapsulated_packets(families: Families) -> Result<()> {
         )?;
         world.run("router", "ip link set forged up")?;
         let address = pods[0].pod.addresses[0];
-        world
-            .run("router", &format!("ip neighbour add {address} lladdr {} dev forged nud permanent", mac))?;
+        world.run("router", &format!("ip neighbour add {address} lladdr {mac} dev forged nud permanent"))?;
         world.run("router", &format!("ip route add {address} dev forged"))?;
         let dropped = || -> Result<u64> {
             let text = world.run("node1", "nft -j list chain inet cairn encapsulated")?;
