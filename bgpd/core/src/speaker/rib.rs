@@ -12,6 +12,10 @@ use crate::rib::{
     Change, Dirty, Group, GroupId, Interner, NetId, PathsChange, Ranked, Selection, SourceId, Table,
 };
 
+/// Prefixes that are selected and told together: enough to pack well, few enough that what is noted of them stays in the cache and
+/// takes no memory worth mentioning when a full table goes.
+const PART: usize = 1 << 12;
+
 /// The routing side of a speaker.
 #[derive(Debug, Default)]
 pub(super) struct Rib {
@@ -141,20 +145,27 @@ impl Speaker {
         for family in Family::ALL {
             if !self.rib.deferred.contains(family) && self.rib.table.is_dirty(family) {
                 let mut dirty = self.rib.table.take_dirty(family);
-                let (changes, paths) = self.select(&mut dirty);
+                let mut left = dirty.drain(..);
+                while left.len() > 0 {
+                    let (changes, paths) = self.select(left.by_ref().take(PART));
+                    self.announce(&changes, &paths);
+                }
+                drop(left);
                 self.rib.table.reuse_dirty(family, dirty);
-                self.announce(&changes, &paths);
             }
         }
     }
 
-    fn select(&mut self, dirty: &mut Vec<Dirty>) -> (Vec<Change>, Vec<PathsChange>) {
-        let Some(config) = &self.config else { return Default::default() };
+    fn select(&mut self, dirty: impl Iterator<Item = Dirty>) -> (Vec<Change>, Vec<PathsChange>) {
+        let Some(config) = &self.config else {
+            dirty.for_each(drop);
+            return Default::default();
+        };
         let rib = &mut self.rib;
-        let mut changes = Vec::with_capacity(dirty.len());
+        let mut changes = Vec::with_capacity(dirty.size_hint().0);
         let mut paths = Vec::new();
         let mut deserted = Vec::new();
-        for Dirty { net, old, more } in dirty.drain(..) {
+        for Dirty { net, old, more } in dirty {
             let prefix = rib.table.nets[net].prefix;
             rib.table.select(net, Selection { config: &config.best_path });
             let net = if rib.table.is_deserted(net) {
