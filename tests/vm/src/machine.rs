@@ -52,6 +52,12 @@ impl Places {
         self.directory.join("kernel.log")
     }
 
+    /// Removes the initial RAM disk, which a machine that is up needs no more: all that is large, should we be killed.
+    pub(crate) fn forget_initial(&self) {
+        // What is still there goes with the directory.
+        let _ = std::fs::remove_file(self.initial());
+    }
+
     fn initial(&self) -> PathBuf {
         self.directory.join("initrd")
     }

@@ -93,7 +93,7 @@ fn attempt(machine: &Machine, job: &Job, accelerator: Accelerator, places: &Plac
     let passing = [pass_on(output, std::io::stdout()), pass_on(errors, std::io::stderr())];
     let (sender, receiver) = sync_channel(REPORTS);
     let reading = std::thread::spawn(move || read_reports(reports, &sender));
-    let end = follow(machine.limit, &receiver, &mut qemu);
+    let end = follow(machine.limit, &receiver, &mut qemu, || places.forget_initial());
     // Whoever still reads reports has nobody to tell.
     drop(receiver);
     if !matches!(end, Ok(End::Code(_))) {
@@ -156,13 +156,16 @@ fn read_reports(stream: UnixStream, sender: &SyncSender<Report>) {
     }
 }
 
-/// Listens to the guest's reports until it ends.
-fn follow(limit: Duration, reports: &Receiver<Report>, qemu: &mut Child) -> Result<End> {
+/// Listens to the guest's reports until it ends; calls `when_up` once the command is about to start.
+fn follow(limit: Duration, reports: &Receiver<Report>, qemu: &mut Child, when_up: impl Fn()) -> Result<End> {
     let started = Instant::now();
     let mut up = false;
     loop {
         match reports.recv_timeout(LOOK) {
-            Ok(Report::Up { .. }) => up = true,
+            Ok(Report::Up { .. }) => {
+                up = true;
+                when_up();
+            }
             Ok(Report::Ended { code }) => return Ok(End::Code(code)),
             Ok(Report::Fault { reason }) => return Ok(End::Failed { up: true, reason }),
             Err(RecvTimeoutError::Disconnected) => {

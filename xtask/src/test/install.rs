@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 19] = [
     ("ip", "iproute2"),
     ("ping", "iputils-ping"),
     ("nft", "nftables"),
     ("iptables", "iptables"),
     ("tcpdump", "tcpdump"),
     ("iperf3", "iperf3"),
+    ("wg", "wireguard-tools"),
     ("bird", "bird2"),
     ("zebra", "frr"),
     ("vtysh", "frr"),
@@ -32,13 +33,12 @@ const NEEDED: [(&str, &str); 18] = [
 ];
 
 /// As [`NEEDED`], for the virtual machine.
-const MACHINE: [(&str, &str); 6] = [
+const MACHINE: [(&str, &str); 5] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("modprobe", "kmod"),
     ("xz", "xz-utils"),
     ("setpriv", "util-linux"),
     ("tc", "iproute2"),
-    ("wg", "wireguard-tools"),
 ];
 
 /// Package, and the service that comes along with it: it must run neither now nor after the next boot.

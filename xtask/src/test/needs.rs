@@ -42,11 +42,6 @@ impl Features {
     pub(super) fn lacks<'a>(&self, test: &'a str) -> Vec<&'a str> {
         needs(test).filter(|name| self.0.get(*name) != Some(&true)).collect()
     }
-
-    /// All that the kernel does not have.
-    pub(super) fn missing(&self) -> Vec<&str> {
-        self.0.iter().filter(|(_, there)| !**there).map(|(name, _)| name.as_str()).collect()
-    }
 }
 
 /// Which tests the vm tier runs.
@@ -91,7 +86,6 @@ mod tests {
         assert_eq!(features.lacks(name), ["netem"]);
         assert_eq!(features.lacks("a::needs_something"), ["something"]);
         assert!(features.lacks("mesh::needs::nothing").is_empty());
-        assert_eq!(features.missing(), ["netem"]);
     }
 
     #[test]
