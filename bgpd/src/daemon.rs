@@ -25,6 +25,7 @@ mod history;
 mod io;
 mod job;
 mod list;
+mod next_hop;
 mod outbox;
 mod peer_watch;
 mod policy;
@@ -60,6 +61,7 @@ pub(crate) use unnumbered::{Link, Links};
 
 use crate::bfd::Bfd;
 use crate::metrics::{Histogram, Server, Snapshot};
+use crate::nexthop;
 use crate::report::Reporter;
 use crate::settings::Keys;
 use crate::transport::{Attempt, Connection, Event, Events, Listener, Place, READ_TURN};
@@ -102,6 +104,11 @@ pub(crate) struct Daemon {
     early: BTreeMap<String, BTreeMap<Prefix, OriginatedRoute>>,
     /// Families whose routes the kernel has kept since before the start.
     kept: Families,
+    handle: Handle,
+    /// Follows the kernel's routes while next hops are tracked; with its number.
+    tracker: Option<(u64, nexthop::Watch)>,
+    /// Numbers that were given to those that follow the kernel's routes.
+    trackers: u64,
     /// Families whose Loc-RIB is complete after the start.
     complete: Families,
     routes: route_watch::RouteWatchers,
@@ -174,6 +181,9 @@ impl Daemon {
             running: None,
             early: BTreeMap::new(),
             kept,
+            handle: handle.clone(),
+            tracker: None,
+            trackers: 0,
             complete: Families::NONE,
             routes: route_watch::RouteWatchers::default(),
             peers: peer_watch::PeerWatchers::default(),
@@ -275,6 +285,7 @@ impl Daemon {
             peers: self.speaker.peers(),
             bfd: None,
             rib: self.speaker.statistics(),
+            next_hops: self.speaker.next_hop_statistics(),
             complete: self.complete,
             connections: self.connections.len(),
             refusals: self.refusals,

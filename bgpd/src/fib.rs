@@ -11,7 +11,8 @@
 //!
 //! A route of another protocol with the same prefix and metric that was there first is not displaced: it is named in the log, and ours is
 //! written once it has gone. Who replaces ours in one step is meddling, and ours comes back: the rule of the kernel crate's Reconciler.
-//! Not here: next hops behind other learned routes, which the kernel refuses.
+//! A next hop that is not on a connected network is written as the routers that lead to it, where next hops are tracked; the kernel would
+//! refuse it.
 
 mod doubts;
 mod others;
@@ -113,7 +114,7 @@ async fn follow(daemon: &Handle) -> Result<(), FibError> {
     let mut monitor = Monitor::open(&[Topic::Routes, Topic::Links, Topic::Addresses])?;
     monitor.ignore(writer.kernel.socket())?;
     writer.adopt()?;
-    let mut routes = daemon.call(|daemon| daemon.watch_routes(Families::ALL)).await?;
+    let mut routes = daemon.call(|daemon| daemon.watch_routes(Families::ALL, true)).await?;
     let mut doubts = Doubts::default();
     loop {
         tokio::select! {

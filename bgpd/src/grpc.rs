@@ -221,7 +221,9 @@ impl Bgpd for Service {
         request: Request<proto::WatchRoutesRequest>,
     ) -> Result<Response<Self::WatchRoutesStream>, Status> {
         let families = request::families(&request.get_ref().families)?;
-        Ok(answers(self.daemon.call(move |daemon| daemon.watch_routes(families)).await.map_err(stopped)?))
+        Ok(answers(
+            self.daemon.call(move |daemon| daemon.watch_routes(families, false)).await.map_err(stopped)?,
+        ))
     }
 
     type ListRoutesStream = Answers<proto::ListRoutesResponse>;
@@ -312,6 +314,28 @@ impl Bgpd for Service {
         };
         let pages: Vec<_> = bfd_pages(report, only).into_iter().map(|page| Ok(page.into())).collect();
         Ok(Response::new(Box::pin(tokio_stream::iter(pages))))
+    }
+
+    type ListNextHopsStream = Answers<proto::ListNextHopsResponse>;
+
+    async fn list_next_hops(
+        &self,
+        request: Request<proto::ListNextHopsRequest>,
+    ) -> Result<Response<Self::ListNextHopsStream>, Status> {
+        let only = request::optional_peer(&request.get_ref().address)?;
+        let daemon = self.daemon.clone();
+        // Each page is made when the one before it was taken.
+        let pages = futures_util::stream::unfold(Some(None), move |at| {
+            let daemon = daemon.clone();
+            async move {
+                let after = at?;
+                match daemon.call(move |daemon| daemon.next_hop_page(after, only)).await {
+                    Ok((page, next)) => Some((Ok(page.into()), next.map(Some))),
+                    Err(error) => Some((Err(stopped(error)), None)),
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(pages)))
     }
 
     async fn shutdown(

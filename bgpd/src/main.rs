@@ -24,6 +24,7 @@ mod interface;
 mod log;
 mod metrics;
 mod mrt;
+mod nexthop;
 mod report;
 mod run;
 mod settings;

@@ -13,7 +13,7 @@ mod text;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use bgp_core::speaker::{DownReason, PeerView, RibStatistics};
+use bgp_core::speaker::{DownReason, NextHopStatistics, PeerView, RibStatistics};
 use cairn_net::Families;
 
 use crate::daemon::{BmpCounts, Refusals};
@@ -32,6 +32,8 @@ pub(crate) struct Snapshot {
     /// `None`: BFD does not run.
     pub(crate) bfd: Option<Report>,
     pub(crate) rib: RibStatistics,
+    /// `None`: they are not tracked.
+    pub(crate) next_hops: Option<NextHopStatistics>,
     /// Families whose Loc-RIB is complete.
     pub(crate) complete: Families,
     pub(crate) connections: usize,
@@ -81,6 +83,13 @@ impl Snapshot {
         text.plain(name::LOC_RIB_CHANGES, self.rib.changes);
         text.plain(name::RIB_PATHS, self.rib.paths);
         text.plain(name::ATTRIBUTE_SETS, self.rib.attribute_sets);
+        if let Some(next_hops) = &self.next_hops {
+            text.family(name::NEXT_HOPS, |out| {
+                out.sample(&[&"reachable"], next_hops.reachable);
+                out.sample(&[&"unreachable"], next_hops.unreachable);
+            });
+            text.plain(name::NEXT_HOP_CHANGES, next_hops.changes);
+        }
         text.plain(name::UPDATE_GROUPS, self.rib.update_groups);
         text.plain(name::UPDATE_GROUP_LOG, self.rib.log_bytes);
     }

@@ -118,6 +118,7 @@ impl Settings {
             multipath_relax: config.multipath.as_path_relax,
         };
         speaker.graceful_restart = graceful_restart(config, kept);
+        speaker.next_hop_tracking = session::next_hop_tracking(config);
         speaker.ebgp_requires_policy = config.ebgp_requires_policy;
         speaker.shutdown = match config.on_shutdown {
             ShutdownMode::GracefulRestart => speaker::ShutdownMode::KeepRoutes,
@@ -199,6 +200,8 @@ fn peer(config: &Config, family: Family, options: PeerOptions, policies: &Compil
         NextHopMode::Address(addr) => speaker::NextHopMode::Address(addr),
     };
     peer.next_hop_addresses = options.next_hop_addresses.unwrap_or_default();
+    peer.connected_check = config.next_hop_tracking.connected_check.unwrap_or(true)
+        && !options.disable_connected_check.unwrap_or(false);
     peer.route_reflector_client = options.route_reflector_client.unwrap_or(false);
     peer.blackhole = options.blackhole.map(outbound::blackhole);
     peer.weight = options.weight.unwrap_or(0);

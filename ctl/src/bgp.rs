@@ -4,6 +4,7 @@ mod change;
 mod dump;
 mod history;
 mod neighbor;
+mod next_hop;
 mod policy;
 mod route;
 mod summary;
@@ -53,6 +54,12 @@ enum Command {
     History {
         /// The neighbor.
         address: IpAddr,
+    },
+    /// Next hops of learned routes: whether they can be reached, by what, and at which metric.
+    #[command(name = "nexthops")]
+    NextHops {
+        /// Only this one.
+        address: Option<IpAddr>,
     },
     /// Routes of a table.
     Routes(Routes),
@@ -260,6 +267,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
         Command::Summary { family, down } => summary::print(client, family, down, output).await,
         Command::Neighbors { address, limit } => neighbor::print(client, address, limit, output).await,
         Command::History { address } => history::print(client, address, output).await,
+        Command::NextHops { address } => next_hop::print(client, address, output).await,
         Command::Routes(wanted) => {
             let table = route::table(wanted.table, wanted.peer)?;
             route::print(client, table, wanted.filter, output).await

@@ -19,7 +19,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::Error;
-use crate::netlink::{Frame, Frames, Socket, option};
+use crate::netlink::option::{self, Filter};
+use crate::netlink::{Frame, Frames, Socket};
 use crate::netns::Netns;
 use crate::nftables::{self, Table};
 use crate::object::{Address, Change, Forwarding, Link, Neighbour, Nexthop, Object, Route};
@@ -84,7 +85,7 @@ pub struct Monitor {
     buffer: Vec<u8>,
     /// With the port of the socket through which it was done.
     events: VecDeque<(u32, Event)>,
-    ignored: Vec<u32>,
+    left_out: Filter,
     table: Option<Table>,
     author: u32,
 }
@@ -111,13 +112,23 @@ impl Monitor {
         let fd = register(fd.map_err(refused)?)
             .map_err(|error| Error::refused("open", "netlink monitor", error))?;
         let (buffer, events) = (vec![0; READ_BUFFER], VecDeque::new());
-        Ok(Self { fd, buffer, events, ignored: Vec::new(), table, author: 0 })
+        Ok(Self { fd, buffer, events, left_out: Filter::default(), table, author: 0 })
     }
 
     /// From now on leaves out what is done through this socket.
     pub fn ignore(&mut self, socket: &Socket) -> Result<(), Error> {
-        self.ignored.push(socket.port()?);
-        option::drop_requests_of(self.fd.get_ref().as_fd(), &self.ignored)
+        self.left_out.ports.push(socket.port()?);
+        self.filter()
+    }
+
+    /// From now on leaves out routes of a protocol, whoever writes them, unless one takes the place of another route.
+    pub fn ignore_routes_of(&mut self, protocol: u8) -> Result<(), Error> {
+        self.left_out.routes_of = Some(protocol);
+        self.filter()
+    }
+
+    fn filter(&self) -> Result<(), Error> {
+        option::drop_messages(self.fd.get_ref().as_fd(), &self.left_out)
             .map_err(|errno| Error::refused("filter", "netlink monitor", errno))
     }
 

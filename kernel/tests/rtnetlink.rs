@@ -302,6 +302,33 @@ async fn others_changes_are_told_and_ours_are_not() {
 
 #[tokio::test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
+async fn routes_of_one_protocol_are_left_out_but_for_those_in_anothers_place() {
+    let (mut host, dev, _pod, _) = cabled();
+    let mut monitor = Monitor::open_in(&host.netns, &[Topic::Routes]).unwrap();
+    monitor.ignore_routes_of(PROTOCOL).unwrap();
+    let told = |event: &Event, wanted: &str| match event {
+        Event::Route(change) => change.object().prefix == prefix(wanted),
+        _ => false,
+    };
+    for (ours, theirs) in [("10.1.0.0/16", "10.2.0.0/16"), ("fd01::/16", "fd02::/16")] {
+        let route = Route::dev(prefix(ours), dev);
+        host.rtnl.create(&route).unwrap();
+        host.rtnl.delete::<Route>(&route.key()).unwrap();
+        let family = if ours.contains(':') { "-6" } else { "-4" };
+        host.run(&format!("ip {family} route add {theirs} dev up0 metric 1024"));
+        let wanted = |event: &Event| told(event, ours) || told(event, theirs);
+        let first = next_that(&mut monitor, wanted).await;
+        assert!(told(&first, theirs), "ours was told: {first:?}");
+        // In the place of another's, which nothing else is told of.
+        let over = Route { priority: 1024, ..Route::dev(prefix(theirs), dev) };
+        host.rtnl.replace(&over).unwrap();
+        let event = next_that(&mut monitor, |event| told(event, theirs)).await;
+        assert!(matches!(event, Event::Route(Change::Present(route)) if route.protocol == PROTOCOL));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
 async fn lost_notifications_are_told() {
     let mut host = Namespace::new();
     let mut monitor = Monitor::open_in(&host.netns, &[Topic::Routes]).unwrap();

@@ -71,6 +71,7 @@ mod firewall;
 mod flow;
 mod interop;
 mod mesh;
+mod next_hops;
 mod one_node;
 mod outside;
 mod policy;

@@ -20,6 +20,7 @@ use tower::service_fn;
 use crate::bfd::BfdPage;
 use crate::config::{AsPathPattern, Community, Config, OriginatedRoute};
 use crate::convert::{FieldError, address_bytes, family_numbers};
+use crate::next_hop::NextHopPage;
 use crate::peer::{HistoryEvent, Peer, PeerEvent, Status};
 use crate::proto::bgpd_client::BgpdClient;
 use crate::proto::{self, soft_reset_request::Direction};
@@ -341,6 +342,18 @@ impl Client {
         Ok(Stream::new(self.inner.list_bfd_sessions(request).await?.into_inner()))
     }
 
+    /// The next hops of learned paths in pages, or only one. The first page comes even if it is empty.
+    ///
+    /// # Errors
+    /// Only if the daemon cannot be reached.
+    pub async fn list_next_hops(
+        &mut self,
+        address: Option<IpAddr>,
+    ) -> Result<NextHopPageStream, ClientError> {
+        let request = proto::ListNextHopsRequest { address: address.map(address_bytes).unwrap_or_default() };
+        Ok(Stream::new(self.inner.list_next_hops(request).await?.into_inner()))
+    }
+
     /// Ends the daemon as SIGTERM does.
     ///
     /// # Errors
@@ -353,6 +366,8 @@ impl Client {
 
 /// BFD sessions in pages.
 pub type BfdPageStream = Stream<proto::ListBfdSessionsResponse, BfdPage>;
+/// Next hops in pages.
+pub type NextHopPageStream = Stream<proto::ListNextHopsResponse, NextHopPage>;
 /// Neighbours.
 pub type PeerStream = Stream<proto::Peer, Peer>;
 /// Changes of neighbours.

@@ -25,6 +25,7 @@ mod millis;
 mod mrt;
 mod name;
 mod neighbor;
+mod next_hop;
 mod number;
 mod originate;
 mod outbound;
@@ -52,6 +53,7 @@ pub use load::{MAX_DOCUMENT, load, to_yaml};
 pub use mrt::{Mrt, MrtTables, MrtUpdates};
 pub use name::Name;
 pub use neighbor::{InterfaceNeighbor, Neighbor, PeerOptions};
+pub use next_hop::NextHopTracking;
 pub use number::{NumberChange, NumberRange};
 pub use originate::OriginatedRoute;
 pub use outbound::{

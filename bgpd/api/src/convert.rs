@@ -4,6 +4,7 @@
 
 mod bfd;
 mod history;
+mod next_hop;
 mod peer;
 mod policy;
 mod route;

@@ -4,7 +4,7 @@
 //! * [`proto`]: the messages and services of `proto/bgpd.proto`, generated.
 //! * [`client`]: a client that speaks `cairn-net` types.
 //! * [`convert`]: between both.
-//! * [`route`], [`peer`], [`policy`], [`bfd`]: what the client's streams carry.
+//! * [`route`], [`next_hop`], [`peer`], [`policy`], [`bfd`]: what the client's streams carry.
 //!
 //! Not here: anything of the protocol itself; this crate does not know bgp-core.
 
@@ -12,6 +12,7 @@ pub mod bfd;
 pub mod client;
 pub mod config;
 pub mod convert;
+pub mod next_hop;
 pub mod peer;
 pub mod policy;
 pub mod proto;

@@ -116,6 +116,9 @@ pub struct Path {
     /// The path identifier (RFC 7911) that it came with, in an Adj-RIB-Out the one that it is sent with. 0: none.
     #[serde(skip_serializing_if = "is_zero")]
     pub path_id: u32,
+    /// Interior cost to the next hop. `None`: it cannot be reached, or next hops are not tracked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop_metric: Option<u32>,
     /// Its attributes.
     pub attributes: Attributes,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bgpd_api::config::{Community, Origin};
+use bgpd_api::next_hop::{NextHop, NextHopGateway};
 use bgpd_api::peer::{
     Counters, EventKind, FamilyStatus, HistoryEvent, Notification, Peer, PeerFamily, SessionState,
     SpeakerStatus, Status,
@@ -82,6 +83,7 @@ fn route() -> Route {
         decided_by: "router id".to_owned(),
         age: SECOND,
         path_id: 1,
+        next_hop_metric: Some(1),
         attributes: attributes.clone(),
     };
     let sources = [RouteSource::Peer("192.0.2.1".parse().unwrap()), RouteSource::Local("config".to_owned())];
@@ -100,6 +102,24 @@ fn status() -> Status {
         families: vec![FamilyStatus { family: Family::Ipv4, complete: true }],
         prefixes: 1,
         attribute_sets: 1,
+    }
+}
+
+fn next_hop() -> NextHop {
+    NextHop {
+        address: "192.0.2.1".parse().unwrap(),
+        paths: 1,
+        metric: Some(1),
+        connected: false,
+        unreachable: "no route leads there".to_owned(),
+        via: "192.0.2.0/24".parse().ok(),
+        protocol: "static".to_owned(),
+        gateways: vec![NextHopGateway {
+            address: "192.0.2.254".parse().ok(),
+            interface: 1,
+            interface_name: "eth0".to_owned(),
+        }],
+        since: SECOND,
     }
 }
 
@@ -143,5 +163,6 @@ fn the_page_lists_the_fields_that_are_printed() {
     check("A neighbour", &peer());
     check("A route", &route());
     check("The daemon", &status());
+    check("A next hop", &next_hop());
     check("An event", &event());
 }

@@ -84,7 +84,10 @@ impl Daemon {
         let before: Vec<IpAddr> = self.speaker.peer_addresses().collect();
         let old = self.running.replace(running).map_or_else(Keys::new, |running| running.keys);
         self.change_listener_keys(&old);
+        let tracked = speaker.next_hop_tracking.is_some();
         self.handle(Input::Configure(Box::new(speaker)));
+        self.handle(Input::NeighborLinks(self.unnumbered.by_address()));
+        self.follow_kernel(tracked);
         if let Some(routes) = routes {
             self.handle(Input::Originate { owner: CONFIG_OWNER.to_owned(), routes, replace: true });
         }

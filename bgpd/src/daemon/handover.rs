@@ -12,9 +12,11 @@ use cairn_net::Families;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
+use super::unnumbered::by_address;
 use super::{Daemon, Handle, Link, Links, Running};
 use crate::bfd::Frozen;
 use crate::interface;
+use crate::nexthop;
 use crate::settings::Settings;
 use crate::takeover::{Asked, TakeOverError, Taken};
 use crate::transport::{Connection, Listener, Place};
@@ -119,7 +121,13 @@ impl Daemon {
         let links = links_from_json(&header["links"]).ok_or_else(damaged)?;
         let settings =
             Settings::new(&config, kept, &links).map_err(|error| TakeOverError::Config(error.to_string()))?;
-        let surroundings = Surroundings { interfaces: interface::list(), ..Surroundings::default() };
+        let tracked = settings.speaker.next_hop_tracking.is_some();
+        let surroundings = Surroundings {
+            interfaces: interface::list(),
+            // The first selection is the same as the other one's.
+            kernel: tracked.then(nexthop::read).flatten(),
+            links: by_address(&links),
+        };
         let (speaker, sessions) =
             Speaker::take_over(Instant::now(), &settings.speaker, surroundings, &taken.speaker)?;
         if sessions.len() != count {
@@ -154,6 +162,7 @@ impl Daemon {
         daemon.listen_again_later();
         daemon.unnumbered.links = links;
         daemon.follow_interfaces();
+        daemon.follow_kernel(tracked);
         Ok((daemon, handle, parting))
     }
 }

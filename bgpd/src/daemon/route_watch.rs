@@ -10,7 +10,9 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use bgp_core::nexthop::Gateway;
 use bgp_core::speaker::{BestRoute, Input, Listing, PrefixMatch, RibKind, Speaker};
 use bgpd_api::{proto, route};
 use cairn_net::{Families, Family, Prefix};
@@ -33,6 +35,8 @@ pub(crate) struct RouteBatch {
     pub(crate) end_of_rib: Families,
     /// The numbers of the interfaces behind which link-local next hops are.
     pub(crate) links: BTreeMap<IpAddr, u32>,
+    /// For a watcher that asked for it: where packets to these next hops go; `None`: to themselves.
+    pub(crate) gateways: BTreeMap<IpAddr, Option<Arc<[Gateway]>>>,
 }
 
 impl From<RouteBatch> for proto::WatchRoutesResponse {
@@ -58,6 +62,8 @@ pub(super) struct RouteWatchers {
 
 struct Watcher {
     families: Families,
+    /// It wants to know where packets to next hops go.
+    gateways: bool,
     outbox: Outbox<RouteBatch>,
     /// Where the walk through the table goes on; `None`: it is done.
     walk: Option<Listing>,
@@ -167,6 +173,12 @@ impl Watcher {
         {
             batch.changes.push((prefix, speaker.best_route(prefix)));
         }
+        if self.gateways {
+            let routes = batch.changes.iter().filter_map(|(_, best)| best.as_ref());
+            for hop in routes.flat_map(|best| best.next_hops.iter()) {
+                batch.gateways.entry(*hop).or_insert_with(|| speaker.gateways_towards(*hop));
+            }
+        }
         if self.walk.is_none() && self.pending.is_empty() {
             batch.end_of_rib = self.due(complete);
             self.ended = batch.end_of_rib.iter().fold(self.ended, Families::with);
@@ -187,14 +199,15 @@ impl Watcher {
 }
 
 impl Daemon {
-    /// Adds a watcher.
-    pub(crate) fn watch_routes(&mut self, families: Families) -> mpsc::Receiver<RouteBatch> {
+    /// Adds a watcher, which may want to know where packets to next hops go.
+    pub(crate) fn watch_routes(&mut self, families: Families, gateways: bool) -> mpsc::Receiver<RouteBatch> {
         let (outbox, receiver) = Outbox::new();
         let id = self.routes.next;
         self.routes.next += 1;
         outbox.when_closed(&self.events, move || Event::WatcherGone(id));
         let watcher = Watcher {
             families,
+            gateways,
             outbox,
             walk: Some(self.speaker.list(RibKind::LocRib, PrefixMatch::Any)),
             pending: BTreeSet::new(),

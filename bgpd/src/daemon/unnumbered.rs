@@ -108,8 +108,13 @@ impl Unnumbered {
 
     /// The numbers of the interfaces by the addresses behind them.
     pub(super) fn by_address(&self) -> BTreeMap<IpAddr, u32> {
-        self.links.values().map(|link| (IpAddr::V6(link.address), link.index.0)).collect()
+        by_address(&self.links)
     }
+}
+
+/// The numbers of the interfaces by the addresses behind them.
+pub(super) fn by_address(links: &Links) -> BTreeMap<IpAddr, u32> {
+    links.values().map(|link| (IpAddr::V6(link.address), link.index.0)).collect()
 }
 
 impl Daemon {

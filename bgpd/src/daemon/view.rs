@@ -45,6 +45,7 @@ pub(super) fn path(view: RouteView) -> Path {
             .unwrap_or_default(),
         age: view.age,
         path_id: view.path_id,
+        next_hop_metric: view.metric,
         attributes: attributes(&view.route),
     }
 }

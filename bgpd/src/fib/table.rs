@@ -5,8 +5,7 @@
 //! Invariant: what is not known to be a route of ours in the kernel is never replaced. Of the routes that another process of ours left
 //! there, the prefixes are known from [`Table::found`].
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::collections::HashSet;
 
 use bgp_core::speaker::{BestRoute, RouteSource};
 use cairn_kernel::object::{
@@ -73,7 +72,7 @@ impl Table {
     pub(super) fn apply(&mut self, batch: &RouteBatch) -> Vec<Change> {
         self.complete = batch.end_of_rib.iter().fold(self.complete, Families::with);
         let changes = batch.changes.iter().map(|(prefix, best)| {
-            let (old, change) = match way(best.as_ref(), &batch.links) {
+            let (old, change) = match way(best.as_ref(), batch) {
                 Some(way) => {
                     let left = self.left.remove(prefix);
                     let ours = left || self.routes.get(prefix).is_some_and(|entry| entry.is_ours());
@@ -186,12 +185,26 @@ impl Table {
 }
 
 /// What to install; `None` for a prefix that is gone or that this router originates itself.
-fn way(best: Option<&BestRoute>, links: &BTreeMap<IpAddr, u32>) -> Option<Way> {
+fn way(best: Option<&BestRoute>, batch: &RouteBatch) -> Option<Way> {
     let learned = best.filter(|best| matches!(best.source, RouteSource::Peer(_)))?;
     if learned.blackhole {
         return Some(Way::Blackhole);
     }
-    Way::hops(learned.next_hops.iter().map(|hop| (*hop, links.get(hop).copied())))
+    let mut gateways = Vec::new();
+    for hop in learned.next_hops.iter() {
+        match batch.gateways.get(hop) {
+            Some(Some(found)) => gateways.extend(found.iter().map(|gateway| Gateway {
+                address: gateway.address.unwrap_or(*hop),
+                interface: Some(gateway.interface),
+                onlink: gateway.onlink,
+            })),
+            Some(None) | None => {
+                let interface = batch.links.get(hop).copied();
+                gateways.push(Gateway { address: *hop, interface, onlink: false });
+            }
+        }
+    }
+    Way::hops(gateways)
 }
 
 fn put(route: Route, ours: bool) -> Change {
@@ -199,7 +212,10 @@ fn put(route: Route, ours: bool) -> Change {
 }
 
 fn route(prefix: Prefix, way: &Way) -> Route {
-    let hop = |(gateway, interface): Gateway| Hop::via(gateway, interface.map(IfIndex));
+    let hop = |gateway: Gateway| Hop {
+        onlink: gateway.onlink,
+        ..Hop::via(gateway.address, gateway.interface.map(IfIndex))
+    };
     match way {
         Way::Blackhole => Route::blackhole(prefix),
         Way::Hops(hops) => {
@@ -224,15 +240,18 @@ fn goes(route: &Route, way: &Way) -> bool {
     if route.kind != RouteKind::Unicast {
         return false;
     }
-    // The kernel names the interface of every hop; only a link-local one is told apart by it.
-    let gateway = |hop: &Hop| {
-        let gateway = hop.gateway?;
-        let link_local = matches!(gateway, IpAddr::V6(addr) if addr.is_unicast_link_local());
-        Some((gateway, hop.dev.filter(|_| link_local).map(|dev| dev.0)))
+    // The kernel names the interface of every hop; it matters where we do.
+    let is_for = |hop: &Hop, wanted: &Gateway| {
+        let dev = hop.dev.map(|dev| dev.0);
+        hop.gateway == Some(wanted.address) && wanted.interface.is_none_or(|index| dev == Some(index))
+    };
+    let all = |found: &[Hop]| {
+        let wanted = |wanted: &Gateway| found.iter().any(|hop| is_for(hop, wanted));
+        found.len() == hops.len() && hops.iter().all(wanted)
     };
     match &route.target {
-        RouteTarget::Hop(hop) => gateway(hop).as_slice() == hops.as_ref(),
-        RouteTarget::Multipath(found) => Way::hops(found.iter().filter_map(gateway)).as_ref() == Some(way),
+        RouteTarget::Hop(hop) => all(std::slice::from_ref(hop)),
+        RouteTarget::Multipath(found) => all(found),
         RouteTarget::None | RouteTarget::Nexthop(_) => false,
     }
 }

@@ -338,3 +338,37 @@ fn a_link_local_next_hop_has_its_interface_in_routes_of_either_family() {
         assert_eq!(repair(&table, &[moved]).len(), 1);
     }
 }
+
+#[test]
+fn a_next_hop_behind_routers_is_written_as_these_and_follows_them() {
+    let gateway = |address: &str, interface| bgp_core::nexthop::Gateway {
+        address: address.parse().ok(),
+        interface,
+        onlink: false,
+    };
+    let batch = |gateways: Option<Vec<bgp_core::nexthop::Gateway>>| RouteBatch {
+        gateways: [("198.51.100.9".parse().unwrap(), gateways.map(Into::into))].into(),
+        ..update(vec![learned("203.0.113.0/24", &["198.51.100.9"])], Families::NONE)
+    };
+    let mut table = Table::default();
+    let changes = table.apply(&batch(Some(vec![gateway("192.0.2.1", 3), gateway("192.0.2.2", 4)])));
+    let hops = [("192.0.2.1", 3), ("192.0.2.2", 4)]
+        .map(|(address, index)| Hop::via(address.parse().unwrap(), Some(IfIndex(index))));
+    let written = put(&changes[0]).clone();
+    assert_eq!(written.target, RouteTarget::Multipath(hops.to_vec()));
+    assert!(repair(&table, std::slice::from_ref(&written)).is_empty());
+    // Over another link it is another way.
+    let mut moved = written.clone();
+    if let RouteTarget::Multipath(hops) = &mut moved.target {
+        hops[1].dev = Some(IfIndex(5));
+    }
+    assert_eq!(repair(&table, &[moved]).iter().map(put).collect::<Vec<_>>(), [&written]);
+    let changes = table.apply(&batch(Some(vec![gateway("192.0.2.7", 3)])));
+    assert_eq!(
+        put(&changes[0]).target,
+        RouteTarget::Hop(Hop::via("192.0.2.7".parse().unwrap(), Some(IfIndex(3))))
+    );
+    // It is on a connected network now: the kernel finds the link.
+    let changes = table.apply(&batch(None));
+    assert_eq!(put(&changes[0]).target, RouteTarget::Hop(Hop::via("198.51.100.9".parse().unwrap(), None)));
+}

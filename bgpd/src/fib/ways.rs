@@ -5,8 +5,16 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 
-/// A next hop, with the number of its interface where it is link-local.
-pub(super) type Gateway = (IpAddr, Option<u32>);
+/// A router on a link of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Gateway {
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// The number of its interface, where it is link-local or was found by looking a next hop up.
+    pub(super) interface: Option<u32>,
+    /// No network of the interface need cover it.
+    pub(super) onlink: bool,
+}
 
 /// What is done with traffic to a prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

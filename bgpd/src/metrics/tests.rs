@@ -97,6 +97,7 @@ fn scraped() -> String {
         peers: speaker.peers(),
         bfd: Some(failed_bfd(now)),
         rib: speaker.statistics(),
+        next_hops: Some(NextHopStatistics::default()),
         complete: Families::ALL,
         connections: 0,
         refusals: Refusals::default(),

@@ -1,5 +1,6 @@
 //! Options of a session as the speaker has them.
 
+use bgp_core::nexthop::NextHopTracking;
 use bgp_core::speaker;
 use bgp_core::wire;
 use bgpd_api::config::{Config, InterfaceNeighbor, ListenRange, PeerOptions, PrefixLimitAction, Role};
@@ -7,6 +8,12 @@ use bgpd_policy::Compiled;
 use cairn_net::Family;
 
 use super::outbound;
+
+pub(super) fn next_hop_tracking(config: &Config) -> Option<NextHopTracking> {
+    let options = &config.next_hop_tracking;
+    let resolve_via_default = options.resolve_via_default.unwrap_or(true);
+    options.enabled.unwrap_or(false).then_some(NextHopTracking { resolve_via_default })
+}
 
 pub(super) fn local_as(options: &PeerOptions) -> Option<speaker::LocalAs> {
     options.local_as.map(|asn| speaker::LocalAs {

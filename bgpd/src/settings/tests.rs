@@ -165,3 +165,18 @@ fn a_neighbor_of_an_interface_is_a_peer_once_its_address_is_known() {
     assert!(key_of(&settings.keys, *address).is_some());
     assert_eq!(settings.bfd[address].0.interface, Some(3), "BFD needs the interface, too");
 }
+
+#[test]
+fn next_hops_are_tracked_where_the_document_says_so() {
+    let tracking = |text: &str| settings(text).speaker.next_hop_tracking.map(|how| how.resolve_via_default);
+    assert_eq!(tracking(""), None);
+    assert_eq!(tracking("nextHopTracking: {resolveViaDefault: false}"), None);
+    assert_eq!(tracking("nextHopTracking: {enabled: true}"), Some(true));
+    assert_eq!(tracking("nextHopTracking: {enabled: true, resolveViaDefault: false}"), Some(false));
+    let neighbor = "neighbors: [{address: 10.0.0.2, remoteAs: 65002}]";
+    assert!(only_peer(&settings(neighbor)).connected_check);
+    let none = format!("nextHopTracking: {{connectedCheck: false}}\n{neighbor}");
+    assert!(!only_peer(&settings(&none)).connected_check);
+    let neighbor = "neighbors: [{address: 10.0.0.2, remoteAs: 65002, disableConnectedCheck: true}]";
+    assert!(!only_peer(&settings(neighbor)).connected_check);
+}

@@ -110,6 +110,8 @@ fn row(prefix: String, path: &Path) -> Vec<String> {
     if path.path_id != 0 {
         remarks.push(id.as_str());
     }
+    let metric = path.next_hop_metric.filter(|metric| *metric != 0).map(|metric| format!("metric {metric}"));
+    remarks.extend(metric.as_deref());
     if path.stale {
         remarks.push("stale");
     }

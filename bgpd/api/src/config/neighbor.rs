@@ -118,6 +118,10 @@ pub struct PeerOptions {
     /// the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_hop_addresses: Option<Vec<IpAddr>>,
+    /// Next hops of this external neighbour, which is one hop away, may be anywhere where they can be reached (`nextHopTracking`).
+    /// Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_connected_check: Option<bool>,
     /// The neighbour is a client of this route reflector (RFC 4456); internal neighbours only. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route_reflector_client: Option<bool>,
@@ -227,6 +231,7 @@ impl PeerOptions {
             add_path: self.add_path.or(group.add_path),
             next_hop: self.next_hop.or(group.next_hop),
             next_hop_addresses: self.next_hop_addresses.or(group.next_hop_addresses),
+            disable_connected_check: self.disable_connected_check.or(group.disable_connected_check),
             route_reflector_client: self.route_reflector_client.or(group.route_reflector_client),
             remove_private_as: self.remove_private_as.or(group.remove_private_as),
             as_override: self.as_override.or(group.as_override),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Aggregate, AsPathEntry, AsnRange, BestPath, BmpCollector, CommunityPattern, Confederation, Filter,
-    InterfaceNeighbor, ListenRange, Mrt, Name, Neighbor, OriginatedRoute, PeerOptions, PrefixRange, Secret,
-    seconds,
+    InterfaceNeighbor, ListenRange, Mrt, Name, Neighbor, NextHopTracking, OriginatedRoute, PeerOptions,
+    PrefixRange, Secret, seconds,
 };
 
 /// The whole document.
@@ -47,6 +47,9 @@ pub struct Config {
     /// an IPv4 session. Default: the first global address of the interface that the session runs on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next_hop_addresses: Vec<IpAddr>,
+    /// Whether and how next hops are followed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub next_hop_tracking: NextHopTracking,
     /// Without an import (export) filter nothing is accepted from (sent to) an external neighbour (RFC 8212).
     #[serde(default = "yes")]
     pub ebgp_requires_policy: bool,
@@ -135,6 +138,7 @@ impl Config {
             best_path: BestPath::default(),
             default_local_preference: None,
             next_hop_addresses: Vec::new(),
+            next_hop_tracking: NextHopTracking::default(),
             ebgp_requires_policy: true,
             cluster_id: None,
             client_to_client_reflection: None,

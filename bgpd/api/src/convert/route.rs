@@ -178,6 +178,7 @@ impl From<Path> for proto::Path {
             decided_by: path.decided_by,
             age_seconds: path.age.as_secs(),
             path_id: path.path_id,
+            next_hop_metric: path.next_hop_metric,
         }
     }
 }
@@ -195,6 +196,7 @@ impl TryFrom<proto::Path> for Path {
             decided_by: message.decided_by,
             age: Duration::from_secs(message.age_seconds),
             path_id: message.path_id,
+            next_hop_metric: message.next_hop_metric,
             attributes: message.attributes.unwrap_or_default().try_into()?,
         })
     }

@@ -484,6 +484,9 @@ pub struct Path {
     /// The path identifier (RFC 7911) that it came with, Adj-RIB-Out: that it is sent with. 0: none.
     #[prost(uint32, tag = "10")]
     pub path_id: u32,
+    /// Interior cost to the next hop. Not set: it cannot be reached, or next hops are not tracked.
+    #[prost(uint32, optional, tag = "11")]
+    pub next_hop_metric: ::core::option::Option<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Attributes {
@@ -874,6 +877,58 @@ pub struct BfdTransition {
     pub remote_state: i32,
     #[prost(string, tag = "6")]
     pub remote_diagnostic: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListNextHopsRequest {
+    /// Only this one. Empty: all.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub address: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListNextHopsResponse {
+    /// Next hops are tracked.
+    #[prost(bool, tag = "1")]
+    pub tracked: bool,
+    #[prost(message, repeated, tag = "2")]
+    pub next_hops: ::prost::alloc::vec::Vec<NextHop>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NextHop {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub address: ::prost::bytes::Bytes,
+    /// How many accepted paths have it.
+    #[prost(uint64, tag = "2")]
+    pub paths: u64,
+    /// Why it cannot be reached. Empty: it can, or the kernel's routes are not known yet.
+    #[prost(string, tag = "3")]
+    pub unreachable: ::prost::alloc::string::String,
+    /// Interior cost; 0 on a connected network. Not set: it cannot be reached.
+    #[prost(uint32, optional, tag = "4")]
+    pub metric: ::core::option::Option<u32>,
+    /// It is on a network of one of this machine's interfaces.
+    #[prost(bool, tag = "5")]
+    pub connected: bool,
+    /// The prefix of the longest route that leads there.
+    #[prost(message, optional, tag = "6")]
+    pub via: ::core::option::Option<Prefix>,
+    /// Who made that route: `kernel`, `static`, `ospf` ..., `bgp` for one of the Loc-RIB, `link` for a link-local address.
+    #[prost(string, tag = "7")]
+    pub protocol: ::prost::alloc::string::String,
+    /// Where packets to it go.
+    #[prost(message, repeated, tag = "8")]
+    pub gateways: ::prost::alloc::vec::Vec<NextHopGateway>,
+    /// Since when that is so.
+    #[prost(uint64, tag = "9")]
+    pub since_seconds: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NextHopGateway {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub address: ::prost::bytes::Bytes,
+    #[prost(uint32, tag = "2")]
+    pub interface: u32,
+    #[prost(string, tag = "3")]
+    pub interface_name: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1431,6 +1486,24 @@ pub mod bgpd_client {
             req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "ListBfdSessions"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The next hops of learned paths, in pages, in the order of their addresses. None where they are not tracked.
+        pub async fn list_next_hops(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListNextHopsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ListNextHopsResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/cairn.bgpd.v1.Bgpd/ListNextHops");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("cairn.bgpd.v1.Bgpd", "ListNextHops"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Ends the daemon as SIGTERM does.
         pub async fn shutdown(
             &mut self,
@@ -1584,6 +1657,16 @@ pub mod bgpd_server {
             &self,
             request: tonic::Request<super::ListBfdSessionsRequest>,
         ) -> std::result::Result<tonic::Response<Self::ListBfdSessionsStream>, tonic::Status>;
+        /// Server streaming response type for the ListNextHops method.
+        type ListNextHopsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ListNextHopsResponse, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// The next hops of learned paths, in pages, in the order of their addresses. None where they are not tracked.
+        async fn list_next_hops(
+            &self,
+            request: tonic::Request<super::ListNextHopsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ListNextHopsStream>, tonic::Status>;
         /// Ends the daemon as SIGTERM does.
         async fn shutdown(
             &self,
@@ -2329,6 +2412,44 @@ pub mod bgpd_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListBfdSessionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/cairn.bgpd.v1.Bgpd/ListNextHops" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListNextHopsSvc<T: Bgpd>(pub Arc<T>);
+                    impl<T: Bgpd> tonic::server::ServerStreamingService<super::ListNextHopsRequest> for ListNextHopsSvc<T> {
+                        type Response = super::ListNextHopsResponse;
+                        type ResponseStream = T::ListNextHopsStream;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListNextHopsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Bgpd>::list_next_hops(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListNextHopsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

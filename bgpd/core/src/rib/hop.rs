@@ -15,7 +15,7 @@ use foldhash::HashMap;
 use smallvec::SmallVec;
 
 use super::slab::{SlabId, slab_id};
-use super::source::{SourceId, SourceKind};
+use super::source::SourceId;
 use super::table::{NetId, Path, PathId, Table};
 use crate::nexthop::{Reach, Resolution, Unresolved};
 
@@ -259,8 +259,26 @@ impl Table {
         }
         let Self { hops, paths, sources, .. } = self;
         for (_, path) in paths.iter() {
-            if let Some(route) = path.accepted().filter(|_| sources[path.source].kind != SourceKind::Local) {
+            if let Some(route) = path.accepted().filter(|_| sources[path.source].has_next_hops()) {
                 hops.add(route.hop, route.next_hop.addr, path.source);
+            }
+        }
+    }
+
+    /// A peer is bound to an interface or VRF from now on, or is not any more. Whoever changes it has its paths selected anew.
+    pub(crate) fn bind_source(&mut self, source: SourceId, bound: bool) {
+        if self.sources[source].bound == bound {
+            return;
+        }
+        self.sources[source].bound = bound;
+        let first = self.next_of_source(source, PathId::NONE);
+        let paths: Vec<PathId> =
+            std::iter::successors(first, |path| self.next_of_source(source, *path)).collect();
+        for route in paths.into_iter().filter_map(|path| self.paths[path].accepted()) {
+            if bound {
+                self.hops.remove(route.hop);
+            } else {
+                self.hops.add(route.hop, route.next_hop.addr, source);
             }
         }
     }

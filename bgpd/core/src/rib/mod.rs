@@ -25,7 +25,7 @@ pub use attrs::{DEFAULT_LOCAL_PREF, RouteAttributes, confined, leaving};
 pub use decision::{Candidate, Step, best};
 pub(crate) use export::{LocalAddresses, Treatment};
 pub(crate) use group::{Change, Cursor, Group, GroupId, PathsChange};
-pub(crate) use hop::HopId;
+pub(crate) use hop::{Hop, HopId};
 pub use import::Rejection;
 pub(crate) use import::{ImportRules, Verdicts, VerdictsBySet};
 pub(crate) use outbound::{Outbound, default_nlri};

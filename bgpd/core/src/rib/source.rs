@@ -85,6 +85,8 @@ pub(crate) struct Source {
     pub(crate) blackhole: bool,
     /// Next hops of its routes have to be on a connected network.
     pub(crate) connected_check: bool,
+    /// The peer is bound to an interface or a VRF, whose table says how its next hops are reached: that is taken for granted.
+    pub(crate) bound: bool,
     /// The peer's identifier; zero for our own.
     pub(crate) router_id: u32,
     /// Of the owners of routes of our own, the place of this one's name; zero for a peer.
@@ -117,6 +119,7 @@ impl Source {
             weight: 0,
             blackhole: false,
             connected_check: false,
+            bound: false,
             router_id,
             owner: 0,
             address,
@@ -124,6 +127,11 @@ impl Source {
             first: PathId::NONE,
             counts: [SourceCounts::default(); 2],
         }
+    }
+
+    /// Are the next hops of its routes looked up, where any are?
+    pub(crate) fn has_next_hops(&self) -> bool {
+        self.kind != SourceKind::Local && !self.bound
     }
 
     pub(crate) fn counts(&self, family: Family) -> SourceCounts {

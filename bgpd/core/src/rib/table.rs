@@ -19,7 +19,7 @@ use super::import::Rejection;
 use super::index::Index;
 use super::ranked::Ranked;
 use super::slab::{Slab, slab_id};
-use super::source::{Source, SourceId, SourceKind};
+use super::source::{Source, SourceId};
 use crate::wire::Nlri;
 
 /// Paths of one prefix that a source may have: bounds what each further one costs, which is a look at all of them.
@@ -531,7 +531,7 @@ impl Table {
         let family = self.nets[path.net].prefix.family();
         let source = &mut self.sources[path.source];
         if self.hops.is_tracked()
-            && source.kind != SourceKind::Local
+            && source.has_next_hops()
             && let Some(route) = path.accepted()
         {
             if add {

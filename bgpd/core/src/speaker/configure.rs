@@ -80,6 +80,7 @@ impl Speaker {
         source.weight = peer.weight;
         source.blackhole = peer.blackhole.is_some();
         source.connected_check = needs_connected(config, peer);
+        source.bound = peer.transport.device.is_some();
         let source = self.rib.table.sources.insert(source);
         self.rib.names.insert(source, RouteSource::Peer(address));
         let id = self.peers.insert(Peer::new(address, peer.clone(), source, config, self.now));
@@ -113,7 +114,7 @@ impl Speaker {
         if before.import != after.import {
             self.peers[id].import_hits = Hits::new(after.import.as_deref());
         }
-        self.weigh(id, (after.weight, after.blackhole.is_some(), needs_connected(new, after)));
+        self.weigh(id, new);
         if before.enabled != after.enabled {
             if after.enabled {
                 self.start(id);
@@ -133,11 +134,16 @@ impl Speaker {
         self.end_wait_for_bfd(id, waited);
     }
 
-    /// Gives the routes of a peer another weight, or says whether they may be blackholes, or whether their next hops have to be connected.
-    fn weigh(&mut self, id: PeerId, (weight, blackhole, connected_check): (u16, bool, bool)) {
-        let source = self.peers[id].source;
+    /// Gives the routes of a peer another weight, or says whether they may be blackholes, or what is asked of their next hops.
+    fn weigh(&mut self, id: PeerId, config: &Config) {
+        let peer = &self.peers[id];
+        let source = peer.source;
+        let (weight, blackhole) = (peer.config.weight, peer.config.blackhole.is_some());
+        let connected_check = needs_connected(config, &peer.config);
+        let bound = peer.config.transport.device.is_some();
         let before = &self.rib.table.sources[source];
-        if (before.weight, before.blackhole, before.connected_check) == (weight, blackhole, connected_check) {
+        let same = (before.weight, before.blackhole) == (weight, blackhole);
+        if same && (before.connected_check, before.bound) == (connected_check, bound) {
             return;
         }
         self.each_path(id, |table, path| {
@@ -147,6 +153,7 @@ impl Speaker {
         self.rib.table.sources[source].weight = weight;
         self.rib.table.sources[source].blackhole = blackhole;
         self.rib.table.sources[source].connected_check = connected_check;
+        self.rib.table.bind_source(source, bound);
     }
 
     /// Begins anew, with everything that an OPEN or a connection says.

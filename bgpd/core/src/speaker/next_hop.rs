@@ -18,7 +18,7 @@ use super::{Config, Output, PeerConfig, Speaker, Ttl};
 use crate::nexthop::{
     Found, Gateway, KernelRoute, KernelTable, Lookup, NextHopTracking, Resolution, Unresolved, resolve,
 };
-use crate::rib::{HopId, SourceKind, Table};
+use crate::rib::{Hop, HopId, SourceKind, Table};
 
 /// How often what was selected may lead to another selection at once.
 const ROUNDS: usize = 16;
@@ -219,9 +219,8 @@ impl Speaker {
                 let after = hop.reach();
                 changed.push(Changed { id, reach: before != after, moved });
                 if says {
-                    let view =
-                        NextHopView { address, paths: hop.paths, way: hop.way.clone(), since: hop.since };
-                    self.outputs.push_back(Output::NextHopChanged { next_hop: view, before });
+                    let next_hop = view(hop);
+                    self.outputs.push_back(Output::NextHopChanged { next_hop, before });
                 }
             }
         }
@@ -257,13 +256,13 @@ impl Speaker {
     /// Next hops that learned paths have, in the order of their addresses, after one of them. None where they are not tracked.
     pub fn next_hops(&self, after: Option<IpAddr>, limit: usize) -> Vec<NextHopView> {
         let hops = self.rib.table.hops.after(after).filter(|(_, hop)| hop.paths > 0).take(limit);
-        hops.map(|(_, hop)| NextHopView {
-            address: hop.address,
-            paths: hop.paths,
-            way: hop.way.clone(),
-            since: hop.since,
-        })
-        .collect()
+        hops.map(|(_, hop)| view(hop)).collect()
+    }
+
+    /// One of them.
+    pub fn next_hop(&self, address: IpAddr) -> Option<NextHopView> {
+        let hop = self.rib.table.hops.find(address).filter(|hop| hop.paths > 0)?;
+        Some(view(hop))
     }
 
     /// How many there are; `None` where they are not tracked.
@@ -283,6 +282,10 @@ impl Speaker {
         let way = self.rib.table.hops.find(next_hop)?.way.as_ref()?.as_ref().ok()?;
         (!way.reach.connected).then(|| Arc::clone(&way.gateways))
     }
+}
+
+fn view(hop: &Hop) -> NextHopView {
+    NextHopView { address: hop.address, paths: hop.paths, way: hop.way.clone(), since: hop.since }
 }
 
 /// A next hop whose way is another one now.

@@ -91,6 +91,9 @@ impl Check<'_> {
                 self.fault(at(field), true, "needs localAs, here or in the peer group");
             }
         }
+        if options.disable_connected_check == Some(true) && internal {
+            self.fault(at("disableConnectedCheck"), true, "is for external neighbours");
+        }
         if options.role.is_some() && internal {
             self.fault(at("role"), "", "is for external neighbours (RFC 9234)");
         }

@@ -254,6 +254,26 @@ fn next_hops_of_a_single_hop_external_peer_have_to_be_connected_unless_that_is_o
 }
 
 #[test]
+fn next_hops_of_a_peer_bound_to_a_vrf_are_none_of_the_main_tables() {
+    let mut sim = three(tracked);
+    kernel(&mut sim, &metrics(20, 10)[..1]);
+    assert_eq!(best(&sim), (ip(HOPS[0]), Some(Step::Only)));
+    let mut config = sim.nodes[&node(1)].config.clone();
+    config.peers.get_mut(&node(3)).unwrap().transport.device = Some("red".to_owned());
+    sim.configure(node(1), config.clone());
+    assert!(sim.run_until(Duration::from_secs(10), |sim| is_up(sim, 1, 3)));
+    sim.run(SOON);
+    assert_eq!(best(&sim), (ip(HOPS[1]), Some(Step::IgpMetric)));
+    let hops = |sim: &Sim| sim.nodes[&node(1)].speaker.as_ref().unwrap().next_hops(None, usize::MAX).len();
+    assert_eq!(hops(&sim), 1);
+    config.peers.get_mut(&node(3)).unwrap().transport.device = None;
+    sim.configure(node(1), config);
+    assert!(sim.run_until(Duration::from_secs(10), |sim| is_up(sim, 1, 3)));
+    sim.run(SOON);
+    assert_eq!((best(&sim).0, hops(&sim)), (ip(HOPS[0]), 2));
+}
+
+#[test]
 fn a_speaker_that_takes_over_decides_as_the_old_one_did() {
     let mut sim = three(tracked);
     kernel(&mut sim, &metrics(20, 10));
