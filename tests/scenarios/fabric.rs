@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::flow::Flows;
-use crate::pools::{await_condition, set_modes};
+use crate::pools::{await_condition, set_modes, set_modes_of};
 use crate::wait::eventually;
 use crate::wire::Watch;
 use crate::world::{PodOn, SETTLES, World, play};
@@ -51,7 +51,11 @@ fn travels(world: &World, from: &PodOn, to: &PodOn, in_vxlan: bool) -> Result<()
         let inner =
             |line: &str| line.contains(&format!("> {address}: ICMP")) && line.contains("echo request");
         let seen = watch.until(world, inner)?;
-        let outer = seen.lines().find(|line| line.contains("VXLAN, flags [I] (0x08), vni 4096"));
+        // What is inside of a packet is on a line of its own behind the packet's, without a time. Other flows may be in between.
+        let lines: Vec<&str> = seen.lines().collect();
+        let at = lines.iter().position(|line| inner(line)).context("it was seen")?;
+        let outer = lines.get(at.wrapping_sub(1)).filter(|_| lines[at].starts_with("IP"));
+        let outer = outer.filter(|line| line.contains("VXLAN, flags [I] (0x08), vni 4096"));
         ensure!(outer.is_some() == in_vxlan, "VXLAN to {address} expected: {in_vxlan}; seen:\n{seen}");
         if let Some(outer) = outer {
             ensure!(outer.contains(header(*address)) && outer.contains(".4789: "), "{outer}");
@@ -265,6 +269,62 @@ fn a_port_in_use_is_told_and_taken_once_it_is_free(families: Families) -> Result
     })
 }
 
+/// Pods of IPv4 in IP-in-IP; pods of IPv6, which it does not carry, in VXLAN beside it.
+fn ip_in_ip_carries_ipv4_and_follows_its_mode(families: Families) -> Result<()> {
+    play("fabric", "ipip", families, |world| {
+        let set = |world: &World, mode: &str| -> Result<()> {
+            set_modes_of(world, |name| name == "pods-ipv4", &format!("ipipMode: {mode}"))?;
+            set_modes_of(world, |name| name == "pods-ipv6", &format!("vxlanMode: {mode}"))
+        };
+        set(world, "Always")?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        in_ip(world, &pods[0], &pods[1], true)?;
+        in_ip(world, &pods[0], &pods[2], true)?;
+        node_reaches(world, "node1", &pods[2])?;
+        if families == Families::Ipv4 {
+            await_mtu(world, &pods[2], 1480)?;
+        }
+        set(world, "CrossSubnet")?;
+        eventually(SETTLES, || in_ip(world, &pods[0], &pods[1], false))?;
+        in_ip(world, &pods[1], &pods[2], true)?;
+        if families != Families::Ipv6 {
+            for damage in ["ip link delete cairn-ipip", "ip link set cairn-ipip down"] {
+                world.run("node1", damage)?;
+                world.all_reach_all(&pods).with_context(|| damage.to_owned())?;
+                node_reaches(world, "node1", &pods[2]).with_context(|| damage.to_owned())?;
+            }
+        }
+        // From one tunnel to the other, while pods speak; an emulated machine does not keep up with flows of both families at once.
+        let flows = match families {
+            Families::Dual => None,
+            Families::Ipv4 | Families::Ipv6 => Some(Flows::start(world, &pods[0], &pods[2], FLOWS)?),
+        };
+        set_modes(world, "vxlanMode: Always")?;
+        eventually(SETTLES, || travels(world, &pods[0], &pods[2], true))?;
+        flows.map_or(Ok(()), |flows| flows.end_with_at_most(1))
+    })
+}
+
+/// Every packet of IPv4 from one pod to another is seen in IP-in-IP on the wire, or none is.
+fn in_ip(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
+    for address in to.pod.addresses.iter().filter(|address| address.is_ipv4()) {
+        let watch = Watch::start(world, "router", &to.node, "ip proto 4 or icmp")?;
+        let report = world.ping(&from.node, Some(&from.pod.name), *address, 3)?;
+        ensure!(report.lost() == 0, "{address}: {report:?}");
+        let request = format!("> {address}: ICMP echo request");
+        let seen = watch.until(world, |line| line.contains(&request))?;
+        let requests: Vec<&str> = seen.lines().filter(|line| line.contains(&request)).collect();
+        let is_inside = |line: &&str| line.matches("IP 10.").count() == 2 && line.contains("IP 10.0.");
+        ensure!(
+            requests.iter().all(|line| is_inside(line) == wanted),
+            "in IP-in-IP: {wanted}; seen:\n{seen}"
+        );
+    }
+    Ok(())
+}
+
+crate::scenario!(needs_ipip, ip_in_ip_carries_ipv4_and_follows_its_mode);
 crate::scenario!(vxlan_carries_pods_through_a_network_that_knows_none);
 crate::scenario!(a_change_of_mode_loses_next_to_nothing);
 crate::scenario!(a_daemon_that_restarts_adopts_its_tunnels);

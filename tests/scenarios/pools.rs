@@ -33,12 +33,22 @@ fn files(world: &World) -> Result<Vec<PathBuf>> {
 /// Makes these the modes of every pool. A node that writes a status at this moment may undo it, as it would with any editor that takes no part in
 /// the store's locks: then it is done again.
 pub(crate) fn set_modes(world: &World, modes: &str) -> Result<()> {
+    set_modes_of(world, |_| true, modes)
+}
+
+/// As [`set_modes`], of the pools with some names.
+pub(crate) fn set_modes_of(world: &World, of: impl Fn(&str) -> bool, modes: &str) -> Result<()> {
+    let files = || -> Result<Vec<PathBuf>> {
+        let mut files = files(world)?;
+        files.retain(|path| path.file_stem().and_then(|name| name.to_str()).is_some_and(&of));
+        Ok(files)
+    };
     eventually(SETTLES, || {
-        for path in files(world)? {
+        for path in files()? {
             set(&path, modes)?;
         }
         std::thread::sleep(std::time::Duration::from_millis(200));
-        for path in files(world)? {
+        for path in files()? {
             let text = std::fs::read_to_string(&path)?;
             ensure!(modes.lines().all(|line| text.contains(line.trim())), "{}: {text}", path.display());
         }
