@@ -1,5 +1,7 @@
 use std::fmt;
 
+use cairn_net::Asn;
+
 /// One violated rule: where, what was found, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -38,6 +40,13 @@ impl Faults {
     ) {
         if !holds {
             self.add(path, value, rule);
+        }
+    }
+
+    /// Records a fault if no speaker can have the AS number.
+    pub fn speaker_asn(&mut self, path: impl Into<String>, asn: Option<Asn>) {
+        if let Some(asn) = asn.filter(|asn| asn.is_reserved()) {
+            self.add(path, asn, "1 to 4294967294, but not 23456 or 65535, which are reserved");
         }
     }
 

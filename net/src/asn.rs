@@ -23,6 +23,11 @@ impl Asn {
         matches!(self.0, 64512..=65534 | 4_200_000_000..=4_294_967_294)
     }
 
+    /// No speaker can have it: AS 0 (RFC 7607), AS_TRANS (RFC 6793), and the last of two and of four octets (RFC 7300).
+    pub const fn is_reserved(self) -> bool {
+        matches!(self, Self::ZERO | Self::TRANS | Self(65535 | u32::MAX))
+    }
+
     /// The two-octet form: the number itself where it fits, else [`Asn::TRANS`].
     #[allow(clippy::cast_possible_truncation)] // checked by the comparison
     pub const fn two_octet(self) -> u16 {

@@ -73,7 +73,7 @@ impl Object<Node> {
             cluster_id: read(self, annotation::ROUTE_REFLECTOR_CLUSTER_ID, &mut faults),
         };
         let path = path(annotation::AS_NUMBER);
-        faults.require(identity.asn != Some(Asn::ZERO), path, 0, "1 to 4294967295");
+        faults.speaker_asn(path, identity.asn);
         faults.into_result().map(|()| identity)
     }
 }

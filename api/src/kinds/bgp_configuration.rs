@@ -148,7 +148,7 @@ impl Kind for BgpConfiguration {
         let spec = &object.spec;
         let named = &object.metadata.name;
         faults.require(named == "default", "metadata.name", named, "there is only one, named default");
-        faults.require(spec.as_number != Asn::ZERO, "spec.asNumber", spec.as_number, "1 to 4294967295");
+        faults.speaker_asn("spec.asNumber", Some(spec.as_number));
         faults.require(spec.listen_port != 0, "spec.listenPort", spec.listen_port, "1 to 65535");
         if let Some(password) = &spec.node_mesh_password {
             password.validate("spec.nodeMeshPassword", faults);

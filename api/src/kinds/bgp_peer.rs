@@ -175,7 +175,7 @@ impl Kind for BgpPeer {
         }
         who(spec, faults);
         for (path, asn) in [("spec.asNumber", spec.as_number), ("spec.localASNumber", spec.local_as_number)] {
-            faults.require(asn != Some(Asn::ZERO), path, 0, "1 to 4294967295");
+            faults.speaker_asn(path, asn);
         }
         let allowed = spec.num_allowed_local_as_numbers.unwrap_or(0);
         faults.require(allowed <= 10, "spec.numAllowedLocalASNumbers", allowed, "0 to 10");
@@ -253,13 +253,13 @@ fn who(spec: &BgpPeer, faults: &mut Faults) {
     }
     if !spec.interface.is_empty() {
         let name = &spec.interface;
-        let odd = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+        let odd = |c: char| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control();
         let fits = name.len() <= 15 && !name.contains(odd) && !matches!(name.as_str(), "." | "..");
         faults.require(
             fits,
             "spec.interface",
             name,
-            "the name of an interface: 1 to 15 bytes, no blank, no slash",
+            "the name of an interface: 1 to 15 bytes, no blank, slash or colon",
         );
     }
 }

@@ -123,7 +123,7 @@ fn a_peer_is_an_address_an_interface_or_nodes() {
         ("{peerSelector: all(), interface: eth1}", "spec.interface", "exactly one of"),
         ("{interface: eth1}", "spec.asNumber", "required with spec.peerIP and spec.interface"),
         ("{interface: longer-than-15-bytes, asNumber: 65001}", "spec.interface", "1 to 15 bytes"),
-        ("{interface: a/b, asNumber: 65001}", "spec.interface", "no slash"),
+        ("{interface: a/b, asNumber: 65001}", "spec.interface", "slash"),
     ] {
         let found = faults(spec);
         assert!(

@@ -57,7 +57,7 @@ impl Others {
 
     /// Says who has these places. Gives those that are nobody else's any more.
     pub(super) fn found(&mut self, taken: BTreeSet<Prefix>, holders: &[Holder]) -> Vec<Prefix> {
-        let (mut free, mut more) = (Vec::new(), 0u64);
+        let (mut free, mut named, mut more) = (Vec::new(), 0, 0u64);
         for prefix in taken {
             let other = holders.iter().find(|holder| holder.prefix == prefix && holder.protocol != PROTOCOL);
             let Some(other) = other else {
@@ -65,10 +65,11 @@ impl Others {
                 continue;
             };
             self.told.insert(prefix);
-            if self.told.len() > NAMED {
+            if named >= NAMED {
                 more += 1;
                 continue;
             }
+            named += 1;
             let protocol = protocol_name(other.protocol);
             let interface = other.interface.map(IfIndex::name);
             warn!(%prefix, protocol, interface, "the kernel has a route of another owner to this prefix: it stays, and the learned one waits until it has gone");

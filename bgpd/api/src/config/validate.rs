@@ -135,8 +135,7 @@ impl Check<'_> {
     }
 
     fn asn(&mut self, path: &str, asn: Asn) {
-        // RFC 7607 (0), RFC 6793 (23456), RFC 7300 (65535, 4294967295).
-        if matches!(asn.0, 0 | 23456 | 65535 | u32::MAX) {
+        if asn.is_reserved() {
             self.fault(path, asn, "is reserved and cannot be the number of a speaker");
         }
     }

@@ -110,8 +110,8 @@ impl Selection<'_> {
 impl Table {
     /// How the next hop of an accepted path is reached, or why the path is not eligible.
     pub(crate) fn reach(&self, route: &RouteAttributes, source: &Source) -> Result<Reach, Ineligible> {
-        // What we originate ourselves we know the way to.
-        if !source.has_next_hops() {
+        // What we originate ourselves we know the way to; a blackhole (RFC 7999) leads nowhere.
+        if !source.has_next_hops() || (source.blackhole && route.is_blackhole) {
             return Ok(Reach::ASSUMED);
         }
         match self.hops.reach(route.hop) {

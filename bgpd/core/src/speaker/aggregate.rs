@@ -14,7 +14,7 @@ use crate::rib::{Best, NewPath, RouteAttributes, SourceId, Table, Verdict};
 use crate::wire::{Aggregator, AsPath, Attributes, NextHop, Origin};
 
 /// Under which name aggregates are originated.
-const OWNER: &str = "aggregate";
+pub(super) const OWNER: &str = "aggregate";
 
 /// An aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cairn_net::Prefix;
 
+use super::aggregate;
 use super::{OriginatedRoute, RouteSource, Speaker};
 use crate::rib::{NewPath, PathId, Source, SourceId, SourceKind, Verdict};
 
@@ -56,11 +57,11 @@ impl Speaker {
         source
     }
 
-    /// Of two owners of one prefix the one whose name comes first counts, whoever came first. One more in between changes nothing
-    /// about the order of the others, so no route is selected anew.
+    /// Of two owners of one prefix the one whose name comes first counts, whoever came first; aggregates come after all who name a
+    /// route. One more in between changes nothing about the order of the others, so no route is selected anew.
     fn order_owners(&mut self) {
         let mut owners: Vec<_> = self.owners.iter().collect();
-        owners.sort_unstable();
+        owners.sort_unstable_by_key(|(name, _)| (&***name == aggregate::OWNER, *name));
         for (place, (_, source)) in (0..).zip(owners) {
             self.rib.table.sources[*source].owner = place;
         }

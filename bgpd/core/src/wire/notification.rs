@@ -326,11 +326,12 @@ impl Notification {
         (!text.is_empty()).then_some(text)
     }
 
-    /// From a message body. The framer has checked that it holds the two code octets; a shorter one reads as zeros.
+    /// From a message body. The framer has checked that it holds the two code octets; a shorter one reads as zeros. The data is copied:
+    /// a NOTIFICATION is kept for a long time, and would keep the buffer that it was read into.
     pub fn decode(body: &Bytes) -> Self {
         match body.split_first_chunk::<2>() {
-            Some((&[code, subcode], _)) => {
-                Self { code: NotificationCode::from_wire(code, subcode), data: body.slice(2..) }
+            Some((&[code, subcode], data)) => {
+                Self { code: NotificationCode::from_wire(code, subcode), data: Bytes::copy_from_slice(data) }
             }
             None => Self { code: NotificationCode::Other { code: 0, subcode: 0 }, data: Bytes::new() },
         }
