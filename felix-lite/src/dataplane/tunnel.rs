@@ -320,8 +320,9 @@ impl Tunnels {
                     self.device_faults.insert(kind, error);
                 }
                 self.pending.insert(kind, now + RETRY);
+                // Its number is needed to know what was on it.
+                self.forget_objects(kind);
                 if self.devices.remove(&kind).is_some() {
-                    self.forget_objects(kind);
                     self.rescope();
                 }
             }

@@ -1,5 +1,6 @@
 //! What the tunnels of this node follow from.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -65,7 +66,7 @@ pub(crate) fn derive(inputs: Inputs<'_>) -> Derived {
     fabric.subnets = me.map_or([None; 2], |me| subnets(me, inputs.host));
     members(inputs, fabric, &mut derived.conditions);
 
-    let kinds = kinds(fabric, &uses);
+    let mut kinds = kinds(fabric, &uses);
     for (used, missing) in uses.iter().map(|used| (used, !kinds.iter().any(|(_, by)| by == used))) {
         if missing && me.is_some() {
             let message = format!(
@@ -76,6 +77,9 @@ pub(crate) fn derive(inputs: Inputs<'_>) -> Derived {
             derived.conditions.push(Condition { subject, reason: Reason::AddressUnknown, message });
         }
     }
+    let kept = kept(inputs.host, &kinds, &uses);
+    let uses: BTreeSet<Use> = uses.into_iter().chain(kept.iter().map(|(_, used)| *used)).collect();
+    kinds.extend(kept);
     let wanted: BTreeSet<TunnelKind> = kinds.iter().map(|(kind, _)| *kind).collect();
     let configuration = inputs.configuration;
     let settings = VxlanSettings {
@@ -153,8 +157,19 @@ fn members(inputs: Inputs<'_>, fabric: &mut Fabric, conditions: &mut Vec<Conditi
                 *address = None;
             }
         }
-        for address in addresses.into_iter().flatten() {
-            fabric.by_address.entry(address).or_insert_with(|| name.clone());
+        for address in &mut addresses {
+            let Some(known) = *address else { continue };
+            match fabric.by_address.entry(known) {
+                Entry::Vacant(entry) => drop(entry.insert(name.clone())),
+                Entry::Occupied(entry) => {
+                    let other = entry.get();
+                    let message =
+                        format!("its address {known} is that of Node/{other}, too: no tunnel leads to it");
+                    let subject = format!("Node/{name}");
+                    conditions.push(Condition { subject, reason: Reason::Ambiguous, message });
+                    *address = None;
+                }
+            }
         }
         fabric.nodes.insert(name.clone(), Member { addresses, mac });
     }
@@ -170,6 +185,15 @@ fn kinds(fabric: &Fabric, uses: &BTreeSet<Use>) -> BTreeSet<(TunnelKind, Use)> {
         kinds.extend(first.into_iter().chain(outers).map(|outer| (encapsulation.over(outer), *used)));
     }
     kinds
+}
+
+/// Devices of another encapsulation that carry packets until those that are wanted are there, each with what it carries.
+fn kept(host: &Host, kinds: &BTreeSet<(TunnelKind, Use)>, uses: &BTreeSet<Use>) -> Vec<(TunnelKind, Use)> {
+    if kinds.iter().all(|(kind, _)| host.tunnels.contains_key(kind)) {
+        return Vec::new();
+    }
+    let old = host.tunnels.keys().filter(|kind| !kinds.iter().any(|(wanted, _)| wanted == *kind));
+    old.flat_map(|kind| uses.iter().map(|(_, inner)| (*kind, (kind.encapsulation(), *inner)))).collect()
 }
 
 fn peers(fabric: &Fabric, uses: &BTreeSet<Use>) -> BTreeMap<(TunnelKind, IpAddr), TunnelPeer> {

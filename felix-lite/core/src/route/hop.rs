@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use cairn_net::{Family, Prefix};
 
-use crate::host::{Host, HostHop, is_global};
+use crate::host::{Host, HostHop, HostRoute, is_global};
 
 /// How many learned routes a resolution may pass through.
 const DEPTH: usize = 4;
@@ -64,17 +64,16 @@ pub(super) struct Lookup {
 impl Lookup {
     /// The node's own routes; of two to one prefix that with the lower metric.
     pub(super) fn replace_host(&mut self, host: &Host) {
-        let mut best: HashMap<Prefix, (u32, &Vec<HostHop>)> = HashMap::new();
+        let mut best: HashMap<Prefix, &HostRoute> = HashMap::new();
         for route in &host.routes {
-            let entry = best.entry(route.prefix).or_insert((route.metric, &route.hops));
-            if route.metric < entry.0 {
-                *entry = (route.metric, &route.hops);
+            let entry = best.entry(route.prefix).or_insert(route);
+            if route.metric < entry.metric {
+                *entry = route;
             }
         }
-        let said = host.routes.iter().filter_map(|route| Some((route.prefix, route.mtu?)));
-        self.mtus = said.collect();
+        self.mtus = best.iter().filter_map(|(prefix, route)| Some((*prefix, route.mtu?))).collect();
         let new: HashMap<Prefix, Vec<HostHop>> =
-            best.into_iter().map(|(prefix, (_, hops))| (prefix, hops.clone())).collect();
+            best.into_iter().map(|(prefix, route)| (prefix, route.hops.clone())).collect();
         for prefix in std::mem::replace(&mut self.host, new).into_keys() {
             self.forget(prefix);
         }

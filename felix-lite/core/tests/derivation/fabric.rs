@@ -261,3 +261,27 @@ fn one_node_more_is_a_few_changes_among_many() {
     state.apply(affinity("10.99.0.0/26", "new", AffinityState::Confirmed));
     assert_eq!(reader.read(&mut state), 4, "an element, the peer, the route, the document of bgpd");
 }
+
+#[test]
+fn the_old_encapsulation_lives_with_all_its_peers_until_the_new_one_is_there() {
+    let old = TunnelKind::Vxlan(Family::Ipv4);
+    let facts = |tunnels: &[(TunnelKind, u32)]| with([net(tunnels), ipip("10.0.0.0/16", EncapMode::Always)]);
+    let meanwhile = facts(&[(old, VXLAN)]);
+    assert!(meanwhile.tunnels.contains_key(&old) && meanwhile.tunnels.contains_key(&TunnelKind::Ipip));
+    assert_eq!(meanwhile.peers.keys().filter(|(kind, _)| *kind == old).count(), 2, "{:?}", meanwhile.peers);
+    assert_eq!(gateway(&meanwhile, "10.0.1.0/26"), Some(&[onlink("192.0.2.2", VXLAN)][..]));
+    let after = facts(&[(old, VXLAN), (TunnelKind::Ipip, IPIP)]);
+    assert!(!after.tunnels.contains_key(&old) && after.peers.is_empty(), "{:?}", after.peers);
+    assert_eq!(gateway(&after, "10.0.1.0/26"), Some(&[onlink("192.0.2.2", IPIP)][..]));
+}
+
+#[test]
+fn of_two_nodes_with_one_address_the_first_by_name_has_it_and_the_other_is_told() {
+    let twin = node("d", &["192.0.2.2", "2001:db8::4"], &[]);
+    let found = with([twin, all(), vxlan("10.0.0.0/16", EncapMode::Always)]);
+    let one = with([all(), vxlan("10.0.0.0/16", EncapMode::Always)]);
+    let key = (TunnelKind::Vxlan(Family::Ipv4), ip("192.0.2.2"));
+    assert_eq!(found.peers[&key].mac, one.peers[&key].mac);
+    let told = found.conditions.keys().map(|condition| (&*condition.subject, condition.reason));
+    assert!(told.clone().any(|told| told == ("Node/d", Reason::Ambiguous)), "{:?}", found.conditions);
+}

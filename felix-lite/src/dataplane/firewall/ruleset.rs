@@ -192,18 +192,20 @@ fn forged_rules(family: Family) -> impl Iterator<Item = Rule> {
     })
 }
 
-/// Encapsulated packets from elsewhere than the cluster's nodes.
+/// Encapsulated packets from elsewhere than the cluster's nodes, or to another address of this node than the one that its tunnels have:
+/// a pod may send there, and be masqueraded as its node, for [`forged_rules`] know only the addresses of tunnels.
 fn encapsulated_rules(family: Family) -> impl Iterator<Item = Rule> {
-    encapsulated().into_iter().map(move |what| {
-        let mut parts = of_family(family, Register(0)).to_vec();
-        parts.extend(what);
-        parts.extend([
-            source(family, Register(0)),
-            nodes(family, true),
-            Expression::Counter,
-            Expression::Verdict(Verdict::Drop),
-        ]);
-        rule(ENCAPSULATED, "encapsulated packets come from nodes only", parts)
+    encapsulated().into_iter().flat_map(move |what| {
+        let ends = [
+            (source(family, Register(0)), "encapsulated packets come from nodes only"),
+            (destination(family, Register(0)), "encapsulated packets go to nodes' own addresses only"),
+        ];
+        ends.map(|(end, comment)| {
+            let mut parts = of_family(family, Register(0)).to_vec();
+            parts.extend(what.iter().cloned());
+            parts.extend([end, nodes(family, true), Expression::Counter, Expression::Verdict(Verdict::Drop)]);
+            rule(ENCAPSULATED, comment, parts)
+        })
     })
 }
 
