@@ -2,7 +2,6 @@
 //!
 //! Spec: RFC 792, RFC 4443 section 4; `IP_PMTUDISC_PROBE`: what the kernel believes of the path is not asked, only the link that the packet
 //! leaves by.
-#![allow(unsafe_code)]
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -7,18 +7,11 @@ use std::net::IpAddr;
 
 use cairn_net::{Family, Mac};
 
+use super::ndmsg::{DEL, DST, GET, HEADER, LLADDR, NEW, NUD_PERMANENT, header};
 use super::{Change, IfIndex, Object, Verb};
 use crate::netlink::{Batch, Frame};
 
-const NEW: u16 = 28;
-const DEL: u16 = 29;
-const GET: u16 = 30;
-/// `struct ndmsg`.
-const HEADER: usize = 12;
-const DST: u16 = 1;
-const LLADDR: u16 = 2;
 const AF_BRIDGE: u8 = 7;
-const NUD_PERMANENT: u16 = 0x80;
 /// The entry is the device's own, not that of a bridge that it may belong to.
 const NTF_SELF: u8 = 1 << 1;
 
@@ -50,12 +43,6 @@ impl fmt::Display for ForwardingKey {
     }
 }
 
-fn header(link: u32, state: u16, flags: u8) -> [u8; HEADER] {
-    let [a, b, c, d] = link.to_ne_bytes();
-    let [low, high] = state.to_ne_bytes();
-    [AF_BRIDGE, 0, 0, 0, a, b, c, d, low, high, flags, 0]
-}
-
 impl Object for Forwarding {
     type Key = ForwardingKey;
 
@@ -64,17 +51,17 @@ impl Object for Forwarding {
     }
 
     fn encode(&self, verb: Verb, batch: &mut Batch) {
-        let header = header(self.link.0, NUD_PERMANENT, NTF_SELF);
+        let header = header(AF_BRIDGE, self.link.0, NUD_PERMANENT, NTF_SELF);
         batch.message(NEW, verb.flags(), &header).bytes(LLADDR, &self.mac.0).addr(DST, self.remote);
     }
 
     fn encode_delete(key: &ForwardingKey, batch: &mut Batch) {
-        batch.message(DEL, 0, &header(key.link.0, 0, NTF_SELF)).bytes(LLADDR, &key.mac.0);
+        batch.message(DEL, 0, &header(AF_BRIDGE, key.link.0, 0, NTF_SELF)).bytes(LLADDR, &key.mac.0);
     }
 
     /// Entries of every device; the family of the inner packets means nothing to them.
     fn encode_list(_: Option<Family>, flags: u16, batch: &mut Batch) {
-        batch.message(GET, flags, &header(0, 0, 0));
+        batch.message(GET, flags, &header(AF_BRIDGE, 0, 0, 0));
     }
 
     fn decode(frame: Frame<'_>) -> Option<Change<Self>> {

@@ -8,6 +8,7 @@ mod address;
 mod forwarding;
 mod link;
 mod name;
+mod ndmsg;
 mod neighbour;
 mod nexthop;
 mod route;

@@ -5,18 +5,11 @@ use std::net::IpAddr;
 
 use cairn_net::{Family, Mac};
 
+use super::ndmsg::{DEL, DST, GET, HEADER, LLADDR, NEW, NUD_PERMANENT, header};
 use super::{Change, IfIndex, Object, Verb, af, family_of};
 use crate::netlink::{Batch, Frame};
 
-const NEW: u16 = 28;
-const DEL: u16 = 29;
-const GET: u16 = 30;
-/// `struct ndmsg`.
-const HEADER: usize = 12;
-const DST: u16 = 1;
-const LLADDR: u16 = 2;
 const PROTOCOL: u16 = 12;
-const NUD_PERMANENT: u16 = 0x80;
 const NUD_VALID: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | NUD_PERMANENT;
 const NTF_PROXY: u8 = 1 << 3;
 
@@ -70,7 +63,7 @@ impl Neighbour {
 
     /// Appends the message that lists the proxy entries, which the kernel leaves out of the common list.
     pub fn encode_list_proxies(family: Option<Family>, flags: u16, batch: &mut Batch) {
-        batch.message(GET, flags, &header(family, 0, 0, NTF_PROXY));
+        batch.message(GET, flags, &header(af(family), 0, 0, NTF_PROXY));
     }
 }
 
@@ -79,12 +72,6 @@ impl fmt::Display for NeighbourKey {
         let proxy = if self.proxy { "proxy " } else { "" };
         write!(f, "{proxy}neighbour {} dev {}", self.addr, self.link)
     }
-}
-
-fn header(family: Option<Family>, link: u32, state: u16, flags: u8) -> [u8; HEADER] {
-    let [a, b, c, d] = link.to_ne_bytes();
-    let [low, high] = state.to_ne_bytes();
-    [af(family), 0, 0, 0, a, b, c, d, low, high, flags, 0]
 }
 
 impl Object for Neighbour {
@@ -104,7 +91,7 @@ impl Object for Neighbour {
             NeighbourState::Unresolved => (0x10, 0, None),
             NeighbourState::Proxy => (NUD_PERMANENT, NTF_PROXY, None),
         };
-        let mut message = batch.message(NEW, verb.flags(), &header(family, self.link.0, state, flags));
+        let mut message = batch.message(NEW, verb.flags(), &header(af(family), self.link.0, state, flags));
         message.addr(DST, self.addr);
         if let Some(mac) = mac {
             message.bytes(LLADDR, &mac.0);
@@ -116,11 +103,13 @@ impl Object for Neighbour {
 
     fn encode_delete(key: &NeighbourKey, batch: &mut Batch) {
         let flags = if key.proxy { NTF_PROXY } else { 0 };
-        batch.message(DEL, 0, &header(Some(Family::of(key.addr)), key.link.0, 0, flags)).addr(DST, key.addr);
+        batch
+            .message(DEL, 0, &header(af(Some(Family::of(key.addr))), key.link.0, 0, flags))
+            .addr(DST, key.addr);
     }
 
     fn encode_list(family: Option<Family>, flags: u16, batch: &mut Batch) {
-        batch.message(GET, flags, &header(family, 0, 0, 0));
+        batch.message(GET, flags, &header(af(family), 0, 0, 0));
     }
 
     fn decode(frame: Frame<'_>) -> Option<Change<Self>> {
