@@ -359,6 +359,9 @@ impl Engine {
 
     /// A source became complete: what that allows is done once.
     fn progressed(&mut self) {
+        if self.progress.facts_completed() {
+            self.state.apply(Update::Complete);
+        }
         self.dispatch();
         if self.progress.picture_completed() {
             info!("datastore and endpoints are in sync");

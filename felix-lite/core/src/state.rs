@@ -66,6 +66,7 @@ pub struct State {
     holders: HashMap<IpAddr, Vec<Arc<str>>>,
     host: Host,
     tunnel_addresses: BTreeMap<Family, IpAddr>,
+    complete: bool,
 
     dirty: Dirty,
     configuration: NodeConfiguration,
@@ -102,6 +103,7 @@ impl State {
             holders: HashMap::new(),
             host: Host::default(),
             tunnel_addresses: BTreeMap::new(),
+            complete: false,
             configuration: NodeConfiguration::default(),
             fabric: Derived::default(),
             dirty: Dirty {
@@ -157,6 +159,10 @@ impl State {
             Update::TunnelAddresses(addresses) => {
                 self.dirty.tunnels |= self.tunnel_addresses != addresses;
                 self.tunnel_addresses = addresses;
+            }
+            Update::Complete => {
+                self.dirty.fabric |= !self.complete;
+                self.complete = true;
             }
         }
     }

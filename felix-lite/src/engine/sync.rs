@@ -10,6 +10,7 @@ pub(super) struct Progress {
     host_seen: bool,
     dataplane_ready: bool,
     families_ended: Families,
+    facts_told: bool,
     picture_told: bool,
     routes_told: bool,
 }
@@ -40,8 +41,19 @@ impl Progress {
         self.families_ended = families.iter().fold(self.families_ended, Families::with);
     }
 
-    fn has_picture(&self) -> bool {
-        self.kinds_listed >= KINDS && self.endpoints_restored && self.host_seen
+    /// True once: the datastore and the host have been read, from which tunnels and the ways into them follow.
+    pub(super) fn facts_completed(&mut self) -> bool {
+        let now = self.has_facts() && !self.facts_told;
+        self.facts_told |= now;
+        now
+    }
+
+    const fn has_facts(&self) -> bool {
+        self.kinds_listed >= KINDS && self.host_seen
+    }
+
+    const fn has_picture(&self) -> bool {
+        self.has_facts() && self.endpoints_restored
     }
 
     /// True once: all but the learned routes is known.
@@ -92,8 +104,9 @@ mod tests {
         progress.endpoints_restored();
         (0..KINDS).for_each(|_| progress.kind_listed());
         // Without the interfaces no learned route leads anywhere, and a sweep would remove them all.
-        assert!(!progress.picture_completed() && !progress.routes_completed());
+        assert!(!progress.facts_completed() && !progress.picture_completed() && !progress.routes_completed());
         progress.host_seen();
+        assert!(progress.facts_completed() && !progress.facts_completed());
         assert!(progress.picture_completed() && !progress.picture_completed());
         assert!(!progress.is_in_sync());
         assert!(progress.routes_completed() && !progress.routes_completed());

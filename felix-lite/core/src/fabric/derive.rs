@@ -23,6 +23,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) pools: &'a BTreeMap<String, Box<Object<IpPool>>>,
     pub(crate) configuration: &'a NodeConfiguration,
     pub(crate) host: &'a Host,
+    /// Is all of this known? If not, there are no devices but those of the host.
+    pub(crate) complete: bool,
 }
 
 /// What follows.
@@ -89,12 +91,15 @@ pub(crate) fn derive(inputs: Inputs<'_>) -> Derived {
     };
     derived.wanted = wanted
         .iter()
+        .filter(|_| inputs.complete)
         .filter_map(|kind| {
             let vxlan = matches!(kind, TunnelKind::Vxlan(_)).then_some(settings);
             Some(Wanted { kind: *kind, local: fabric.own[slot(kind.outer())]?, vxlan })
         })
         .collect();
-    derived.peers = peers(fabric, &uses);
+    if inputs.complete {
+        derived.peers = peers(fabric, &uses);
+    }
     subnets_unknown(&judged, fabric, &mut derived.conditions);
     for (pool, judged) in inputs.pools.values().zip(&judged) {
         if judged.modes.any() && pool.spec.allowed_uses.contains(&AllowedUse::Tunnel) {

@@ -52,6 +52,8 @@ pub(crate) struct Routes {
     hops: Hops,
     desired: Table<Prefix, Route>,
     dirty: BTreeSet<Prefix>,
+    /// Prefixes with a way through other routers that is not looked for yet: see [`Self::take`].
+    undecided: BTreeSet<Prefix>,
     resolve: bool,
 }
 
@@ -147,8 +149,12 @@ impl Routes {
         self.desired.len()
     }
 
-    /// Brings the desired routes up to date and tells what changed since the last time.
-    pub(crate) fn take(&mut self) -> Difference<Prefix, Route> {
+    /// Brings the desired routes up to date and tells what changed since the last time. With `undecided` only as far as they lead to this
+    /// node's pods and blocks: the others stay what they were, and are caught up with once it is over.
+    pub(crate) fn take(&mut self, undecided: bool) -> Difference<Prefix, Route> {
+        if !undecided {
+            self.dirty.append(&mut self.undecided);
+        }
         if std::mem::take(&mut self.resolve) {
             if self.hops.resolve_all(&self.lookup, &self.host) {
                 let moved = self.lookup.learned().filter(|(_, hops)| self.hops.has_changed(hops));
@@ -157,7 +163,15 @@ impl Routes {
             self.mark_encapsulated();
         }
         for prefix in std::mem::take(&mut self.dirty) {
-            let route = self.route(prefix);
+            let mut route = self.local(prefix);
+            if route.is_none() && undecided {
+                self.undecided.insert(prefix);
+                if matches!(self.desired.get(&prefix), Some(Route::Gateways(_))) {
+                    continue;
+                }
+            } else if route.is_none() {
+                route = self.away(prefix);
+            }
             self.desired.put(&prefix, route);
         }
         self.desired.take()
@@ -206,16 +220,18 @@ impl Routes {
         self.dirty.extend(known.filter(|prefix| fabric.modes(*prefix).is_some()));
     }
 
-    /// The one route that a prefix should have.
-    fn route(&mut self, prefix: Prefix) -> Option<Route> {
+    /// The route of a prefix that is at home here.
+    fn local(&self, prefix: Prefix) -> Option<Route> {
         if prefix.is_host()
             && let Some(interface) = self.pods.get(&prefix.addr())
         {
             return Some(Route::Interface(Arc::clone(interface)));
         }
-        if self.blocks.contains(&prefix) {
-            return Some(Route::Blackhole);
-        }
+        self.blocks.contains(&prefix).then_some(Route::Blackhole)
+    }
+
+    /// The route of a prefix that is at home elsewhere.
+    fn away(&mut self, prefix: Prefix) -> Option<Route> {
         if self.host.is_own(prefix) {
             return None;
         }

@@ -34,7 +34,7 @@ impl State {
             self.derive_addresses(&dirty.addresses);
         }
         let paths = self.routes.will_resolve();
-        let routes = self.routes.take();
+        let routes = self.routes.take(self.undecided());
         if paths || dirty.fabric || dirty.settings || dirty.tunnels {
             self.derive_tunnels();
         }

@@ -23,6 +23,7 @@ impl State {
             pools: &self.pools,
             configuration: &self.configuration,
             host: &self.host,
+            complete: self.complete,
         });
         self.routes.set_fabric(self.fabric.fabric.clone());
         self.tunnel_peers.replace(std::mem::take(&mut self.fabric.peers));
@@ -32,8 +33,18 @@ impl State {
         });
     }
 
+    /// Are the ways to other nodes undecided? What an earlier run left in the kernel leads into tunnels as long as one is there, and is the
+    /// best guess until all is known. Where there is none, plain routes are made at once: a datastore that is away for long must not keep BGP's
+    /// news from the kernel.
+    pub(super) fn undecided(&self) -> bool {
+        !self.complete && (self.host.links.is_empty() || !self.host.tunnels.is_empty())
+    }
+
     /// The tunnels with their MTU and addresses, and the MTU of pods.
     pub(super) fn derive_tunnels(&mut self) {
+        if !self.complete {
+            return;
+        }
         let others = self.nodes.iter().filter(|(name, _)| **name != self.node);
         let addresses = others.flat_map(|(_, member)| {
             member.families().filter_map(|family| Some(member.identity.address(family)?.addr))

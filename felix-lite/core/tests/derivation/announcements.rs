@@ -1,9 +1,9 @@
 use cairn_api::kinds::{
     AffinityState, BgpConfiguration, CommunityRef, IpPool, NamedCommunity, PrefixAdvertisement,
 };
-use felix_core::{State, Update};
+use felix_core::Update;
 
-use crate::world::{Reader, affinity, bgp, derived, endpoint, ip, node, pool, prefix};
+use crate::world::{Reader, affinity, bgp, complete, derived, endpoint, ip, node, pool, prefix};
 
 fn announced(reader: &Reader) -> Vec<String> {
     reader.announced.keys().map(ToString::to_string).collect()
@@ -42,7 +42,7 @@ fn a_borrowed_address_is_announced_by_itself() {
 
 #[test]
 fn an_address_stays_announced_when_its_block_is_given_up_under_it() {
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     let mut reader = Reader::default();
     for fact in
         [me(), affinity("10.0.0.0/26", "a", AffinityState::Confirmed), endpoint("crn1", &["10.0.0.1"])]

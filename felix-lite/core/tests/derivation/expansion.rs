@@ -9,7 +9,8 @@ use cairn_net::{Asn, Family};
 use felix_core::{HostTunnel, State, TunnelKind, Update};
 
 use crate::world::{
-    Reader, World, affinity, bgp, derived, endpoint, gone, host, ip, learned, node, peer, pool, prefix, world,
+    Reader, World, affinity, bgp, complete, derived, endpoint, gone, host, ip, learned, node, peer, pool,
+    prefix, world,
 };
 
 /// When changes are read on the way to a state.
@@ -117,7 +118,7 @@ fn tunnel_address(address: &str) -> Update {
 
 /// Changes one state into the next; facts in the given order.
 fn walk(states: &[World], reading: Reading, removals_first: bool) {
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     let mut reader = Reader::default();
     let mut before = World::new();
     for (index, now) in states.iter().enumerate() {
@@ -176,9 +177,22 @@ fn every_pair_of_states_is_crossed_both_ways() {
 }
 
 #[test]
+fn what_was_told_before_all_was_known_counts_once_it_is() {
+    for facts in states() {
+        let mut state = State::new("a", "cairn-system");
+        let mut reader = Reader::default();
+        for fact in facts.values().cloned().chain([Update::Complete]) {
+            state.apply(fact);
+            reader.read(&mut state);
+        }
+        assert_eq!(reader, derived(facts.into_values()));
+    }
+}
+
+#[test]
 fn facts_that_say_nothing_new_change_nothing() {
     let facts: Vec<_> = states().swap_remove(2).into_values().collect();
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     let mut reader = Reader::default();
     facts.iter().for_each(|fact| state.apply(fact.clone()));
     assert!(reader.read(&mut state) > 0);

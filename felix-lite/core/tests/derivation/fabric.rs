@@ -3,7 +3,7 @@ use cairn_api::{Metadata, Object};
 use cairn_net::Family;
 use felix_core::{Element, Gateway, Host, HostTunnel, Reason, Route, State, TunnelKind, Update};
 
-use crate::world::{Reader, affinity, derived, host, ip, learned, node, pool, prefix};
+use crate::world::{Reader, affinity, complete, derived, endpoint, host, ip, learned, node, pool, prefix};
 
 const VXLAN: u32 = 40;
 const VXLAN6: u32 = 60;
@@ -110,7 +110,7 @@ fn the_owner_wins_over_a_tor_and_what_has_no_owner_is_as_learned() {
 
 #[test]
 fn a_route_moves_only_when_its_device_is_there() {
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     let mut reader = Reader::default();
     for fact in nodes().into_iter().chain([net(&[]), learned("10.0.1.0/26", &["192.0.2.2"])]) {
         state.apply(fact);
@@ -231,7 +231,7 @@ fn the_mtu_is_that_of_the_paths_less_what_is_added() {
 #[test]
 fn a_tunnel_has_the_addresses_of_what_it_carries() {
     let pools = [vxlan("10.0.0.0/16", EncapMode::Always), ipip("10.1.0.0/16", EncapMode::Always)];
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     nodes().into_iter().chain([all()]).chain(pools).for_each(|fact| state.apply(fact));
     let mut reader = Reader::default();
     reader.read(&mut state);
@@ -244,7 +244,7 @@ fn a_tunnel_has_the_addresses_of_what_it_carries() {
 
 #[test]
 fn one_node_more_is_a_few_changes_among_many() {
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     let mut reader = Reader::default();
     let block = |number: u32| format!("10.{}.{}.0/26", number / 250, number % 250);
     let far = |number: u32| format!("198.51.{}.{}", number / 250, number % 250);
@@ -284,4 +284,64 @@ fn of_two_nodes_with_one_address_the_first_by_name_has_it_and_the_other_is_told(
     assert_eq!(found.peers[&key].mac, one.peers[&key].mac);
     let told = found.conditions.keys().map(|condition| (&*condition.subject, condition.reason));
     assert!(told.clone().any(|told| told == ("Node/d", Reason::Ambiguous)), "{:?}", found.conditions);
+}
+
+/// Node `a` after a restart: pools, the other nodes and what BGP says are told before what the NodeConfiguration says.
+#[test]
+fn what_is_half_read_after_a_restart_changes_neither_tunnels_nor_what_leads_into_them() {
+    let mut state = State::new("a", "cairn-system");
+    let mut reader = Reader::default();
+    let settings = NodeConfiguration {
+        vxlan_port: Some(4790),
+        vxlan_vni: Some(77),
+        mtu: Some(1300),
+        ..NodeConfiguration::default()
+    };
+    let kind = TunnelKind::Vxlan(Family::Ipv4);
+    let Update::Host(mut there) = net(&[(kind, VXLAN)]) else { unreachable!() };
+    there.tunnels.insert(kind, HostTunnel { index: VXLAN, port: 4790 });
+    let facts = [learned("10.0.1.0/26", &["192.0.2.2"]), learned("10.9.0.0/26", &["192.0.2.254"])];
+    let last = [
+        vxlan("10.0.0.0/16", EncapMode::Always),
+        Update::NodeConfiguration(
+            "default".to_owned(),
+            Some(Box::new(Object::new(Metadata::named("default"), settings))),
+        ),
+    ];
+    let early =
+        nodes().into_iter().chain(facts).chain([Update::Host(there), endpoint("crn1", &["10.0.7.1"])]);
+    for fact in early.chain(last) {
+        state.apply(fact);
+        reader.read(&mut state);
+        let given = (&reader.settings, reader.tunnels.len(), reader.peers.len());
+        assert_eq!(given, (&None, 0, 0));
+        assert!(
+            !reader.routes.values().any(|route| matches!(route, Route::Gateways(_))),
+            "{:?}",
+            reader.routes
+        );
+        assert!(!reader.elements.contains_key(&Element::TunnelPort(4789)), "a port that is somebody else's");
+    }
+    assert!(reader.routes.contains_key(&prefix("10.0.7.1/32")), "pods of this node need nobody else");
+    assert!(reader.elements.contains_key(&Element::TunnelPort(4790)), "that of the device");
+
+    state.apply(Update::Complete);
+    reader.read(&mut state);
+    let tunnel = &reader.tunnels[&kind];
+    let vxlan = tunnel.vxlan.unwrap();
+    assert_eq!((vxlan.port, vxlan.vni, tunnel.mtu), (4790, 77, 1300));
+    assert_eq!(reader.settings.unwrap().mtu, Some(1300));
+    assert_eq!(gateway(&reader, "10.0.1.0/26"), Some(&[onlink("192.0.2.2", VXLAN)][..]));
+    assert_eq!(gateway(&reader, "10.9.0.0/26"), Some(&[Gateway::on(ip("192.0.2.254"), 2)][..]));
+    assert_eq!(reader.peers.len(), 2);
+}
+
+#[test]
+fn without_a_tunnel_in_the_kernel_bgp_needs_no_datastore() {
+    let mut state = State::new("a", "cairn-system");
+    let mut reader = Reader::default();
+    state.apply(net(&[]));
+    state.apply(learned("10.9.0.0/26", &["192.0.2.254"]));
+    reader.read(&mut state);
+    assert_eq!(gateway(&reader, "10.9.0.0/26"), Some(&[Gateway::on(ip("192.0.2.254"), 2)][..]));
 }

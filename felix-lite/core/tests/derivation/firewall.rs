@@ -1,7 +1,7 @@
 use cairn_api::kinds::IpPool;
-use felix_core::{Element, Reason, State, Update};
+use felix_core::{Element, Reason, Update};
 
-use crate::world::{Reader, derived, endpoint, host, ip, node, pool, prefix};
+use crate::world::{Reader, complete, derived, endpoint, host, ip, node, pool, prefix};
 
 fn nat(cidr: &str) -> IpPool {
     IpPool { nat_outgoing: true, ..IpPool::of(prefix(cidr)) }
@@ -9,7 +9,7 @@ fn nat(cidr: &str) -> IpPool {
 
 #[test]
 fn each_address_of_a_pod_is_a_source_of_its_interface_alone() {
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     let mut reader = Reader::default();
     state.apply(endpoint("crn1", &["10.0.0.1", "fd00::1"]));
     assert_eq!(

@@ -1,8 +1,8 @@
 use cairn_api::kinds::AffinityState;
 use cairn_net::Prefix;
-use felix_core::{Gateway, NextHop, Reason, Route, State, Update};
+use felix_core::{Gateway, NextHop, Reason, Route, Update};
 
-use crate::world::{Reader, affinity, derived, endpoint, host, ip, learned, node, prefix};
+use crate::world::{Reader, affinity, complete, derived, endpoint, host, ip, learned, node, prefix};
 
 fn base() -> Vec<Update> {
     vec![
@@ -71,7 +71,7 @@ fn a_next_hop_is_resolved_through_a_learned_route_where_that_is_longer() {
 
 #[test]
 fn routes_follow_when_the_route_to_their_next_hop_changes() {
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     let mut reader = Reader::default();
     let tor = learned("198.51.100.0/24", &["192.0.2.3"]);
     for fact in base().into_iter().chain([tor, learned("10.0.1.0/26", &["198.51.100.7"])]) {
@@ -142,7 +142,7 @@ fn only_confirmed_blocks_of_this_node_are_blackholed() {
 
 #[test]
 fn one_learned_route_is_one_change_among_many() {
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     base().into_iter().for_each(|fact| state.apply(fact));
     let mut reader = Reader::default();
     for number in 0..10_000u32 {

@@ -41,6 +41,7 @@ fn key(update: &Update) -> String {
         Update::Learned(prefix, _) => ("learned", prefix.to_string()),
         Update::Host(_) => ("host", String::new()),
         Update::TunnelAddresses(_) => ("tunnels", String::new()),
+        Update::Complete => ("complete", String::new()),
     };
     format!("{kind} {name}")
 }
@@ -60,6 +61,7 @@ pub(crate) fn gone(update: &Update) -> Update {
         Update::Learned(prefix, _) => Update::Learned(prefix, None),
         Update::Host(_) => Update::Host(Box::default()),
         Update::TunnelAddresses(_) => Update::TunnelAddresses(BTreeMap::new()),
+        Update::Complete => Update::Complete,
     }
 }
 
@@ -225,9 +227,16 @@ fn rank(change: &Change) -> u8 {
     }
 }
 
+/// Node `a`, to be told all that there is.
+pub(crate) fn complete() -> State {
+    let mut state = State::new("a", "cairn-system");
+    state.apply(Update::Complete);
+    state
+}
+
 /// Node `a`, fresh, with these facts.
 pub(crate) fn derived(facts: impl IntoIterator<Item = Update>) -> Reader {
-    let mut state = State::new("a", "cairn-system");
+    let mut state = complete();
     facts.into_iter().for_each(|fact| state.apply(fact));
     let mut reader = Reader::default();
     reader.read(&mut state);
