@@ -1,4 +1,6 @@
-//! Routes and firewall in a kernel namespace of each test's own.
+//! Routes, firewall and tunnels in a kernel namespace of each test's own.
+
+mod tunnels;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;

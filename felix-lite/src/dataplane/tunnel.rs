@@ -19,6 +19,7 @@ use cairn_kernel::{Error, Rtnl};
 use felix_core::{HostTunnel, Tunnel, TunnelKind, TunnelPeer};
 use tracing::{info, warn};
 
+use device::Failure;
 pub(super) use device::is_tunnel;
 
 /// How long a new device waits for those of the other nodes, before routes lead into it.
@@ -68,6 +69,13 @@ struct Device {
     ripe_at: Instant,
     /// When it goes, because nobody wants it.
     ends_at: Option<Instant>,
+}
+
+impl Device {
+    /// What is told of it once it is ripe.
+    const fn usable(&self) -> HostTunnel {
+        HostTunnel { index: self.index.0, port: self.port }
+    }
 }
 
 /// Repairs of a device in a row.
@@ -170,7 +178,7 @@ impl Tunnels {
     pub(super) fn usable(&self) -> BTreeMap<TunnelKind, HostTunnel> {
         let now = Instant::now();
         let ripe = self.devices.iter().filter(|(_, device)| device.ripe_at <= now);
-        ripe.map(|(kind, device)| (*kind, HostTunnel { index: device.index.0, port: device.port })).collect()
+        ripe.map(|(kind, device)| (*kind, device.usable())).collect()
     }
 
     /// Is there something else to be told by [`Self::usable`] than the last time this was asked?
@@ -193,10 +201,11 @@ impl Tunnels {
 
     /// When [`Self::write`] should be called again, at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let now = Instant::now();
-        let devices = self.devices.values();
-        let ends = devices.clone().filter_map(|device| device.ends_at);
-        let ripe = devices.map(|device| device.ripe_at).filter(|at| *at > now);
+        let ends = self.devices.values().filter_map(|device| device.ends_at);
+        // Also one that has just become ripe, until that was told.
+        let untold =
+            self.devices.iter().filter(|(kind, device)| self.told.get(kind) != Some(&device.usable()));
+        let ripe = untold.map(|(_, device)| device.ripe_at);
         let engines =
             [self.addresses.poll_timeout(), self.neighbours.poll_timeout(), self.entries.poll_timeout()];
         let pending = self.pending.values().copied();
@@ -212,10 +221,15 @@ impl Tunnels {
             // What was on it went along, and it has another number when it is back.
             self.forget_objects(kind);
         }
-        if self.wanted.contains_key(&kind) {
-            let now = Instant::now();
-            let at = now + self.patience(kind, now);
-            self.pending.insert(kind, at);
+        if let Some(tunnel) = self.wanted.get(&kind) {
+            let gone = matches!(change, Change::Gone(_));
+            // Whoever goes on changing it neither postpones a repair that is due, nor do changes that need none count.
+            let needless = if gone { !ours } else { ours && device::is_as_wanted(link, tunnel) };
+            if !needless && !self.pending.contains_key(&kind) {
+                let now = Instant::now();
+                let at = now + self.patience(kind, now);
+                self.pending.insert(kind, at);
+            }
         } else if ours && matches!(change, Change::Gone(_)) {
             self.devices.remove(&kind);
             self.rescope();
@@ -244,14 +258,19 @@ impl Tunnels {
         self.pending.extend(self.wanted.keys().map(|kind| (*kind, now)));
     }
 
-    /// Makes and mends devices and what is on them. Follow with the routes, and then with [`Self::finish`].
-    pub(super) fn write(&mut self) -> Result<(), Error> {
+    /// Makes and mends devices and what is on them. Follow with the routes, and then with [`Self::finish`]. Unless `guarded`, that is while the
+    /// firewall does not check yet who sends encapsulated packets, devices wait.
+    pub(super) fn write(&mut self, guarded: bool) -> Result<(), Error> {
         let now = Instant::now();
         let due: Vec<TunnelKind> =
             self.pending.iter().filter(|(_, at)| **at <= now).map(|(kind, _)| *kind).collect();
         for kind in due {
-            self.pending.remove(&kind);
-            self.mend(kind, now);
+            if guarded {
+                self.pending.remove(&kind);
+                self.mend(kind, now);
+            } else {
+                self.pending.insert(kind, now + RETRY);
+            }
         }
         self.write_objects(now)
     }
@@ -314,12 +333,16 @@ impl Tunnels {
                 }
                 self.placed(kind, done, now);
             }
-            Err(error) => {
+            Err(Failure { error, is_there }) => {
                 if self.device_faults.get(&kind) != Some(&error) {
-                    warn!(device = %kind, error, "no tunnel, and tried again");
+                    warn!(device = %kind, error, is_there, "the tunnel is not as it should be, and tried again");
                     self.device_faults.insert(kind, error);
                 }
                 self.pending.insert(kind, now + RETRY);
+                // One that only cannot be read or changed goes on carrying packets.
+                if is_there {
+                    return;
+                }
                 // Its number is needed to know what was on it.
                 self.forget_objects(kind);
                 if self.devices.remove(&kind).is_some() {

@@ -274,7 +274,8 @@ impl Worker {
         if let Some(error) = &self.firewall_fault {
             warn!(%error, "the firewall is not up to date");
         }
-        let tunnels = self.tunnels.write();
+        let guarded = self.firewall_fault.is_none() && self.repairs.fault.is_none();
+        let tunnels = self.tunnels.write(guarded);
         let written = self.routes.write();
         if let Err(error) = &written {
             warn!(%error, "routes are not up to date");

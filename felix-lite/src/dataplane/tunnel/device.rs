@@ -26,6 +26,25 @@ pub(super) struct Ensured {
     pub(super) changed: bool,
 }
 
+/// Why a device is not as it should be.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// A sentence that says what is in the way.
+    pub(super) error: String,
+    /// Is the device there all the same, as far as is known?
+    pub(super) is_there: bool,
+}
+
+impl Failure {
+    const fn amiss(error: String) -> Self {
+        Self { error, is_there: true }
+    }
+
+    const fn missing(error: String) -> Self {
+        Self { error, is_there: false }
+    }
+}
+
 /// Is it one of ours?
 pub(in crate::dataplane) fn is_tunnel(link: &Link) -> bool {
     kind_of(link).is_some()
@@ -45,31 +64,48 @@ pub(super) const fn port_of(link: &Link) -> u16 {
 }
 
 /// Makes the device, or makes it what it should be.
-///
-/// Errors: a sentence that says what is in the way.
-pub(super) fn ensure(rtnl: &mut Rtnl, kind: TunnelKind, tunnel: &Tunnel) -> Result<Ensured, String> {
-    let name = name(kind).map_err(|error| error.to_string())?;
+pub(super) fn ensure(rtnl: &mut Rtnl, kind: TunnelKind, tunnel: &Tunnel) -> Result<Ensured, Failure> {
+    let amiss = |error: Error| Failure::amiss(error.to_string());
+    let name = name(kind).map_err(amiss)?;
     let wanted = settings(tunnel);
-    let found = rtnl.link(&name).map_err(|error| error.to_string())?;
-    let link = match found {
+    let link = match rtnl.link(&name).map_err(amiss)? {
         Some(link) if link.group != GROUP => {
-            return Err(format!(
+            return Err(Failure::missing(format!(
                 "there is an interface {name} (group {}) that is not Cairn's: remove or rename it",
                 link.group
-            ));
+            )));
         }
         Some(link) if link.kind == wanted => link,
         other => {
             if let Some(old) = other {
                 // A device's ends cannot be changed.
-                rtnl.delete_link(old.index).map_err(|error| error.to_string())?;
+                rtnl.delete_link(old.index).map_err(amiss)?;
             }
-            create(rtnl, &name, tunnel, wanted).map_err(|error| explain(kind, tunnel, &error))?;
-            let link = rtnl.link(&name).map_err(|error| error.to_string())?;
-            let index = link.ok_or_else(|| format!("{name} is gone as soon as it was made"))?.index;
-            return Ok(Ensured { index, port: port(tunnel), changed: true });
+            create(rtnl, &name, tunnel, wanted)
+                .map_err(|error| Failure::missing(explain(kind, tunnel, &error)))?;
+            let link = rtnl.link(&name).map_err(|error| Failure::missing(error.to_string()))?;
+            let gone = || Failure::missing(format!("{name} is gone as soon as it was made"));
+            return Ok(Ensured { index: link.ok_or_else(gone)?.index, port: port(tunnel), changed: true });
         }
     };
+    let change = change(&link, tunnel);
+    if let Some(change) = &change {
+        let done = rtnl.change_link(link.index, change);
+        done.map_err(|error| Failure {
+            error: explain(kind, tunnel, &error),
+            is_there: !error.is_not_found(),
+        })?;
+    }
+    Ok(Ensured { index: link.index, port: port(tunnel), changed: change.is_some() })
+}
+
+/// Is a device of ours all that it should be?
+pub(super) fn is_as_wanted(link: &Link, tunnel: &Tunnel) -> bool {
+    link.group == GROUP && link.kind == settings(tunnel) && change(link, tunnel).is_none()
+}
+
+/// What differs and can be changed.
+fn change(link: &Link, tunnel: &Tunnel) -> Option<LinkChange<'static>> {
     let mut change = LinkChange::default();
     if link.mtu != tunnel.mtu {
         change.mtu = Some(tunnel.mtu);
@@ -80,11 +116,7 @@ pub(super) fn ensure(rtnl: &mut Rtnl, kind: TunnelKind, tunnel: &Tunnel) -> Resu
     if !link.flags.up {
         change.up = Some(true);
     }
-    let changed = change.mtu.is_some() || change.mac.is_some() || change.up.is_some();
-    if changed {
-        rtnl.change_link(link.index, &change).map_err(|error| explain(kind, tunnel, &error))?;
-    }
-    Ok(Ensured { index: link.index, port: port(tunnel), changed })
+    (change.mtu.is_some() || change.mac.is_some() || change.up.is_some()).then_some(change)
 }
 
 /// Removes the device. One that is gone is no error.

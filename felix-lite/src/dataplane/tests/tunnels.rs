@@ -1,0 +1,146 @@
+//! Tunnel devices, and who breaks them.
+
+use std::time::{Duration, Instant};
+
+use cairn_kernel::Rtnl;
+use cairn_kernel::object::{Change, Link, LinkName};
+use cairn_net::Family;
+use felix_core::{Tunnel, TunnelKind, VxlanSettings};
+
+use super::super::tunnel::Tunnels;
+use super::{in_namespace, run};
+
+const KIND: TunnelKind = TunnelKind::Vxlan(Family::Ipv4);
+
+fn vxlan(mtu: u32) -> Tunnel {
+    let mac = "02:00:5e:10:00:01".parse().unwrap();
+    let vxlan = Some(VxlanSettings { vni: 77, port: 4790, mac });
+    Tunnel { local: [192, 0, 2, 1].into(), vxlan, mtu, addresses: vec![[10, 0, 0, 1].into()] }
+}
+
+fn device() -> Option<Link> {
+    let name: LinkName = KIND.device().parse().unwrap();
+    Rtnl::open().unwrap().link(&name).unwrap()
+}
+
+/// Our device, told to be of use.
+fn ready() -> Tunnels {
+    let mut tunnels = Tunnels::open().unwrap();
+    tunnels.want(KIND, Some(vxlan(1450)));
+    tunnels.write(true).unwrap();
+    while tunnels.usable().is_empty() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(tunnels.is_news());
+    tunnels
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_change_that_the_kernel_refuses_leaves_the_device_in_use() {
+    in_namespace(|_| {
+        let mut tunnels = ready();
+        let before = device().unwrap();
+        // More than any packet of IP is long.
+        tunnels.want(KIND, Some(vxlan(70_000)));
+        tunnels.write(true).unwrap();
+        assert!(tunnels.faults().next().is_some());
+        assert!(!tunnels.is_news() && tunnels.usable().contains_key(&KIND), "routes stay in it");
+        assert!(run("ip address show dev cairn-vxlan").contains("10.0.0.1/32"));
+        tunnels.want(KIND, Some(vxlan(1400)));
+        tunnels.write(true).unwrap();
+        assert_eq!(tunnels.faults().next(), None);
+        let after = device().unwrap();
+        assert_eq!((after.index, after.mtu), (before.index, 1400));
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_name_that_somebody_else_took_is_a_lost_device() {
+    in_namespace(|_| {
+        let mut tunnels = ready();
+        run("ip link delete cairn-vxlan");
+        run("ip link add cairn-vxlan type veth peer name theirs");
+        tunnels.want(KIND, Some(vxlan(1450)));
+        tunnels.write(true).unwrap();
+        assert!(tunnels.usable().is_empty() && tunnels.faults().next().is_some());
+        run("ip link delete cairn-vxlan");
+        tunnels.want(KIND, Some(vxlan(1450)));
+        tunnels.write(true).unwrap();
+        assert_eq!(tunnels.faults().next(), None);
+        assert!(run("ip address show dev cairn-vxlan").contains("10.0.0.1/32"));
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn whoever_goes_on_changing_a_device_does_not_postpone_its_repair() {
+    in_namespace(|_| {
+        let mut tunnels = ready();
+        // As it should be: what the kernel tells of by itself is nobody's doing.
+        for _ in 0..100 {
+            tunnels.link_changed(&Change::Present(device().unwrap()));
+        }
+        assert_eq!(tunnels.poll_timeout(), None);
+        // So often that somebody means it, and repairs wait.
+        let mut break_it = || {
+            run("ip link set cairn-vxlan mtu 1300");
+            let before = Instant::now();
+            tunnels.link_changed(&Change::Present(device().unwrap()));
+            let due = tunnels.poll_timeout().unwrap();
+            if due >= before + Duration::from_millis(100) {
+                return Some(due);
+            }
+            while Instant::now() <= due {}
+            tunnels.write(true).unwrap();
+            assert_eq!(device().unwrap().mtu, 1450);
+            None
+        };
+        let due = (0..9).find_map(|_| break_it()).expect("nobody waits for somebody who means it");
+        while Instant::now() < due {
+            tunnels.link_changed(&Change::Present(device().unwrap()));
+            assert_eq!(tunnels.poll_timeout(), Some(due), "still at that time");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        tunnels.write(true).unwrap();
+        assert_eq!(device().unwrap().mtu, 1450);
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn the_time_of_a_new_device_is_told_until_it_is_taken() {
+    in_namespace(|_| {
+        let mut tunnels = Tunnels::open().unwrap();
+        tunnels.want(KIND, Some(vxlan(1450)));
+        tunnels.write(true).unwrap();
+        assert!(!tunnels.is_news(), "the other nodes may not have theirs yet");
+        let ripe = tunnels.poll_timeout().unwrap();
+        while Instant::now() <= ripe {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(tunnels.poll_timeout(), Some(ripe), "however late somebody looks");
+        assert!(tunnels.is_news());
+        assert_eq!(tunnels.poll_timeout(), None);
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn without_the_firewall_there_is_no_tunnel() {
+    in_namespace(|_| {
+        let mut tunnels = Tunnels::open().unwrap();
+        tunnels.want(KIND, Some(vxlan(1450)));
+        let before = Instant::now();
+        tunnels.write(false).unwrap();
+        assert!(device().is_none());
+        let due = tunnels.poll_timeout().unwrap();
+        assert!(due >= before + Duration::from_secs(1), "it is tried again, but not at once");
+        while Instant::now() < due {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        tunnels.write(true).unwrap();
+        assert!(device().is_some());
+    });
+}
