@@ -88,7 +88,7 @@ impl Reporter {
                 debug!(next_hop = %address, paths, ?way, "next hop changed");
             }
             Some(Ok(way)) => {
-                let Reach { metric, connected } = way.reach;
+                let Reach { metric, connected, .. } = way.reach;
                 let was = if before.is_some() { "reachable" } else { "unreachable" };
                 info!(next_hop = %address, metric, connected, via = %way.prefix, paths, was, "next hop is reachable");
             }

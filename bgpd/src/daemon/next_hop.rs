@@ -87,6 +87,7 @@ fn view(hop: &NextHopView) -> NextHop {
                 ResolvedBy::Kernel(protocol) => protocol_name(protocol),
                 ResolvedBy::Bgp => "bgp".to_owned(),
                 ResolvedBy::Link => "link".to_owned(),
+                ResolvedBy::Own => "self".to_owned(),
             };
             shown.gateways = gateways(&way.gateways);
         }

@@ -10,9 +10,8 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use bgp_core::nexthop::Gateway;
+use bgp_core::nexthop::Forwarding;
 use bgp_core::speaker::{BestRoute, Input, Listing, PrefixMatch, RibKind, Speaker};
 use bgpd_api::{proto, route};
 use cairn_net::{Families, Family, Prefix};
@@ -35,8 +34,8 @@ pub(crate) struct RouteBatch {
     pub(crate) end_of_rib: Families,
     /// The numbers of the interfaces behind which link-local next hops are.
     pub(crate) links: BTreeMap<IpAddr, u32>,
-    /// For a watcher that asked for it: where packets to these next hops go; `None`: to themselves.
-    pub(crate) gateways: BTreeMap<IpAddr, Option<Arc<[Gateway]>>>,
+    /// For a watcher that asked for it: where packets go that are sent by way of these next hops.
+    pub(crate) forwarding: BTreeMap<IpAddr, Forwarding>,
 }
 
 impl From<RouteBatch> for proto::WatchRoutesResponse {
@@ -63,7 +62,7 @@ pub(super) struct RouteWatchers {
 struct Watcher {
     families: Families,
     /// It wants to know where packets to next hops go.
-    gateways: bool,
+    forwarding: bool,
     outbox: Outbox<RouteBatch>,
     /// Where the walk through the table goes on; `None`: it is done.
     walk: Option<Listing>,
@@ -173,10 +172,10 @@ impl Watcher {
         {
             batch.changes.push((prefix, speaker.best_route(prefix)));
         }
-        if self.gateways {
+        if self.forwarding {
             let routes = batch.changes.iter().filter_map(|(_, best)| best.as_ref());
             for hop in routes.flat_map(|best| best.next_hops.iter()) {
-                batch.gateways.entry(*hop).or_insert_with(|| speaker.gateways_towards(*hop));
+                batch.forwarding.entry(*hop).or_insert_with(|| speaker.forwarding(*hop));
             }
         }
         if self.walk.is_none() && self.pending.is_empty() {
@@ -200,14 +199,18 @@ impl Watcher {
 
 impl Daemon {
     /// Adds a watcher, which may want to know where packets to next hops go.
-    pub(crate) fn watch_routes(&mut self, families: Families, gateways: bool) -> mpsc::Receiver<RouteBatch> {
+    pub(crate) fn watch_routes(
+        &mut self,
+        families: Families,
+        forwarding: bool,
+    ) -> mpsc::Receiver<RouteBatch> {
         let (outbox, receiver) = Outbox::new();
         let id = self.routes.next;
         self.routes.next += 1;
         outbox.when_closed(&self.events, move || Event::WatcherGone(id));
         let watcher = Watcher {
             families,
-            gateways,
+            forwarding,
             outbox,
             walk: Some(self.speaker.list(RibKind::LocRib, PrefixMatch::Any)),
             pending: BTreeSet::new(),

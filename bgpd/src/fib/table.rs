@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use bgp_core::nexthop::Forwarding;
 use bgp_core::speaker::{BestRoute, RouteSource};
 use cairn_kernel::object::{
     Change as Told, Hop, IfIndex, Object, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget,
@@ -192,13 +193,15 @@ fn way(best: Option<&BestRoute>, batch: &RouteBatch) -> Option<Way> {
     }
     let mut gateways = Vec::new();
     for hop in learned.next_hops.iter() {
-        match batch.gateways.get(hop) {
-            Some(Some(found)) => gateways.extend(found.iter().map(|gateway| Gateway {
+        match batch.forwarding.get(hop) {
+            Some(Forwarding::Through(found)) => gateways.extend(found.iter().map(|gateway| Gateway {
                 address: gateway.address.unwrap_or(*hop),
                 interface: Some(gateway.interface),
                 onlink: gateway.onlink,
             })),
-            Some(None) | None => {
+            // The kernel would refuse it.
+            Some(Forwarding::Own) => {}
+            Some(Forwarding::Direct) | None => {
                 let interface = batch.links.get(hop).copied();
                 gateways.push(Gateway { address: *hop, interface, onlink: false });
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bgp_core::nexthop::Forwarding;
 use bgp_core::speaker::{BestRoute, RouteSource};
 use cairn_kernel::object::{
     Change as Told, Hop, IfIndex, Object, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget,
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::doubts::Doubts;
 use super::others::{Holder, Others};
-use super::table::{Change, Found, Table};
+use super::table::{Change, Found, Table, key};
 use super::{GATHER, RETRY};
 use crate::daemon::RouteBatch;
 
@@ -346,12 +347,13 @@ fn a_next_hop_behind_routers_is_written_as_these_and_follows_them() {
         interface,
         onlink: false,
     };
-    let batch = |gateways: Option<Vec<bgp_core::nexthop::Gateway>>| RouteBatch {
-        gateways: [("198.51.100.9".parse().unwrap(), gateways.map(Into::into))].into(),
+    let batch = |forwarding: Forwarding| RouteBatch {
+        forwarding: [("198.51.100.9".parse().unwrap(), forwarding)].into(),
         ..update(vec![learned("203.0.113.0/24", &["198.51.100.9"])], Families::NONE)
     };
     let mut table = Table::default();
-    let changes = table.apply(&batch(Some(vec![gateway("192.0.2.1", 3), gateway("192.0.2.2", 4)])));
+    let changes =
+        table.apply(&batch(Forwarding::Through([gateway("192.0.2.1", 3), gateway("192.0.2.2", 4)].into())));
     let hops = [("192.0.2.1", 3), ("192.0.2.2", 4)]
         .map(|(address, index)| Hop::via(address.parse().unwrap(), Some(IfIndex(index))));
     let written = put(&changes[0]).clone();
@@ -363,12 +365,15 @@ fn a_next_hop_behind_routers_is_written_as_these_and_follows_them() {
         hops[1].dev = Some(IfIndex(5));
     }
     assert_eq!(repair(&table, &[moved]).iter().map(put).collect::<Vec<_>>(), [&written]);
-    let changes = table.apply(&batch(Some(vec![gateway("192.0.2.7", 3)])));
+    let changes = table.apply(&batch(Forwarding::Through([gateway("192.0.2.7", 3)].into())));
     assert_eq!(
         put(&changes[0]).target,
         RouteTarget::Hop(Hop::via("192.0.2.7".parse().unwrap(), Some(IfIndex(3))))
     );
     // It is on a connected network now: the kernel finds the link.
-    let changes = table.apply(&batch(None));
+    let changes = table.apply(&batch(Forwarding::Direct));
     assert_eq!(put(&changes[0]).target, RouteTarget::Hop(Hop::via("198.51.100.9".parse().unwrap(), None)));
+    // It is an address of this machine: there is nobody to send packets to.
+    let changes = table.apply(&batch(Forwarding::Own));
+    assert_eq!(changes, [Change::Remove(key("203.0.113.0/24".parse().unwrap()))]);
 }

@@ -49,11 +49,13 @@ pub struct Reach {
     pub metric: u32,
     /// It is on a network of one of our interfaces.
     pub connected: bool,
+    /// It is an address of this machine: of use only to a path whose import policy says so.
+    pub own: bool,
 }
 
 impl Reach {
     /// What is taken for granted where nothing is tracked.
-    pub const ASSUMED: Self = Self { metric: 0, connected: true };
+    pub const ASSUMED: Self = Self { metric: 0, connected: true, own: false };
 }
 
 /// By what a next hop was resolved.
@@ -65,6 +67,8 @@ pub enum ResolvedBy {
     Bgp,
     /// Its address is link-local: it is on the link of the session.
     Link,
+    /// It is an address of this machine.
+    Own,
 }
 
 /// The way to a next hop.
@@ -76,9 +80,20 @@ pub struct Resolution {
     pub prefix: Prefix,
     /// What kind of route that is.
     pub by: ResolvedBy,
-    /// Where packets to it go, ascending and each once: routers on links of ours, or itself where it is connected. Empty only for a
-    /// link-local one whose interface is not known.
+    /// Where packets to it go, ascending and each once: routers on links of ours, or itself where it is connected. Empty only for an
+    /// address of our own, and for a link-local one whose interface is not known.
     pub gateways: Arc<[Gateway]>,
+}
+
+/// Where packets go that are sent by way of a next hop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forwarding {
+    /// To the next hop itself: it is connected, or nothing is known of it.
+    Direct,
+    /// To these routers, which lead there.
+    Through(Arc<[Gateway]>),
+    /// To this machine, which is the next hop: there is nobody to send them to.
+    Own,
 }
 
 /// Why there is no way to a next hop.
@@ -90,8 +105,6 @@ pub enum Unresolved {
     OnlyDefault,
     /// The kernel discards what is sent to this prefix.
     Discarded(Prefix),
-    /// It is an address of this machine.
-    OwnAddress,
     /// Only routes lead there whose own next hops lead back, or through too many others.
     Loop,
 }
@@ -102,7 +115,6 @@ impl fmt::Display for Unresolved {
             Self::NoRoute => f.pad("no route leads there"),
             Self::OnlyDefault => f.pad("only the default route leads there"),
             Self::Discarded(prefix) => write!(f, "the kernel discards what is sent to {prefix}"),
-            Self::OwnAddress => f.pad("it is an address of this machine"),
             Self::Loop => f.pad("only routes through itself lead there"),
         }
     }
@@ -115,6 +127,8 @@ pub enum Ineligible {
     NextHopUnreachable,
     /// It came from an external peer that is one hop away, and its next hop is not on a connected network.
     NextHopNotConnected,
+    /// Its next hop came as an address of this machine (RFC 4271 section 5.1.3).
+    OwnNextHop,
 }
 
 impl fmt::Display for Ineligible {
@@ -124,6 +138,7 @@ impl fmt::Display for Ineligible {
             Self::NextHopNotConnected => {
                 "its next hop is not on a connected network, as a single-hop eBGP neighbor's has to be"
             }
+            Self::OwnNextHop => "its next hop is an address of this machine",
         })
     }
 }

@@ -59,7 +59,12 @@ impl Walk<'_> {
             return Ok(self.on_link(address));
         }
         if (self.lookup.own)(address) {
-            return Err(Unresolved::OwnAddress);
+            return Ok(Resolution {
+                reach: Reach { own: true, ..Reach::ASSUMED },
+                prefix: Prefix::host(address),
+                by: ResolvedBy::Own,
+                gateways: Arc::new([]),
+            });
         }
         if self.chain.len() >= DEPTH || self.chain.contains(&address) {
             return Err(Unresolved::Loop);
@@ -90,7 +95,7 @@ impl Walk<'_> {
                 let towards =
                     |gateway: &Gateway| Gateway { address: gateway.address.or(Some(address)), ..*gateway };
                 return Ok(Resolution {
-                    reach: Reach { metric: if connected { 0 } else { route.metric }, connected },
+                    reach: Reach { metric: if connected { 0 } else { route.metric }, connected, own: false },
                     prefix,
                     by: ResolvedBy::Kernel(route.protocol),
                     gateways: sorted(route.gateways.iter().map(towards).collect()),
@@ -110,12 +115,15 @@ impl Walk<'_> {
         let mut metric = None;
         let mut gateways = Vec::new();
         for hop in hops {
-            if let Ok(found) = self.resolve(*hop) {
+            // Nobody is to be sent what leads to this machine itself.
+            if let Ok(found) = self.resolve(*hop).as_ref()
+                && !found.reach.own
+            {
                 metric = Some(metric.unwrap_or(u32::MAX).min(found.reach.metric));
                 gateways.extend_from_slice(&found.gateways);
             }
         }
-        let reach = Reach { metric: metric?, connected: false };
+        let reach = Reach { metric: metric?, connected: false, own: false };
         Some(Resolution { reach, prefix, by: ResolvedBy::Bgp, gateways: sorted(gateways) })
     }
 
@@ -124,7 +132,7 @@ impl Walk<'_> {
         let interface = (self.lookup.link)(address);
         let gateway = Gateway { address: Some(address), interface, onlink: false };
         Resolution {
-            reach: Reach { metric: 0, connected: true },
+            reach: Reach::ASSUMED,
             prefix: Prefix::host(address),
             by: ResolvedBy::Link,
             gateways: Some(gateway).filter(|_| interface != 0).into_iter().collect(),

@@ -92,7 +92,6 @@ fn nothing_and_nowhere_are_told_apart() {
     // A more specific way to nowhere is what packets would take.
     assert_eq!(world.resolve("10.9.1.1"), Err(Unresolved::Discarded("10.9.0.0/16".parse().unwrap())));
     assert_eq!(world.resolve("2001:db8::1"), Err(Unresolved::NoRoute));
-    assert_eq!(world.resolve("10.0.0.1"), Err(Unresolved::OwnAddress));
 }
 
 #[test]
@@ -120,6 +119,22 @@ fn a_route_through_itself_is_passed_over() {
     assert_eq!(world.way("10.9.0.1").0, 9);
     world.kernel = KernelTable::default();
     assert_eq!(world.resolve("10.9.0.1"), Err(Unresolved::NoRoute));
+}
+
+#[test]
+fn an_address_of_our_own_is_the_end_of_the_way_and_no_way_to_others() {
+    let mut world = World::new(&[], &[("10.9.0.0/16", &["10.0.0.1"])]);
+    let own = world.resolve("10.0.0.1").unwrap();
+    assert_eq!((own.by, own.reach), (ResolvedBy::Own, Reach { metric: 0, connected: true, own: true }));
+    assert!(own.gateways.is_empty());
+    assert_eq!(world.resolve("10.9.0.1"), Err(Unresolved::Loop));
+    // Beside another next hop it is passed over.
+    world.kernel = kernel(&[("192.0.2.0/24", 0, 2, "")]);
+    world.learned.insert(
+        "10.9.0.0/16".parse().unwrap(),
+        ["10.0.0.1", "192.0.2.7"].map(|hop| hop.parse().unwrap()).to_vec(),
+    );
+    assert_eq!(world.way("10.9.0.1"), (0, vec!["192.0.2.7%2".to_owned()]));
 }
 
 #[test]
@@ -152,10 +167,7 @@ fn a_chain_of_learned_routes_has_a_bound() {
 fn a_link_local_next_hop_is_on_its_link() {
     let world = World::new(&[], &[("2001:db8::/32", &["fe80::1"])]);
     let found = world.resolve("fe80::9").unwrap();
-    assert_eq!(
-        (found.by, found.reach, found.gateways[0].interface),
-        (ResolvedBy::Link, Reach { metric: 0, connected: true }, 7)
-    );
+    assert_eq!((found.by, found.reach, found.gateways[0].interface), (ResolvedBy::Link, Reach::ASSUMED, 7));
     assert_eq!(world.way("2001:db8::5"), (0, vec!["fe80::1%7".to_owned()]));
 }
 

@@ -26,7 +26,7 @@ impl Selection<'_> {
     pub(crate) fn candidate(&self, table: &Table, path: &Path) -> Option<Candidate> {
         let attributes = path.accepted()?;
         let source = &table.sources[path.source];
-        let metric = table.reach(attributes, source).ok()?.metric;
+        let metric = table.reach(path, attributes).ok()?.metric;
         Some(Candidate {
             rank: self.rank(attributes, source),
             kind: source.kind,
@@ -109,13 +109,18 @@ impl Selection<'_> {
 
 impl Table {
     /// How the next hop of an accepted path is reached, or why the path is not eligible.
-    pub(crate) fn reach(&self, route: &RouteAttributes, source: &Source) -> Result<Reach, Ineligible> {
+    pub(crate) fn reach(&self, path: &Path, route: &RouteAttributes) -> Result<Reach, Ineligible> {
+        let source = &self.sources[path.source];
         // What we originate ourselves we know the way to; a blackhole (RFC 7999) leads nowhere.
         if !source.has_next_hops() || (source.blackhole && route.is_blackhole) {
             return Ok(Reach::ASSUMED);
         }
         match self.hops.reach(route.hop) {
             None => Err(Ineligible::NextHopUnreachable),
+            // What a policy has put there is meant so.
+            Some(reach) if reach.own && path.received.next_hop.addr == route.next_hop.addr => {
+                Err(Ineligible::OwnNextHop)
+            }
             Some(reach) if source.connected_check && !reach.connected => Err(Ineligible::NextHopNotConnected),
             Some(reach) => Ok(reach),
         }

@@ -311,7 +311,7 @@ impl Speaker {
         let now = self.now.duration_since(self.started);
         let (table, tracked) = (&self.rib.table, self.rib.table.hops.is_tracked());
         let reach = path.accepted().filter(|_| tracked);
-        let reach = reach.map(|route| table.reach(route, &table.sources[path.source]));
+        let reach = reach.map(|route| table.reach(path, route));
         Some(RouteView {
             prefix: self.rib.table.nets[net].prefix,
             source: self.rib.names.get(&path.source)?.clone(),

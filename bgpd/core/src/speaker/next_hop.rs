@@ -16,7 +16,8 @@ use smallvec::SmallVec;
 use super::peer::kind;
 use super::{Config, Output, PeerConfig, Speaker, Ttl};
 use crate::nexthop::{
-    Found, Gateway, KernelRoute, KernelTable, Lookup, NextHopTracking, Resolution, Unresolved, resolve,
+    Forwarding, Found, Gateway, KernelRoute, KernelTable, Lookup, NextHopTracking, Resolution, Unresolved,
+    resolve,
 };
 use crate::rib::{Hop, HopId, SourceKind, Table};
 
@@ -211,7 +212,7 @@ impl Speaker {
                 continue;
             }
             let is_known = hop.way.is_some();
-            let moved = gateways(hop.way.as_ref()) != gateways(Some(&way));
+            let moved = leads_to(hop.way.as_ref()) != leads_to(Some(&way));
             if let Some(hop) = self.rib.table.hops.get_mut(id) {
                 let says = is_known || way.is_err();
                 (hop.way, hop.since) = (Some(way), Some(self.now));
@@ -277,10 +278,14 @@ impl Speaker {
         hops.is_tracked().then_some(statistics)
     }
 
-    /// Where packets to a next hop go that is not on a connected network; `None` if it is, or nothing is known of it.
-    pub fn gateways_towards(&self, next_hop: IpAddr) -> Option<Arc<[Gateway]>> {
-        let way = self.rib.table.hops.find(next_hop)?.way.as_ref()?.as_ref().ok()?;
-        (!way.reach.connected).then(|| Arc::clone(&way.gateways))
+    /// Where packets go that are sent by way of a next hop.
+    pub fn forwarding(&self, next_hop: IpAddr) -> Forwarding {
+        let hop = self.rib.table.hops.find(next_hop);
+        match hop.and_then(|hop| hop.way.as_ref()?.as_ref().ok()) {
+            Some(way) if way.reach.own => Forwarding::Own,
+            Some(way) if !way.reach.connected => Forwarding::Through(Arc::clone(&way.gateways)),
+            Some(_) | None => Forwarding::Direct,
+        }
     }
 }
 
@@ -297,9 +302,10 @@ struct Changed {
     moved: bool,
 }
 
-/// Where packets go.
-fn gateways(way: Option<&Result<Resolution, Unresolved>>) -> Option<&[Gateway]> {
-    Some(&way?.as_ref().ok()?.gateways)
+/// What is known of where packets go.
+fn leads_to(way: Option<&Result<Resolution, Unresolved>>) -> Option<(&[Gateway], bool)> {
+    let way = way?.as_ref().ok()?;
+    Some((&way.gateways, way.reach.own))
 }
 
 /// The next hops of a learned route that may be used on the way to one.

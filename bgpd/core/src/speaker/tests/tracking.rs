@@ -1,11 +1,14 @@
 //! Next hops followed through the kernel's routes and the Loc-RIB.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::nexthop::{Gateway, Ineligible, KernelRoute, NextHopTracking, Unresolved};
+use crate::nexthop::{Forwarding, Gateway, Ineligible, KernelRoute, NextHopTracking, ResolvedBy, Unresolved};
+use crate::policy::{Change as PolicyChange, Condition, Disposition, Filter, NextHopSetting, Policy, Rule};
 use crate::rib::Step;
-use crate::speaker::{NextHopMode, NextHopView, Ttl};
+use crate::speaker::{Interface, NextHopMode, NextHopView, RouteSource, Ttl};
 
 const PREFIX: &str = "203.0.113.0/24";
 /// Next hops of the routes of nodes 2 and 3.
@@ -59,6 +62,18 @@ fn best(sim: &Sim) -> (IpAddr, Option<Step>) {
 fn hop(sim: &Sim, address: &str) -> NextHopView {
     let hops = sim.nodes[&node(1)].speaker.as_ref().unwrap().next_hops(None, usize::MAX);
     hops.into_iter().find(|hop| hop.address == ip(address)).unwrap()
+}
+
+/// The first router that packets go to by way of a next hop.
+fn gateway(sim: &Sim, address: &str) -> Option<IpAddr> {
+    match forwarding(sim, address) {
+        Forwarding::Through(gateways) => gateways[0].address,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn forwarding(sim: &Sim, address: &str) -> Forwarding {
+    sim.nodes[&node(1)].speaker.as_ref().unwrap().forwarding(ip(address))
 }
 
 fn metrics(first: u32, second: u32) -> [(Prefix, KernelRoute); 2] {
@@ -129,8 +144,7 @@ fn another_gateway_is_reported_although_the_path_is_the_same() {
     kernel(&mut sim, &[via(NETWORKS[0], 10, "192.0.2.77"), metrics(10, 20)[1].clone()]);
     let center = &sim.nodes[&node(1)];
     assert_eq!((&center.reports, &center.sent), (&vec![prefix(PREFIX)], &sent));
-    let gateways = center.speaker.as_ref().unwrap().gateways_towards(ip(HOPS[0])).unwrap();
-    assert_eq!(gateways[0].address, Some(ip("192.0.2.77")));
+    assert_eq!(gateway(&sim, HOPS[0]), Some(ip("192.0.2.77")));
 }
 
 #[test]
@@ -194,8 +208,7 @@ fn a_learned_route_leads_to_a_next_hop_as_long_as_it_is_there() {
     assert!(!knows(&sim, 1, PREFIX));
     announce(&mut sim, 4, &["198.51.100.0/24"], "10.7.0.1");
     assert_eq!(explain(&sim, 1, PREFIX)[0].metric, Some(30));
-    let speaker = sim.nodes[&node(1)].speaker.as_ref().unwrap();
-    assert_eq!(speaker.gateways_towards(ip(HOPS[0])).unwrap()[0].address, Some(ip("192.0.2.1")));
+    assert_eq!(gateway(&sim, HOPS[0]), Some(ip("192.0.2.1")));
     // The way to that one's next hop is the way to this one.
     kernel(&mut sim, &[via("192.0.2.0/24", 0, ""), via("10.0.0.0/8", 40, "192.0.2.9")]);
     assert_eq!(explain(&sim, 1, PREFIX)[0].metric, Some(40));
@@ -251,6 +264,41 @@ fn next_hops_of_a_single_hop_external_peer_have_to_be_connected_unless_that_is_o
     assert!(knows(&external(|peer| peer.transport.ttl = Ttl::MultiHop(3)), 1, PREFIX));
     assert!(knows(&external(|peer| peer.transport.ttl = Ttl::Security(2)), 1, PREFIX));
     assert!(!knows(&external(|peer| peer.transport.ttl = Ttl::Security(1)), 1, PREFIX));
+}
+
+/// An import policy that gives every path this next hop.
+fn through(next_hop: NextHopSetting) -> Option<Arc<Policy>> {
+    let rule = Rule::new(Condition::Always, vec![PolicyChange::NextHop(next_hop)], Disposition::Accept);
+    let filter = Filter { name: "through".to_owned(), rules: vec![rule], default: Disposition::Accept };
+    Some(Arc::new(Policy::new(vec![Arc::new(filter)], false)))
+}
+
+#[test]
+fn a_next_hop_of_our_own_is_of_use_where_the_import_policy_has_put_it() {
+    const OTHER: &str = "192.0.2.77";
+    let mut sim = external(|peer| peer.import = through(NextHopSetting::OwnAddress));
+    let own = Interface { addresses: vec![node(1), ip(OTHER)] };
+    sim.input(node(1), Input::InterfacesChanged(vec![own]));
+    sim.run(SOON);
+    let path = explain(&sim, 1, PREFIX).remove(0);
+    assert!(path.best, "{:?}", path.ineligible);
+    assert_eq!((path.route.next_hop.addr, path.metric), (node(1), Some(0)));
+    assert_eq!(hop(&sim, "10.0.0.1").way.unwrap().unwrap().by, ResolvedBy::Own);
+    assert_eq!(forwarding(&sim, "10.0.0.1"), Forwarding::Own);
+    // One that comes so is not used, although the policy sets it for others.
+    let mut config = sim.nodes[&node(1)].config.clone();
+    config.peers.get_mut(&node(2)).unwrap().import = through(NextHopSetting::Address(ip(OTHER)));
+    sim.configure(node(1), with_peer(config, 3, open_peer(65001)));
+    sim.add(node(3), with_peer(super::config(3, 65001), 1, open_peer(65001)));
+    assert!(sim.run_until(Duration::from_secs(5), |sim| is_up(sim, 1, 3)));
+    announce(&mut sim, 3, &[PREFIX], OTHER);
+    let paths = explain(&sim, 1, PREFIX);
+    assert_eq!((paths[0].source.clone(), paths[0].best), (RouteSource::Peer(node(2)), true));
+    assert_eq!(paths[1].ineligible, Some(Ineligible::OwnNextHop));
+    // Once the address is nobody's, the paths are not used either.
+    sim.input(node(1), Input::InterfacesChanged(vec![Interface { addresses: vec![node(1)] }]));
+    sim.run(SOON);
+    assert!(!knows(&sim, 1, PREFIX));
 }
 
 #[test]
