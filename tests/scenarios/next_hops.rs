@@ -122,6 +122,25 @@ fn the_kernels_routes_to_next_hops_decide_and_are_followed() -> Result<()> {
         }
         both_lead_to(world, BIRDS, None)?;
         told(false)?;
+        // Behind a blackhole it is used again, and what goes by way of it is dropped here.
+        for (ip, hop) in [("ip", BIRD_HOPS[0]), ("ip -6", BIRD_HOPS[1])] {
+            world.run("cairn", &format!("{ip} route add blackhole {hop} metric 5"))?;
+        }
+        for (ip, prefix) in ["ip", "ip -6"].into_iter().zip(BIRDS) {
+            eventually(SETTLES, || {
+                let text = world.run("cairn", &format!("{ip} route show {prefix} proto 202"))?;
+                ensure!(text.contains("blackhole"), "{prefix} is no blackhole: {text:?}");
+                Ok(())
+            })?;
+        }
+        told(true)?;
+        let shown = next_hops(world);
+        ensure!(shown.contains("blackhole"), "{shown}");
+        for (ip, hop) in [("ip", BIRD_HOPS[0]), ("ip -6", BIRD_HOPS[1])] {
+            world.run("cairn", &format!("{ip} route del blackhole {hop} metric 5"))?;
+        }
+        both_lead_to(world, BIRDS, None)?;
+
         // Another way, over another router: the path is the same, the kernel's route is not.
         for index in [0, 1] {
             route(world, "add", BIRD_HOPS[index], FRR[index], 5)?;

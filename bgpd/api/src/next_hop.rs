@@ -32,11 +32,15 @@ pub struct NextHop {
     pub unreachable: String,
     /// The prefix of the longest route that leads there.
     pub via: Option<Prefix>,
-    /// Who made that route: `kernel`, `static`, `ospf` ..., `bgp` for one of the Loc-RIB, `link` for a link-local address.
+    /// Who made that route: `kernel`, `static`, `ospf` ..., `bgp` for one of the Loc-RIB, `link` for a link-local address, `self` for one
+    /// of this machine.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub protocol: String,
     /// Where packets to it go.
     pub gateways: Vec<NextHopGateway>,
+    /// It is behind a blackhole: packets to it are dropped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub discarded: bool,
     /// Since when that is so.
     #[serde(rename = "sinceSeconds", serialize_with = "crate::peer::seconds")]
     pub since: Duration,

@@ -74,6 +74,7 @@ fn view(hop: &NextHopView) -> NextHop {
         via: None,
         protocol: String::new(),
         gateways: Vec::new(),
+        discarded: false,
         since: hop.since.map(|since| since.elapsed()).unwrap_or(Duration::ZERO),
     };
     match &hop.way {
@@ -90,6 +91,7 @@ fn view(hop: &NextHopView) -> NextHop {
                 ResolvedBy::Own => "self".to_owned(),
             };
             shown.gateways = gateways(&way.gateways);
+            shown.discarded = way.discards;
         }
     }
     shown

@@ -191,7 +191,7 @@ fn way(best: Option<&BestRoute>, batch: &RouteBatch) -> Option<Way> {
     if learned.blackhole {
         return Some(Way::Blackhole);
     }
-    let mut gateways = Vec::new();
+    let (mut gateways, mut discards) = (Vec::new(), false);
     for hop in learned.next_hops.iter() {
         match batch.forwarding.get(hop) {
             Some(Forwarding::Through(found)) => gateways.extend(found.iter().map(|gateway| Gateway {
@@ -199,6 +199,7 @@ fn way(best: Option<&BestRoute>, batch: &RouteBatch) -> Option<Way> {
                 interface: Some(gateway.interface),
                 onlink: gateway.onlink,
             })),
+            Some(Forwarding::Discard) => discards = true,
             // The kernel would refuse it.
             Some(Forwarding::Own) => {}
             Some(Forwarding::Direct) | None => {
@@ -207,7 +208,8 @@ fn way(best: Option<&BestRoute>, batch: &RouteBatch) -> Option<Way> {
             }
         }
     }
-    Way::hops(gateways)
+    // Beside routers a blackhole does not count: the kernel has no routes that do both.
+    Way::hops(gateways).or_else(|| discards.then_some(Way::Blackhole))
 }
 
 fn put(route: Route, ours: bool) -> Change {

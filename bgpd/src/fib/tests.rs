@@ -373,6 +373,12 @@ fn a_next_hop_behind_routers_is_written_as_these_and_follows_them() {
     // It is on a connected network now: the kernel finds the link.
     let changes = table.apply(&batch(Forwarding::Direct));
     assert_eq!(put(&changes[0]).target, RouteTarget::Hop(Hop::via("198.51.100.9".parse().unwrap(), None)));
+    // It is behind a blackhole, alone and beside another one.
+    let changes = table.apply(&batch(Forwarding::Discard));
+    assert_eq!(put(&changes[0]).kind, RouteKind::Blackhole);
+    let beside = update(vec![learned("203.0.113.0/24", &["198.51.100.9", "192.0.2.1"])], Families::NONE);
+    let changes = table.apply(&RouteBatch { forwarding: batch(Forwarding::Discard).forwarding, ..beside });
+    assert_eq!(put(&changes[0]).target, RouteTarget::Hop(Hop::via("192.0.2.1".parse().unwrap(), None)));
     // It is an address of this machine: there is nobody to send packets to.
     let changes = table.apply(&batch(Forwarding::Own));
     assert_eq!(changes, [Change::Remove(key("203.0.113.0/24".parse().unwrap()))]);

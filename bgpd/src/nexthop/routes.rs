@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bgp_core::nexthop::{Gateway, KernelRoute};
+use bgp_core::nexthop::{Gateway, KernelRoute, KernelTarget};
 use cairn_kernel::monitor::Event;
 use cairn_kernel::object::{
     Change, Hop, IfIndex, Link, Nexthop, NexthopId, NexthopTarget, PROTOCOL, Route, RouteKind, RouteTarget,
@@ -160,9 +160,10 @@ impl Routes {
 
     /// What a route means; `None`: it is no way at present.
     fn meaning(&self, route: &Route) -> Option<KernelRoute> {
-        let gateways = match route.kind {
-            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit => Vec::new(),
-            RouteKind::Unicast if self.is_blackhole(&route.target) => Vec::new(),
+        let target = match route.kind {
+            RouteKind::Blackhole => KernelTarget::Blackhole,
+            RouteKind::Unreachable | RouteKind::Prohibit => KernelTarget::Refused,
+            RouteKind::Unicast if self.is_blackhole(&route.target) => KernelTarget::Blackhole,
             RouteKind::Unicast => {
                 let hops = self.hops(&route.target);
                 let working = hops.into_iter().filter_map(|hop| {
@@ -175,11 +176,11 @@ impl Routes {
                 if gateways.is_empty() {
                     return None;
                 }
-                gateways
+                KernelTarget::Gateways(gateways.into())
             }
             RouteKind::Local | RouteKind::Throw => return None,
         };
-        Some(KernelRoute { metric: route.priority, protocol: route.protocol, gateways: gateways.into() })
+        Some(KernelRoute { metric: route.priority, protocol: route.protocol, target })
     }
 
     fn is_blackhole(&self, target: &RouteTarget) -> bool {

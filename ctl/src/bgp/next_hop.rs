@@ -43,7 +43,9 @@ fn row(hop: &NextHop) -> Vec<String> {
         (None, true) => "not known yet".to_owned(),
     };
     let gateways: Vec<String> = hop.gateways.iter().map(gateway).collect();
-    let via = if hop.connected {
+    let via = if hop.discarded {
+        "blackhole".to_owned()
+    } else if hop.connected {
         hop.gateways.first().map(|gateway| format!("connected, {}", interface(gateway))).unwrap_or_default()
     } else {
         gateways.join(", ")
@@ -93,6 +95,7 @@ mod tests {
             via: "10.9.0.0/16".parse().ok(),
             protocol: "static".to_owned(),
             gateways: vec![gateway("192.0.2.1", "eth0"), gateway("192.0.2.2", "")],
+            discarded: false,
             since: Duration::from_secs(61),
         };
         let cells = row(&reachable);
@@ -102,6 +105,8 @@ mod tests {
         );
         let connected = NextHop { connected: true, metric: Some(0), ..reachable.clone() };
         assert_eq!(row(&connected)[4], "connected, eth0");
+        let discarded = NextHop { discarded: true, gateways: Vec::new(), ..reachable.clone() };
+        assert_eq!(row(&discarded)[4], "blackhole");
         let unreachable = NextHop {
             metric: None,
             unreachable: "no route leads there".to_owned(),

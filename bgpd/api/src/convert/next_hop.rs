@@ -32,6 +32,7 @@ impl From<NextHop> for proto::NextHop {
             via: hop.via.map(Into::into),
             protocol: hop.protocol,
             gateways: hop.gateways.into_iter().map(Into::into).collect(),
+            discarded: hop.discarded,
             since_seconds: hop.since.as_secs(),
         }
     }
@@ -50,6 +51,7 @@ impl TryFrom<proto::NextHop> for NextHop {
             via: message.via.as_ref().map(|via| prefix(Some(via))).transpose()?,
             protocol: message.protocol,
             gateways: message.gateways.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            discarded: message.discarded,
             since: Duration::from_secs(message.since_seconds),
         })
     }
@@ -96,6 +98,7 @@ mod tests {
                 interface: 3,
                 interface_name: "eth0".to_owned(),
             }],
+            discarded: metric.is_some(),
             since: Duration::from_secs(9),
         };
         let page = NextHopPage {

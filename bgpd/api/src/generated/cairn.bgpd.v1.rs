@@ -911,7 +911,8 @@ pub struct NextHop {
     /// The prefix of the longest route that leads there.
     #[prost(message, optional, tag = "6")]
     pub via: ::core::option::Option<Prefix>,
-    /// Who made that route: `kernel`, `static`, `ospf` ..., `bgp` for one of the Loc-RIB, `link` for a link-local address.
+    /// Who made that route: `kernel`, `static`, `ospf` ..., `bgp` for one of the Loc-RIB, `link` for a link-local address, `self` for one
+    /// of this machine.
     #[prost(string, tag = "7")]
     pub protocol: ::prost::alloc::string::String,
     /// Where packets to it go.
@@ -920,6 +921,9 @@ pub struct NextHop {
     /// Since when that is so.
     #[prost(uint64, tag = "9")]
     pub since_seconds: u64,
+    /// It is behind a blackhole: packets to it are dropped.
+    #[prost(bool, tag = "10")]
+    pub discarded: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NextHopGateway {

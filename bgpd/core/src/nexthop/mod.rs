@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use cairn_net::Prefix;
 
-pub(crate) use resolve::{Found, Lookup, resolve};
-pub use table::{KernelRoute, KernelTable};
+pub(crate) use resolve::{Found, Learned, Lookup, resolve};
+pub use table::{KernelRoute, KernelTable, KernelTarget};
 
 /// What is to be done about next hops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +81,10 @@ pub struct Resolution {
     /// What kind of route that is.
     pub by: ResolvedBy,
     /// Where packets to it go, ascending and each once: routers on links of ours, or itself where it is connected. Empty only for an
-    /// address of our own, and for a link-local one whose interface is not known.
+    /// address of our own, a link-local one whose interface is not known, and where they are discarded.
     pub gateways: Arc<[Gateway]>,
+    /// Packets to it are dropped: it is behind a blackhole, and that is where whatever goes by way of it is meant to end.
+    pub discards: bool,
 }
 
 /// Where packets go that are sent by way of a next hop.
@@ -92,6 +94,8 @@ pub enum Forwarding {
     Direct,
     /// To these routers, which lead there.
     Through(Arc<[Gateway]>),
+    /// Nowhere: they are dropped.
+    Discard,
     /// To this machine, which is the next hop: there is nobody to send them to.
     Own,
 }
@@ -103,8 +107,8 @@ pub enum Unresolved {
     NoRoute,
     /// Only the default route does, which is not to be used for it.
     OnlyDefault,
-    /// The kernel discards what is sent to this prefix.
-    Discarded(Prefix),
+    /// The kernel refuses what is sent to this prefix.
+    Refused(Prefix),
     /// Only routes lead there whose own next hops lead back, or through too many others.
     Loop,
 }
@@ -114,7 +118,7 @@ impl fmt::Display for Unresolved {
         match self {
             Self::NoRoute => f.pad("no route leads there"),
             Self::OnlyDefault => f.pad("only the default route leads there"),
-            Self::Discarded(prefix) => write!(f, "the kernel discards what is sent to {prefix}"),
+            Self::Refused(prefix) => write!(f, "the kernel refuses what is sent to {prefix}"),
             Self::Loop => f.pad("only routes through itself lead there"),
         }
     }

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use cairn_net::{Family, Prefix};
 use smallvec::SmallVec;
 
-use super::{Gateway, KernelTable, NextHopTracking, Reach, Resolution, ResolvedBy, Unresolved};
+use super::{
+    Gateway, KernelRoute, KernelTable, KernelTarget, NextHopTracking, Reach, Resolution, ResolvedBy,
+    Unresolved,
+};
 
 /// How many next hops a lookup may pass through: its own and those of learned routes.
 const DEPTH: usize = 4;
@@ -18,15 +21,23 @@ const DEPTH: usize = 4;
 /// Next hops of a learned route.
 pub(crate) type NextHops = SmallVec<[IpAddr; 4]>;
 
+/// Where a learned route leads.
+pub(crate) enum Learned {
+    /// To these next hops.
+    Through(NextHops),
+    /// Nowhere: it is a blackhole (RFC 7999).
+    Blackhole,
+}
+
 /// What a lookup reads.
 pub(crate) struct Lookup<'a> {
     pub(crate) options: NextHopTracking,
     pub(crate) kernel: &'a KernelTable,
     /// Addresses of this machine.
     pub(crate) own: &'a dyn Fn(IpAddr) -> bool,
-    /// The next hops of the learned route to exactly this prefix, if it may be used on the way to this next hop: no path to the prefix
-    /// has it itself.
-    pub(crate) learned: &'a dyn Fn(Prefix, IpAddr) -> Option<NextHops>,
+    /// Where the learned route to exactly this prefix leads, if it may be used on the way to this next hop: no path to the prefix has
+    /// it itself.
+    pub(crate) learned: &'a dyn Fn(Prefix, IpAddr) -> Option<Learned>,
     /// The interface behind which a link-local address is; 0: not known.
     pub(crate) link: &'a dyn Fn(IpAddr) -> u32,
 }
@@ -64,6 +75,7 @@ impl Walk<'_> {
                 prefix: Prefix::host(address),
                 by: ResolvedBy::Own,
                 gateways: Arc::new([]),
+                discards: false,
             });
         }
         if self.chain.len() >= DEPTH || self.chain.contains(&address) {
@@ -88,43 +100,47 @@ impl Walk<'_> {
                 return Err(if why == Unresolved::NoRoute { Unresolved::OnlyDefault } else { why });
             }
             if let Some(route) = of_kernel {
-                if route.gateways.is_empty() {
-                    return Err(Unresolved::Discarded(prefix));
-                }
-                let connected = route.gateways.iter().all(|gateway| gateway.address.is_none());
-                let towards =
-                    |gateway: &Gateway| Gateway { address: gateway.address.or(Some(address)), ..*gateway };
-                return Ok(Resolution {
-                    reach: Reach { metric: if connected { 0 } else { route.metric }, connected, own: false },
-                    prefix,
-                    by: ResolvedBy::Kernel(route.protocol),
-                    gateways: sorted(route.gateways.iter().map(towards).collect()),
-                });
+                return by_kernel(prefix, route, address);
             }
-            self.depends = true;
-            match of_bgp.and_then(|hops| self.through(prefix, &hops)) {
-                Some(resolution) => return Ok(resolution),
-                None => why = Unresolved::Loop,
+            match of_bgp {
+                Some(Learned::Blackhole) => return Ok(discarded(prefix, 0, ResolvedBy::Bgp)),
+                Some(Learned::Through(hops)) => {
+                    self.depends = true;
+                    match self.through(prefix, &hops) {
+                        Some(resolution) => return Ok(resolution),
+                        None => why = Unresolved::Loop,
+                    }
+                }
+                None => {}
             }
         }
         Err(why)
     }
 
-    /// By a learned route: wherever its next hops lead.
+    /// By a learned route: wherever its next hops lead. Where some lead to routers, those that lead nowhere do not count.
     fn through(&mut self, prefix: Prefix, hops: &[IpAddr]) -> Option<Resolution> {
-        let mut metric = None;
+        let lower = |metric: Option<u32>, other| Some(metric.unwrap_or(u32::MAX).min(other));
+        let (mut metric, mut metric_of_discards) = (None, None);
         let mut gateways = Vec::new();
         for hop in hops {
-            // Nobody is to be sent what leads to this machine itself.
-            if let Ok(found) = self.resolve(*hop).as_ref()
-                && !found.reach.own
-            {
-                metric = Some(metric.unwrap_or(u32::MAX).min(found.reach.metric));
-                gateways.extend_from_slice(&found.gateways);
+            match self.resolve(*hop) {
+                // Nobody is to be sent what leads to this machine itself.
+                Ok(found) if found.reach.own => {}
+                Ok(found) if found.discards => {
+                    metric_of_discards = lower(metric_of_discards, found.reach.metric);
+                }
+                Ok(found) => {
+                    metric = lower(metric, found.reach.metric);
+                    gateways.extend_from_slice(&found.gateways);
+                }
+                Err(_) => {}
             }
         }
-        let reach = Reach { metric: metric?, connected: false, own: false };
-        Some(Resolution { reach, prefix, by: ResolvedBy::Bgp, gateways: sorted(gateways) })
+        let Some(metric) = metric else {
+            return metric_of_discards.map(|metric| discarded(prefix, metric, ResolvedBy::Bgp));
+        };
+        let reach = Reach { metric, connected: false, own: false };
+        Some(Resolution { reach, prefix, by: ResolvedBy::Bgp, gateways: sorted(gateways), discards: false })
     }
 
     /// The session has come over the link that the address is on.
@@ -136,8 +152,34 @@ impl Walk<'_> {
             prefix: Prefix::host(address),
             by: ResolvedBy::Link,
             gateways: Some(gateway).filter(|_| interface != 0).into_iter().collect(),
+            discards: false,
         }
     }
+}
+
+/// By a route of the kernel, which comes from the longest prefix.
+fn by_kernel(prefix: Prefix, route: &KernelRoute, address: IpAddr) -> Result<Resolution, Unresolved> {
+    let by = ResolvedBy::Kernel(route.protocol);
+    let gateways = match &route.target {
+        KernelTarget::Refused => return Err(Unresolved::Refused(prefix)),
+        KernelTarget::Blackhole => return Ok(discarded(prefix, route.metric, by)),
+        KernelTarget::Gateways(gateways) => gateways,
+    };
+    let connected = gateways.iter().all(|gateway| gateway.address.is_none());
+    let towards = |gateway: &Gateway| Gateway { address: gateway.address.or(Some(address)), ..*gateway };
+    Ok(Resolution {
+        reach: Reach { metric: if connected { 0 } else { route.metric }, connected, own: false },
+        prefix,
+        by,
+        gateways: sorted(gateways.iter().map(towards).collect()),
+        discards: false,
+    })
+}
+
+/// The way to a next hop behind a blackhole: there is one, and it ends there.
+fn discarded(prefix: Prefix, metric: u32, by: ResolvedBy) -> Resolution {
+    let reach = Reach { metric, connected: false, own: false };
+    Resolution { reach, prefix, by, gateways: Arc::new([]), discards: true }
 }
 
 fn sorted(mut gateways: Vec<Gateway>) -> Arc<[Gateway]> {

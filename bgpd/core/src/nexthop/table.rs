@@ -15,8 +15,19 @@ pub struct KernelRoute {
     pub metric: u32,
     /// Who made it (`rtm_protocol`).
     pub protocol: u8,
-    /// Where packets go. Empty: they are discarded.
-    pub gateways: Arc<[Gateway]>,
+    /// What becomes of packets.
+    pub target: KernelTarget,
+}
+
+/// What a route of the kernel does with packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelTarget {
+    /// They go to one of these: at least one, ascending and each once.
+    Gateways(Arc<[Gateway]>),
+    /// They are dropped without a word.
+    Blackhole,
+    /// They are refused, and their sender is told so (`unreachable`, `prohibit`).
+    Refused,
 }
 
 /// The kernel's routes without those that BGP made, one for each prefix.

@@ -6,18 +6,23 @@ use smallvec::SmallVec;
 
 use super::*;
 
-/// Routes of the kernel as `prefix metric interface [gateway]`; interface 0: discarded.
+/// Routes of the kernel as `prefix metric interface [gateway]`; without an interface `blackhole` or refused.
 fn kernel(routes: &[(&str, u32, u32, &str)]) -> KernelTable {
-    let route = |(prefix, metric, interface, gateway): &(&str, u32, u32, &str)| {
-        let gateway = Gateway { address: gateway.parse().ok(), interface: *interface, onlink: false };
-        let gateways = Some(gateway).filter(|gateway| gateway.interface != 0).into_iter().collect();
-        (prefix.parse().unwrap(), KernelRoute { metric: *metric, protocol: 4, gateways })
+    let route = |(prefix, metric, interface, via): &(&str, u32, u32, &str)| {
+        let gateway = Gateway { address: via.parse().ok(), interface: *interface, onlink: false };
+        let target = match (interface, via) {
+            (0, &"blackhole") => KernelTarget::Blackhole,
+            (0, _) => KernelTarget::Refused,
+            _ => KernelTarget::Gateways([gateway].into()),
+        };
+        (prefix.parse().unwrap(), KernelRoute { metric: *metric, protocol: 4, target })
     };
     routes.iter().map(route).collect()
 }
 
 struct World {
     kernel: KernelTable,
+    /// Next hops; a blackhole has none.
     learned: BTreeMap<Prefix, Vec<IpAddr>>,
     resolve_via_default: bool,
 }
@@ -37,7 +42,12 @@ impl World {
             own: &|address| address == IpAddr::from([10, 0, 0, 1]),
             learned: &|prefix, towards| {
                 let hops = self.learned.get(&prefix)?;
-                (!hops.contains(&towards)).then(|| SmallVec::from_slice(hops))
+                let learned = if hops.is_empty() {
+                    Learned::Blackhole
+                } else {
+                    Learned::Through(SmallVec::from_slice(hops))
+                };
+                (!hops.contains(&towards)).then_some(learned)
             },
             link: &|_| 7,
         };
@@ -90,7 +100,7 @@ fn the_default_route_is_a_way_only_where_it_may_be() {
 fn nothing_and_nowhere_are_told_apart() {
     let world = World::new(&[("0.0.0.0/0", 5, 4, "192.0.2.3"), ("10.9.0.0/16", 0, 0, "")], &[]);
     // A more specific way to nowhere is what packets would take.
-    assert_eq!(world.resolve("10.9.1.1"), Err(Unresolved::Discarded("10.9.0.0/16".parse().unwrap())));
+    assert_eq!(world.resolve("10.9.1.1"), Err(Unresolved::Refused("10.9.0.0/16".parse().unwrap())));
     assert_eq!(world.resolve("2001:db8::1"), Err(Unresolved::NoRoute));
 }
 
@@ -119,6 +129,38 @@ fn a_route_through_itself_is_passed_over() {
     assert_eq!(world.way("10.9.0.1").0, 9);
     world.kernel = KernelTable::default();
     assert_eq!(world.resolve("10.9.0.1"), Err(Unresolved::NoRoute));
+}
+
+#[test]
+fn a_blackhole_is_a_way_and_where_it_ends() {
+    let mut world = World::new(
+        &[("192.0.2.1/32", 7, 0, "blackhole"), ("198.51.100.0/24", 40, 3, "192.0.2.254")],
+        &[
+            ("10.9.0.0/16", &["192.0.2.1"]),
+            ("10.8.0.0/16", &["192.0.2.1", "198.51.100.7"]),
+            ("10.7.0.1/32", &[]),
+        ],
+    );
+    // The kernel's own, one behind a learned route, and a learned one (RFC 7999).
+    for (address, metric, by) in [
+        ("192.0.2.1", 7, ResolvedBy::Kernel(4)),
+        ("10.9.0.1", 7, ResolvedBy::Bgp),
+        ("10.7.0.1", 0, ResolvedBy::Bgp),
+    ] {
+        let found = world.resolve(address).unwrap();
+        assert_eq!(
+            (found.reach, found.by),
+            (Reach { metric, connected: false, own: false }, by),
+            "{address}"
+        );
+        assert!(found.discards && found.gateways.is_empty(), "{address}");
+    }
+    // Beside another way it does not count.
+    assert_eq!(world.way("10.8.0.1"), (40, vec!["192.0.2.254%3".to_owned()]));
+    assert!(!world.resolve("10.8.0.1").unwrap().discards);
+    // What is refused is no way.
+    world.kernel = kernel(&[("192.0.2.1/32", 7, 0, "")]);
+    assert_eq!(world.resolve("192.0.2.1"), Err(Unresolved::Refused("192.0.2.1/32".parse().unwrap())));
 }
 
 #[test]

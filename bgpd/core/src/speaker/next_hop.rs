@@ -16,8 +16,8 @@ use smallvec::SmallVec;
 use super::peer::kind;
 use super::{Config, Output, PeerConfig, Speaker, Ttl};
 use crate::nexthop::{
-    Forwarding, Found, Gateway, KernelRoute, KernelTable, Lookup, NextHopTracking, Resolution, Unresolved,
-    resolve,
+    Forwarding, Found, Gateway, KernelRoute, KernelTable, Learned, Lookup, NextHopTracking, Resolution,
+    Unresolved, resolve,
 };
 use crate::rib::{Hop, HopId, SourceKind, Table};
 
@@ -283,6 +283,7 @@ impl Speaker {
         let hop = self.rib.table.hops.find(next_hop);
         match hop.and_then(|hop| hop.way.as_ref()?.as_ref().ok()) {
             Some(way) if way.reach.own => Forwarding::Own,
+            Some(way) if way.discards => Forwarding::Discard,
             Some(way) if !way.reach.connected => Forwarding::Through(Arc::clone(&way.gateways)),
             Some(_) | None => Forwarding::Direct,
         }
@@ -303,16 +304,17 @@ struct Changed {
 }
 
 /// What is known of where packets go.
-fn leads_to(way: Option<&Result<Resolution, Unresolved>>) -> Option<(&[Gateway], bool)> {
+fn leads_to(way: Option<&Result<Resolution, Unresolved>>) -> Option<(&[Gateway], bool, bool)> {
     let way = way?.as_ref().ok()?;
-    Some((&way.gateways, way.reach.own))
+    Some((&way.gateways, way.discards, way.reach.own))
 }
 
-/// The next hops of a learned route that may be used on the way to one.
-fn learned(table: &Table, prefix: Prefix, towards: IpAddr) -> Option<SmallVec<[IpAddr; 4]>> {
+/// Where a learned route leads that may be used on the way to a next hop.
+fn learned(table: &Table, prefix: Prefix, towards: IpAddr) -> Option<Learned> {
     let net = table.find(prefix)?;
-    let best = table.nets[net].best.some()?;
-    if table.sources[table.paths[best].source].kind == SourceKind::Local {
+    let best = &table.paths[table.nets[net].best.some()?];
+    let source = &table.sources[best.source];
+    if source.kind == SourceKind::Local {
         return None;
     }
     // Whatever is chosen here, the way to a next hop must not depend on it.
@@ -320,5 +322,8 @@ fn learned(table: &Table, prefix: Prefix, towards: IpAddr) -> Option<SmallVec<[I
     if table.paths_of(net).any(|(_, path)| path.accepted().is_some_and(is_its_own)) {
         return None;
     }
-    Some(SmallVec::from_vec(table.next_hops(net)))
+    if source.blackhole && best.accepted()?.is_blackhole {
+        return Some(Learned::Blackhole);
+    }
+    Some(Learned::Through(SmallVec::from_vec(table.next_hops(net))))
 }

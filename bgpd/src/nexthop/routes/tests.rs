@@ -44,7 +44,13 @@ fn told(changes: &[(Prefix, Option<KernelRoute>)], prefix: &str) -> String {
                     gateway.address.map_or_else(|| "link".to_owned(), |address| address.to_string());
                 format!(" {address}%{}", gateway.interface)
             };
-            route.gateways.iter().fold(route.metric.to_string(), |text, hop| text + &gateway(hop))
+            let metric = route.metric.to_string();
+            match &route.target {
+                KernelTarget::Gateways(gateways) => {
+                    gateways.iter().fold(metric, |text, hop| text + &gateway(hop))
+                }
+                other => format!("{metric} {other:?}"),
+            }
         }
     }
 }
@@ -103,7 +109,7 @@ fn nexthop_objects_and_groups_are_ways_like_any_other() {
     let whole = routes.whole();
     assert_eq!(told(&whole, "10.1.0.0/16"), "0 192.0.2.1%2");
     assert_eq!(told(&whole, "10.2.0.0/16"), "0 192.0.2.1%2 192.0.2.2%3");
-    assert_eq!(told(&whole, "10.3.0.0/16"), "0");
+    assert_eq!(told(&whole, "10.3.0.0/16"), "0 Blackhole");
     // One member's interface goes down.
     assert_eq!(routes.doubt(&Event::Link(Change::Present(link(3, false)))).protocols, [OSPF].into());
     assert_eq!(told(&routes.changes(), "10.2.0.0/16"), "0 192.0.2.1%2");
@@ -116,12 +122,13 @@ fn what_discards_is_told_and_what_is_on_every_link_is_not() {
     let mut routes = routes(vec![
         discard("10.1.0.0/16", RouteKind::Unreachable),
         discard("10.2.0.0/16", RouteKind::Throw),
+        discard("10.3.0.0/16", RouteKind::Prohibit),
+        discard("10.4.0.0/16", RouteKind::Blackhole),
     ]);
     let whole = routes.whole();
-    assert_eq!(
-        (told(&whole, "10.1.0.0/16").as_str(), told(&whole, "10.2.0.0/16").as_str()),
-        ("0", "not told")
-    );
+    let expected = ["0 Refused", "not told", "0 Refused", "0 Blackhole"];
+    let found = (1..=4).map(|n| told(&whole, &format!("10.{n}.0.0/16")));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
     let on_link = |prefix: &str| Route::dev(prefix.parse().unwrap(), IfIndex(2));
     assert!(!is_of_interest(&on_link("fe80::/64")) && !is_of_interest(&on_link("ff00::/8")));
     assert!(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::nexthop::{Forwarding, Gateway, Ineligible, KernelRoute, NextHopTracking, ResolvedBy, Unresolved};
+use crate::nexthop::{
+    Forwarding, Gateway, Ineligible, KernelRoute, KernelTarget, NextHopTracking, ResolvedBy, Unresolved,
+};
 use crate::policy::{Change as PolicyChange, Condition, Disposition, Filter, NextHopSetting, Policy, Rule};
 use crate::rib::Step;
 use crate::speaker::{Interface, NextHopMode, NextHopView, RouteSource, Ttl};
@@ -18,7 +20,7 @@ const NETWORKS: [&str; 2] = ["198.51.100.0/25", "198.51.100.128/25"];
 
 fn via(network: &str, metric: u32, gateway: &str) -> (Prefix, KernelRoute) {
     let gateway = Gateway { address: gateway.parse().ok(), interface: 2, onlink: false };
-    (prefix(network), KernelRoute { metric, protocol: 4, gateways: [gateway].into() })
+    (prefix(network), KernelRoute { metric, protocol: 4, target: KernelTarget::Gateways([gateway].into()) })
 }
 
 fn tracked(config: Config) -> Config {
@@ -111,6 +113,24 @@ fn a_path_whose_next_hop_is_unreachable_is_not_used_and_says_why() {
     assert_eq!((last.address, last.way.as_ref().unwrap().is_ok()), (ip(HOPS[1]), true));
     let statistics = sim.nodes[&node(1)].speaker.as_ref().unwrap().next_hop_statistics().unwrap();
     assert_eq!((statistics.reachable, statistics.unreachable, statistics.changes), (2, 0, 3));
+}
+
+#[test]
+fn a_next_hop_behind_a_blackhole_is_used_and_discards() {
+    let mut sim = three(tracked);
+    let to = |target| (prefix(NETWORKS[0]), KernelRoute { metric: 5, protocol: 4, target });
+    kernel(&mut sim, &metrics(20, 10));
+    sim.nodes.get_mut(&node(1)).unwrap().reports.clear();
+    kernel(&mut sim, &[to(KernelTarget::Blackhole), metrics(20, 10)[1].clone()]);
+    assert_eq!(best(&sim), (ip(HOPS[0]), Some(Step::IgpMetric)));
+    assert_eq!(forwarding(&sim, HOPS[0]), Forwarding::Discard);
+    assert_eq!(explain(&sim, 4, PREFIX)[0].route.next_hop.addr, ip(HOPS[0]));
+    // The same metric, and packets go on.
+    kernel(&mut sim, &[via(NETWORKS[0], 5, "192.0.2.1"), metrics(20, 10)[1].clone()]);
+    assert_eq!(gateway(&sim, HOPS[0]), Some(ip("192.0.2.1")));
+    assert_eq!(sim.nodes[&node(1)].reports, [prefix(PREFIX), prefix(PREFIX)]);
+    kernel(&mut sim, &[to(KernelTarget::Refused), metrics(20, 10)[1].clone()]);
+    assert_eq!(best(&sim), (ip(HOPS[1]), Some(Step::Only)));
 }
 
 #[test]
