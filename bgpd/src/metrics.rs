@@ -88,6 +88,7 @@ impl Snapshot {
                 out.sample(&[&"reachable"], next_hops.reachable);
                 out.sample(&[&"unreachable"], next_hops.unreachable);
             });
+            text.plain(name::NEXT_HOP_LOOKUPS, next_hops.lookups);
             text.plain(name::NEXT_HOP_CHANGES, next_hops.changes);
         }
         text.plain(name::UPDATE_GROUPS, self.rib.update_groups);

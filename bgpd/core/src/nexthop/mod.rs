@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use cairn_net::Prefix;
 
-pub(crate) use resolve::{Found, Learned, Lookup, resolve};
+pub(crate) use resolve::{Found, Learned, Lookup, Lookups, Passed};
 pub use table::{KernelRoute, KernelTable, KernelTarget};
 
 /// What is to be done about next hops.

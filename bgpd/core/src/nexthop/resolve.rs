@@ -2,12 +2,16 @@
 //!
 //! The longest prefix decides, as it does for packets. A route of the kernel comes before a learned one to the same prefix. A learned
 //! route counts only if a next hop of it can be resolved in turn; otherwise the next shorter prefix is asked, as if it were
-//! not there: it is not in the kernel either. felix-lite resolves in the same way (`felix-lite/core/src/route/hop.rs`).
+//! not there: it is not in the kernel either.
+//!
+//! What an address leads to depends on nothing but how many next hops may still follow, not on those before it. So everything is looked up
+//! once for each number of these, however many routes lead through it, and circles end by that number.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_net::{Family, Prefix};
+use foldhash::HashMap;
 use smallvec::SmallVec;
 
 use super::{
@@ -16,7 +20,9 @@ use super::{
 };
 
 /// How many next hops a lookup may pass through: its own and those of learned routes.
-const DEPTH: usize = 4;
+const DEPTH: u8 = 4;
+/// Next hops of learned routes that are named of which a way depends; one of more depends on all that change.
+const NAMED: usize = 32;
 
 /// Next hops of a learned route.
 pub(crate) type NextHops = SmallVec<[IpAddr; 4]>;
@@ -43,51 +49,95 @@ pub(crate) struct Lookup<'a> {
 }
 
 /// What a lookup has found.
+#[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) way: Result<Resolution, Unresolved>,
-    /// It has asked for the next hops of a learned route, whether they were of use or not: so it depends on theirs, too.
-    pub(crate) depends: bool,
+    /// Which next hops of learned routes it came by, whether they were of use or not: it depends on what leads to these, too.
+    pub(crate) passed: Passed,
 }
 
-/// Looks a next hop up.
-pub(crate) fn resolve(lookup: &Lookup<'_>, address: IpAddr) -> Found {
-    let mut walk = Walk { lookup, chain: SmallVec::new(), depends: false };
-    let way = walk.resolve(address);
-    Found { way, depends: walk.depends }
+/// Next hops that a lookup came by on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// These, each once.
+    These(SmallVec<[IpAddr; 2]>),
+    /// More than are named.
+    Many,
 }
 
-/// A lookup under way.
-struct Walk<'a> {
-    lookup: &'a Lookup<'a>,
-    /// The next hops on the way here, none of which may come again.
-    chain: SmallVec<[IpAddr; DEPTH]>,
-    depends: bool,
+impl Passed {
+    /// None.
+    pub(crate) fn none() -> Self {
+        Self::These(SmallVec::new())
+    }
+
+    fn add(&mut self, address: IpAddr) {
+        match self {
+            Self::These(these) if these.contains(&address) => {}
+            Self::These(these) if these.len() < NAMED => these.push(address),
+            Self::These(_) | Self::Many => *self = Self::Many,
+        }
+    }
+
+    fn add_all(&mut self, others: &Self) {
+        match others {
+            Self::These(others) => others.iter().for_each(|other| self.add(*other)),
+            Self::Many => *self = Self::Many,
+        }
+    }
 }
 
-impl Walk<'_> {
-    fn resolve(&mut self, address: IpAddr) -> Result<Resolution, Unresolved> {
+/// Lookups of one pass, during which nothing changes that they read.
+pub(crate) struct Lookups<'a> {
+    lookup: Lookup<'a>,
+    /// What was found, by address and how many next hops might follow; 0: that made no difference.
+    known: HashMap<(IpAddr, u8), Found>,
+}
+
+impl<'a> Lookups<'a> {
+    pub(crate) fn new(lookup: Lookup<'a>) -> Self {
+        Self { lookup, known: HashMap::default() }
+    }
+
+    /// Looks a next hop up.
+    pub(crate) fn resolve(&mut self, address: IpAddr) -> Found {
+        self.with_others(address, DEPTH)
+    }
+
+    /// Looks a next hop up, with so many that it may pass through, itself among them.
+    fn with_others(&mut self, address: IpAddr, most: u8) -> Found {
+        let alone = |way| Found { way, passed: Passed::none() };
         if is_link_local(address) {
-            return Ok(self.on_link(address));
+            return alone(Ok(self.on_link(address)));
         }
         if (self.lookup.own)(address) {
-            return Ok(Resolution {
+            return alone(Ok(Resolution {
                 reach: Reach { own: true, ..Reach::ASSUMED },
                 prefix: Prefix::host(address),
                 by: ResolvedBy::Own,
                 gateways: Arc::new([]),
                 discards: false,
-            });
+            }));
         }
-        if self.chain.len() >= DEPTH || self.chain.contains(&address) {
-            return Err(Unresolved::Loop);
+        let Some(others) = most.checked_sub(1) else { return alone(Err(Unresolved::Loop)) };
+        if let Some(found) = self.known.get(&(address, 0)).or_else(|| self.known.get(&(address, most))) {
+            return found.clone();
         }
-        self.chain.push(address);
-        let found = self.longest(address);
-        self.chain.pop();
+        let mut passed = Passed::none();
+        let way = self.longest(address, others, &mut passed);
+        let found = Found { way, passed };
+        let number = if found.passed == Passed::none() { 0 } else { most };
+        self.known.insert((address, number), found.clone());
         found
     }
 
-    fn longest(&mut self, address: IpAddr) -> Result<Resolution, Unresolved> {
+    /// By the longest prefix, through so many other next hops at most.
+    fn longest(
+        &mut self,
+        address: IpAddr,
+        others: u8,
+        passed: &mut Passed,
+    ) -> Result<Resolution, Unresolved> {
         let mut why = Unresolved::NoRoute;
         for len in (0..=Family::of(address).bits()).rev() {
             let Some(prefix) = Prefix::containing(address, len) else { continue };
@@ -104,13 +154,10 @@ impl Walk<'_> {
             }
             match of_bgp {
                 Some(Learned::Blackhole) => return Ok(discarded(prefix, 0, ResolvedBy::Bgp)),
-                Some(Learned::Through(hops)) => {
-                    self.depends = true;
-                    match self.through(prefix, &hops) {
-                        Some(resolution) => return Ok(resolution),
-                        None => why = Unresolved::Loop,
-                    }
-                }
+                Some(Learned::Through(hops)) => match self.through(prefix, &hops, others, passed) {
+                    Some(resolution) => return Ok(resolution),
+                    None => why = Unresolved::Loop,
+                },
                 None => {}
             }
         }
@@ -118,12 +165,21 @@ impl Walk<'_> {
     }
 
     /// By a learned route: wherever its next hops lead. Where some lead to routers, those that lead nowhere do not count.
-    fn through(&mut self, prefix: Prefix, hops: &[IpAddr]) -> Option<Resolution> {
+    fn through(
+        &mut self,
+        prefix: Prefix,
+        hops: &[IpAddr],
+        others: u8,
+        passed: &mut Passed,
+    ) -> Option<Resolution> {
         let lower = |metric: Option<u32>, other| Some(metric.unwrap_or(u32::MAX).min(other));
         let (mut metric, mut metric_of_discards) = (None, None);
         let mut gateways = Vec::new();
         for hop in hops {
-            match self.resolve(*hop) {
+            let Found { way, passed: beyond } = self.with_others(*hop, others);
+            passed.add(*hop);
+            passed.add_all(&beyond);
+            match way {
                 // Nobody is to be sent what leads to this machine itself.
                 Ok(found) if found.reach.own => {}
                 Ok(found) if found.discards => {

@@ -36,6 +36,10 @@ impl World {
     }
 
     fn resolve(&self, address: &str) -> Result<Resolution, Unresolved> {
+        self.found(address).way
+    }
+
+    fn found(&self, address: &str) -> Found {
         let lookup = Lookup {
             options: NextHopTracking { resolve_via_default: self.resolve_via_default },
             kernel: &self.kernel,
@@ -51,7 +55,7 @@ impl World {
             },
             link: &|_| 7,
         };
-        resolve(&lookup, address.parse().unwrap()).way
+        Lookups::new(lookup).resolve(address.parse().unwrap())
     }
 
     /// Metric and gateways as `address%interface`.
@@ -203,6 +207,51 @@ fn a_chain_of_learned_routes_has_a_bound() {
     let world = World::new(&[("192.0.2.0/24", 0, 2, "")], &chain);
     assert!(world.resolve("10.2.0.1").is_ok());
     assert_eq!(world.resolve("10.1.0.1"), Err(Unresolved::Loop));
+}
+
+#[test]
+fn many_routes_that_lead_through_each_other_cost_a_look_at_each() {
+    const MANY: u8 = 64;
+    // Each of 64 prefixes is reached through a next hop in each of the others.
+    let hop = |n: u8| IpAddr::from([10, n, 0, 1]);
+    let calls = std::cell::Cell::new(0_u32);
+    let kernel = kernel(&[("0.0.0.0/0", 9, 4, "192.0.2.3")]);
+    let lookup = Lookup {
+        options: NextHopTracking::default(),
+        kernel: &kernel,
+        own: &|_| false,
+        learned: &|prefix, towards| {
+            calls.set(calls.get() + 1);
+            let hops = (0..MANY).map(hop).filter(|hop| *hop != towards && !prefix.contains(*hop)).collect();
+            (prefix.len() == 16 && prefix.contains(towards)).then_some(Learned::Through(hops))
+        },
+        link: &|_| 0,
+    };
+    let mut lookups = Lookups::new(lookup);
+    for n in 0..MANY {
+        let found = lookups.resolve(hop(n));
+        assert_eq!(found.way.unwrap().gateways.len(), 1);
+        assert_eq!(found.passed, Passed::Many);
+    }
+    // 33 lengths for each next hop, once for each number of others that may follow.
+    assert!(calls.get() <= 33 * 4 * u32::from(MANY), "{}", calls.get());
+}
+
+#[test]
+fn a_lookup_names_the_next_hops_that_it_came_by() {
+    let mut world = World::new(
+        &[("192.0.2.0/24", 0, 2, "")],
+        &[("10.9.0.0/16", &["10.8.0.1", "172.16.0.1"]), ("10.8.0.0/16", &["192.0.2.7"])],
+    );
+    let passed = |world: &World, address: &str| match world.found(address).passed {
+        Passed::These(these) => these.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        Passed::Many => "many".to_owned(),
+    };
+    assert_eq!(passed(&world, "192.0.2.9"), "");
+    assert_eq!(passed(&world, "10.9.0.1"), "10.8.0.1 192.0.2.7 172.16.0.1");
+    // Also where none was of use.
+    world.kernel = KernelTable::default();
+    assert_eq!(passed(&world, "10.8.0.1"), "192.0.2.7");
 }
 
 #[test]

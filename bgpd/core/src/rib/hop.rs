@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use super::slab::{SlabId, slab_id};
 use super::source::SourceId;
 use super::table::{NetId, Path, PathId, Table};
-use crate::nexthop::{Reach, Resolution, Unresolved};
+use crate::nexthop::{Passed, Reach, Resolution, Unresolved};
 
 slab_id! {
     /// Names the address of a next hop.
@@ -74,8 +74,8 @@ pub(crate) struct Hop {
     sources: SmallVec<[SourceId; 2]>,
     /// `None` until it is resolved for the first time.
     pub(crate) way: Option<Result<Resolution, Unresolved>>,
-    /// That depends on the ways to next hops of learned routes.
-    pub(crate) depends: bool,
+    /// Next hops of learned routes that the lookup came by: see [`Hops::set_passed`].
+    passed: Passed,
     /// Since when that is so; `None` until then.
     pub(crate) since: Option<Instant>,
 }
@@ -99,6 +99,10 @@ pub(crate) struct Hops {
     by_address: BTreeMap<IpAddr, HopId>,
     /// The lowest and the highest address of each family: most prefixes are beyond.
     bounds: [Option<(IpAddr, IpAddr)>; 2],
+    /// Next hops of learned routes that lookups came by, with those that were looked up.
+    users: BTreeSet<(IpAddr, HopId)>,
+    /// Those whose lookup came by more than are named.
+    users_of_many: BTreeSet<HopId>,
     /// To be resolved before the next selection.
     pub(crate) fresh: Vec<HopId>,
     /// To be resolved again, because what leads to them changed.
@@ -155,6 +159,7 @@ impl Hops {
             place => {
                 if let Some(old) = place.take() {
                     forget(&mut self.by_address, old.address, id);
+                    unlink(&mut self.users, &mut self.users_of_many, id, &old.passed);
                 }
                 let (paths, sources) = (0, SmallVec::new());
                 self.by_address.insert(address, id);
@@ -163,7 +168,7 @@ impl Hops {
                 *bounds = Some(
                     bounds.map_or((address, address), |(low, high)| (low.min(address), high.max(address))),
                 );
-                place.insert(Hop { address, paths, sources, way: None, depends: false, since: None })
+                place.insert(Hop { address, paths, sources, way: None, passed: Passed::none(), since: None })
             }
         };
         hop.paths += 1;
@@ -197,6 +202,7 @@ impl Hops {
             let Some(place) = self.places.get_mut(id.place()) else { continue };
             if let Some(gone) = place.take_if(|hop| hop.paths == 0) {
                 forget(&mut self.by_address, gone.address, id);
+                unlink(&mut self.users, &mut self.users_of_many, id, &gone.passed);
                 self.due.remove(&id);
             }
         }
@@ -224,17 +230,57 @@ impl Hops {
 
     /// The route to a prefix changed: those that may go another way now are due.
     pub(crate) fn route_changed(&mut self, prefix: Prefix) {
-        if !self.tracked || !self.may_be_within(prefix) {
+        if !self.tracked {
+            return;
+        }
+        self.users_due(prefix);
+        if !self.may_be_within(prefix) {
             return;
         }
         let goes_on = |hop: &Hop| match &hop.way {
             // What is longer decides, and is still there.
-            Some(Ok(way)) => way.prefix.len() > prefix.len() && !hop.depends,
+            Some(Ok(way)) => way.prefix.len() > prefix.len(),
             Some(Err(_)) | None => false,
         };
         let inside = self.within(prefix).filter(|id| self.get(*id).is_some_and(|hop| !goes_on(hop)));
         let inside: SmallVec<[HopId; 8]> = inside.collect();
         self.due.extend(inside);
+    }
+
+    /// Whether a route that covers this next hop may lead to it changed: it is due, and so are those that came by it.
+    pub(super) fn covering_changed(&mut self, id: HopId) {
+        if let Some(address) = self.get(id).map(|hop| hop.address) {
+            self.due.insert(id);
+            self.users_due(Prefix::host(address));
+        }
+    }
+
+    /// Those are due whose lookup came by a next hop inside of a prefix.
+    fn users_due(&mut self, prefix: Prefix) {
+        let ends = (prefix.addr(), HopId::from_place(0))..=(prefix.last(), HopId::NONE);
+        self.due.extend(self.users.range(ends).map(|(_, id)| *id));
+    }
+
+    /// Those are due whose lookup came by so many next hops that nobody knows by which. They come after all others.
+    pub(crate) fn users_of_many_due(&mut self) {
+        self.due.extend(self.users_of_many.iter().copied());
+    }
+
+    /// Notes by which next hops of learned routes the lookup of one came, whose ways it depends on.
+    pub(crate) fn set_passed(&mut self, id: HopId, passed: Passed) {
+        let Some(hop) = self.places.get_mut(id.place()).and_then(Option::as_mut) else { return };
+        if hop.passed == passed {
+            return;
+        }
+        let old = std::mem::replace(&mut hop.passed, passed);
+        unlink(&mut self.users, &mut self.users_of_many, id, &old);
+        match self.get(id).map(|hop| hop.passed.clone()) {
+            Some(Passed::These(these)) => self.users.extend(these.into_iter().map(|address| (address, id))),
+            Some(Passed::Many) => {
+                self.users_of_many.insert(id);
+            }
+            None => {}
+        }
     }
 
     /// All are due.
@@ -247,6 +293,20 @@ impl Hops {
 fn forget(by_address: &mut BTreeMap<IpAddr, HopId>, address: IpAddr, id: HopId) {
     if by_address.get(&address) == Some(&id) {
         by_address.remove(&address);
+    }
+}
+
+/// It does not depend on these any more.
+fn unlink(users: &mut BTreeSet<(IpAddr, HopId)>, of_many: &mut BTreeSet<HopId>, id: HopId, passed: &Passed) {
+    match passed {
+        Passed::These(these) => {
+            for address in these {
+                users.remove(&(*address, id));
+            }
+        }
+        Passed::Many => {
+            of_many.remove(&id);
+        }
     }
 }
 

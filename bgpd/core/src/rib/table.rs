@@ -14,7 +14,7 @@ use cairn_net::{Family, Prefix};
 use smallvec::SmallVec;
 
 use super::attrs::RouteAttributes;
-use super::hop::Hops;
+use super::hop::{HopId, Hops};
 use super::import::Rejection;
 use super::index::Index;
 use super::ranked::Ranked;
@@ -428,9 +428,11 @@ impl Table {
         self.sources[source].first = id;
         self.nets[net].first = id;
         self.count(id, true);
+        self.covering_changed([self.covered(id), None]);
     }
 
     fn replace(&mut self, id: PathId, new: NewPath) {
+        let before = self.covered(id);
         self.count(id, false);
         let path = &self.paths[id];
         if !path.has(&new.verdict) {
@@ -443,6 +445,7 @@ impl Table {
         path.set(new.verdict);
         path.stale = false;
         self.count(id, true);
+        self.covering_changed([before, self.covered(id)]);
     }
 
     /// Changes a path's verdict, for instance after a change of the import policy. True if it is another one.
@@ -452,9 +455,11 @@ impl Table {
         }
         let net = self.paths[id].net;
         self.touch(net);
+        let before = self.covered(id);
         self.count(id, false);
         self.paths[id].set(verdict);
         self.count(id, true);
+        self.covering_changed([before, self.covered(id)]);
         true
     }
 
@@ -488,6 +493,7 @@ impl Table {
         let net = self.paths[id].net;
         // A rejected path is not touched for selection's sake, but it may be the prefix's last.
         self.touch(net);
+        self.covering_changed([self.covered(id), None]);
         self.count(id, false);
         let path = self.paths.remove(id);
         self.unlink_from_net(net, id, path.next_of_net);
@@ -526,6 +532,23 @@ impl Table {
         self.count(id, true);
     }
 
+    /// The next hop of a path, if the path's own prefix covers it: a route does not lead to a next hop of its own paths.
+    fn covered(&self, id: PathId) -> Option<HopId> {
+        if !self.hops.is_tracked() {
+            return None;
+        }
+        let path = &self.paths[id];
+        let route = path.accepted().filter(|_| self.sources[path.source].has_next_hops())?;
+        self.nets[path.net].prefix.contains(route.next_hop.addr).then_some(route.hop)
+    }
+
+    /// A path has another next hop that its prefix covers than before, or none.
+    fn covering_changed(&mut self, [before, after]: [Option<HopId>; 2]) {
+        if before != after {
+            before.into_iter().chain(after).for_each(|id| self.hops.covering_changed(id));
+        }
+    }
+
     fn count(&mut self, id: PathId, add: bool) {
         let path = &self.paths[id];
         let family = self.nets[path.net].prefix.family();
@@ -538,10 +561,6 @@ impl Table {
                 self.hops.add(route.hop, route.next_hop.addr, path.source);
             } else {
                 self.hops.remove(route.hop);
-            }
-            if self.nets[path.net].prefix.contains(route.next_hop.addr) {
-                // A route does not lead to a next hop of its own paths.
-                self.hops.due.insert(route.hop);
             }
         }
         let counts = &mut source.counts[family as usize];

@@ -154,6 +154,8 @@ impl Speaker {
         self.rib.table.sources[source].blackhole = blackhole;
         self.rib.table.sources[source].connected_check = connected_check;
         self.rib.table.bind_source(source, bound);
+        // Its routes may lead elsewhere, or nowhere.
+        self.rib.table.hops.all_due();
     }
 
     /// Begins anew, with everything that an OPEN or a connection says.

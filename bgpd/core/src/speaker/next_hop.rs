@@ -16,8 +16,8 @@ use smallvec::SmallVec;
 use super::peer::kind;
 use super::{Config, Output, PeerConfig, Speaker, Ttl};
 use crate::nexthop::{
-    Forwarding, Found, Gateway, KernelRoute, KernelTable, Learned, Lookup, NextHopTracking, Resolution,
-    Unresolved, resolve,
+    Forwarding, Found, Gateway, KernelRoute, KernelTable, Learned, Lookup, Lookups, NextHopTracking,
+    Resolution, Unresolved,
 };
 use crate::rib::{Hop, HopId, SourceKind, Table};
 
@@ -37,6 +37,8 @@ pub(super) struct Tracking {
     hold_until: Option<Instant>,
     /// Changes of known next hops since the start.
     changes: u64,
+    /// How often one was looked up since the start.
+    lookups: u64,
 }
 
 /// A next hop that learned paths have.
@@ -61,6 +63,8 @@ pub struct NextHopStatistics {
     pub unreachable: usize,
     /// How often the way to one has changed since the start.
     pub changes: u64,
+    /// How often one was looked up since the start, because it was new or what leads to it changed.
+    pub lookups: u64,
 }
 
 /// Has a next hop of this peer to be on a connected network? It has where the peer itself has to be.
@@ -78,8 +82,8 @@ impl Speaker {
             return false;
         }
         self.rib.table.track_hops(options.is_some());
-        let links = std::mem::take(&mut self.tracking.links);
-        self.tracking = Tracking { links, changes: self.tracking.changes, ..Tracking::default() };
+        let Tracking { links, changes, lookups, .. } = std::mem::take(&mut self.tracking);
+        self.tracking = Tracking { links, changes, lookups, ..Tracking::default() };
         true
     }
 
@@ -164,65 +168,58 @@ impl Speaker {
         };
         let fresh = std::mem::take(&mut hops.fresh);
         let held = self.tracking.hold_until.is_some_and(|until| self.now < until);
-        let due = if held { BTreeSet::new() } else { std::mem::take(&mut hops.due) };
+        let mut due = BTreeSet::new();
         if !held {
             self.tracking.hold_until = None;
+            if !hops.due.is_empty() {
+                hops.users_of_many_due();
+            }
+            due = std::mem::take(&mut hops.due);
         }
-        let own: BTreeSet<IpAddr> =
-            self.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+        self.tracking.lookups += (fresh.len() + due.len()) as u64;
+        let [fresh, due] = self.look_up(options, [fresh, due.into_iter().collect()]);
         // Paths with a new one wait for their first selection.
-        self.resolve_each(options, &own, fresh.iter().copied());
-        let mut changed = self.resolve_each(options, &own, due.iter().copied());
-        if !due.is_empty() {
-            // Also one whose own way is the same may lead others elsewhere, who come back to it.
-            let others = self.rib.table.hops.after(None);
-            let recursive = others.filter(|(_, hop)| hop.depends);
-            let recursive: Vec<HopId> =
-                recursive.map(|(id, _)| id).filter(|id| !due.contains(id) && !fresh.contains(id)).collect();
-            changed.extend(self.resolve_each(options, &own, recursive.into_iter()));
-        }
+        self.enter_found(fresh);
+        let changed = self.enter_found(due);
         self.follow_changes(&changed)
     }
 
-    /// Resolves these; gives those that changed, with what they were before.
-    fn resolve_each(
-        &mut self,
-        options: NextHopTracking,
-        own: &BTreeSet<IpAddr>,
-        ids: impl Iterator<Item = HopId>,
-    ) -> Vec<Changed> {
+    /// Looks these next hops up, all in one pass.
+    fn look_up(&self, options: NextHopTracking, ids: [Vec<HopId>; 2]) -> [Vec<(HopId, Found)>; 2] {
+        let table = &self.rib.table;
+        let own: BTreeSet<IpAddr> =
+            self.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+        let lookup = Lookup {
+            options,
+            kernel: &self.tracking.kernel,
+            own: &|address| own.contains(&address),
+            learned: &|prefix, towards| learned(table, prefix, towards),
+            link: &|address| self.tracking.links.get(&address).copied().unwrap_or(0),
+        };
+        let mut lookups = Lookups::new(lookup);
+        ids.map(|ids| {
+            let found = |id| Some((id, lookups.resolve(table.hops.get(id)?.address)));
+            ids.into_iter().filter_map(found).collect()
+        })
+    }
+
+    /// Notes what was found; gives those that changed.
+    fn enter_found(&mut self, all: Vec<(HopId, Found)>) -> Vec<Changed> {
         let mut changed = Vec::new();
-        for id in ids {
-            let table = &self.rib.table;
-            let Some(hop) = table.hops.get(id) else { continue };
-            let (before, address) = (hop.reach(), hop.address);
-            let lookup = Lookup {
-                options,
-                kernel: &self.tracking.kernel,
-                own: &|address| own.contains(&address),
-                learned: &|prefix, towards| learned(table, prefix, towards),
-                link: &|address| self.tracking.links.get(&address).copied().unwrap_or(0),
-            };
-            let Found { way, depends } = resolve(&lookup, address);
-            if let Some(hop) = self.rib.table.hops.get_mut(id) {
-                hop.depends = depends;
-            }
-            let Some(hop) = self.rib.table.hops.get(id) else { continue };
-            if hop.way.as_ref() == Some(&way) {
-                continue;
-            }
+        for (id, Found { way, passed }) in all {
+            let hops = &mut self.rib.table.hops;
+            hops.set_passed(id, passed);
+            let Some(hop) = hops.get_mut(id).filter(|hop| hop.way.as_ref() != Some(&way)) else { continue };
             let is_known = hop.way.is_some();
+            let says = is_known || way.is_err();
             let moved = leads_to(hop.way.as_ref()) != leads_to(Some(&way));
-            if let Some(hop) = self.rib.table.hops.get_mut(id) {
-                let says = is_known || way.is_err();
-                (hop.way, hop.since) = (Some(way), Some(self.now));
-                self.tracking.changes += u64::from(is_known);
-                let after = hop.reach();
-                changed.push(Changed { id, reach: before != after, moved });
-                if says {
-                    let next_hop = view(hop);
-                    self.outputs.push_back(Output::NextHopChanged { next_hop, before });
-                }
+            let before = hop.reach();
+            (hop.way, hop.since) = (Some(way), Some(self.now));
+            self.tracking.changes += u64::from(is_known);
+            changed.push(Changed { id, reach: before != hop.reach(), moved });
+            if says {
+                let next_hop = view(hop);
+                self.outputs.push_back(Output::NextHopChanged { next_hop, before });
             }
         }
         changed
@@ -269,7 +266,11 @@ impl Speaker {
     /// How many there are; `None` where they are not tracked.
     pub fn next_hop_statistics(&self) -> Option<NextHopStatistics> {
         let hops = &self.rib.table.hops;
-        let mut statistics = NextHopStatistics { changes: self.tracking.changes, ..Default::default() };
+        let mut statistics = NextHopStatistics {
+            changes: self.tracking.changes,
+            lookups: self.tracking.lookups,
+            ..Default::default()
+        };
         for (_, hop) in hops.after(None).filter(|(_, hop)| hop.paths > 0) {
             let count =
                 if hop.reach().is_some() { &mut statistics.reachable } else { &mut statistics.unreachable };

@@ -10,7 +10,7 @@ use crate::nexthop::{
 };
 use crate::policy::{Change as PolicyChange, Condition, Disposition, Filter, NextHopSetting, Policy, Rule};
 use crate::rib::Step;
-use crate::speaker::{Interface, NextHopMode, NextHopView, RouteSource, Ttl};
+use crate::speaker::{Interface, NextHopMode, NextHopView, RouteSource, SoftReset, Ttl};
 
 const PREFIX: &str = "203.0.113.0/24";
 /// Next hops of the routes of nodes 2 and 3.
@@ -235,6 +235,53 @@ fn a_learned_route_leads_to_a_next_hop_as_long_as_it_is_there() {
     withdraw(&mut sim, 4, &["198.51.100.0/24"]);
     sim.run(SOON);
     assert!(!knows(&sim, 1, PREFIX));
+}
+
+/// How often a next hop was looked up since the last time that this was asked.
+fn lookups(sim: &Sim, before: &mut u64) -> u64 {
+    let now = sim.nodes[&node(1)].speaker.as_ref().unwrap().next_hop_statistics().unwrap().lookups;
+    now - std::mem::replace(before, now)
+}
+
+#[test]
+fn only_what_a_change_touches_is_looked_up_again() {
+    let mut sim = three(tracked);
+    kernel(&mut sim, &[via("192.0.2.0/24", 0, ""), via("10.0.0.0/8", 30, "192.0.2.1")]);
+    // The ways to both next hops lead through one each of learned routes, and a third one is for itself.
+    announce(&mut sim, 4, &[NETWORKS[0]], "10.1.0.1");
+    announce(&mut sim, 4, &[NETWORKS[1]], "10.2.0.1");
+    announce(&mut sim, 4, &["10.77.0.0/24"], "192.0.2.9");
+    let mut before = 0;
+    lookups(&sim, &mut before);
+    let told = |sim: &mut Sim, network: &str, metric: Option<u32>| {
+        let route = metric.map(|metric| via(network, metric, "192.0.2.1").1);
+        let changes = vec![(prefix(network), route)];
+        sim.input(node(1), Input::KernelRoutes { changes, whole: false });
+        sim.run(SOON);
+    };
+    told(&mut sim, "10.1.0.0/16", Some(40));
+    assert_eq!(explain(&sim, 1, PREFIX).iter().filter_map(|path| path.metric).collect::<Vec<_>>(), [30, 40]);
+    assert_eq!(
+        lookups(&sim, &mut before),
+        2,
+        "that of the learned route, and the one which leads through it"
+    );
+    told(&mut sim, "172.16.0.0/12", Some(5));
+    assert_eq!(lookups(&sim, &mut before), 0);
+    // The same once more, and a path to a prefix that covers its own next hop.
+    announce(&mut sim, 4, &["10.77.0.0/24"], "192.0.2.9");
+    announce(&mut sim, 2, &["198.51.100.0/24"], HOPS[0]);
+    assert_eq!(lookups(&sim, &mut before), 1);
+    for _ in 0..3 {
+        announce(&mut sim, 2, &["198.51.100.0/24"], HOPS[0]);
+    }
+    sim.input(node(1), Input::SoftReset { peer: Some(node(2)), way: SoftReset::In });
+    sim.run(SOON);
+    assert!(view(&sim, 1, 2).counters.route_refreshes_sent > 0, "they came once more");
+    assert_eq!(lookups(&sim, &mut before), 0);
+    withdraw(&mut sim, 2, &["198.51.100.0/24"]);
+    sim.run(SOON);
+    assert_eq!(lookups(&sim, &mut before), 1);
 }
 
 #[test]
