@@ -10,7 +10,6 @@ mod routes;
 use std::io;
 use std::time::{Duration, Instant};
 
-use bgp_core::nexthop::KernelTable;
 use cairn_kernel::monitor::{Monitor, Topic};
 use cairn_kernel::object::{Link, Nexthop, PROTOCOL, Route, TableId};
 use cairn_kernel::{Error as KernelError, Rtnl};
@@ -62,24 +61,12 @@ pub(crate) fn start(daemon: Handle, number: u64) -> io::Result<Watch> {
     Ok(Watch { _alive: alive })
 }
 
-/// The routes as they are now; `None` if the kernel does not say.
-pub(crate) fn read() -> Option<KernelTable> {
-    let look = || -> Result<KernelTable, KernelError> {
-        let mut routes = Routes::default();
-        read_all(&mut Rtnl::open()?, &mut routes)?;
-        Ok(routes.whole().into_iter().filter_map(|(prefix, route)| Some((prefix, route?))).collect())
-    };
-    look()
-        .map_err(|error| warn!(%error, "cannot read the kernel's routes: next hops are not tracked yet"))
-        .ok()
-}
-
 async fn run(daemon: &Handle, number: u64) {
     loop {
         match follow(daemon, number).await {
             Ok(()) | Err(WatchError::Stopped(_)) => return,
             Err(WatchError::Kernel(error)) => {
-                warn!(%error, retry_seconds = RESTART.as_secs(), "changes of the kernel's routes are not noticed for now");
+                warn!(%error, retry_seconds = RESTART.as_secs(), "changes of the kernel's routes are not noticed until the next attempt");
             }
         }
         tokio::time::sleep(RESTART).await;

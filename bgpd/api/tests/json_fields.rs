@@ -119,6 +119,7 @@ fn next_hop() -> NextHop {
             interface: 1,
             interface_name: "eth0".to_owned(),
         }],
+        discarded: true,
         since: SECOND,
     }
 }

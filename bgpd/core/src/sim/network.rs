@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use cairn_net::Prefix;
 
-use crate::nexthop::{KernelRoute, KernelTable};
+use crate::nexthop::KernelRoute;
 use crate::speaker::{
     BGP_PORT, BestRoute, Config, ConnId, Direction, Input, NextHopView, Output, PeerChange, Speaker,
     Surroundings,
@@ -35,6 +35,8 @@ pub struct Node {
     pub next_hops: Vec<NextHopView>,
     /// What a speaker that takes over is told of the machine.
     pub surroundings: Surroundings,
+    /// The kernel's routes, if it was told any.
+    kernel: Option<Vec<(Prefix, KernelRoute)>>,
     /// The end of its connections: which link each one runs over.
     ends: BTreeMap<ConnId, LinkId>,
     /// Connections that earlier lives of the speaker have named. A new life goes on from there, so that what is still on its way
@@ -139,6 +141,7 @@ impl Sim {
             reports: Vec::new(),
             next_hops: Vec::new(),
             surroundings: Surroundings::default(),
+            kernel: None,
             ends: BTreeMap::new(),
             named: 0,
         };
@@ -239,10 +242,21 @@ impl Sim {
     /// The kernel of a node has these routes, and no others.
     pub fn set_kernel(&mut self, address: IpAddr, routes: Vec<(Prefix, KernelRoute)>) {
         if let Some(node) = self.nodes.get_mut(&address) {
-            node.surroundings.kernel = Some(KernelTable::from_iter(routes.clone()));
+            node.kernel = Some(routes.clone());
         }
+        self.tell_kernel(address, routes);
+    }
+
+    fn tell_kernel(&mut self, address: IpAddr, routes: Vec<(Prefix, KernelRoute)>) {
         let changes = routes.into_iter().map(|(prefix, route)| (prefix, Some(route))).collect();
         self.input(address, Input::KernelRoutes { changes, whole: true });
+    }
+
+    /// The kernel's routes change while nobody looks at them. A process that takes over reads them.
+    pub fn change_kernel(&mut self, address: IpAddr, routes: Vec<(Prefix, KernelRoute)>) {
+        if let Some(node) = self.nodes.get_mut(&address) {
+            node.kernel = Some(routes);
+        }
     }
 
     /// Gives an input to a node, and does what it wants.

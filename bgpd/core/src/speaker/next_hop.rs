@@ -125,10 +125,16 @@ impl Speaker {
         }
     }
 
-    /// What is known of the kernel's routes already, for a speaker that takes another one's place.
+    /// The kernel's routes, if they are known.
+    pub(super) fn known_kernel(&self) -> Option<&KernelTable> {
+        Some(&self.tracking.kernel).filter(|_| self.tracking.synced)
+    }
+
+    /// What the speaker knew of the kernel's routes whose place this one takes: it decides as that one did, until it is told what is
+    /// there now.
     pub(super) fn adopt_kernel(&mut self, kernel: Option<KernelTable>, links: BTreeMap<IpAddr, u32>) {
         self.tracking.links = links;
-        if let Some(kernel) = kernel {
+        if let Some(kernel) = kernel.filter(|_| self.rib.table.hops.is_tracked()) {
             self.tracking.kernel = kernel;
             self.tracking.synced = true;
         }

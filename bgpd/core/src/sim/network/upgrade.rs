@@ -54,6 +54,9 @@ impl Sim {
             node.ends = after;
         }
         self.input(address, Input::WatchRoutes(true));
+        if let Some(routes) = self.nodes.get(&address).and_then(|node| node.kernel.clone()) {
+            self.tell_kernel(address, routes);
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use cairn_net::{Families, Family, Prefix};
 use foldhash::HashMap;
 
 use super::codec::put_nlri;
-use super::{HandOverError, HandedOver, STATE_VERSION, most_places};
+use super::{HandOverError, HandedOver, STATE_VERSION, kernel, most_places};
 use crate::fsm::Fsm;
 use crate::rib::{PathId, RouteAttributes, SourceId};
 use crate::speaker::peer::Peer;
@@ -39,6 +39,7 @@ impl Speaker {
         out.u32(STATE_VERSION);
         out.duration(self.now.duration_since(self.started));
         out.u64(self.next_conn);
+        out.option(self.known_kernel(), kernel::put);
         out.count(self.owners.len());
         for (owner, source) in &self.owners {
             out.bytes(owner.as_bytes());

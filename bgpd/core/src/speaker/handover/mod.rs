@@ -1,13 +1,14 @@
 //! A running speaker goes on in another process (docs/adr/0016).
 //!
 //! The state is written as bytes that do not outlive the moment: sessions with their OPENs and what is left to send, Adj-RIBs-In as UPDATEs,
-//! routes of our own. All else follows from these and the configuration: what was negotiated, the Loc-RIB, and what the peers were told.
+//! routes of our own, the kernel's routes as they were known. All else follows from these and the configuration: what was negotiated, the Loc-RIB, and what the peers were told.
 //! Invariants: writing changes nothing, so that the old process can go on if the new one fails; reading never panics, whatever
 //! the bytes; a speaker that was taken over sends nothing that the old one would not have sent.
 //! Not here: sockets and the configuration (the shell hands them over itself).
 
 mod codec;
 mod give;
+mod kernel;
 mod take;
 
 use std::collections::BTreeMap;
@@ -18,10 +19,9 @@ use cairn_net::Prefix;
 use thiserror::Error;
 
 use super::{ConnId, Interface};
-use crate::nexthop::KernelTable;
 
 /// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
-pub const STATE_VERSION: u32 = 6;
+pub const STATE_VERSION: u32 = 7;
 
 /// Numbers that paths may have beyond one for each octet of the state, so that a wrong one reserves no more memory than tens of MiB.
 const SPARE_PLACES: usize = 1 << 20;
@@ -46,8 +46,6 @@ pub struct HandedOver {
 pub struct Surroundings {
     /// As for [`super::Input::InterfacesChanged`].
     pub interfaces: Vec<Interface>,
-    /// The whole of [`super::Input::KernelRoutes`]; `None` if it is not known.
-    pub kernel: Option<KernelTable>,
     /// As for [`super::Input::NeighborLinks`].
     pub links: BTreeMap<IpAddr, u32>,
 }

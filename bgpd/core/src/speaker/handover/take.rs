@@ -10,7 +10,7 @@ use cairn_net::{Asn, Families, Family};
 
 use super::codec;
 use super::give::CONTEXT;
-use super::{STATE_VERSION, Surroundings, TakeOverError, TakenOver, most_places};
+use super::{STATE_VERSION, Surroundings, TakeOverError, TakenOver, kernel, most_places};
 use crate::fsm::{Agreement, Fsm, State};
 use crate::rib::{ImportRules, NewPath, PathId, SourceId, Table, Verdict, Verdicts};
 use crate::speaker::condition::Conditions;
@@ -77,7 +77,8 @@ impl Speaker {
         speaker.interfaces = surroundings.interfaces;
         speaker.config = Some(config.clone());
         speaker.configure_tracking(config.next_hop_tracking);
-        speaker.adopt_kernel(surroundings.kernel, surroundings.links);
+        let kernel = reader.option(kernel::table)?;
+        speaker.adopt_kernel(kernel, surroundings.links);
         speaker.rib.watch(false);
         speaker.rib.table.multipath = is_multipath(config);
         speaker.rib.conditions = Conditions::new(config, &speaker.rib.table);

@@ -7,6 +7,7 @@ use crate::speaker::{
 };
 use std::time::Duration;
 
+use crate::nexthop::{Gateway, KernelRoute, KernelTarget, NextHopTracking};
 use crate::sim::Sim;
 use crate::wire::{Community, Message};
 
@@ -238,9 +239,19 @@ fn a_take_over_while_connections_are_made_and_closed_confuses_none_of_them() {
     assert!(!is_up(&sim, 1, 2) && is_up(&sim, 1, 3));
 }
 
-/// A state of [`center`], and the configuration that it belongs to.
+/// A state of [`center`], which knows the kernel's routes, and the configuration that it belongs to.
 fn state() -> (Vec<u8>, Config) {
     let mut sim = center();
+    let config = sim.nodes[&node(1)].config.clone();
+    sim.configure(node(1), Config { next_hop_tracking: Some(NextHopTracking::default()), ..config });
+    let gateway = Gateway { address: Some(node(7)), interface: 2, onlink: true };
+    let on_link = Gateway { address: None, interface: 3, onlink: false };
+    let targets =
+        [KernelTarget::Gateways([on_link, gateway].into()), KernelTarget::Blackhole, KernelTarget::Refused];
+    let route = |target| KernelRoute { metric: 7, protocol: 4, target };
+    let networks = ["10.0.0.0/8", "172.16.0.0/12", "2001:db8::/32"].map(prefix);
+    sim.set_kernel(node(1), networks.into_iter().zip(targets.map(route)).collect());
+    sim.run(SOON);
     let config = sim.nodes[&node(1)].config.clone();
     let handed = sim.nodes.get_mut(&node(1)).unwrap().speaker.as_mut().unwrap().hand_over().unwrap();
     (handed.state.to_vec(), config)

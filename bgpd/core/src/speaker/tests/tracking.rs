@@ -397,6 +397,28 @@ fn a_speaker_that_takes_over_decides_as_the_old_one_did() {
     sim.run(SOON);
     assert_eq!(best(&sim), (ip(HOPS[1]), Some(Step::IgpMetric)));
     assert_eq!(sim.nodes[&node(1)].sent, sent, "nobody is told anything");
+    // What changed before it looked for itself is noticed, and told.
+    sim.change_kernel(node(1), metrics(5, 10).to_vec());
+    assert_eq!(best(&sim).0, ip(HOPS[1]));
+    sim.take_over(node(1)).unwrap();
+    sim.run(SOON);
+    assert_eq!(best(&sim), (ip(HOPS[0]), Some(Step::IgpMetric)));
+    assert_eq!(explain(&sim, 4, PREFIX)[0].route.next_hop.addr, ip(HOPS[0]));
+    assert_eq!(
+        (sim.nodes[&node(1)].reports.last(), view(&sim, 1, 4).counters.established),
+        (Some(&prefix(PREFIX)), 1)
+    );
+}
+
+#[test]
+fn a_speaker_that_takes_over_before_the_kernel_is_known_waits_for_it_too() {
+    let mut sim = three(tracked);
+    sim.take_over(node(1)).unwrap();
+    sim.run(SOON);
+    assert_eq!(best(&sim), (ip(HOPS[0]), Some(Step::RouterId)));
+    assert_eq!(hop(&sim, HOPS[0]).way, None);
+    kernel(&mut sim, &metrics(20, 10));
+    assert_eq!(best(&sim), (ip(HOPS[1]), Some(Step::IgpMetric)));
 }
 
 #[test]
