@@ -128,7 +128,11 @@ async fn follow(daemon: &Handle) -> Result<(), FibError> {
                     writer.table.told(&change);
                 }
                 Event::Link(_) | Event::Address(_) | Event::Resync => doubts.of_everything(Instant::now()),
-                Event::Nexthop(_) | Event::Neighbour(_) | Event::Forwarding(_) | Event::Table => {}
+                Event::Settings(_)
+                | Event::Nexthop(_)
+                | Event::Neighbour(_)
+                | Event::Forwarding(_)
+                | Event::Table => {}
             },
             () = due(doubts.due()) => writer.look(&mut doubts)?,
         }

@@ -12,13 +12,13 @@
 
 mod sync;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bgpd_api::peer::{Peer, PeerEvent, SessionState};
 use bgpd_api::route::RouteSource;
 use cairn_net::{Family, Prefix};
-use felix_core::{Change, Condition, Endpoint, NextHop, State, Update};
+use felix_core::{Change, Condition, Endpoint, NextHop, State, TunnelPools, Update};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -42,7 +42,9 @@ pub(crate) struct NodeFacts {
     /// MTU of pods in bytes; `None` while no interface of the node is known.
     pub(crate) mtu: Option<u32>,
     /// Pools that addresses of the node's tunnels may be of.
-    pub(crate) tunnel_pools: BTreeMap<Family, Vec<String>>,
+    pub(crate) tunnel_pools: BTreeMap<Family, TunnelPools>,
+    /// The addresses on the node's tunnels; `None` before the kernel was read.
+    pub(crate) on_tunnels: Option<BTreeSet<IpAddr>>,
     /// Why the node is not ready for pods.
     pub(crate) not_ready: Option<String>,
 }
@@ -246,6 +248,14 @@ impl Engine {
                 self.state.apply(Update::Host(Box::new(host)));
                 self.progress.host_seen();
                 self.progressed();
+            }
+            DataplaneEvent::TunnelAddresses(addresses) => {
+                let addresses = Some(addresses);
+                self.facts.send_if_modified(|facts| {
+                    let differs = facts.on_tunnels != addresses;
+                    facts.on_tunnels = addresses;
+                    differs
+                });
             }
             DataplaneEvent::Ready => {
                 self.progress.dataplane_ready();

@@ -1,4 +1,4 @@
-//! What the kernel tells of its own accord: links, addresses, routes, nexthops, neighbours, forwarding entries and tables of nf_tables as they
+//! What the kernel tells of its own accord: links and their settings, addresses, routes, nexthops, neighbours, forwarding entries and tables of nf_tables as they
 //! change.
 //!
 //! Invariant: nothing is lost in silence. Where the kernel had to drop notifications, [`Event::Resync`] says so, and
@@ -23,13 +23,15 @@ use crate::netlink::option::{self, Filter};
 use crate::netlink::{Frame, Frames, Socket};
 use crate::netns::Netns;
 use crate::nftables::{self, Table};
-use crate::object::{Address, Change, Forwarding, Link, Neighbour, Nexthop, Object, Route};
+use crate::object::{Address, Change, Forwarding, IfIndex, Link, Neighbour, Nexthop, Object, Route};
 
 /// A notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// An interface was made, changed or deleted.
     Link(Change<Link>),
+    /// Settings of IPv4 of an interface were changed: see [`crate::sysctl`].
+    Settings(IfIndex),
     /// An address was added to or taken from an interface.
     Address(Change<Address>),
     /// A route was added, replaced or deleted. IPv4 routes that go with their interface are not told one by one.
@@ -51,6 +53,8 @@ pub enum Event {
 pub enum Topic {
     /// Interfaces.
     Links,
+    /// Settings of IPv4, per interface.
+    Settings,
     /// Addresses of both families.
     Addresses,
     /// Routes of both families.
@@ -66,6 +70,7 @@ impl Topic {
     const fn groups(self) -> &'static [libc::c_int] {
         match self {
             Self::Links => &[1],
+            Self::Settings => &[24],
             Self::Neighbours => &[3],
             Self::Addresses => &[5, 9],
             Self::Routes => &[7, 11],
@@ -210,6 +215,12 @@ fn decode(frame: Frame<'_>) -> Option<Event> {
         28 | 29 => Neighbour::decode(frame)
             .map(Event::Neighbour)
             .or_else(|| Forwarding::decode(frame).map(Event::Forwarding)),
+        // `RTM_NEWNETCONF`: a header of one byte and its padding, then `NETCONFA_IFINDEX`, which is negative for `all` and `default`.
+        80 => {
+            let index =
+                frame.attributes(4).find(1)?.u32().filter(|index| *index <= i32::MAX.cast_unsigned())?;
+            Some(Event::Settings(IfIndex(index)))
+        }
         104 | 105 => Nexthop::decode(frame).map(Event::Nexthop),
         _ => None,
     }

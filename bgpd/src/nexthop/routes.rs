@@ -111,6 +111,7 @@ impl Routes {
                 Doubt { protocols, ..Doubt::default() }
             }
             Event::Address(Change::Present(_))
+            | Event::Settings(_)
             | Event::Nexthop(_)
             | Event::Neighbour(_)
             | Event::Forwarding(_)

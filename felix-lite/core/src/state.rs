@@ -22,7 +22,7 @@ use crate::route::Routes;
 use crate::settings::Settings;
 use crate::speaker::Member;
 use crate::table::Table;
-use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, Update};
+use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update};
 
 /// The only BGPConfiguration that counts.
 const DEFAULT: &str = "default";
@@ -212,8 +212,8 @@ impl State {
         self.blocks.iter().copied()
     }
 
-    /// The pools that the addresses of this node's tunnels may be of, in the order of their names.
-    pub const fn tunnel_pools(&self) -> &BTreeMap<Family, Vec<String>> {
+    /// The pools that the addresses of this node's tunnels may be of.
+    pub const fn tunnel_pools(&self) -> &BTreeMap<Family, TunnelPools> {
         &self.fabric.tunnel_pools
     }
 

@@ -1,6 +1,7 @@
 //! What the kernel has besides our own objects: see [`felix_core::Host`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 
 use cairn_kernel::object::{Address, Hop, IfIndex, Link, PROTOCOL, Route, RouteKind, RouteTarget, TableId};
 use cairn_kernel::{Error, Rtnl};
@@ -12,14 +13,16 @@ use super::tunnel::is_tunnel;
 /// How workload interfaces begin.
 pub(super) const WORKLOAD: &str = "crn";
 
-/// Reads the host's addresses, routes and interfaces, but pods', tunnels and the loopback. Which tunnels can be used is for the
-/// caller to say.
-pub(super) fn read(rtnl: &mut Rtnl) -> Result<Host, Error> {
+/// Reads the host's addresses, routes and interfaces, but pods', tunnels and the loopback; and the addresses on tunnels. Which tunnels can be used
+/// is for the caller to say.
+pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeSet<IpAddr>), Error> {
     let mut links: BTreeMap<IfIndex, Link> =
         rtnl.list::<Link>(None)?.into_iter().map(|link| (link.index, link)).collect();
+    let all = rtnl.list::<Address>(None)?;
+    let on_tunnel = |address: &&Address| links.get(&address.link).is_some_and(is_tunnel);
+    let on_tunnels = all.iter().filter(on_tunnel).map(|address| address.addr).collect();
     links.retain(|_, link| !is_workload(link) && !is_tunnel(link) && !link.flags.loopback);
-    let mut addresses: Vec<HostAddress> = rtnl
-        .list::<Address>(None)?
+    let mut addresses: Vec<HostAddress> = all
         .into_iter()
         .filter_map(|address| {
             let link = links.get(&address.link)?;
@@ -37,7 +40,7 @@ pub(super) fn read(rtnl: &mut Rtnl) -> Result<Host, Error> {
     routes.sort_unstable();
     let links =
         links.into_values().map(|link| (link.index.0, HostLink { name: link.name, mtu: link.mtu })).collect();
-    Ok(Host { addresses, routes, links, tunnels: BTreeMap::new() })
+    Ok((Host { addresses, routes, links, tunnels: BTreeMap::new() }, on_tunnels))
 }
 
 /// Is it the host end of a pod's veth pair?

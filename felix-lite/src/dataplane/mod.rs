@@ -26,7 +26,7 @@ mod tests;
 mod tunnel;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cairn_net::Prefix;
@@ -73,6 +73,8 @@ enum Waiting {
 pub(crate) enum DataplaneEvent {
     /// The node's own addresses, routes and interfaces, and the tunnels that can be used.
     Host(Host),
+    /// The addresses on tunnel devices, with those that go with their device in a while.
+    TunnelAddresses(BTreeSet<IpAddr>),
     /// The kernel was read and the firewall is in it.
     Ready,
     /// What is wrong in the kernel now.

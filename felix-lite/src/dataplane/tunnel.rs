@@ -55,6 +55,8 @@ pub(super) struct Tunnels {
     object_faults: BTreeSet<String>,
     /// What was told of the devices last.
     told: BTreeMap<TunnelKind, HostTunnel>,
+    /// The addresses on them at that time, and whether others may have been there, too.
+    told_addresses: (BTreeSet<(IfIndex, IpAddr)>, bool),
     swept: bool,
     resync: bool,
 }
@@ -113,6 +115,7 @@ impl Tunnels {
             device_faults: BTreeMap::new(),
             object_faults: BTreeSet::new(),
             told: BTreeMap::new(),
+            told_addresses: (BTreeSet::new(), true),
             swept: false,
             resync: false,
         };
@@ -181,11 +184,15 @@ impl Tunnels {
         ripe.map(|(kind, device)| (*kind, device.usable())).collect()
     }
 
-    /// Is there something else to be told by [`Self::usable`] than the last time this was asked?
+    /// Is there something else to be told by [`Self::usable`] than the last time this was asked, or of the addresses on devices?
     pub(super) fn is_news(&mut self) -> bool {
         let usable = self.usable();
-        let news = self.told != usable;
-        self.told = usable;
+        let addresses = self.addresses.desired().map(|(key, _)| (key.link, key.addr)).collect();
+        // What cannot be removed is there still, and what nobody wants goes with the sweep.
+        let unsettled = self.resync || !self.swept || self.addresses.poll_timeout().is_some();
+        let now = (addresses, unsettled);
+        let news = self.told != usable || self.told_addresses != now;
+        (self.told, self.told_addresses) = (usable, now);
         news
     }
 
@@ -225,10 +232,8 @@ impl Tunnels {
             let gone = matches!(change, Change::Gone(_));
             // Whoever goes on changing it neither postpones a repair that is due, nor do changes that need none count.
             let needless = if gone { !ours } else { ours && device::is_as_wanted(link, tunnel) };
-            if !needless && !self.pending.contains_key(&kind) {
-                let now = Instant::now();
-                let at = now + self.patience(kind, now);
-                self.pending.insert(kind, at);
+            if !needless {
+                self.repair_soon(kind);
             }
         } else if ours && matches!(change, Change::Gone(_)) {
             self.devices.remove(&kind);
@@ -236,8 +241,24 @@ impl Tunnels {
         }
     }
 
+    /// Settings of an interface were changed.
+    pub(super) fn settings_changed(&mut self, index: IfIndex) {
+        let kind = self.devices.iter().find(|(_, device)| device.index == index).map(|(kind, _)| *kind);
+        let Some((kind, tunnel)) = kind.and_then(|kind| Some((kind, self.wanted.get(&kind)?))) else {
+            return;
+        };
+        // Nobody minds a link that cannot be read now: what is wrong is found at the next repair.
+        if let Ok(Some(link)) = self.rtnl.link(index)
+            && !device::is_as_wanted(&link, tunnel)
+        {
+            self.repair_soon(kind);
+        }
+    }
+
     /// Somebody changed an address on a tunnel.
     pub(super) fn address_changed(&mut self, change: Change<Address>) {
+        // One that nobody set is of the kernel's making, which it was told not to do.
+        self.settings_changed(change.object().link);
         self.addresses.observe_object(change);
     }
 
@@ -458,6 +479,14 @@ impl Tunnels {
                     device.ends_at = Some(now + RETRY);
                 }
             }
+        }
+    }
+
+    fn repair_soon(&mut self, kind: TunnelKind) {
+        if !self.pending.contains_key(&kind) {
+            let now = Instant::now();
+            let at = now + self.patience(kind, now);
+            self.pending.insert(kind, at);
         }
     }
 

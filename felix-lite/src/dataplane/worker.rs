@@ -112,7 +112,14 @@ impl Worker {
     }
 
     async fn follow(&mut self) -> Result<(), Ended> {
-        let topics = [Topic::Links, Topic::Addresses, Topic::Routes, Topic::Nexthops, Topic::Neighbours];
+        let topics = [
+            Topic::Links,
+            Topic::Settings,
+            Topic::Addresses,
+            Topic::Routes,
+            Topic::Nexthops,
+            Topic::Neighbours,
+        ];
         let mut monitor = Monitor::open(&topics)?;
         self.routes.silence(&mut monitor)?;
         self.tunnels.silence(&mut monitor)?;
@@ -175,6 +182,10 @@ impl Worker {
             Event::Link(Kernel::Gone(link)) => {
                 self.routes.link_changed(link.index);
                 self.links.remove(&link.index).is_some()
+            }
+            Event::Settings(index) => {
+                self.tunnels.settings_changed(index);
+                false
             }
             Event::Address(change) if self.tunnels.has(change.object().link) => {
                 self.tunnels.address_changed(change);
@@ -349,8 +360,9 @@ impl Worker {
 
     async fn tell_host(&mut self) -> Result<(), Ended> {
         match host::read(self.routes.rtnl()) {
-            Ok(host) => {
+            Ok((host, on_tunnels)) => {
                 let tunnels = self.tunnels.usable();
+                self.tell(DataplaneEvent::TunnelAddresses(on_tunnels)).await?;
                 self.tell(DataplaneEvent::Host(Host { tunnels, ..host })).await
             }
             Err(error) => {

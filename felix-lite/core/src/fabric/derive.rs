@@ -8,7 +8,7 @@ use cairn_api::Object;
 use cairn_api::kinds::{AllowedUse, EncapMode, IpPool, Judgement, NodeConfiguration, encapsulations};
 use cairn_net::{Family, Mac, Prefix};
 
-use super::tunnel::{Encapsulation, TunnelKind, TunnelPeer, VxlanSettings, mac_of};
+use super::tunnel::{Encapsulation, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings, mac_of};
 use super::{Addresses, Fabric, Member, slot};
 use crate::condition::{Condition, Reason};
 use crate::firewall::Element;
@@ -36,7 +36,7 @@ pub(crate) struct Derived {
     /// The other nodes on each VXLAN device, by outer address.
     pub(crate) peers: BTreeMap<(TunnelKind, IpAddr), TunnelPeer>,
     /// Pools that the addresses of tunnels may be of.
-    pub(crate) tunnel_pools: BTreeMap<Family, Vec<String>>,
+    pub(crate) tunnel_pools: BTreeMap<Family, TunnelPools>,
     pub(crate) elements: BTreeSet<Element>,
     pub(crate) conditions: Vec<Condition>,
 }
@@ -101,9 +101,16 @@ pub(crate) fn derive(inputs: Inputs<'_>) -> Derived {
         derived.peers = peers(fabric, &uses);
     }
     subnets_unknown(&judged, fabric, &mut derived.conditions);
+    let nothing = BTreeMap::new();
+    let labels = me.map_or(&nothing, |me| &me.labels);
     for (pool, judged) in inputs.pools.values().zip(&judged) {
         if judged.modes.any() && pool.spec.allowed_uses.contains(&AllowedUse::Tunnel) {
-            derived.tunnel_pools.entry(judged.cidr.family()).or_default().push(pool.name().to_owned());
+            let pools = derived.tunnel_pools.entry(judged.cidr.family()).or_default();
+            pools.fit.insert(pool.name().to_owned(), judged.cidr);
+            let leaves = pool.spec.disabled || pool.metadata.deletion_timestamp.is_some();
+            if !leaves && pool.spec.node_selector.matches(labels) {
+                pools.open.push(pool.name().to_owned());
+            }
         }
     }
     derived.elements = elements(inputs, &derived.fabric, &derived.wanted);

@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use cairn_api::kinds::{EncapMode, Modes};
 use cairn_net::{Family, Mac, Prefix};
 
-pub use tunnel::{Encapsulation, HostTunnel, Tunnel, TunnelKind, TunnelPeer, VxlanSettings};
+pub use tunnel::{Encapsulation, HostTunnel, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings};
 
 pub(crate) use derive::{Derived, Inputs, derive};
 

@@ -1,10 +1,11 @@
 //! Tunnel devices as plain values.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use cairn_api::kinds::{EncapMode, Modes};
-use cairn_net::{Family, Mac};
+use cairn_net::{Family, Mac, Prefix};
 
 /// What a packet is put into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +56,15 @@ pub struct TunnelPeer {
     pub mac: Mac,
     /// The addresses by which routes name it as a gateway on the device, ascending.
     pub gateways: Vec<IpAddr>,
+}
+
+/// The pools that the addresses of this node's tunnels may be of, of one family.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TunnelPools {
+    /// Those that an address may stay in, with their ranges: encapsulated, and meant for tunnels.
+    pub fit: BTreeMap<String, Prefix>,
+    /// Those of them that a new one may be taken from: neither disabled nor for other nodes. In the order of their names.
+    pub open: Vec<String>,
 }
 
 /// A tunnel device of Cairn that the kernel has, and that has been there for long enough that other nodes have theirs.

@@ -1,5 +1,7 @@
 //! What follows for tunnels, and for the size of packets.
 
+use std::net::IpAddr;
+
 use cairn_api::kinds::NodeConfiguration;
 use cairn_net::Family;
 
@@ -54,13 +56,20 @@ impl State {
         let paths = Paths::of(addresses, |address| self.routes.path_mtu(address), own, &self.host);
         let with_ipv6 = self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv6);
         let wanted = &self.fabric.wanted;
+        // One that no pool asks for any more leaves the devices before it is given back.
+        let fits = |(family, address): &(&Family, &IpAddr)| {
+            let pools = self.fabric.tunnel_pools.get(family);
+            pools.is_some_and(|pools| pools.fit.values().any(|cidr| cidr.contains(**address)))
+        };
+        let own: Vec<IpAddr> =
+            self.tunnel_addresses.iter().filter(fits).map(|(_, address)| *address).collect();
         let pods = paths.pods(wanted.iter().map(|wanted| wanted.kind), with_ipv6);
         self.settings.put(&(), Some(Settings::of(&self.configuration, pods)));
         let tunnels: Vec<(TunnelKind, Tunnel)> = wanted
             .iter()
             .map(|wanted| {
                 let mtu = self.configuration.mtu.unwrap_or_else(|| paths.through(wanted.kind, with_ipv6));
-                let addresses = self.tunnel_addresses.values().copied().collect();
+                let addresses = own.clone();
                 (wanted.kind, Tunnel { local: wanted.local, vxlan: wanted.vxlan, mtu, addresses })
             })
             .collect();

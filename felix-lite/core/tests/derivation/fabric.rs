@@ -235,11 +235,37 @@ fn a_tunnel_has_the_addresses_of_what_it_carries() {
     nodes().into_iter().chain([all()]).chain(pools).for_each(|fact| state.apply(fact));
     let mut reader = Reader::default();
     reader.read(&mut state);
-    let asked: Vec<_> = state.tunnel_pools().iter().collect();
-    assert_eq!(asked, [(&Family::Ipv4, &vec!["10.0.0.0/16".to_owned(), "10.1.0.0/16".to_owned()])]);
+    let asked: Vec<_> = state.tunnel_pools().iter().map(|(family, pools)| (*family, &pools.open)).collect();
+    assert_eq!(asked, [(Family::Ipv4, &vec!["10.0.0.0/16".to_owned(), "10.1.0.0/16".to_owned()])]);
     state.apply(Update::TunnelAddresses([(Family::Ipv4, ip("10.0.0.7"))].into()));
     assert_eq!(reader.read(&mut state), 2);
     assert!(reader.tunnels.values().all(|tunnel| tunnel.addresses == [ip("10.0.0.7")]));
+
+    // Its pool is plain now, while the other's tunnel stays: the address leaves the device before anybody else may have it.
+    state.apply(vxlan("10.0.0.0/16", EncapMode::Never));
+    reader.read(&mut state);
+    assert!(reader.tunnels.values().all(|tunnel| tunnel.addresses.is_empty()));
+}
+
+#[test]
+fn a_tunnel_takes_its_address_where_pods_may_and_keeps_it_as_they_do() {
+    let spec = |cidr| IpPool { vxlan_mode: EncapMode::Always, ..IpPool::of(prefix(cidr)) };
+    let elsewhere = "name == 'b'".parse().unwrap();
+    let mut state = complete();
+    let pools = [
+        pool("closed", IpPool { disabled: true, ..spec("10.0.0.0/16") }),
+        pool("here", IpPool { node_selector: "name == 'a'".parse().unwrap(), ..spec("10.1.0.0/16") }),
+        pool("there", IpPool { node_selector: elsewhere, ..spec("10.2.0.0/16") }),
+    ];
+    nodes().into_iter().chain([all()]).chain(pools).for_each(|fact| state.apply(fact));
+    state.apply(Update::TunnelAddresses([(Family::Ipv4, ip("10.0.0.7"))].into()));
+    let mut reader = Reader::default();
+    reader.read(&mut state);
+    let asked = &state.tunnel_pools()[&Family::Ipv4];
+    assert_eq!(asked.open, ["here"]);
+    assert_eq!(asked.fit.keys().collect::<Vec<_>>(), ["closed", "here", "there"]);
+    let device = &reader.tunnels[&TunnelKind::Vxlan(Family::Ipv4)];
+    assert_eq!(device.addresses, [ip("10.0.0.7")], "of a pool that gives no new ones");
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Tunnel devices, and who breaks them.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use cairn_kernel::Rtnl;
+use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::object::{Change, Link, LinkName};
 use cairn_net::Family;
 use felix_core::{Tunnel, TunnelKind, VxlanSettings};
 
+use super::super::host;
 use super::super::tunnel::Tunnels;
 use super::{in_namespace, run};
 
@@ -115,7 +118,8 @@ fn the_time_of_a_new_device_is_told_until_it_is_taken() {
         let mut tunnels = Tunnels::open().unwrap();
         tunnels.want(KIND, Some(vxlan(1450)));
         tunnels.write(true).unwrap();
-        assert!(!tunnels.is_news(), "the other nodes may not have theirs yet");
+        tunnels.is_news(); // of its addresses
+        assert!(!tunnels.is_news() && tunnels.usable().is_empty(), "the other nodes may not have theirs yet");
         let ripe = tunnels.poll_timeout().unwrap();
         while Instant::now() <= ripe {
             std::thread::sleep(Duration::from_millis(20));
@@ -123,6 +127,69 @@ fn the_time_of_a_new_device_is_told_until_it_is_taken() {
         assert_eq!(tunnels.poll_timeout(), Some(ripe), "however late somebody looks");
         assert!(tunnels.is_news());
         assert_eq!(tunnels.poll_timeout(), None);
+    });
+}
+
+fn setting(path: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/net/{path}")).unwrap().trim().to_owned()
+}
+
+fn set(path: &str, value: &str) {
+    std::fs::write(format!("/proc/sys/net/{path}"), value).unwrap();
+}
+
+const LOOSE: &str = "ipv4/conf/cairn-vxlan/rp_filter";
+const NO_ADDRESS: &str = "ipv6/conf/cairn-vxlan/addr_gen_mode";
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn settings_are_those_of_a_tunnel_also_on_one_that_is_adopted() {
+    in_namespace(|_| {
+        drop(ready());
+        set(LOOSE, "1");
+        set(NO_ADDRESS, "0");
+        let mut tunnels = ready();
+        assert_eq!((setting(LOOSE).as_str(), setting(NO_ADDRESS).as_str()), ("2", "1"));
+
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut monitor = Monitor::open(&[Topic::Settings, Topic::Addresses]).unwrap();
+            tunnels.silence(&mut monitor).unwrap();
+            for (path, wrong, right) in [(LOOSE, "1", "2"), (NO_ADDRESS, "0", "1")] {
+                set(path, wrong);
+                while setting(path) != right {
+                    let event = tokio::time::timeout(Duration::from_secs(30), monitor.next()).await;
+                    match event.expect("the kernel tells of it").unwrap() {
+                        Event::Settings(index) => tunnels.settings_changed(index),
+                        Event::Address(change) => tunnels.address_changed(change),
+                        other => panic!("{other:?}"),
+                    }
+                    tunnels.write(true).unwrap();
+                }
+            }
+        });
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn addresses_on_tunnels_are_told_as_they_come_and_go() {
+    in_namespace(|_| {
+        let there = || host::read(&mut Rtnl::open().unwrap()).unwrap().1;
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let mut tunnels = ready();
+        assert!(there().contains(&address));
+        tunnels.sweep();
+        tunnels.write(true).unwrap();
+        assert!(tunnels.is_news(), "what nobody wants is gone");
+        tunnels.want(KIND, None);
+        tunnels.write(true).unwrap();
+        tunnels.finish().unwrap();
+        assert!(there().contains(&address), "as long as others may send into it");
+        tunnels.want(KIND, Some(Tunnel { addresses: Vec::new(), ..vxlan(1450) }));
+        tunnels.write(true).unwrap();
+        assert!(!there().contains(&address));
+        assert!(tunnels.is_news() && !tunnels.is_news());
     });
 }
 

@@ -1,8 +1,9 @@
 //! One tunnel device: made, mended, recognised, removed.
 
 use cairn_kernel::object::{IfIndex, Ipip, Kind, Link, LinkChange, LinkFlags, LinkName, Vxlan};
-use cairn_kernel::sysctl::Conf;
+use cairn_kernel::sysctl::{self, Conf, Scope, Sysctl};
 use cairn_kernel::{Error, Requests, Rtnl};
+use cairn_net::Family;
 use felix_core::{Tunnel, TunnelKind};
 use nix::errno::Errno;
 
@@ -14,7 +15,10 @@ const TTL: u8 = 64;
 
 /// While routes change from plain to a tunnel or back, packets come one way and answers go the other: sources are checked by
 /// whether there is a route to them at all (RFC 3704 section 2.4), not by which interface it leads over.
-const CONF: [(Conf, u32); 1] = [(Conf::RpFilter, 2)];
+const CONF: [(Conf, u32); 1] = [(Conf::RpFilter, LOOSE)];
+const LOOSE: u32 = 2;
+/// The kernel makes no link-local address.
+const NO_ADDRESS: u32 = 1;
 
 /// A device as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +120,22 @@ fn change(link: &Link, tunnel: &Tunnel) -> Option<LinkChange<'static>> {
     if !link.flags.up {
         change.up = Some(true);
     }
-    (change.mtu.is_some() || change.mac.is_some() || change.up.is_some()).then_some(change)
+    if let Ok(name) = link.name.parse::<LinkName>() {
+        if differs(Family::Ipv4, &name, Conf::RpFilter, LOOSE) {
+            change.ipv4 = &CONF;
+        }
+        if differs(Family::Ipv6, &name, Conf::AddrGenMode, NO_ADDRESS) {
+            change.link_local = Some(false);
+        }
+    }
+    let settings = !change.ipv4.is_empty() || change.link_local.is_some();
+    (settings || change.mtu.is_some() || change.mac.is_some() || change.up.is_some()).then_some(change)
+}
+
+/// Is a setting of an interface another? One that cannot be read, as IPv6's where that is switched off, is not.
+fn differs(family: Family, name: &LinkName, conf: Conf, wanted: u32) -> bool {
+    sysctl::read(&Sysctl::Conf(family, Scope::Link(name.clone()), conf))
+        .is_ok_and(|value| value != i64::from(wanted))
 }
 
 /// Removes the device. One that is gone is no error.
