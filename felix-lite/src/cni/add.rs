@@ -37,6 +37,10 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         let record = Arc::new(self.record(add, netns_id, &addresses));
         match self.connect(&record, &netns).await {
             Ok(()) => {
+                // The pods that are there were looked at, perhaps, before this one was among them.
+                if !record.mtu_fixed && record.mtu != fitting(self.mtu(), &record.addresses) {
+                    self.outdated.notify_one();
+                }
                 info!(attachment = %record.attachment, owner = record.owner(), interface = record.interface, addresses = ?record.addresses, "ADD");
                 Ok(record.attached())
             }

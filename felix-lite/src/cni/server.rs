@@ -8,7 +8,7 @@ use cairn_datastore::Datastore;
 use cairn_ipam::{Handle, NodeAllocator};
 use felix_api::{Attachment, Code, Command, PROTOCOL, Refusal, Reply, Request, Spool};
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use super::journal::{Journal, JournalError, Record};
@@ -43,6 +43,8 @@ pub struct Server<D> {
     pub(super) namespaces: Namespaces,
     /// MTU for pods in bytes, unless a configuration names another.
     pub(super) mtu: watch::Receiver<u32>,
+    /// A pod was made while the MTU changed.
+    pub(super) outdated: Notify,
     /// Why the node is not ready for pods; `None`: it is.
     not_ready: watch::Receiver<Option<String>>,
 }
@@ -94,8 +96,20 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         let spool = Spool::new(&config.spool);
         let Facts { mtu, not_ready } = facts;
         let locks = Locks::default();
-        let server =
-            Self { config, endpoints, ipam, journal, spool, wiring, locks, namespaces, mtu, not_ready };
+        let outdated = Notify::new();
+        let server = Self {
+            config,
+            endpoints,
+            ipam,
+            journal,
+            spool,
+            wiring,
+            locks,
+            namespaces,
+            mtu,
+            outdated,
+            not_ready,
+        };
         server.restore(whole).await?;
         // From here on the plugin's second try waits for us instead of failing: what it kept before is read now (see felix_api::Spool).
         let listener = Listener::bind(&server.config.socket)?;

@@ -184,6 +184,18 @@ fn both_ends_change_their_mtu() {
             let resized = Arc::new(Record { mtu, ..(*record).clone() });
             wiring.check(resized, Arc::clone(&netns)).await.unwrap();
         }
+        // A crash came between the two ends, or before the record.
+        for (outside, inside, mtu) in [(1450, 1300, 1450), (1300, 1450, 1400), (1480, 1480, 1300)] {
+            let set = |mtu| LinkChange { mtu: Some(mtu), ..LinkChange::default() };
+            place.pod_rtnl().change_link(&eth0(), &set(inside)).unwrap();
+            place.host_rtnl().change_link(&record.interface.parse().unwrap(), &set(outside)).unwrap();
+            wiring.resize(Arc::clone(&record), Arc::clone(&netns), mtu).await.unwrap();
+            let resized = Arc::new(Record { mtu, ..(*record).clone() });
+            wiring.check(resized, Arc::clone(&netns)).await.unwrap();
+        }
+        // One end that is not there leaves the other as it is.
+        wiring.remove(&record.interface).await.unwrap();
+        wiring.resize(Arc::clone(&record), netns, 1280).await.unwrap_err();
     });
 }
 

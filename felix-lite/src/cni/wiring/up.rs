@@ -38,20 +38,40 @@ pub(super) fn up(hands: &mut Hands, record: &Record, netns: &File) -> Result<(),
     Ok(())
 }
 
-/// Gives both ends another MTU: the larger one is never on the far side of the smaller.
+/// Gives both ends another MTU: the larger one is never on the far side of the smaller. Where one end refuses, the other gets back what it had.
 pub(super) fn resize(hands: &mut Hands, record: &Record, netns: &File, mtu: u32) -> Result<(), WiringError> {
     let mut inside = open(record, netns)?.visit(&hands.home, Rtnl::open)??;
     let (host, pod): (LinkName, LinkName) =
         (record.interface.parse()?, record.attachment.ifname.as_str().parse()?);
-    let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
-    if mtu < record.mtu {
-        inside.change_link(&pod, &change)?;
-        hands.rtnl.change_link(&host, &change)?;
+    let outside = &mut hands.rtnl;
+    // What they have counts, not what the record says: a crash may have come between the two.
+    let (outer, inner) = (mtu_of(outside, &host)?, mtu_of(&mut inside, &pod)?);
+    if mtu < inner {
+        set_mtu(&mut inside, &pod, inner, mtu)?;
+        set_mtu(outside, &host, outer, mtu).or_else(|error| back(&mut inside, &pod, inner, error))?;
     } else {
-        hands.rtnl.change_link(&host, &change)?;
-        inside.change_link(&pod, &change)?;
+        set_mtu(outside, &host, outer, mtu)?;
+        set_mtu(&mut inside, &pod, inner, mtu).or_else(|error| back(outside, &host, outer, error))?;
     }
     Ok(())
+}
+
+fn mtu_of(rtnl: &mut Rtnl, name: &LinkName) -> Result<u32, Error> {
+    let gone = || Error::refused("get", format_args!("link {name}"), Errno::ENODEV);
+    Ok(rtnl.link(name)?.ok_or_else(gone)?.mtu)
+}
+
+fn set_mtu(rtnl: &mut Rtnl, name: &LinkName, now: u32, wanted: u32) -> Result<(), Error> {
+    if now == wanted {
+        return Ok(());
+    }
+    rtnl.change_link(name, &LinkChange { mtu: Some(wanted), ..LinkChange::default() })
+}
+
+/// Gives an end back what it had, and then the error of the other.
+fn back(rtnl: &mut Rtnl, name: &LinkName, before: u32, error: Error) -> Result<(), Error> {
+    rtnl.change_link(name, &LinkChange { mtu: Some(before), ..LinkChange::default() })?;
+    Err(error)
 }
 
 /// The namespace of an open file.
