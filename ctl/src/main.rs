@@ -3,6 +3,7 @@
 //! * [`bgp`]: sessions and routes of the bgpd on this machine.
 //! * [`bfd`]: BFD sessions of the bgpd on this machine.
 //! * [`ipam`]: addresses: what is used, by whom, and whether it is consistent.
+//! * [`cleanup`]: what pod networks have left on this machine.
 //! * [`doctor`]: what is wrong with the network around this node.
 //! * [`node`]: this node on one page: daemons, sessions, addresses, dataplane, and what is wrong.
 //!
@@ -11,6 +12,7 @@
 
 mod bfd;
 mod bgp;
+mod cleanup;
 mod doctor;
 mod ipam;
 mod node;
@@ -44,6 +46,8 @@ enum Subject {
     Bfd(bfd::Arguments),
     /// Addresses: what is used, by whom, and whether it is consistent.
     Ipam(ipam::Arguments),
+    /// What pod networks have left on this machine: lists it, and removes it if told to.
+    Cleanup(cleanup::Arguments),
     /// The network around this node.
     Doctor(doctor::Arguments),
     /// This node: daemons, sessions, addresses, dataplane, and what is wrong.
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
                 Subject::Bgp(arguments) => bgp::run(arguments, cli.output).await,
                 Subject::Bfd(arguments) => bfd::run(arguments, cli.output).await,
                 Subject::Ipam(arguments) => ipam::run(arguments, cli.output).await,
+                Subject::Cleanup(arguments) => cleanup::run(&arguments, cli.output),
                 Subject::Doctor(arguments) => doctor::run(arguments, cli.output).await,
                 Subject::Node(arguments) => node::run(arguments, cli.output).await,
             }

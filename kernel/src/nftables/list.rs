@@ -1,7 +1,7 @@
 //! What is in a table: for adoption after a restart, and for the repair of interference.
 
 use super::rule::read_comment;
-use super::uapi::{LIST_ELEMENT, chain, element, message, rule, set};
+use super::uapi::{LIST_ELEMENT, chain, element, message, rule, set, table};
 use super::{Element, Table};
 use crate::Error;
 use crate::error::is_absence;
@@ -20,6 +20,17 @@ pub struct ListedRule {
 
 /// Length of a `struct nfgenmsg`.
 const HEADER: usize = 4;
+
+/// Whether there is such a table.
+pub fn exists(socket: &mut Socket, table: Table) -> Result<bool, Error> {
+    let ask = |batch: &mut Batch, flags: u16| table.encode_get(flags, batch);
+    let named = |frame: Frame<'_>| (text(frame, table::NAME)? == table.name).then_some(());
+    match socket.dump(ask, named) {
+        Ok(found) => Ok(!found.is_empty()),
+        Err(refusal) if is_absence(refusal.errno) => Ok(false),
+        Err(refusal) => Err(Error::refused("list", format_args!("table {table}"), refusal)),
+    }
+}
 
 /// The names of the table's chains; none if there is no such table.
 pub fn chains(socket: &mut Socket, table: Table) -> Result<Vec<String>, Error> {

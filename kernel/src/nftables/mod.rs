@@ -24,7 +24,7 @@ pub use expression::{
     ct_state,
 };
 pub use generation::{GROUP, Generation};
-pub use list::{ListedRule, chains, elements, rules, sets};
+pub use list::{ListedRule, chains, elements, exists, rules, sets};
 pub use rule::Rule;
 pub use set::{DataType, Set};
 pub use table::{Table, TableFamily};

@@ -6,6 +6,10 @@ use crate::netlink::{Batch, Frame, Message};
 pub enum TableFamily {
     /// IPv4 and IPv6 (`NFPROTO_INET`).
     Inet,
+    /// IPv4 (`NFPROTO_IPV4`).
+    Ip,
+    /// IPv6 (`NFPROTO_IPV6`).
+    Ip6,
     /// Of one device, before routing (`NFPROTO_NETDEV`).
     Netdev,
 }
@@ -14,7 +18,9 @@ impl TableFamily {
     pub(super) const fn number(self) -> u8 {
         match self {
             Self::Inet => 1,
+            Self::Ip => 2,
             Self::Netdev => 5,
+            Self::Ip6 => 10,
         }
     }
 }
@@ -46,6 +52,10 @@ impl Table {
         batch.message(kind, flags, &header(self.family.number(), 0))
     }
 
+    pub(super) fn encode_get(&self, flags: u16, batch: &mut Batch) {
+        self.message(batch, uapi::message::GET_TABLE, flags);
+    }
+
     pub(super) fn encode_create(&self, batch: &mut Batch) {
         let mut message = self.message(batch, uapi::message::NEW_TABLE, uapi::CREATE);
         message.text(uapi::table::NAME, self.name);
@@ -61,6 +71,8 @@ impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let family = match self.family {
             TableFamily::Inet => "inet",
+            TableFamily::Ip => "ip",
+            TableFamily::Ip6 => "ip6",
             TableFamily::Netdev => "netdev",
         };
         write!(f, "{family} {}", self.name)

@@ -10,6 +10,7 @@ pub(super) mod message {
     pub(in super::super) const BATCH_BEGIN: u16 = 16;
     pub(in super::super) const BATCH_END: u16 = 17;
     pub(in super::super) const NEW_TABLE: u16 = SUBSYSTEM << 8;
+    pub(in super::super) const GET_TABLE: u16 = SUBSYSTEM << 8 | 1;
     pub(in super::super) const DEL_TABLE: u16 = SUBSYSTEM << 8 | 2;
     pub(in super::super) const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
     pub(in super::super) const GET_CHAIN: u16 = SUBSYSTEM << 8 | 4;

@@ -123,7 +123,7 @@ impl Object for Rule {
         if !matches!(frame.kind, NEW | DEL) {
             return None;
         }
-        let (mut from, mut to, mut iif, mut mark, mut mask) = (None, None, None, None, u32::MAX);
+        let (mut from, mut to, mut iif, mut mark, mut mask) = (None, None, None, 0, None);
         let (mut priority, mut protocol, mut table) = (0, 0, u32::from(frame.byte(4)?));
         for attribute in frame.attributes(HEADER) {
             match attribute.kind {
@@ -131,8 +131,8 @@ impl Object for Rule {
                 SRC => from = Prefix::containing(attribute.addr()?, frame.byte(2)?),
                 IIFNAME => iif = attribute.text().parse().ok(),
                 PRIORITY => priority = attribute.u32()?,
-                FWMARK => mark = attribute.u32().filter(|mark| *mark != 0),
-                FWMASK => mask = attribute.u32()?,
+                FWMARK => mark = attribute.u32()?,
+                FWMASK => mask = Some(attribute.u32()?),
                 TABLE => table = attribute.u32()?,
                 RULE_PROTOCOL => protocol = attribute.u8()?,
                 _ => {}
@@ -146,7 +146,8 @@ impl Object for Rule {
             _ => return None,
         };
         let family = family_of(frame.byte(0)?)?;
-        let mark = mark.map(|mark| (mark, mask));
+        // The kernel leaves a mark of 0 out, and tells the mask of every rule that has a mark.
+        let mark = mask.map(|mask| (mark, mask));
         let rule = Self { family, priority, from, to, iif, mark, action, protocol };
         Some(if frame.kind == NEW { Change::Present(rule) } else { Change::Gone(rule) })
     }
