@@ -1,12 +1,22 @@
-//! `cargo xtask bench NAME`: one benchmark of tests/bench, in release mode.
+//! `cargo xtask bench NAME`: one benchmark of tests/bench, of the programs as they are shipped.
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::process::Command;
 
-use crate::{build, process, workspace};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{build, process, vm, workspace};
+
+/// How long a benchmark may take in the virtual machine.
+const VM_SECONDS: &str = "3600";
 
 /// What `bench` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// Run it in the virtual machine, whose kernel has every kind of tunnel
+    #[arg(long)]
+    vm: bool,
     /// The name of a file in tests/bench, without its ending
     name: String,
     /// Handed to the benchmark
@@ -23,13 +33,34 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !process::is_root() {
         bail!("benchmarks work on network namespaces: run as root");
     }
-    let programs = build::programs("release")?;
-    process::run(
-        workspace::cargo()
-            .args(["bench", "--package", "cairn-lab", "--bench", &arguments.name, "--"])
-            .args(&arguments.rest)
-            .env("CAIRN_BIN", programs),
-    )
+    let programs = build::programs("dist")?;
+    let benchmark = benchmark(&arguments.name)?;
+    let tests = workspace::root().join("tests");
+    if arguments.vm {
+        let mut command = vm::command()?;
+        command.args(["--seconds", VM_SECONDS]).arg("--directory").arg(tests);
+        command.arg("--env").arg(format!("CAIRN_BIN={}", programs.display()));
+        return process::run(command.arg("--").arg(benchmark).args(&arguments.rest));
+    }
+    process::run(Command::new(benchmark).args(&arguments.rest).current_dir(tests).env("CAIRN_BIN", programs))
+}
+
+/// Builds a benchmark and gives its program.
+fn benchmark(name: &str) -> Result<PathBuf> {
+    let messages = process::capture(workspace::cargo().args([
+        "bench",
+        "--package",
+        "cairn-lab",
+        "--bench",
+        name,
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ]))?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = messages
+        .filter(|message| message["target"]["kind"][0] == "bench")
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+    program.with_context(|| format!("cargo built no program for benchmark {name}"))
 }
 
 fn names() -> Result<Vec<String>> {

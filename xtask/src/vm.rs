@@ -27,13 +27,19 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn forward(rest: &[String]) -> Result<ExitCode> {
-    install::for_machine()?;
-    process::run(workspace::cargo().args(["build", "--quiet", "--package", "cairn-vm", "--locked"]))?;
-    let program = workspace::programs("debug")?.join("cairn-vm");
-    let status = Command::new(&program)
-        .arg("run")
+    let mut command = command()?;
+    let status = command
         .args(rest)
         .status()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+        .with_context(|| format!("cannot start `{}`", process::shown(&command)))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// `cairn-vm run`, built; its arguments are still to be added.
+pub(crate) fn command() -> Result<Command> {
+    install::for_machine()?;
+    process::run(workspace::cargo().args(["build", "--quiet", "--package", "cairn-vm", "--locked"]))?;
+    let mut command = Command::new(workspace::programs("debug")?.join("cairn-vm"));
+    command.arg("run");
+    Ok(command)
 }

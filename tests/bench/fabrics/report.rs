@@ -1,0 +1,86 @@
+//! The tables for people and the line for programs.
+
+use cairn_net::Family;
+use serde_json::{Value, json};
+
+use crate::fabric::Fabric;
+use crate::scale::Mesh;
+
+/// One path in one round.
+pub(crate) struct Sample {
+    pub(crate) octets_per_second: f64,
+    pub(crate) round_trips_per_second: f64,
+}
+
+/// A fabric of Cairn beside the one made by hand.
+pub(crate) struct Comparison {
+    fabric: Fabric,
+    family: Family,
+    mtu: u32,
+    plain: Vec<Sample>,
+    ours: Vec<Sample>,
+}
+
+impl Comparison {
+    pub(crate) const fn new(fabric: Fabric, family: Family, mtu: u32) -> Self {
+        Self { fabric, family, mtu, plain: Vec::new(), ours: Vec::new() }
+    }
+
+    /// One round.
+    pub(crate) fn add(&mut self, plain: Sample, ours: Sample) {
+        self.plain.push(plain);
+        self.ours.push(ours);
+    }
+
+    fn medians(&self, take: fn(&Sample) -> f64) -> (f64, f64) {
+        let median_of = |samples: &[Sample]| median(&samples.iter().map(take).collect::<Vec<_>>());
+        (median_of(&self.plain), median_of(&self.ours))
+    }
+}
+
+/// Prints all.
+pub(crate) fn print(comparisons: &[Comparison], mesh: Option<&Mesh>, missing: &[Fabric]) {
+    println!("\nTCP between pods of two nodes, beside the same made by hand: medians\n");
+    println!(
+        "| fabric | family | MTU | by hand Gbit/s | Cairn Gbit/s | ratio | by hand round trips/s | Cairn round trips/s | ratio |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let mut rows = Vec::new();
+    for row in comparisons {
+        let (plain, ours) = row.medians(|sample| sample.octets_per_second * 8e-9);
+        let (plain_trips, our_trips) = row.medians(|sample| sample.round_trips_per_second);
+        let (fabric, family, mtu) = (row.fabric, row.family, row.mtu);
+        let ratios = [ours / plain, our_trips / plain_trips];
+        println!(
+            "| {fabric} | {family} | {mtu} | {plain:.2} | {ours:.2} | {:.3} | {plain_trips:.0} | {our_trips:.0} | {:.3} |",
+            ratios[0], ratios[1]
+        );
+        rows.push(json!({
+            "fabric": fabric.to_string(), "family": family.to_string(), "mtu": mtu, "rounds": row.ours.len(),
+            "gbitPerSecond": { "byHand": plain, "cairn": ours, "ratio": ratios[0] },
+            "roundTripsPerSecond": { "byHand": plain_trips, "cairn": our_trips, "ratio": ratios[1] },
+        }));
+    }
+    for fabric in missing {
+        println!("\n{fabric}: this kernel lacks it; `--vm` runs the benchmark under one that has it");
+    }
+    let mesh = mesh.map_or(Value::Null, |mesh| {
+        println!(
+            "\nVXLAN to {} nodes: in the kernel within {:.3} s of their objects, written in {:.3} s, {:.3} s of felix-lite's CPU time",
+            mesh.nodes, mesh.total, mesh.programmed, mesh.cpu
+        );
+        println!("One of them gets another address: in the kernel after {:.2} ms", mesh.change * 1e3);
+        json!({
+            "nodes": mesh.nodes, "totalSeconds": mesh.total, "programmedSeconds": mesh.programmed,
+            "cpuSeconds": mesh.cpu, "changeSeconds": mesh.change,
+        })
+    });
+    println!("\n{}", json!({ "bench": "fabrics", "rows": rows, "mesh": mesh }));
+}
+
+/// The middle one.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
