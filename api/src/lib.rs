@@ -23,6 +23,7 @@ pub mod name;
 mod object;
 pub mod selector;
 mod timestamp;
+mod wireguard_key;
 
 pub use community::Community;
 pub use condition::{Condition, ConditionStatus};
@@ -33,3 +34,4 @@ pub use metadata::Metadata;
 pub use object::Object;
 pub use selector::{Selector, SelectorError};
 pub use timestamp::Timestamp;
+pub use wireguard_key::WireguardKey;

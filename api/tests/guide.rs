@@ -3,6 +3,7 @@
 use cairn_api::core::{Node, Secret};
 use cairn_api::kinds::{
     BgpConfiguration, BgpFilter, BgpPeer, IpPool, IpReservation, IpamConfiguration, NodeConfiguration,
+    WireguardPeer,
 };
 use cairn_api::load::{LoadError, documents};
 
@@ -10,7 +11,7 @@ use cairn_api::load::{LoadError, documents};
 fn every_object_of_the_guide_is_valid() {
     let file = "docs/guide/objects.yaml";
     let documents = documents(file, include_str!("../../docs/guide/objects.yaml")).unwrap();
-    assert_eq!(documents.len(), 11);
+    assert_eq!(documents.len(), 12);
     for document in documents {
         let checked: Result<(), LoadError> = match document.type_meta().unwrap().kind.as_str() {
             "IPPool" => document.object::<IpPool>().map(drop),
@@ -20,6 +21,7 @@ fn every_object_of_the_guide_is_valid() {
             "BGPPeer" => document.object::<BgpPeer>().map(drop),
             "BGPFilter" => document.object::<BgpFilter>().map(drop),
             "NodeConfiguration" => document.object::<NodeConfiguration>().map(drop),
+            "WireguardPeer" => document.object::<WireguardPeer>().map(drop),
             "Node" => document.object::<Node>().map(|node| drop(node.spec)),
             "Secret" => document.object::<Secret>().map(drop),
             kind => panic!("{kind} has no reader here"),

@@ -100,6 +100,8 @@ struct Dataplane {
     in_sync: bool,
     routes: u64,
     attachments: u64,
+    /// The key by which other nodes know this one.
+    wireguard_public_key: Option<cairn_api::WireguardKey>,
     reported: Option<cairn_api::Timestamp>,
 }
 
@@ -250,6 +252,7 @@ impl Dataplane {
             in_sync: found.is_some_and(|condition| condition.status == ConditionStatus::True),
             routes: report.installed_routes,
             attachments: report.attachments,
+            wireguard_public_key: report.wireguard_public_key,
             reported: report.last_updated,
         }
     }
@@ -300,6 +303,9 @@ fn print(status: &Status, output: &mut Output) -> Result<(), Error> {
             dataplane.attachments
         ))?,
         None => output.line("dataplane: no report")?,
+    }
+    if let Some(key) = status.dataplane.as_ref().and_then(|dataplane| dataplane.wireguard_public_key) {
+        output.line(format_args!("WireGuard public key: {key}"))?;
     }
     for problem in &status.problems {
         output.line(format_args!("! {problem}"))?;

@@ -1,6 +1,6 @@
 //! Starts the parts of the daemon and waits for the end.
 //!
-//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, reports on node and pools, CNI server, health; a thread for the
+//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, the node's public key, reports on node and pools, CNI server, health; a thread for the
 //! kernel. A part
 //! that ends takes the daemon with it, to be started again by its supervisor: a half-dead daemon helps nobody, and the
 //! kernel goes on forwarding meanwhile (I2).
@@ -27,7 +27,8 @@ use crate::engine::{Engine, Inputs, NodeFacts};
 use crate::health::Health;
 use crate::namespace::Namespaces;
 use crate::store::Feed;
-use crate::{cni, health, ipam, pool_status, status, tunnel_address};
+use crate::wireguard_key::KeyFile;
+use crate::{cni, health, ipam, pool_status, status, tunnel_address, wireguard_peer};
 
 /// MTU of pods before the node's interfaces are known: what every IPv6 link carries is too small to be useful, what
 /// Ethernet carries is what nearly all nodes have. Bytes.
@@ -114,7 +115,7 @@ async fn serve<D: Datastore + Clone>(
     let inputs = Inputs {
         feed: Feed::start(&store, &args.secret_namespace),
         bgp: Bgp::start(args.bgpd_socket.clone()),
-        dataplane: Dataplane::start()?,
+        dataplane: Dataplane::start(KeyFile::in_directory(&args.data_dir))?,
         requests,
         snapshots,
         tunnel_addresses: tunnels_seen,
@@ -123,6 +124,7 @@ async fn serve<D: Datastore + Clone>(
     let engine = tokio::spawn(Engine::new(state, inputs, facts, news).run());
     let allocation = tokio::spawn(ipam::run(store.clone(), Arc::clone(&allocator), facts_seen.clone()));
     let addressing = tokio::spawn(tunnel_address::run(Arc::clone(&allocator), facts_seen.clone(), tunnels));
+    let publishing = tokio::spawn(wireguard_peer::run(store.clone(), node.clone(), facts_seen.clone()));
     let pools = tokio::spawn(pool_status::run(store.clone(), node.clone()));
     let (namespaces, follow) = Namespaces::follow(&store);
     let names = tokio::spawn(follow);
@@ -144,6 +146,7 @@ async fn serve<D: Datastore + Clone>(
         ended = engine => Err(DaemonError::Ended(ended.unwrap_or("engine"))),
         _ = allocation => Err(DaemonError::Ended("allocator")),
         _ = addressing => Err(DaemonError::Ended("addresses of tunnels")),
+        _ = publishing => Err(DaemonError::Ended("public key")),
         _ = reports => Err(DaemonError::Ended("report")),
         _ = pools => Err(DaemonError::Ended("conditions of pools")),
         _ = names => Err(DaemonError::Ended("namespaces")),

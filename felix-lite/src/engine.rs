@@ -17,8 +17,9 @@ use std::net::IpAddr;
 
 use bgpd_api::peer::{Peer, PeerEvent, SessionState};
 use bgpd_api::route::RouteSource;
+use cairn_api::WireguardKey;
 use cairn_net::{Family, Prefix};
-use felix_core::{Change, Condition, Endpoint, NextHop, State, TunnelPools, Update};
+use felix_core::{Change, Condition, Endpoint, NextHop, State, TunnelKind, TunnelPools, Update};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -45,8 +46,22 @@ pub(crate) struct NodeFacts {
     pub(crate) tunnel_pools: BTreeMap<Family, TunnelPools>,
     /// The addresses on the node's tunnels; `None` before the kernel was read.
     pub(crate) on_tunnels: Option<BTreeSet<IpAddr>>,
+    /// What the other nodes are to know of its key.
+    pub(crate) encryption: Encryption,
     /// Why the node is not ready for pods.
     pub(crate) not_ready: Option<String>,
+}
+
+/// Is anything encrypted, and with which public key?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Encryption {
+    /// Not everything has been read yet.
+    #[default]
+    Unknown,
+    /// Nothing is.
+    Off,
+    /// It is, as soon as there is a key on a device.
+    On(Option<WireguardKey>),
 }
 
 /// A picture of the node for its report.
@@ -64,6 +79,7 @@ pub(crate) struct Snapshot {
     pub(crate) bgpd_fault: Option<String>,
     /// What is not in the kernel as it should be, and why.
     pub(crate) kernel_faults: Vec<KernelFault>,
+    pub(crate) wireguard_key: Option<WireguardKey>,
 }
 
 /// Everything the engine listens to.
@@ -92,6 +108,7 @@ pub(crate) struct Engine {
     peers: BTreeMap<IpAddr, Peer>,
     bgpd_fault: Option<String>,
     kernel_faults: Vec<KernelFault>,
+    wireguard_key: Option<WireguardKey>,
     facts: watch::Sender<NodeFacts>,
     /// Raised whenever a snapshot would differ.
     news: watch::Sender<()>,
@@ -114,6 +131,7 @@ impl Engine {
             peers: BTreeMap::new(),
             bgpd_fault: None,
             kernel_faults: Vec::new(),
+            wireguard_key: None,
             facts,
             news,
         }
@@ -245,6 +263,9 @@ impl Engine {
     fn seen(&mut self, event: DataplaneEvent) {
         match event {
             DataplaneEvent::Host(host) => {
+                let usable = host.tunnels.contains_key(&TunnelKind::Wireguard);
+                let device = host.wireguard.get(&TunnelKind::Wireguard).filter(|_| usable);
+                self.wireguard_key = device.map(|device| device.key);
                 self.state.apply(Update::Host(Box::new(host)));
                 self.progress.host_seen();
                 self.progressed();
@@ -350,14 +371,20 @@ impl Engine {
                 | Change::RemoveTunnel(_)
                 | Change::SetPeer(..)
                 | Change::RemovePeer(_)
+                | Change::SetWireguardPeer(..)
+                | Change::RemoveWireguardPeer(_)
                 | Change::SetRoute(..)
                 | Change::RemoveRoute(_)) => kernel.push(change),
             }
         }
+        let encryption = self.encryption();
         let (labels, tunnel_pools) = (self.state.labels(), self.state.tunnel_pools());
         self.facts.send_if_modified(|facts| {
-            let differs = facts.labels != *labels || facts.tunnel_pools != *tunnel_pools;
+            let differs = facts.labels != *labels
+                || facts.tunnel_pools != *tunnel_pools
+                || facts.encryption != encryption;
             if differs {
+                facts.encryption = encryption;
                 facts.labels.clone_from(labels);
                 facts.tunnel_pools.clone_from(tunnel_pools);
             }
@@ -383,10 +410,21 @@ impl Engine {
             info!("routes are in sync");
             self.inputs.dataplane.sweep_routes();
         }
-        let not_ready = self.progress.not_ready();
+        let (not_ready, encryption) = (self.progress.not_ready(), self.encryption());
         self.facts.send_if_modified(|facts| {
-            std::mem::replace(&mut facts.not_ready, not_ready.clone()) != not_ready
+            let differs = facts.not_ready != not_ready || facts.encryption != encryption;
+            (facts.not_ready, facts.encryption) = (not_ready, encryption);
+            differs
         });
+    }
+
+    /// Until the picture is complete nobody knows whether anything is to be encrypted.
+    fn encryption(&self) -> Encryption {
+        match (self.progress.is_picture_told(), self.state.encrypts()) {
+            (false, _) => Encryption::Unknown,
+            (true, false) => Encryption::Off,
+            (true, true) => Encryption::On(self.wireguard_key),
+        }
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -400,6 +438,7 @@ impl Engine {
             in_sync: self.progress.is_in_sync(),
             bgpd_fault: self.bgpd_fault.clone(),
             kernel_faults: self.kernel_faults.clone(),
+            wireguard_key: self.wireguard_key.filter(|_| self.state.encrypts()),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | `cni` | the CNI server |
 //! | `ipam`, `namespace` | the node's allocator kept running; labels of namespaces |
 //! | `status`, `pool_status` | the node's report; what is said of the pools |
+//! | `wireguard_key`, `wireguard_peer` | the node's private key, its public one for the others |
 //! | `health` | life and readiness over HTTP |
 
 mod args;
@@ -32,5 +33,7 @@ mod pool_status;
 mod status;
 mod store;
 mod tunnel_address;
+mod wireguard_key;
+mod wireguard_peer;
 
 pub use args::{Args, StoreUrl};

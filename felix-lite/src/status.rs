@@ -114,6 +114,7 @@ fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> N
         blocks: snapshot.blocks.clone(),
         installed_routes: u64::try_from(snapshot.routes).unwrap_or(u64::MAX),
         attachments: u64::try_from(snapshot.endpoints).unwrap_or(u64::MAX),
+        wireguard_public_key: snapshot.wireguard_key,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::world::{PodOn, SETTLES, World, play};
 /// How long flows go on while something is changed.
 const FLOWS: Duration = Duration::from_secs(20);
 
-fn pods(world: &World) -> Result<Vec<PodOn>> {
+pub(crate) fn pods(world: &World) -> Result<Vec<PodOn>> {
     [("node1", "a"), ("node2", "b"), ("node3", "c")]
         .into_iter()
         .map(|(node, name)| world.pod(node, name))
@@ -25,7 +25,7 @@ fn pods(world: &World) -> Result<Vec<PodOn>> {
 }
 
 /// Waits until a node's own packets reach every address of a pod, too, through whatever is between them.
-fn node_reaches(world: &World, node: &str, to: &PodOn) -> Result<()> {
+pub(crate) fn node_reaches(world: &World, node: &str, to: &PodOn) -> Result<()> {
     eventually(SETTLES, || {
         for address in &to.pod.addresses {
             let report = world.ping(node, None, *address, 3)?;
@@ -65,7 +65,7 @@ fn travels(world: &World, from: &PodOn, to: &PodOn, in_vxlan: bool) -> Result<()
 }
 
 /// Waits until both ends of a pod's link have an MTU.
-fn await_mtu(world: &World, pod: &PodOn, mtu: u32) -> Result<()> {
+pub(crate) fn await_mtu(world: &World, pod: &PodOn, mtu: u32) -> Result<()> {
     let is = |link: &Value| link["mtu"].as_u64() == Some(mtu.into());
     eventually(SETTLES, || {
         let inside =

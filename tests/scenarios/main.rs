@@ -90,4 +90,5 @@ mod unnumbered;
 mod vrf;
 mod wait;
 mod wire;
+mod wireguard;
 mod world;

@@ -15,6 +15,7 @@ mod ipam_block;
 mod ipam_configuration;
 mod node_configuration;
 mod node_status;
+mod wireguard_peer;
 
 pub use bfd::Bfd;
 pub use bgp_configuration::{
@@ -31,5 +32,6 @@ pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool, IpPoolStatus};
 pub use ip_reservation::IpReservation;
 pub use ipam_block::{Allocation, AllocationState, IpamBlock};
 pub use ipam_configuration::IpamConfiguration;
-pub use node_configuration::NodeConfiguration;
+pub use node_configuration::{NodeConfiguration, UnencryptedPeers};
 pub use node_status::{NodeReport, NodeStatus, SessionReport};
+pub use wireguard_peer::WireguardPeer;

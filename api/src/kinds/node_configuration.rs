@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Faults, Kind, Object, Selector};
+use crate::{Faults, GoDuration, Kind, Object, Selector};
 
 /// How the daemons of some nodes behave. Who a node is in BGP stands on its Node ([`crate::annotation`]).
 ///
@@ -27,6 +27,36 @@ pub struct NodeConfiguration {
     /// VXLAN network identifier, the same on all nodes. Range: 1 to 16777215. Default: 4096.
     #[serde(default, rename = "vxlanVNI", skip_serializing_if = "Option::is_none")]
     pub vxlan_vni: Option<u32>,
+    /// Encrypt what IPv4 pods of different nodes send to each other, by WireGuard. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_enabled: Option<bool>,
+    /// The same for IPv6 pods.
+    #[serde(default, rename = "wireguardEnabledV6", skip_serializing_if = "Option::is_none")]
+    pub wireguard_enabled_v6: Option<bool>,
+    /// UDP port of WireGuard, the same on all nodes. Range: 1 to 65535. Default: 51820.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_listening_port: Option<u16>,
+    /// Largest packet that is encrypted. Unit: bytes. Range: 1280 to 65535. Default: what the paths to the other nodes carry, less 60, or 80
+    /// where encrypted packets are of IPv6.
+    #[serde(default, rename = "wireguardMTU", skip_serializing_if = "Option::is_none")]
+    pub wireguard_mtu: Option<u32>,
+    /// A packet to each peer after so long without one, so that firewalls in between remember it. Range: 0s (none) or 1s to 65535s.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_keep_alive: Option<GoDuration>,
+    /// What becomes of packets between pods and nodes whose key is not known. Default: `Allow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_unencrypted_peers: Option<UnencryptedPeers>,
+}
+
+/// What becomes of packets between pods that cannot be encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum UnencryptedPeers {
+    /// They travel as if there were no encryption: nothing breaks while it is switched on node by node.
+    #[default]
+    Allow,
+    /// They are neither sent nor taken.
+    Refuse,
 }
 
 impl NodeConfiguration {
@@ -36,6 +66,8 @@ impl NodeConfiguration {
     pub const DEFAULT_VXLAN_PORT: u16 = 4789;
     /// `vxlanVNI` where nothing is said.
     pub const DEFAULT_VXLAN_VNI: u32 = 4096;
+    /// `wireguardListeningPort` where nothing is said.
+    pub const DEFAULT_WIREGUARD_PORT: u16 = 51820;
 
     /// What holds for a node with these labels.
     pub fn effective<'a>(
@@ -51,6 +83,18 @@ impl NodeConfiguration {
             warm_addresses: object.spec.warm_addresses.or(merged.warm_addresses),
             vxlan_port: object.spec.vxlan_port.or(merged.vxlan_port),
             vxlan_vni: object.spec.vxlan_vni.or(merged.vxlan_vni),
+            wireguard_enabled: object.spec.wireguard_enabled.or(merged.wireguard_enabled),
+            wireguard_enabled_v6: object.spec.wireguard_enabled_v6.or(merged.wireguard_enabled_v6),
+            wireguard_listening_port: object
+                .spec
+                .wireguard_listening_port
+                .or(merged.wireguard_listening_port),
+            wireguard_mtu: object.spec.wireguard_mtu.or(merged.wireguard_mtu),
+            wireguard_keep_alive: object.spec.wireguard_keep_alive.or(merged.wireguard_keep_alive),
+            wireguard_unencrypted_peers: object
+                .spec
+                .wireguard_unencrypted_peers
+                .or(merged.wireguard_unencrypted_peers),
         })
     }
 }
@@ -69,6 +113,17 @@ impl Kind for NodeConfiguration {
         }
         if let Some(port) = object.spec.vxlan_port {
             faults.require(port != 0, "spec.vxlanPort", port, "1 to 65535");
+        }
+        if let Some(port) = object.spec.wireguard_listening_port {
+            faults.require(port != 0, "spec.wireguardListeningPort", port, "1 to 65535");
+        }
+        if let Some(mtu) = object.spec.wireguard_mtu {
+            faults.require((1280..=65535).contains(&mtu), "spec.wireguardMTU", mtu, "1280 to 65535 bytes");
+        }
+        if let Some(time) = object.spec.wireguard_keep_alive {
+            let (whole, seconds) = (time.get().subsec_nanos() == 0, time.get().as_secs());
+            let rule = "whole seconds, 0s to 65535s";
+            faults.require(whole && seconds <= 65535, "spec.wireguardKeepAlive", time, rule);
         }
         if let Some(vni) = object.spec.vxlan_vni {
             faults.require(

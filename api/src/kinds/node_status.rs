@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use cairn_net::{Asn, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, Faults, Kind, Object, Timestamp};
+use crate::{Condition, Faults, Kind, Object, Timestamp, WireguardKey};
 
 /// What a node's daemons report of themselves. Named like the node; written by its felix-lite.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct NodeReport {
     /// Attachments of pods.
     #[serde(default)]
     pub attachments: u64,
+    /// The public key by which other nodes know this one in WireGuard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_public_key: Option<WireguardKey>,
 }
 
 /// One BGP session.

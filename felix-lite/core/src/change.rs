@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_net::Prefix;
 
-use crate::{Condition, Element, Route, Settings, Tunnel, TunnelKind, TunnelPeer};
+use crate::{Condition, Element, Route, Settings, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
 
 /// A difference between what the reader has seen and what should be.
 ///
@@ -21,6 +21,8 @@ pub enum Change {
     SetTunnel(TunnelKind, Tunnel),
     /// Another node, with this outer address, is at the far end of a VXLAN device.
     SetPeer((TunnelKind, IpAddr), TunnelPeer),
+    /// Packets to somebody, by the name of his object, are encrypted like this.
+    SetWireguardPeer(String, WireguardPeer),
     /// A prefix has this route.
     SetRoute(Prefix, Route),
     /// This is announced.
@@ -35,6 +37,8 @@ pub enum Change {
     Withdraw(Prefix),
     /// A prefix has no route.
     RemoveRoute(Prefix),
+    /// Packets to somebody are no longer encrypted.
+    RemoveWireguardPeer(String),
     /// A node is no longer at the far end.
     RemovePeer((TunnelKind, IpAddr)),
     /// There is no need for this device any more.

@@ -46,6 +46,8 @@ pub enum Reason {
     EncapsulationRefused,
     /// The subnet of this node's address is not known.
     SubnetUnknown,
+    /// Traffic with a node cannot be encrypted, though it should.
+    Unencrypted,
 }
 
 impl fmt::Display for Reason {
@@ -64,6 +66,7 @@ impl fmt::Display for Reason {
             Self::NextHopUnreachable => "NextHopUnreachable",
             Self::EncapsulationRefused => "EncapsulationRefused",
             Self::SubnetUnknown => "SubnetUnknown",
+            Self::Unencrypted => "Unencrypted",
         })
     }
 }

@@ -27,6 +27,8 @@ pub enum Element {
     Pool(Prefix),
     /// Addresses of pods that are masqueraded when they leave all pools. No two overlap.
     Masquerade(Prefix),
+    /// Addresses of pods whose packets are taken from this node's own pods and through WireGuard alone. No two overlap.
+    Encrypted(Prefix),
     /// An address of a node of the cluster: encapsulated packets are taken from there alone.
     Node(IpAddr),
     /// A UDP port that encapsulated packets come to.
@@ -35,12 +37,13 @@ pub enum Element {
     TunnelProtocol(u8),
 }
 
-/// The pools' elements, with what is wrong with the pools.
+/// The pools' elements, with what is wrong with the pools. `outside`: what is not masqueraded either.
 pub(crate) fn pools(
     pools: &BTreeMap<String, Box<Object<IpPool>>>,
+    outside: &[Prefix],
     host: &Host,
 ) -> (Vec<Element>, Vec<Condition>) {
-    let all = outermost(pools.values().map(|pool| pool.spec.cidr));
+    let all = outermost(pools.values().map(|pool| pool.spec.cidr).chain(outside.iter().copied()));
     let masquerade =
         outermost(pools.values().filter(|pool| pool.spec.nat_outgoing).map(|pool| pool.spec.cidr));
     let elements = all.into_iter().map(Element::Pool).chain(masquerade.into_iter().map(Element::Masquerade));
@@ -48,7 +51,7 @@ pub(crate) fn pools(
 }
 
 /// The prefixes that no other one covers.
-fn outermost(prefixes: impl Iterator<Item = Prefix>) -> Vec<Prefix> {
+pub(crate) fn outermost(prefixes: impl Iterator<Item = Prefix>) -> Vec<Prefix> {
     let mut sorted: Vec<Prefix> = prefixes.collect();
     sorted.sort_unstable();
     // A covering prefix sorts before what it covers, so only the last one kept can cover the next.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use cairn_net::{Family, Prefix};
 
-use crate::{HostTunnel, TunnelKind};
+use crate::{HostTunnel, HostWireguard, TunnelKind};
 
 /// An address of one of the node's interfaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +62,8 @@ pub struct Host {
     pub links: BTreeMap<u32, HostLink>,
     /// Cairn's tunnel devices that can be used.
     pub tunnels: BTreeMap<TunnelKind, HostTunnel>,
+    /// What is known of those of WireGuard besides.
+    pub wireguard: BTreeMap<TunnelKind, HostWireguard>,
 }
 
 /// An interface.

@@ -28,7 +28,10 @@ mod update;
 pub use change::Change;
 pub use condition::{Condition, Reason};
 pub use endpoint::Endpoint;
-pub use fabric::{Encapsulation, HostTunnel, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings};
+pub use fabric::{
+    Encapsulation, HostTunnel, HostWireguard, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings,
+    WireguardPeer,
+};
 pub use firewall::Element;
 pub use host::{Host, HostAddress, HostHop, HostLink, HostRoute};
 pub use route::{Gateway, NextHop, Route};

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use cairn_net::Family;
 
-use crate::fabric::{TunnelKind, slot};
+use crate::fabric::{Wanted, slot};
 use crate::host::Host;
 
 /// What every IPv6 link must carry (RFC 8200 section 5): with less, Linux switches IPv6 off on an interface.
@@ -52,16 +52,18 @@ impl Paths {
     }
 
     /// What fits through a tunnel.
-    pub(crate) fn through(self, kind: TunnelKind, with_ipv6: bool) -> u32 {
+    pub(crate) fn through(self, device: &Wanted, with_ipv6: bool) -> u32 {
         let [v4, v6] = self.0;
-        let known = self.0[slot(kind.outer())].or(v4).or(v6);
-        known.unwrap_or(USUAL).saturating_sub(kind.overhead()).max(least(with_ipv6))
+        let known = match device.kind.outer() {
+            Some(outer) => self.0[slot(outer)].or(v4).or(v6),
+            None => self.0.into_iter().flatten().min(),
+        };
+        known.unwrap_or(USUAL).saturating_sub(device.kind.overhead(device.outer)).max(least(with_ipv6))
     }
 
-    /// What pods may send, with these tunnels; `None` while nothing is known.
-    pub(crate) fn pods(self, tunnels: impl Iterator<Item = TunnelKind>, with_ipv6: bool) -> Option<u32> {
+    /// What pods may send, with tunnels that take this; `None` while nothing is known.
+    pub(crate) fn pods(self, through: impl Iterator<Item = u32>, with_ipv6: bool) -> Option<u32> {
         let plain = self.0.into_iter().flatten().min()?;
-        let through = tunnels.map(|kind| self.through(kind, with_ipv6));
         Some(through.fold(plain, u32::min).max(least(with_ipv6)))
     }
 }

@@ -12,6 +12,7 @@ use cairn_api::Object;
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
     AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
+    WireguardPeer as KeyObject,
 };
 use cairn_net::{Family, Prefix};
 
@@ -22,7 +23,7 @@ use crate::route::Routes;
 use crate::settings::Settings;
 use crate::speaker::Member;
 use crate::table::Table;
-use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update};
+use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer};
 
 /// The only BGPConfiguration that counts.
 const DEFAULT: &str = "default";
@@ -61,6 +62,7 @@ pub struct State {
     filters: BTreeMap<String, Box<Object<BgpFilter>>>,
     configurations: BTreeMap<String, Box<Object<NodeConfiguration>>>,
     secrets: BTreeMap<String, Box<Object<Secret>>>,
+    wireguard: BTreeMap<String, Box<Object<KeyObject>>>,
     endpoints: HashMap<String, Endpoint>,
     /// Which interface has an address; the first one to claim it.
     holders: HashMap<IpAddr, Vec<Arc<str>>>,
@@ -76,6 +78,7 @@ pub struct State {
     announced: Table<Prefix, OriginatedRoute>,
     tunnels: Table<TunnelKind, Tunnel>,
     tunnel_peers: Table<(TunnelKind, IpAddr), TunnelPeer>,
+    wireguard_peers: Table<String, WireguardPeer>,
     config: Table<(), Box<Config>>,
     settings: Table<(), Settings>,
     conditions: Table<Condition, ()>,
@@ -99,6 +102,7 @@ impl State {
             filters: BTreeMap::new(),
             configurations: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            wireguard: BTreeMap::new(),
             endpoints: HashMap::new(),
             holders: HashMap::new(),
             host: Host::default(),
@@ -120,6 +124,7 @@ impl State {
             announced: Table::default(),
             tunnels: Table::default(),
             tunnel_peers: Table::default(),
+            wireguard_peers: Table::default(),
             config: Table::default(),
             settings: Table::default(),
             conditions: Table::default(),
@@ -148,6 +153,11 @@ impl State {
             Update::BgpFilter(name, filter) => self.dirty.speaker |= put(&mut self.filters, name, filter),
             Update::NodeConfiguration(name, configuration) => {
                 self.dirty.settings |= put(&mut self.configurations, name, configuration);
+            }
+            Update::WireguardPeer(name, peer) => {
+                if put(&mut self.wireguard, name, peer) {
+                    (self.dirty.fabric, self.dirty.pools) = (true, true);
+                }
             }
             Update::Secret(name, secret) => self.dirty.speaker |= put(&mut self.secrets, name, secret),
             Update::Endpoint(interface, endpoint) => self.endpoint_updated(interface, endpoint),
@@ -215,6 +225,11 @@ impl State {
     /// The pools that the addresses of this node's tunnels may be of.
     pub const fn tunnel_pools(&self) -> &BTreeMap<Family, TunnelPools> {
         &self.fabric.tunnel_pools
+    }
+
+    /// Is anything encrypted on this node?
+    pub fn encrypts(&self) -> bool {
+        self.fabric.fabric.secured.is_some()
     }
 
     /// The labels of this node's Node object.
@@ -309,7 +324,9 @@ impl State {
         if self.host.addresses != host.addresses {
             (self.dirty.speaker, self.dirty.pools) = (true, true);
         }
-        self.dirty.fabric |= self.host.addresses != host.addresses || self.host.tunnels != host.tunnels;
+        self.dirty.fabric |= self.host.addresses != host.addresses
+            || self.host.tunnels != host.tunnels
+            || self.host.wireguard != host.wireguard;
         self.dirty.tunnels = true;
         self.dirty.conditions = true;
         self.host = host;

@@ -3,7 +3,9 @@ use std::net::IpAddr;
 
 use cairn_api::Object;
 use cairn_api::core::{Node, Secret};
-use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration};
+use cairn_api::kinds::{
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration, WireguardPeer,
+};
 use cairn_net::{Family, Prefix};
 
 use crate::{Endpoint, Host, NextHop};
@@ -26,6 +28,8 @@ pub enum Update {
     BgpFilter(String, Option<Box<Object<BgpFilter>>>),
     /// Settings of some nodes, by name.
     NodeConfiguration(String, Option<Box<Object<NodeConfiguration>>>),
+    /// A key of a node, or a host outside, by name.
+    WireguardPeer(String, Option<Box<Object<WireguardPeer>>>),
     /// A secret, as `namespace/name`.
     Secret(String, Option<Box<Object<Secret>>>),
     /// A pod on this node, by its host interface.

@@ -40,7 +40,8 @@ pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeSet<IpAddr>), Error> {
     routes.sort_unstable();
     let links =
         links.into_values().map(|link| (link.index.0, HostLink { name: link.name, mtu: link.mtu })).collect();
-    Ok((Host { addresses, routes, links, tunnels: BTreeMap::new() }, on_tunnels))
+    let tunnels = BTreeMap::new();
+    Ok((Host { addresses, routes, links, tunnels, wireguard: BTreeMap::new() }, on_tunnels))
 }
 
 /// Is it the host end of a pod's veth pair?

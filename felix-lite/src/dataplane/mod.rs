@@ -10,6 +10,7 @@
 //! - `route`: routes of protocol 202;
 //! - `sysctl`: what a node needs to forward;
 //! - `tunnel`: tunnel devices, with the other nodes at their far ends;
+//! - `wireguard`: key and peers of the device that encrypts;
 //! - `worker`: the loop.
 //!
 //! Invariants: nothing is removed at the end of the thread (I2); what was there before is adopted, and swept only when
@@ -24,17 +25,19 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod wireguard;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cairn_net::Prefix;
-use felix_core::{Change, Element, Endpoint, Host, Route, Tunnel, TunnelKind, TunnelPeer};
+use felix_core::{Change, Element, Endpoint, Host, Route, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::EndpointError;
 use crate::mailbox::{Writer, mailbox};
+use crate::wireguard_key::KeyFile;
 use worker::Worker;
 
 /// Events that may wait for the engine.
@@ -49,6 +52,8 @@ struct Orders {
     tunnels: BTreeMap<TunnelKind, Option<Tunnel>>,
     /// Nodes at their far ends, or no longer.
     peers: BTreeMap<(TunnelKind, IpAddr), Option<TunnelPeer>>,
+    /// Peers to whom packets are encrypted, or no longer.
+    wireguard_peers: BTreeMap<String, Option<WireguardPeer>>,
     /// Routes that are wanted, or no longer.
     routes: BTreeMap<Prefix, Option<Route>>,
     /// Who waits until all of this, and what was before, is written.
@@ -102,10 +107,10 @@ impl Dataplane {
     ///
     /// # Errors
     /// If the kernel cannot be read, usually for lack of `CAP_NET_ADMIN`.
-    pub(crate) fn start() -> Result<Self, cairn_kernel::Error> {
+    pub(crate) fn start(keys: KeyFile) -> Result<Self, cairn_kernel::Error> {
         let (orders, reader) = mailbox();
         let (sender, events) = mpsc::channel(QUEUE);
-        let worker = Worker::open(reader, sender)?;
+        let worker = Worker::open(reader, sender, keys)?;
         let spawned = std::thread::Builder::new().name("dataplane".to_owned()).spawn(move || worker.run());
         spawned.map_err(|error| cairn_kernel::Error::refused("start", "the dataplane's thread", error))?;
         Ok(Self { orders, events })
@@ -125,6 +130,10 @@ impl Dataplane {
                     Change::RemoveTunnel(kind) => drop(orders.tunnels.insert(kind, None)),
                     Change::SetPeer(key, peer) => drop(orders.peers.insert(key, Some(peer))),
                     Change::RemovePeer(key) => drop(orders.peers.insert(key, None)),
+                    Change::SetWireguardPeer(name, peer) => {
+                        drop(orders.wireguard_peers.insert(name, Some(peer)));
+                    }
+                    Change::RemoveWireguardPeer(name) => drop(orders.wireguard_peers.insert(name, None)),
                     Change::SetRoute(prefix, route) => drop(orders.routes.insert(prefix, Some(route))),
                     Change::RemoveRoute(prefix) => drop(orders.routes.insert(prefix, None)),
                     Change::Settings(_)

@@ -13,7 +13,7 @@ use std::time::Instant;
 use cairn_kernel::monitor::Monitor;
 use cairn_kernel::object::{
     Change, IfIndex, Link, LinkName, Nexthop, NexthopId, NexthopTarget, Object, PROTOCOL, Route, RouteKey,
-    RouteTarget, TableId,
+    RouteKind, RouteTarget, TableId,
 };
 use cairn_kernel::reconciler::{BackOff, Reconciler, Report, Rtnetlink};
 use cairn_kernel::{Error, Rtnl};
@@ -102,6 +102,10 @@ impl Routes {
         self.leave(prefix);
         match route {
             None => self.routes.unset(&key(prefix)),
+            Some(Wanted::Unreachable) => {
+                let route = Route { kind: RouteKind::Unreachable, ..Route::blackhole(prefix) };
+                self.routes.set_object(ours(route));
+            }
             Some(Wanted::Blackhole) => self.routes.set_object(ours(Route::blackhole(prefix))),
             Some(Wanted::Interface(name)) => {
                 self.pods.insert(prefix, Arc::clone(&name));

@@ -16,11 +16,14 @@ use cairn_kernel::monitor::Monitor;
 use cairn_kernel::object::{Address, Change, Forwarding, IfIndex, Link, Neighbour};
 use cairn_kernel::reconciler::{BackOff, Reconciler, Report, Rtnetlink};
 use cairn_kernel::{Error, Rtnl};
-use felix_core::{HostTunnel, Tunnel, TunnelKind, TunnelPeer};
+use felix_core::{HostTunnel, HostWireguard, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
 use tracing::{info, warn};
 
 use device::Failure;
 pub(super) use device::is_tunnel;
+
+use super::wireguard::Encryption;
+use crate::wireguard_key::KeyFile;
 
 /// How long a new device waits for those of the other nodes, before routes lead into it.
 const RIPENS: Duration = Duration::from_secs(1);
@@ -28,6 +31,8 @@ const RIPENS: Duration = Duration::from_secs(1);
 const LINGERS: Duration = Duration::from_secs(60);
 /// When a device that could not be made is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often the key and the peers of WireGuard are compared with what they should be: nobody is told of their changes.
+const COMPARE: Duration = Duration::from_secs(10);
 /// So many repairs of a device in a row are made at once; then somebody means it, and they get slower.
 const PATIENCE: u32 = 5;
 /// The slowest repair.
@@ -50,6 +55,7 @@ pub(super) struct Tunnels {
     addresses: Reconciler<Rtnetlink<Address>>,
     neighbours: Reconciler<Rtnetlink<Neighbour>>,
     entries: Reconciler<Rtnetlink<Forwarding>>,
+    encryption: Encryption,
     /// Why a device is not as it should be.
     device_faults: BTreeMap<TunnelKind, String>,
     object_faults: BTreeSet<String>,
@@ -57,6 +63,9 @@ pub(super) struct Tunnels {
     told: BTreeMap<TunnelKind, HostTunnel>,
     /// The addresses on them at that time, and whether others may have been there, too.
     told_addresses: (BTreeSet<(IfIndex, IpAddr)>, bool),
+    told_keys: BTreeMap<TunnelKind, HostWireguard>,
+    /// When WireGuard is compared with what it should be.
+    compare_at: Option<Instant>,
     swept: bool,
     resync: bool,
 }
@@ -89,13 +98,17 @@ struct Repairs {
 
 impl Tunnels {
     /// Adopts the devices that are there.
-    pub(super) fn open() -> Result<Self, Error> {
+    pub(super) fn open(keys: KeyFile) -> Result<Self, Error> {
         let mut rtnl = Rtnl::open()?;
         let now = Instant::now();
         let mut devices = BTreeMap::new();
+        let mut encryption = Encryption::new(keys);
         for link in rtnl.list::<Link>(None)? {
             if let Some(kind) = device::kind_of(&link) {
                 let port = device::port_of(&link);
+                if kind == TunnelKind::Wireguard {
+                    encryption.adopt(&link.name.parse()?);
+                }
                 devices.insert(kind, Device { index: link.index, port, ripe_at: now, ends_at: None });
             }
         }
@@ -112,10 +125,13 @@ impl Tunnels {
             addresses: Reconciler::new(Rtnetlink::new(Rtnl::open()?, scope.clone()), back_off),
             neighbours: Reconciler::new(Rtnetlink::new(Rtnl::open()?, scope.clone()), back_off),
             entries: Reconciler::new(Rtnetlink::new(Rtnl::open()?, scope), back_off),
+            encryption,
             device_faults: BTreeMap::new(),
             object_faults: BTreeSet::new(),
             told: BTreeMap::new(),
             told_addresses: (BTreeSet::new(), true),
+            told_keys: BTreeMap::new(),
+            compare_at: None,
             swept: false,
             resync: false,
         };
@@ -163,6 +179,11 @@ impl Tunnels {
         self.place_peer(key);
     }
 
+    /// Packets to somebody should be encrypted, or not.
+    pub(super) fn want_wireguard_peer(&mut self, name: String, peer: Option<WireguardPeer>) {
+        self.encryption.want(name, peer);
+    }
+
     /// The picture is complete: what is ours and not wanted goes.
     pub(super) fn sweep(&mut self) {
         self.swept = true;
@@ -184,15 +205,21 @@ impl Tunnels {
         ripe.map(|(kind, device)| (*kind, device.usable())).collect()
     }
 
-    /// Is there something else to be told by [`Self::usable`] than the last time this was asked, or of the addresses on devices?
+    /// What is known of WireGuard on devices that routes may lead into.
+    pub(super) fn wireguard(&self) -> BTreeMap<TunnelKind, HostWireguard> {
+        self.encryption.told().into_iter().map(|told| (TunnelKind::Wireguard, told)).collect()
+    }
+
+    /// Is there something else to be told by [`Self::usable`] and [`Self::wireguard`] than the last time this was asked, or of the
+    /// addresses on devices?
     pub(super) fn is_news(&mut self) -> bool {
-        let usable = self.usable();
+        let (usable, keys) = (self.usable(), self.wireguard());
         let addresses = self.addresses.desired().map(|(key, _)| (key.link, key.addr)).collect();
         // What cannot be removed is there still, and what nobody wants goes with the sweep.
         let unsettled = self.resync || !self.swept || self.addresses.poll_timeout().is_some();
         let now = (addresses, unsettled);
-        let news = self.told != usable || self.told_addresses != now;
-        (self.told, self.told_addresses) = (usable, now);
+        let news = self.told != usable || self.told_keys != keys || self.told_addresses != now;
+        (self.told, self.told_keys, self.told_addresses) = (usable, keys, now);
         news
     }
 
@@ -203,7 +230,7 @@ impl Tunnels {
 
     /// All that is wrong.
     pub(super) fn faults(&self) -> impl Iterator<Item = &String> {
-        self.device_faults.values().chain(&self.object_faults)
+        self.device_faults.values().chain(&self.object_faults).chain(self.encryption.fault())
     }
 
     /// When [`Self::write`] should be called again, at the latest.
@@ -216,7 +243,9 @@ impl Tunnels {
         let engines =
             [self.addresses.poll_timeout(), self.neighbours.poll_timeout(), self.entries.poll_timeout()];
         let pending = self.pending.values().copied();
-        engines.into_iter().flatten().chain(pending).chain(ends).chain(ripe).min()
+        let encryption = self.encryption.poll_timeout().filter(|_| self.swept);
+        let encryption = encryption.into_iter().chain(self.compare_at).filter(|_| self.encrypts());
+        engines.into_iter().flatten().chain(pending).chain(ends).chain(ripe).chain(encryption).min()
     }
 
     /// Somebody made, changed or deleted an interface with the name of a tunnel.
@@ -277,12 +306,17 @@ impl Tunnels {
         self.resync = true;
         let now = Instant::now();
         self.pending.extend(self.wanted.keys().map(|kind| (*kind, now)));
+        self.encryption.resync();
     }
 
     /// Makes and mends devices and what is on them. Follow with the routes, and then with [`Self::finish`]. Unless `guarded`, that is while the
     /// firewall does not check yet who sends encapsulated packets, devices wait.
     pub(super) fn write(&mut self, guarded: bool) -> Result<(), Error> {
         let now = Instant::now();
+        if self.compare_at.is_some_and(|at| at <= now) && self.encrypts() {
+            self.compare_at = None;
+            self.pending.entry(TunnelKind::Wireguard).or_insert(now);
+        }
         let due: Vec<TunnelKind> =
             self.pending.iter().filter(|(_, at)| **at <= now).map(|(kind, _)| *kind).collect();
         for kind in due {
@@ -292,6 +326,11 @@ impl Tunnels {
             } else {
                 self.pending.insert(kind, now + RETRY);
             }
+        }
+        // The peers of a device that nobody wants stay as long as it does: others may still send. So do those of an earlier run, until all
+        // are known.
+        if self.swept && self.encrypts() {
+            self.encryption.write(now);
         }
         self.write_objects(now)
     }
@@ -347,19 +386,29 @@ impl Tunnels {
     /// Makes a device as it should be.
     fn mend(&mut self, kind: TunnelKind, now: Instant) {
         let Some(tunnel) = self.wanted.get(&kind) else { return };
-        match device::ensure(&mut self.rtnl, kind, tunnel) {
+        let encryption = &mut self.encryption;
+        let port = tunnel.wireguard_port;
+        let mut configure = |name: &_| port.map_or(Ok(()), |port| encryption.configure(name, port));
+        match device::ensure(&mut self.rtnl, kind, tunnel, &mut configure) {
             Ok(done) => {
-                if self.device_faults.remove(&kind).is_some() {
-                    info!(device = %kind, "the tunnel is there now");
+                // What cannot be changed stays as it was: the key, the port.
+                let name = kind.device().parse().map_err(|error: Error| error.to_string());
+                let kept = if done.made { Ok(()) } else { name.and_then(|name| configure(&name)) };
+                match kept {
+                    Ok(()) => {
+                        if self.device_faults.remove(&kind).is_some() {
+                            info!(device = %kind, "the tunnel is as it should be now");
+                        }
+                        if kind == TunnelKind::Wireguard {
+                            self.compare_at = Some(now + COMPARE);
+                        }
+                    }
+                    Err(error) => self.failed(kind, error, now),
                 }
                 self.placed(kind, done, now);
             }
             Err(Failure { error, is_there }) => {
-                if self.device_faults.get(&kind) != Some(&error) {
-                    warn!(device = %kind, error, is_there, "the tunnel is not as it should be, and tried again");
-                    self.device_faults.insert(kind, error);
-                }
-                self.pending.insert(kind, now + RETRY);
+                self.failed(kind, error, now);
                 // One that only cannot be read or changed goes on carrying packets.
                 if is_there {
                     return;
@@ -371,6 +420,20 @@ impl Tunnels {
                 }
             }
         }
+    }
+
+    /// Something of a device cannot be as it should; it is tried again.
+    fn failed(&mut self, kind: TunnelKind, error: String, now: Instant) {
+        if self.device_faults.get(&kind) != Some(&error) {
+            warn!(device = %kind, error, "not as it should be, and tried again");
+            self.device_faults.insert(kind, error);
+        }
+        self.pending.insert(kind, now + RETRY);
+    }
+
+    /// Is the device of WireGuard wanted?
+    fn encrypts(&self) -> bool {
+        self.wanted.contains_key(&TunnelKind::Wireguard)
     }
 
     /// A device is as it should be: what belongs on it is put there.
@@ -439,6 +502,9 @@ impl Tunnels {
     /// The kernel lost all that was on a device along with it.
     fn forget_objects(&mut self, kind: TunnelKind) {
         let Some(index) = self.devices.get(&kind).map(|device| device.index) else { return };
+        if kind == TunnelKind::Wireguard {
+            self.encryption.forget(index);
+        }
         let keys: Vec<_> =
             self.addresses.desired().map(|(key, _)| *key).filter(|key| key.link == index).collect();
         keys.iter().for_each(|key| self.addresses.unset(key));

@@ -19,6 +19,7 @@ use super::tunnel::{Tunnels, is_tunnel};
 use super::{DataplaneEvent, KernelFault, Orders, Waiting, host, quarrel, sysctl};
 use crate::endpoint::EndpointError;
 use crate::mailbox::Reader;
+use crate::wireguard_key::KeyFile;
 
 /// When a write that failed as a whole is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -68,10 +69,14 @@ struct Repairs {
 
 impl Worker {
     /// Reads the kernel, and puts the firewall's rules in place.
-    pub(super) fn open(orders: Reader<Orders>, events: mpsc::Sender<DataplaneEvent>) -> Result<Self, Error> {
+    pub(super) fn open(
+        orders: Reader<Orders>,
+        events: mpsc::Sender<DataplaneEvent>,
+        keys: KeyFile,
+    ) -> Result<Self, Error> {
         // The firewall first: until its rules are there nothing of ours may forward.
         let firewall = Firewall::open()?;
-        let tunnels = Tunnels::open()?;
+        let tunnels = Tunnels::open(keys)?;
         let mut routes = Routes::open()?;
         let links = routes.rtnl().list::<Link>(None)?;
         for error in sysctl::prepare(&links) {
@@ -265,6 +270,9 @@ impl Worker {
         for (key, peer) in orders.peers {
             self.tunnels.want_peer(key, peer);
         }
+        for (name, peer) in orders.wireguard_peers {
+            self.tunnels.want_wireguard_peer(name, peer);
+        }
         for (prefix, route) in orders.routes {
             self.routes.want(prefix, route);
         }
@@ -361,9 +369,9 @@ impl Worker {
     async fn tell_host(&mut self) -> Result<(), Ended> {
         match host::read(self.routes.rtnl()) {
             Ok((host, on_tunnels)) => {
-                let tunnels = self.tunnels.usable();
+                let (tunnels, wireguard) = (self.tunnels.usable(), self.tunnels.wireguard());
                 self.tell(DataplaneEvent::TunnelAddresses(on_tunnels)).await?;
-                self.tell(DataplaneEvent::Host(Host { tunnels, ..host })).await
+                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, ..host })).await
             }
             Err(error) => {
                 warn!(%error, "the node's own addresses and routes cannot be read: trying again");

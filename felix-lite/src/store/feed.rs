@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use cairn_api::Object;
 use cairn_api::core::{Node, Secret};
-use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration};
+use cairn_api::kinds::{
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration, WireguardPeer,
+};
 use cairn_datastore::{Datastore, Event, Query, Watch};
 use felix_core::Update;
 use tokio::sync::mpsc;
@@ -45,6 +47,7 @@ impl Feed {
         tasks.spawn(follow(store.watch::<BgpPeer>(all()), sender.clone()));
         tasks.spawn(follow(store.watch::<BgpFilter>(all()), sender.clone()));
         tasks.spawn(follow(store.watch::<NodeConfiguration>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<WireguardPeer>(all()), sender.clone()));
         tasks.spawn(follow(store.watch::<Secret>(secrets), sender));
         debug_assert_eq!(tasks.len(), super::KINDS);
         Self { events, _tasks: tasks }

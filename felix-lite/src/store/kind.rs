@@ -1,10 +1,12 @@
 use cairn_api::core::{Node, Secret};
-use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration};
+use cairn_api::kinds::{
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration, WireguardPeer,
+};
 use cairn_api::{Kind, Object};
 use felix_core::Update;
 
 /// How many kinds are watched: see [`super::Feed::start`].
-pub(crate) const KINDS: usize = 8;
+pub(crate) const KINDS: usize = 9;
 
 /// A kind that the core wants to know about.
 pub(super) trait Watched: Kind {
@@ -30,5 +32,6 @@ watched! {
     BgpPeer => Update::BgpPeer,
     BgpFilter => Update::BgpFilter,
     NodeConfiguration => Update::NodeConfiguration,
+    WireguardPeer => Update::WireguardPeer,
     Secret => Update::Secret,
 }

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use cairn_api::Object;
-use cairn_api::kinds::{AllowedUse, EncapMode, IpPool, Judgement, NodeConfiguration, encapsulations};
+use cairn_api::kinds::{
+    AllowedUse, EncapMode, IpPool, Judgement, NodeConfiguration, WireguardPeer, encapsulations,
+};
 use cairn_net::{Family, Mac, Prefix};
 
-use super::tunnel::{Encapsulation, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings, mac_of};
+use super::tunnel::{Encapsulation, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings, gateway, mac_of};
+use super::wireguard::{self, Secured};
 use super::{Addresses, Fabric, Member, slot};
 use crate::condition::{Condition, Reason};
-use crate::firewall::Element;
+use crate::firewall::{Element, outermost};
 use crate::host::Host;
 use crate::speaker;
 
@@ -22,6 +25,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) nodes: &'a BTreeMap<String, speaker::Member>,
     pub(crate) pools: &'a BTreeMap<String, Box<Object<IpPool>>>,
     pub(crate) configuration: &'a NodeConfiguration,
+    pub(crate) wireguard: &'a BTreeMap<String, Box<Object<WireguardPeer>>>,
     pub(crate) host: &'a Host,
     /// Is all of this known? If not, there are no devices but those of the host.
     pub(crate) complete: bool,
@@ -47,6 +51,9 @@ pub(crate) struct Wanted {
     pub(crate) kind: TunnelKind,
     pub(crate) local: IpAddr,
     pub(crate) vxlan: Option<VxlanSettings>,
+    pub(crate) wireguard_port: Option<u16>,
+    /// The family of outer packets; of both the larger.
+    pub(crate) outer: Family,
 }
 
 /// A pool's encapsulation on this node: which, and for which inner family.
@@ -57,7 +64,8 @@ pub(crate) fn derive(inputs: Inputs<'_>) -> Derived {
     let mut derived = Derived { conditions: refusals(&judged), ..Derived::default() };
     let uses: BTreeSet<Use> = judged.iter().flat_map(uses_of).map(|(used, _)| used).collect();
     derived.fabric.devices = inputs.host.tunnels.iter().map(|(kind, tunnel)| (*kind, tunnel.index)).collect();
-    if uses.is_empty() && inputs.host.tunnels.is_empty() {
+    let encrypts = wireguard::is_on(inputs.configuration);
+    if uses.is_empty() && inputs.host.tunnels.is_empty() && !encrypts {
         return derived;
     }
     let fabric = &mut derived.fabric;
@@ -94,9 +102,24 @@ pub(crate) fn derive(inputs: Inputs<'_>) -> Derived {
         .filter(|_| inputs.complete)
         .filter_map(|kind| {
             let vxlan = matches!(kind, TunnelKind::Vxlan(_)).then_some(settings);
-            Some(Wanted { kind: *kind, local: fabric.own[slot(kind.outer())]?, vxlan })
+            let outer = kind.outer()?;
+            let local = fabric.own[slot(outer)]?;
+            Some(Wanted { kind: *kind, local, vxlan, wireguard_port: None, outer })
         })
         .collect();
+    if encrypts {
+        let secured = Secured::of(inputs, fabric, &mut derived.conditions);
+        let outer = secured.outer(&fabric.own);
+        let local = fabric.own.into_iter().flatten().next().filter(|_| inputs.complete);
+        derived.wanted.extend(local.map(|local| Wanted {
+            kind: TunnelKind::Wireguard,
+            local,
+            vxlan: None,
+            wireguard_port: Some(wireguard::port(configuration)),
+            outer,
+        }));
+        fabric.secured = Some(secured);
+    }
     if inputs.complete {
         derived.peers = peers(fabric, &uses);
     }
@@ -104,7 +127,8 @@ pub(crate) fn derive(inputs: Inputs<'_>) -> Derived {
     let nothing = BTreeMap::new();
     let labels = me.map_or(&nothing, |me| &me.labels);
     for (pool, judged) in inputs.pools.values().zip(&judged) {
-        if judged.modes.any() && pool.spec.allowed_uses.contains(&AllowedUse::Tunnel) {
+        let crosses = judged.modes.any() || wireguard::is_on_for(configuration, judged.cidr.family());
+        if crosses && pool.spec.allowed_uses.contains(&AllowedUse::Tunnel) {
             let pools = derived.tunnel_pools.entry(judged.cidr.family()).or_default();
             pools.fit.insert(pool.name().to_owned(), judged.cidr);
             let leaves = pool.spec.disabled || pool.metadata.deletion_timestamp.is_some();
@@ -205,7 +229,8 @@ fn kept(host: &Host, kinds: &BTreeSet<(TunnelKind, Use)>, uses: &BTreeSet<Use>) 
         return Vec::new();
     }
     let old = host.tunnels.keys().filter(|kind| !kinds.iter().any(|(wanted, _)| wanted == *kind));
-    old.flat_map(|kind| uses.iter().map(|(_, inner)| (*kind, (kind.encapsulation(), *inner)))).collect()
+    let old = old.filter_map(|kind| Some((kind, kind.encapsulation()?)));
+    old.flat_map(|(kind, old)| uses.iter().map(move |(_, inner)| (*kind, (old, *inner)))).collect()
 }
 
 fn peers(fabric: &Fabric, uses: &BTreeSet<Use>) -> BTreeMap<(TunnelKind, IpAddr), TunnelPeer> {
@@ -217,7 +242,7 @@ fn peers(fabric: &Fabric, uses: &BTreeSet<Use>) -> BTreeMap<(TunnelKind, IpAddr)
             else {
                 continue;
             };
-            let gateway = encapsulation.gateway(*inner, remote, member.mac, 0).address;
+            let gateway = gateway(*inner, remote, member.mac, 0).address;
             let key = (encapsulation.over(outer), remote);
             let peer = peers
                 .entry(key)
@@ -256,6 +281,10 @@ fn elements(inputs: Inputs<'_>, fabric: &Fabric, wanted: &[Wanted]) -> BTreeSet<
     let ports = wanted.iter().filter_map(|wanted| Some(wanted.vxlan?.port));
     let there = inputs.host.tunnels.values().map(|tunnel| tunnel.port).filter(|port| *port != 0);
     elements.extend(ports.chain(there).map(Element::TunnelPort));
+    if let Some(secured) = &fabric.secured {
+        let refused = outermost(secured.refused_pools().iter().copied());
+        elements.extend(refused.into_iter().map(Element::Encrypted));
+    }
     let ipip = wanted.iter().any(|wanted| wanted.kind == TunnelKind::Ipip);
     if ipip || inputs.host.tunnels.contains_key(&TunnelKind::Ipip) {
         elements.insert(Element::TunnelProtocol(4));

@@ -1,4 +1,4 @@
-//! How packets of pods travel between nodes: plain, in IP, or in VXLAN.
+//! How packets of pods travel between nodes: plain, in IP, in VXLAN, or encrypted by WireGuard.
 //!
 //! A pool's mode ([`cairn_api::kinds::encapsulations`]) decides for the prefixes inside it. A next hop that is a node of the cluster is
 //! then reached through a tunnel device of this node, with the other node as a gateway on it: no device, no daemon and no
@@ -13,6 +13,7 @@
 
 mod derive;
 mod tunnel;
+mod wireguard;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -21,11 +22,13 @@ use cairn_api::kinds::{EncapMode, Modes};
 use cairn_net::{Family, Mac, Prefix};
 
 pub use tunnel::{Encapsulation, HostTunnel, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings};
+pub use wireguard::{HostWireguard, WireguardPeer};
 
-pub(crate) use derive::{Derived, Inputs, derive};
+pub(crate) use derive::{Derived, Inputs, Wanted, derive};
+pub(crate) use wireguard::{Encrypted, Secured, sole};
 
 use crate::route::Gateway;
-use tunnel::link_local;
+use tunnel::gateway;
 
 /// The two addresses that a node may have: IPv4, IPv6.
 pub(crate) type Addresses = [Option<IpAddr>; 2];
@@ -45,6 +48,8 @@ pub(crate) struct Fabric {
     pub(crate) by_address: HashMap<IpAddr, String>,
     /// The tunnel devices that can be used now, with the number of their interface.
     pub(crate) devices: BTreeMap<TunnelKind, u32>,
+    /// What is encrypted; `None`: nothing.
+    pub(crate) secured: Option<Secured>,
 }
 
 /// Another node.
@@ -109,7 +114,7 @@ impl Fabric {
             let outer = self.outer(kind, family, member)?;
             let index = *self.devices.get(&kind.over(outer))?;
             let remote = member.addresses[slot(outer)]?;
-            Some(Way::Tunnel(kind.gateway(family, remote, member.mac, index)))
+            Some(Way::Tunnel(gateway(family, remote, member.mac, index)))
         };
         // While the wanted device is not there yet, a tunnel that is serves as before.
         let others = Encapsulation::ALL.into_iter().filter(|kind| *kind != wanted);
@@ -129,18 +134,6 @@ impl Fabric {
         match (self.subnets[at], member.addresses[at]) {
             (Some(subnet), Some(address)) => subnet.contains(address),
             _ => false,
-        }
-    }
-}
-
-/// The gateway of a node on a tunnel device.
-impl Encapsulation {
-    /// IPv4 in IPv4 the node's address is the gateway, which the kernel takes as the outer destination of IP-in-IP. All else has a link-local gateway
-    /// that follows from the MAC: Linux refuses a global IPv6 gateway on a device that the address is not behind.
-    pub(crate) fn gateway(self, inner: Family, remote: IpAddr, mac: Mac, index: u32) -> Gateway {
-        match (inner, remote) {
-            (Family::Ipv4, IpAddr::V4(_)) => Gateway { address: remote, index, onlink: true },
-            _ => Gateway { address: link_local(mac), index, onlink: false },
         }
     }
 }

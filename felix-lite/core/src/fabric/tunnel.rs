@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use cairn_api::kinds::{EncapMode, Modes};
 use cairn_net::{Family, Mac, Prefix};
 
+use crate::route::Gateway;
+
 /// What a packet is put into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encapsulation {
@@ -23,15 +25,19 @@ pub enum TunnelKind {
     Ipip,
     /// VXLAN, with outer packets of this family.
     Vxlan(Family),
+    /// WireGuard, with outer packets of either family.
+    Wireguard,
 }
 
 /// How a tunnel device should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnel {
-    /// Source of outer packets: this node's address.
+    /// Source of outer packets: this node's address. WireGuard takes whichever the route says.
     pub local: IpAddr,
-    /// What VXLAN needs besides; `None` for IP-in-IP.
+    /// What VXLAN needs besides; `None` for others.
     pub vxlan: Option<VxlanSettings>,
+    /// UDP port of WireGuard; `None` for others.
+    pub wireguard_port: Option<u16>,
     /// Largest inner packet in bytes.
     pub mtu: u32,
     /// Addresses of the device itself, out of the pools: what this node sends to pods comes from there.
@@ -72,7 +78,7 @@ pub struct TunnelPools {
 pub struct HostTunnel {
     /// Number of the interface.
     pub index: u32,
-    /// UDP port that it receives on; 0 for IP-in-IP.
+    /// UDP port that it receives on; 0 for IP-in-IP and for WireGuard, which knows by itself whom to believe.
     pub port: u16,
 }
 
@@ -118,21 +124,24 @@ impl Encapsulation {
 
 impl TunnelKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Ipip, Self::Vxlan(Family::Ipv4), Self::Vxlan(Family::Ipv6)];
+    pub const ALL: [Self; 4] =
+        [Self::Ipip, Self::Vxlan(Family::Ipv4), Self::Vxlan(Family::Ipv6), Self::Wireguard];
 
-    /// What packets are put into.
-    pub const fn encapsulation(self) -> Encapsulation {
+    /// What packets are put into; `None` where no pool asks for it.
+    pub const fn encapsulation(self) -> Option<Encapsulation> {
         match self {
-            Self::Ipip => Encapsulation::Ipip,
-            Self::Vxlan(_) => Encapsulation::Vxlan,
+            Self::Ipip => Some(Encapsulation::Ipip),
+            Self::Vxlan(_) => Some(Encapsulation::Vxlan),
+            Self::Wireguard => None,
         }
     }
 
-    /// The family of outer packets.
-    pub const fn outer(self) -> Family {
+    /// The family of outer packets; `None`: either.
+    pub const fn outer(self) -> Option<Family> {
         match self {
-            Self::Ipip => Family::Ipv4,
-            Self::Vxlan(family) => family,
+            Self::Ipip => Some(Family::Ipv4),
+            Self::Vxlan(family) => Some(family),
+            Self::Wireguard => None,
         }
     }
 
@@ -142,6 +151,7 @@ impl TunnelKind {
             Self::Ipip => "cairn-ipip",
             Self::Vxlan(Family::Ipv4) => "cairn-vxlan",
             Self::Vxlan(Family::Ipv6) => "cairn-vxlan6",
+            Self::Wireguard => "cairn-wg",
         }
     }
 
@@ -150,13 +160,17 @@ impl TunnelKind {
         Self::ALL.iter().any(|kind| kind.device() == name)
     }
 
-    /// Bytes that it adds to a packet: the outer IP header, and for VXLAN the headers of UDP (8), VXLAN (8) and the inner
-    /// Ethernet (14).
-    pub const fn overhead(self) -> u32 {
+    /// Bytes that it adds to a packet with an outer one of a family: the IP header, for VXLAN the headers of UDP (8), VXLAN (8) and the
+    /// inner Ethernet (14), for WireGuard those of UDP (8) and of a data message (16), and its authentication tag (16).
+    pub const fn overhead(self, outer: Family) -> u32 {
+        let header = match outer {
+            Family::Ipv4 => 20,
+            Family::Ipv6 => 40,
+        };
         match self {
-            Self::Ipip => 20,
-            Self::Vxlan(Family::Ipv4) => 20 + 30,
-            Self::Vxlan(Family::Ipv6) => 40 + 30,
+            Self::Ipip => header,
+            Self::Vxlan(_) => header + 30,
+            Self::Wireguard => header + 40,
         }
     }
 }
@@ -178,10 +192,19 @@ pub(super) fn mac_of(node: &str) -> Mac {
 }
 
 /// The IPv6 link-local address that follows from a MAC (RFC 4291 appendix A).
-pub(super) fn link_local(mac: Mac) -> IpAddr {
+fn link_local(mac: Mac) -> IpAddr {
     let [a, b, c, d, e, f] = mac.0;
     let octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 0x02, b, c, 0xff, 0xfe, d, e, f];
     Ipv6Addr::from(octets).into()
+}
+
+/// The gateway of a node on a device. IPv4 over IPv4 it is the node's address, which the kernel takes as the outer destination of IP-in-IP. All else
+/// has a link-local gateway that follows from the MAC: Linux refuses a global IPv6 gateway on a device that the address is not behind.
+pub(crate) fn gateway(inner: Family, remote: IpAddr, mac: Mac, index: u32) -> Gateway {
+    match (inner, remote) {
+        (Family::Ipv4, IpAddr::V4(_)) => Gateway { address: remote, index, onlink: true },
+        _ => Gateway { address: link_local(mac), index, onlink: false },
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +228,8 @@ mod tests {
 
     #[test]
     fn overheads_are_those_of_the_headers() {
-        assert_eq!(TunnelKind::ALL.map(TunnelKind::overhead), [20, 50, 70]);
+        let overhead = |kind: TunnelKind| kind.overhead(kind.outer().unwrap_or(Family::Ipv6));
+        assert_eq!(TunnelKind::ALL.map(overhead), [20, 50, 70, 80]);
+        assert_eq!(TunnelKind::Wireguard.overhead(Family::Ipv4), 60);
     }
 }

@@ -14,7 +14,7 @@
 
 mod hop;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use cairn_net::{Family, Prefix};
 pub use hop::{Gateway, NextHop};
 use hop::{Hops, Lookup};
 
-use crate::fabric::{Fabric, Way};
+use crate::fabric::{Encrypted, Fabric, TunnelKind, Way, WireguardPeer, sole};
 use crate::host::Host;
 use crate::table::{Difference, Table};
 
@@ -35,6 +35,8 @@ pub enum Route {
     Interface(Arc<str>),
     /// Nowhere: an own block, so that a packet to an unassigned address does not loop.
     Blackhole,
+    /// Nowhere, and the sender is told: what may not be sent unencrypted.
+    Unreachable,
     /// To other routers: one, or several of equal cost in ascending order.
     Gateways(Arc<[Gateway]>),
 }
@@ -55,6 +57,38 @@ pub(crate) struct Routes {
     /// Prefixes with a way through other routers that is not looked for yet: see [`Self::take`].
     undecided: BTreeSet<Prefix>,
     resolve: bool,
+    behind: Behind,
+}
+
+/// Which prefixes belong to whom, of those to whom packets are encrypted.
+#[derive(Debug, Default)]
+struct Behind {
+    owner: HashMap<Prefix, String>,
+    prefixes: BTreeMap<String, BTreeSet<Prefix>>,
+    /// Whose prefixes changed since they were read.
+    changed: BTreeSet<String>,
+}
+
+impl Behind {
+    fn put(&mut self, prefix: Prefix, owner: Option<String>) {
+        if self.owner.get(&prefix) == owner.as_ref() {
+            return;
+        }
+        if let Some(old) = self.owner.remove(&prefix)
+            && let Some(prefixes) = self.prefixes.get_mut(&old)
+        {
+            prefixes.remove(&prefix);
+            if prefixes.is_empty() {
+                self.prefixes.remove(&old);
+            }
+            self.changed.insert(old);
+        }
+        if let Some(owner) = owner {
+            self.prefixes.entry(owner.clone()).or_default().insert(prefix);
+            self.changed.insert(owner.clone());
+            self.owner.insert(prefix, owner);
+        }
+    }
 }
 
 impl Routes {
@@ -166,15 +200,56 @@ impl Routes {
             let mut route = self.local(prefix);
             if route.is_none() && undecided {
                 self.undecided.insert(prefix);
-                if matches!(self.desired.get(&prefix), Some(Route::Gateways(_))) {
+                if matches!(self.desired.get(&prefix), Some(Route::Gateways(_) | Route::Unreachable)) {
                     continue;
                 }
             } else if route.is_none() {
                 route = self.away(prefix);
             }
             self.desired.put(&prefix, route);
+            let peer = self.fabric.secured.as_ref().filter(|_| !self.is_ours(prefix));
+            let peer = peer.and_then(|secured| secured.peer(prefix, self.node_of(prefix)));
+            let peer = peer.map(ToOwned::to_owned);
+            self.behind.put(prefix, peer);
         }
         self.desired.take()
+    }
+
+    /// Those whose prefixes changed since the last time.
+    pub(crate) fn take_peers(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.behind.changed)
+    }
+
+    /// Somebody to whom packets are encrypted, with all that is behind him.
+    pub(crate) fn peer(&self, name: &str) -> Option<WireguardPeer> {
+        let prefixes = self.behind.prefixes.get(name).cloned().unwrap_or_default();
+        self.fabric.secured.as_ref()?.peer_with(name, prefixes)
+    }
+
+    /// Is it a pod's or a block of this node, or the node's own?
+    fn is_ours(&self, prefix: Prefix) -> bool {
+        let pod = prefix.is_host() && self.pods.contains_key(&prefix.addr());
+        pod || self.blocks.contains(&prefix) || self.host.is_own(prefix)
+    }
+
+    /// The one other node that a prefix belongs to: whose block it is, else who alone announces it.
+    fn node_of(&self, prefix: Prefix) -> Option<&str> {
+        let learned = || sole(&self.fabric, self.lookup.next_hops(prefix)?.iter().map(|hop| hop.address));
+        self.owners.get(&prefix).map(String::as_str).or_else(learned)
+    }
+
+    /// What encryption says of the way of a prefix.
+    fn encrypted(&self, prefix: Prefix) -> Encrypted {
+        let Some(secured) = &self.fabric.secured else { return Encrypted::Unconcerned };
+        let node = self.node_of(prefix);
+        let is_known = node.is_some()
+            || self.lookup.next_hops(prefix).is_some()
+            || secured.is_static(prefix)
+            || secured.refused_pools().contains(&prefix);
+        if !is_known {
+            return Encrypted::Unconcerned;
+        }
+        secured.way(prefix, node, self.fabric.devices.get(&TunnelKind::Wireguard).copied())
     }
 
     /// The gateways of a prefix in an encapsulated pool. `None` where nothing is known of it but what was learned, and no hop of that is
@@ -212,12 +287,20 @@ impl Routes {
 
     /// Every prefix whose way may depend on the fabric is looked at again.
     fn mark_encapsulated(&mut self) {
-        if self.fabric.pools.is_empty() {
+        let fabric = &self.fabric;
+        if fabric.pools.is_empty() && fabric.secured.is_none() {
             return;
         }
         let known = self.owners.keys().copied().chain(self.lookup.learned().map(|(prefix, _)| prefix));
-        let fabric = &self.fabric;
-        self.dirty.extend(known.filter(|prefix| fabric.modes(*prefix).is_some()));
+        let concerns = |prefix: Prefix| {
+            fabric.modes(prefix).is_some()
+                || fabric.secured.as_ref().is_some_and(|secured| secured.concerns(prefix))
+        };
+        self.dirty.extend(known.filter(|prefix| concerns(*prefix)));
+        if let Some(secured) = &fabric.secured {
+            self.dirty.extend(secured.statics());
+            self.dirty.extend(secured.refused_pools());
+        }
     }
 
     /// The route of a prefix that is at home here.
@@ -234,6 +317,11 @@ impl Routes {
     fn away(&mut self, prefix: Prefix) -> Option<Route> {
         if self.host.is_own(prefix) {
             return None;
+        }
+        match self.encrypted(prefix) {
+            Encrypted::Through(gateway) => return Some(Route::Gateways([gateway].into())),
+            Encrypted::Refused => return Some(Route::Unreachable),
+            Encrypted::Unconcerned => {}
         }
         if let Some(modes) = self.fabric.modes(prefix)
             && let Some(gateways) = self.between_nodes(prefix, modes)

@@ -25,7 +25,7 @@ impl State {
         if dirty.speaker {
             self.derive_speaker();
         }
-        if dirty.pools {
+        if dirty.pools || dirty.settings {
             self.derive_pools();
         }
         if dirty.announcements {
@@ -38,10 +38,12 @@ impl State {
         if paths || dirty.fabric || dirty.settings || dirty.tunnels {
             self.derive_tunnels();
         }
+        self.derive_wireguard_peers(dirty.fabric || dirty.settings);
         if dirty.conditions
             || dirty.speaker
             || dirty.pools
             || dirty.fabric
+            || dirty.settings
             || self.routes.unresolved_changed()
         {
             self.derive_conditions();
@@ -51,11 +53,13 @@ impl State {
         let (elements, announced, conditions) =
             (self.elements.take(), self.announced.take(), self.conditions.take());
         let (tunnels, peers) = (self.tunnels.take(), self.tunnel_peers.take());
+        let wireguard = self.wireguard_peers.take();
         let mut changes: Vec<Change> =
             settings.set.into_iter().map(|((), settings)| Change::Settings(settings)).collect();
         changes.extend(elements.set.into_iter().map(|(element, ())| Change::AddElement(element)));
         changes.extend(tunnels.set.into_iter().map(|(kind, tunnel)| Change::SetTunnel(kind, tunnel)));
         changes.extend(peers.set.into_iter().map(|(key, peer)| Change::SetPeer(key, peer)));
+        changes.extend(wireguard.set.into_iter().map(|(name, peer)| Change::SetWireguardPeer(name, peer)));
         changes.extend(routes.set.into_iter().map(|(prefix, route)| Change::SetRoute(prefix, route)));
         changes.extend(announced.set.into_iter().map(|(_, route)| Change::Announce(route)));
         changes.extend(config.set.into_iter().map(|((), config)| Change::Configure(config)));
@@ -63,6 +67,8 @@ impl State {
         changes.extend(conditions.removed.into_iter().map(|(condition, ())| Change::Retract(condition)));
         changes.extend(announced.removed.into_iter().rev().map(|(prefix, _)| Change::Withdraw(prefix)));
         changes.extend(routes.removed.into_iter().rev().map(|(prefix, _)| Change::RemoveRoute(prefix)));
+        changes
+            .extend(wireguard.removed.into_iter().rev().map(|(name, _)| Change::RemoveWireguardPeer(name)));
         changes.extend(peers.removed.into_iter().rev().map(|(key, _)| Change::RemovePeer(key)));
         changes.extend(tunnels.removed.into_iter().rev().map(|(kind, _)| Change::RemoveTunnel(kind)));
         changes
@@ -86,7 +92,14 @@ impl State {
     }
 
     fn derive_pools(&mut self) {
-        let (wanted, conditions) = firewall::pools(&self.pools, &self.host);
+        // What is behind a host that packets are encrypted to is answered by it as it is: no other address would come back through here.
+        let outside: Vec<Prefix> = self
+            .wireguard
+            .values()
+            .filter(|_| self.fabric.fabric.secured.is_some())
+            .flat_map(|peer| peer.spec.allowed_ips.iter().copied())
+            .collect();
+        let (wanted, conditions) = firewall::pools(&self.pools, &outside, &self.host);
         self.put_elements(&wanted.into_iter().collect(), |element| {
             matches!(element, Element::Pool(_) | Element::Masquerade(_))
         });

@@ -7,7 +7,7 @@ use cairn_net::Family;
 
 use super::State;
 use crate::Tunnel;
-use crate::fabric::{self, Inputs, TunnelKind};
+use crate::fabric::{self, Inputs, Secured, TunnelKind, Wanted};
 use crate::firewall::Element;
 use crate::mtu::Paths;
 use crate::settings::Settings;
@@ -24,6 +24,7 @@ impl State {
             nodes: &self.nodes,
             pools: &self.pools,
             configuration: &self.configuration,
+            wireguard: &self.wireguard,
             host: &self.host,
             complete: self.complete,
         });
@@ -31,7 +32,13 @@ impl State {
         self.tunnel_peers.replace(std::mem::take(&mut self.fabric.peers));
         let elements = std::mem::take(&mut self.fabric.elements);
         self.put_elements(&elements, |element| {
-            matches!(element, Element::Node(_) | Element::TunnelPort(_) | Element::TunnelProtocol(_))
+            matches!(
+                element,
+                Element::Node(_)
+                    | Element::TunnelPort(_)
+                    | Element::TunnelProtocol(_)
+                    | Element::Encrypted(_)
+            )
         });
     }
 
@@ -63,16 +70,41 @@ impl State {
         };
         let own: Vec<IpAddr> =
             self.tunnel_addresses.iter().filter(fits).map(|(_, address)| *address).collect();
-        let pods = paths.pods(wanted.iter().map(|wanted| wanted.kind), with_ipv6);
+        let said = |wanted: &Wanted| match wanted.kind {
+            TunnelKind::Wireguard => self.configuration.wireguard_mtu,
+            TunnelKind::Ipip | TunnelKind::Vxlan(_) => None,
+        };
+        let through = |wanted| said(wanted).unwrap_or_else(|| paths.through(wanted, with_ipv6));
+        let pods = paths.pods(wanted.iter().map(through), with_ipv6);
         self.settings.put(&(), Some(Settings::of(&self.configuration, pods)));
         let tunnels: Vec<(TunnelKind, Tunnel)> = wanted
             .iter()
             .map(|wanted| {
-                let mtu = self.configuration.mtu.unwrap_or_else(|| paths.through(wanted.kind, with_ipv6));
+                let mtu = said(wanted).or(self.configuration.mtu).unwrap_or_else(|| through(wanted));
                 let addresses = own.clone();
-                (wanted.kind, Tunnel { local: wanted.local, vxlan: wanted.vxlan, mtu, addresses })
+                let Wanted { local, vxlan, wireguard_port, .. } = *wanted;
+                (wanted.kind, Tunnel { local, vxlan, wireguard_port, mtu, addresses })
             })
             .collect();
         self.tunnels.replace(tunnels);
+    }
+
+    /// Whom packets are encrypted to: all of them, or those whose prefixes changed.
+    pub(super) fn derive_wireguard_peers(&mut self, all: bool) {
+        if !self.complete {
+            return;
+        }
+        let changed = self.routes.take_peers();
+        if all {
+            let names = self.fabric.fabric.secured.iter().flat_map(Secured::names);
+            let peers: Vec<_> =
+                names.filter_map(|name| Some((name.clone(), self.routes.peer(name)?))).collect();
+            self.wireguard_peers.replace(peers);
+            return;
+        }
+        for name in changed {
+            let peer = self.routes.peer(&name);
+            self.wireguard_peers.put(&name, peer);
+        }
     }
 }

@@ -4,10 +4,13 @@
 //! fact) and with the empty state after each; what is added in one order is removed in another.
 
 use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID};
-use cairn_api::kinds::{AffinityState, BgpConfiguration, BgpPeer, EncapMode, IpPool, NextHopMode};
+use cairn_api::kinds::{
+    AffinityState, BgpConfiguration, BgpPeer, EncapMode, IpPool, NextHopMode, UnencryptedPeers, WireguardPeer,
+};
 use cairn_net::{Asn, Family};
 use felix_core::{HostTunnel, State, TunnelKind, Update};
 
+use crate::wireguard;
 use crate::world::{
     Reader, World, affinity, bgp, complete, derived, endpoint, gone, host, ip, learned, node, peer, pool,
     prefix, world,
@@ -22,6 +25,10 @@ enum Reading {
 }
 
 fn states() -> Vec<World> {
+    plain().into_iter().chain(encrypted()).chain([world([node("b", &["192.0.2.2"], &[])])]).collect()
+}
+
+fn plain() -> Vec<World> {
     let a = || node("a", &["192.0.2.1", "2001:db8::1"], &[]);
     let b = || node("b", &["192.0.2.2", "2001:db8::2"], &[]);
     let net = || host(&[("192.0.2.1", 24), ("2001:db8::1", 64)], &["192.0.2.254"]);
@@ -100,8 +107,47 @@ fn states() -> Vec<World> {
             confirmed("fd00::80/122", "a"),
             learned("10.0.0.200/32", &["198.51.100.2", "192.0.2.3"]),
         ]),
-        world([node("b", &["192.0.2.2"], &[])]),
     ]
+}
+
+/// Encryption: open, with a peer that is not ready and a host outside; then closed, and a key moves.
+fn encrypted() -> Vec<World> {
+    let a = || node("a", &["192.0.2.1", "2001:db8::1"], &[]);
+    let confirmed = |block, node| affinity(block, node, AffinityState::Confirmed);
+    vec![
+        world([
+            a(),
+            node("b", &["192.0.2.2", "2001:db8::2"], &[]),
+            wireguard::net(&["b"]),
+            wireguard::configuration(UnencryptedPeers::Allow),
+            pool("v4", IpPool { ipip_mode: EncapMode::Always, ..IpPool::of(prefix("10.0.0.0/16")) }),
+            pool("v6", IpPool::of(prefix("fd00::/64"))),
+            confirmed("10.0.0.64/26", "b"),
+            confirmed("fd00::80/122", "b"),
+            wireguard::key_of("b"),
+            wireguard::key_object("outside", outside()),
+            learned("10.0.0.200/32", &["192.0.2.2"]),
+        ]),
+        world([
+            a(),
+            node("b", &["198.51.100.2"], &[]),
+            wireguard::net(&["x"]),
+            wireguard::configuration(UnencryptedPeers::Refuse),
+            pool("v4", IpPool::of(prefix("10.0.0.0/16"))),
+            confirmed("10.0.0.64/26", "b"),
+            confirmed("10.0.0.0/26", "a"),
+            wireguard::key_object("b", WireguardPeer::of(wireguard::key("x"))),
+            learned("10.0.0.200/32", &["198.51.100.2", "192.0.2.3"]),
+        ]),
+    ]
+}
+
+fn outside() -> WireguardPeer {
+    WireguardPeer {
+        endpoint: Some("203.0.113.9:51820".parse().unwrap()),
+        allowed_ips: vec![prefix("10.99.0.0/24")],
+        ..WireguardPeer::of(wireguard::key("outside"))
+    }
 }
 
 /// A host with devices of both families of VXLAN and of IP-in-IP.

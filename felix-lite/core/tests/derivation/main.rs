@@ -6,4 +6,5 @@ mod fabric;
 mod firewall;
 mod routes;
 mod sessions;
+mod wireguard;
 mod world;

@@ -9,7 +9,7 @@ use cairn_api::{Metadata, Object, annotation};
 use cairn_net::Prefix;
 use felix_core::{
     Change, Condition, Element, Endpoint, Host, HostAddress, HostHop, HostLink, HostRoute, Route, Settings,
-    State, Tunnel, TunnelKind, TunnelPeer, Update,
+    State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
 };
 
 pub(crate) fn ip(text: &str) -> IpAddr {
@@ -36,6 +36,7 @@ fn key(update: &Update) -> String {
         Update::BgpPeer(name, _) => ("peer", name.clone()),
         Update::BgpFilter(name, _) => ("filter", name.clone()),
         Update::NodeConfiguration(name, _) => ("configuration", name.clone()),
+        Update::WireguardPeer(name, _) => ("wireguard", name.clone()),
         Update::Secret(name, _) => ("secret", name.clone()),
         Update::Endpoint(name, _) => ("endpoint", name.clone()),
         Update::Learned(prefix, _) => ("learned", prefix.to_string()),
@@ -56,6 +57,7 @@ pub(crate) fn gone(update: &Update) -> Update {
         Update::BgpPeer(name, _) => Update::BgpPeer(name, None),
         Update::BgpFilter(name, _) => Update::BgpFilter(name, None),
         Update::NodeConfiguration(name, _) => Update::NodeConfiguration(name, None),
+        Update::WireguardPeer(name, _) => Update::WireguardPeer(name, None),
         Update::Secret(name, _) => Update::Secret(name, None),
         Update::Endpoint(name, _) => Update::Endpoint(name, None),
         Update::Learned(prefix, _) => Update::Learned(prefix, None),
@@ -137,7 +139,13 @@ pub(crate) fn host(addresses: &[(&str, u8)], gateways: &[&str]) -> Update {
     });
     let routes = connected.chain(defaults).collect();
     let links = [(2, HostLink { name: "eth0".to_owned(), mtu: 1500 })].into();
-    Update::Host(Box::new(Host { addresses, routes, links, tunnels: BTreeMap::new() }))
+    Update::Host(Box::new(Host {
+        addresses,
+        routes,
+        links,
+        tunnels: BTreeMap::new(),
+        wireguard: BTreeMap::new(),
+    }))
 }
 
 /// What a reader of the changes holds; refuses changes that make no sense or come out of order.
@@ -148,6 +156,7 @@ pub(crate) struct Reader {
     pub(crate) routes: BTreeMap<Prefix, Route>,
     pub(crate) tunnels: BTreeMap<TunnelKind, Tunnel>,
     pub(crate) peers: BTreeMap<(TunnelKind, IpAddr), TunnelPeer>,
+    pub(crate) wireguard: BTreeMap<String, WireguardPeer>,
     pub(crate) announced: BTreeMap<Prefix, OriginatedRoute>,
     pub(crate) config: Option<Config>,
     pub(crate) conditions: BTreeMap<Condition, ()>,
@@ -176,6 +185,10 @@ impl Reader {
             Change::SetPeer(key, peer) => {
                 assert_ne!(self.peers.insert(key, peer.clone()), Some(peer), "{key:?} did not change");
             }
+            Change::SetWireguardPeer(name, peer) => {
+                let old = self.wireguard.insert(name.clone(), peer.clone());
+                assert_ne!(old, Some(peer), "{name} did not change");
+            }
             Change::SetRoute(prefix, route) => {
                 assert_ne!(self.routes.insert(prefix, route.clone()), Some(route), "{prefix} did not change");
             }
@@ -188,6 +201,7 @@ impl Reader {
             Change::Retract(condition) => assert_eq!(self.conditions.remove(&condition), Some(())),
             Change::Withdraw(prefix) => assert!(self.announced.remove(&prefix).is_some(), "{prefix}"),
             Change::RemoveRoute(prefix) => assert!(self.routes.remove(&prefix).is_some(), "{prefix}"),
+            Change::RemoveWireguardPeer(name) => assert!(self.wireguard.remove(&name).is_some(), "{name}"),
             Change::RemovePeer(key) => assert!(self.peers.remove(&key).is_some(), "{key:?}"),
             Change::RemoveTunnel(kind) => assert!(self.tunnels.remove(&kind).is_some(), "{kind}"),
             Change::RemoveElement(element) => assert_eq!(self.elements.remove(&element), Some(())),
@@ -214,16 +228,18 @@ fn rank(change: &Change) -> u8 {
         Change::AddElement(_) => 1,
         Change::SetTunnel(..) => 2,
         Change::SetPeer(..) => 3,
-        Change::SetRoute(..) => 4,
-        Change::Announce(_) => 5,
-        Change::Configure(_) => 6,
-        Change::Report(_) => 7,
-        Change::Retract(_) => 8,
-        Change::Withdraw(_) => 9,
-        Change::RemoveRoute(_) => 10,
-        Change::RemovePeer(_) => 11,
-        Change::RemoveTunnel(_) => 12,
-        Change::RemoveElement(_) => 13,
+        Change::SetWireguardPeer(..) => 4,
+        Change::SetRoute(..) => 5,
+        Change::Announce(_) => 6,
+        Change::Configure(_) => 7,
+        Change::Report(_) => 8,
+        Change::Retract(_) => 9,
+        Change::Withdraw(_) => 10,
+        Change::RemoveRoute(_) => 11,
+        Change::RemoveWireguardPeer(_) => 12,
+        Change::RemovePeer(_) => 13,
+        Change::RemoveTunnel(_) => 14,
+        Change::RemoveElement(_) => 15,
     }
 }
 

@@ -204,6 +204,9 @@ fn members(element: &Wanted) -> (SetName, Vec<Element>) {
         Wanted::Masquerade(prefix) => {
             (SetName::Masquerade(prefix.family()), Element::prefix(*prefix).collect())
         }
+        Wanted::Encrypted(prefix) => {
+            (SetName::Encrypted(prefix.family()), Element::prefix(*prefix).collect())
+        }
         Wanted::Node(address) => {
             (SetName::Nodes(Family::of(*address)), vec![Element::new(&[Value::Address(*address)])])
         }

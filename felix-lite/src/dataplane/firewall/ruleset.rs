@@ -5,6 +5,7 @@
 //! | chain | hook, priority | what |
 //! |---|---|---|
 //! | `source-check` | prerouting, -310 | pods send from their own addresses only; before conntrack, so that a forged packet leaves no entry |
+//! | `cleartext` | prerouting, -305 | packets of pods of other nodes come through WireGuard only, where nothing else is to be taken |
 //! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only; decapsulated ones go on as if the tunnel were a wire |
 //! | (services) | prerouting, -100 | |
 //! | (policy) | forward, 0 | |
@@ -19,6 +20,7 @@ use cairn_kernel::nftables::{
     Transaction, Verdict,
 };
 use cairn_net::Family;
+use felix_core::TunnelKind;
 
 use super::super::host::WORKLOAD;
 
@@ -32,6 +34,9 @@ const SOURCE_CHECK: &str = "source-check";
 const OWN_LINK: &str = "own-link";
 const MASQUERADE: &str = "masquerade";
 const ENCAPSULATED: &str = "encapsulated";
+const CLEARTEXT: &str = "cleartext";
+/// The interface of what this node sends to itself.
+const LOOPBACK: &[u8] = b"lo\0";
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 
@@ -41,19 +46,22 @@ pub(super) enum SetName {
     Sources(Family),
     Pools(Family),
     Masquerade(Family),
+    Encrypted(Family),
     Nodes(Family),
     TunnelPorts,
     TunnelProtocols,
 }
 
 impl SetName {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Sources(Family::Ipv4),
         Self::Sources(Family::Ipv6),
         Self::Pools(Family::Ipv4),
         Self::Pools(Family::Ipv6),
         Self::Masquerade(Family::Ipv4),
         Self::Masquerade(Family::Ipv6),
+        Self::Encrypted(Family::Ipv4),
+        Self::Encrypted(Family::Ipv6),
         Self::Nodes(Family::Ipv4),
         Self::Nodes(Family::Ipv6),
         Self::TunnelPorts,
@@ -68,6 +76,8 @@ impl SetName {
             Self::Pools(Family::Ipv6) => "pools-v6",
             Self::Masquerade(Family::Ipv4) => "masquerade-v4",
             Self::Masquerade(Family::Ipv6) => "masquerade-v6",
+            Self::Encrypted(Family::Ipv4) => "encrypted-v4",
+            Self::Encrypted(Family::Ipv6) => "encrypted-v6",
             Self::Nodes(Family::Ipv4) => "nodes-v4",
             Self::Nodes(Family::Ipv6) => "nodes-v6",
             Self::TunnelPorts => "tunnel-ports",
@@ -77,7 +87,7 @@ impl SetName {
 
     /// Does it hold prefixes, which may not overlap?
     pub(super) const fn holds_prefixes(self) -> bool {
-        matches!(self, Self::Pools(_) | Self::Masquerade(_))
+        matches!(self, Self::Pools(_) | Self::Masquerade(_) | Self::Encrypted(_))
     }
 
     fn set(self) -> Set {
@@ -85,7 +95,9 @@ impl SetName {
             Self::Sources(family) => {
                 Set::hash(self.as_str(), &[DataType::Interface, DataType::Address(family)])
             }
-            Self::Pools(family) | Self::Masquerade(family) => Set::prefixes(self.as_str(), family),
+            Self::Pools(family) | Self::Masquerade(family) | Self::Encrypted(family) => {
+                Set::prefixes(self.as_str(), family)
+            }
             Self::Nodes(family) => Set::hash(self.as_str(), &[DataType::Address(family)]),
             Self::TunnelPorts => Set::hash(self.as_str(), &[DataType::Port]),
             Self::TunnelProtocols => Set::hash(self.as_str(), &[DataType::Protocol]),
@@ -102,9 +114,10 @@ pub(super) fn write(transaction: &mut Transaction) {
     transaction
         .create_chain(&Chain::regular(OWN_LINK))
         .create_chain(&Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310))
+        .create_chain(&Chain::at(CLEARTEXT, ChainType::Filter, Hook::Prerouting, -305))
         .create_chain(&Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10))
         .create_chain(&Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100));
-    for chain in [OWN_LINK, SOURCE_CHECK, ENCAPSULATED, MASQUERADE] {
+    for chain in [OWN_LINK, SOURCE_CHECK, CLEARTEXT, ENCAPSULATED, MASQUERADE] {
         transaction.flush_chain(chain);
     }
     for rule in rules() {
@@ -113,8 +126,8 @@ pub(super) fn write(transaction: &mut Transaction) {
 }
 
 /// The names of the chains, sorted.
-pub(super) fn chains() -> [&'static str; 4] {
-    [ENCAPSULATED, MASQUERADE, OWN_LINK, SOURCE_CHECK]
+pub(super) fn chains() -> [&'static str; 5] {
+    [CLEARTEXT, ENCAPSULATED, MASQUERADE, OWN_LINK, SOURCE_CHECK]
 }
 
 /// The rules in the order of their chains.
@@ -131,6 +144,12 @@ pub(super) fn rules() -> Vec<Rule> {
     }
     for family in Family::ALL {
         rules.extend(forged_rules(family));
+    }
+    for interface in [WORKLOAD.as_bytes(), TunnelKind::Wireguard.device().as_bytes(), LOOPBACK] {
+        rules.push(encrypted_interface_rule(interface));
+    }
+    for family in Family::ALL {
+        rules.push(cleartext_rule(family));
     }
     for family in Family::ALL {
         rules.extend(encapsulated_rules(family));
@@ -171,6 +190,29 @@ fn encapsulated() -> [Vec<Expression>; 2] {
         vec![protocol.clone(), equal(Register(0), &[UDP]), port, lookup(SetName::TunnelPorts)],
         vec![protocol, lookup(SetName::TunnelProtocols)],
     ]
+}
+
+/// What comes in by an interface whose name begins so was not on a wire in clear text.
+fn encrypted_interface_rule(interface: &[u8]) -> Rule {
+    let parts = vec![
+        Expression::Meta { key: MetaKey::InputInterface, into: Register(0) },
+        equal(Register(0), interface),
+        Expression::Verdict(Verdict::Accept),
+    ];
+    rule(CLEARTEXT, "not from a wire, or encrypted on it", parts)
+}
+
+/// What else has an address of a pool that sends nothing in clear text.
+fn cleartext_rule(family: Family) -> Rule {
+    let mut parts = of_family(family, Register(0)).to_vec();
+    let lookup = Expression::Lookup {
+        set: SetName::Encrypted(family).as_str().to_owned(),
+        key: Register(0),
+        inverted: false,
+    };
+    parts.extend([source(family, Register(0)), lookup]);
+    parts.extend([Expression::Counter, Expression::Verdict(Verdict::Drop)]);
+    rule(CLEARTEXT, "pods of other nodes come through WireGuard only", parts)
 }
 
 /// What a pod would have a node take for another node's packet, once masqueraded as that.

@@ -12,13 +12,25 @@ use felix_core::{Tunnel, TunnelKind, VxlanSettings};
 use super::super::host;
 use super::super::tunnel::Tunnels;
 use super::{in_namespace, run};
+use crate::wireguard_key::KeyFile;
 
 const KIND: TunnelKind = TunnelKind::Vxlan(Family::Ipv4);
+
+/// No test here makes a key.
+fn keys() -> KeyFile {
+    KeyFile::in_directory(std::path::Path::new("/nonexistent"))
+}
 
 fn vxlan(mtu: u32) -> Tunnel {
     let mac = "02:00:5e:10:00:01".parse().unwrap();
     let vxlan = Some(VxlanSettings { vni: 77, port: 4790, mac });
-    Tunnel { local: [192, 0, 2, 1].into(), vxlan, mtu, addresses: vec![[10, 0, 0, 1].into()] }
+    Tunnel {
+        local: [192, 0, 2, 1].into(),
+        vxlan,
+        wireguard_port: None,
+        mtu,
+        addresses: vec![[10, 0, 0, 1].into()],
+    }
 }
 
 fn device() -> Option<Link> {
@@ -28,7 +40,7 @@ fn device() -> Option<Link> {
 
 /// Our device, told to be of use.
 fn ready() -> Tunnels {
-    let mut tunnels = Tunnels::open().unwrap();
+    let mut tunnels = Tunnels::open(keys()).unwrap();
     tunnels.want(KIND, Some(vxlan(1450)));
     tunnels.write(true).unwrap();
     while tunnels.usable().is_empty() {
@@ -115,7 +127,7 @@ fn whoever_goes_on_changing_a_device_does_not_postpone_its_repair() {
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn the_time_of_a_new_device_is_told_until_it_is_taken() {
     in_namespace(|_| {
-        let mut tunnels = Tunnels::open().unwrap();
+        let mut tunnels = Tunnels::open(keys()).unwrap();
         tunnels.want(KIND, Some(vxlan(1450)));
         tunnels.write(true).unwrap();
         tunnels.is_news(); // of its addresses
@@ -197,7 +209,7 @@ fn addresses_on_tunnels_are_told_as_they_come_and_go() {
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn without_the_firewall_there_is_no_tunnel() {
     in_namespace(|_| {
-        let mut tunnels = Tunnels::open().unwrap();
+        let mut tunnels = Tunnels::open(keys()).unwrap();
         tunnels.want(KIND, Some(vxlan(1450)));
         let before = Instant::now();
         tunnels.write(false).unwrap();

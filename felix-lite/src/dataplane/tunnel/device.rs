@@ -2,13 +2,13 @@
 
 use cairn_kernel::object::{IfIndex, Ipip, Kind, Link, LinkChange, LinkFlags, LinkName, Vxlan};
 use cairn_kernel::sysctl::{self, Conf, Scope, Sysctl};
-use cairn_kernel::{Error, Requests, Rtnl};
+use cairn_kernel::{Error, Requests, Rtnl, wireguard};
 use cairn_net::Family;
 use felix_core::{Tunnel, TunnelKind};
 use nix::errno::Errno;
 
 /// The interface group of tunnel devices: our mark on them (docs/adr/0030).
-pub(super) const GROUP: u32 = 0x0CA0_0002;
+pub(in crate::dataplane) const GROUP: u32 = 0x0CA0_0002;
 
 /// Hop limit of IP-in-IP's outer packets. That of the inner ones would let a long way between nodes eat it up.
 const TTL: u8 = 64;
@@ -28,6 +28,8 @@ pub(super) struct Ensured {
     pub(super) port: u16,
     /// Was something of it not as it should be?
     pub(super) changed: bool,
+    /// Was it made just now?
+    pub(super) made: bool,
 }
 
 /// Why a device is not as it should be.
@@ -68,7 +70,14 @@ pub(super) const fn port_of(link: &Link) -> u16 {
 }
 
 /// Makes the device, or makes it what it should be.
-pub(super) fn ensure(rtnl: &mut Rtnl, kind: TunnelKind, tunnel: &Tunnel) -> Result<Ensured, Failure> {
+///
+/// `prepare` gives a new device what it needs before it is switched on.
+pub(super) fn ensure(
+    rtnl: &mut Rtnl,
+    kind: TunnelKind,
+    tunnel: &Tunnel,
+    prepare: impl FnOnce(&LinkName) -> Result<(), String>,
+) -> Result<Ensured, Failure> {
     let amiss = |error: Error| Failure::amiss(error.to_string());
     let name = name(kind).map_err(amiss)?;
     let wanted = settings(tunnel);
@@ -87,9 +96,16 @@ pub(super) fn ensure(rtnl: &mut Rtnl, kind: TunnelKind, tunnel: &Tunnel) -> Resu
             }
             create(rtnl, &name, tunnel, wanted)
                 .map_err(|error| Failure::missing(explain(kind, tunnel, &error)))?;
+            let started = prepare(&name)
+                .and_then(|()| start(rtnl, &name).map_err(|error| explain(kind, tunnel, &error)));
+            if let Err(error) = started {
+                rtnl.delete_link(&name).map_err(amiss)?;
+                return Err(Failure::missing(error));
+            }
             let link = rtnl.link(&name).map_err(|error| Failure::missing(error.to_string()))?;
             let gone = || Failure::missing(format!("{name} is gone as soon as it was made"));
-            return Ok(Ensured { index: link.ok_or_else(gone)?.index, port: port(tunnel), changed: true });
+            let index = link.ok_or_else(gone)?.index;
+            return Ok(Ensured { index, port: port(tunnel), changed: true, made: true });
         }
     };
     let change = change(&link, tunnel);
@@ -100,7 +116,7 @@ pub(super) fn ensure(rtnl: &mut Rtnl, kind: TunnelKind, tunnel: &Tunnel) -> Resu
             is_there: !error.is_not_found(),
         })?;
     }
-    Ok(Ensured { index: link.index, port: port(tunnel), changed: change.is_some() })
+    Ok(Ensured { index: link.index, port: port(tunnel), changed: change.is_some(), made: false })
 }
 
 /// Is a device of ours all that it should be?
@@ -160,24 +176,25 @@ fn create(rtnl: &mut Rtnl, name: &LinkName, tunnel: &Tunnel, kind: Kind) -> Resu
         group: GROUP,
         alias: None,
     };
-    rtnl.create(&link)?;
+    rtnl.create(&link)
+}
+
+/// Switches a new device on.
+fn start(rtnl: &mut Rtnl, name: &LinkName) -> Result<(), Error> {
     // No link-local address of the kernel's making: gateways follow from MACs, and nobody solicits or advertises here.
     let quiet = LinkChange { ipv4: &CONF, link_local: Some(false), ..LinkChange::default() };
     let up = LinkChange { up: Some(true), ..LinkChange::default() };
-    let done = rtnl.execute_all(Requests::new().change_link(name, &quiet).change_link(name, &up));
-    if done.is_err() {
-        rtnl.delete_link(name)?;
-    }
-    done
+    rtnl.execute_all(Requests::new().change_link(name, &quiet).change_link(name, &up))
 }
 
 fn settings(tunnel: &Tunnel) -> Kind {
     let local = Some(tunnel.local);
-    match tunnel.vxlan {
-        Some(vxlan) => {
+    match (tunnel.vxlan, tunnel.wireguard_port) {
+        (Some(vxlan), _) => {
             Kind::Vxlan(Vxlan { vni: vxlan.vni, port: vxlan.port, local, dev: None, learning: false })
         }
-        None => Kind::Ipip(Ipip { local, remote: None, ttl: TTL }),
+        (None, Some(_)) => Kind::Other(wireguard::KIND.to_owned()),
+        (None, None) => Kind::Ipip(Ipip { local, remote: None, ttl: TTL }),
     }
 }
 
@@ -191,6 +208,17 @@ fn name(kind: TunnelKind) -> Result<LinkName, Error> {
 
 /// What the kernel says, in terms of what an operator can do about it.
 fn explain(kind: TunnelKind, tunnel: &Tunnel, error: &Error) -> String {
+    if let Some(port) = tunnel.wireguard_port {
+        return match error.errno() {
+            Some(Errno::EADDRINUSE) => {
+                format!("{kind}: UDP port {port} is in use by another program of this node: {error}")
+            }
+            Some(Errno::EOPNOTSUPP) => {
+                format!("{kind}: the kernel has no WireGuard (module wireguard): {error}")
+            }
+            _ => format!("{kind}: {error}"),
+        };
+    }
     let hint = match (error.errno(), tunnel.vxlan) {
         (Some(Errno::EADDRINUSE), Some(vxlan)) => {
             format!("UDP port {} is in use by another program or VXLAN device of this node", vxlan.port)

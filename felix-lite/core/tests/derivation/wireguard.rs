@@ -1,0 +1,225 @@
+use std::collections::BTreeSet;
+
+use cairn_api::kinds::{
+    AffinityState, EncapMode, IpPool, NodeConfiguration, UnencryptedPeers, WireguardPeer as KeyObject,
+};
+use cairn_api::{Metadata, Object, WireguardKey};
+use felix_core::{
+    Element, Gateway, Host, HostTunnel, HostWireguard, Reason, Route, State, TunnelKind, Update,
+};
+
+use crate::world::{Reader, affinity, derived, host, ip, learned, node, pool, prefix};
+
+const WG: u32 = 70;
+
+/// The key of a node, by its name.
+pub(crate) fn key(name: &str) -> WireguardKey {
+    WireguardKey([name.as_bytes()[0]; 32])
+}
+
+pub(crate) fn key_of(name: &str) -> Update {
+    key_object(name, KeyObject::of(key(name)))
+}
+
+pub(crate) fn key_object(name: &str, spec: KeyObject) -> Update {
+    Update::WireguardPeer(name.to_owned(), Some(Box::new(Object::new(Metadata::named(name), spec))))
+}
+
+pub(crate) fn configuration(unencrypted: UnencryptedPeers) -> Update {
+    let spec = NodeConfiguration {
+        wireguard_enabled: Some(true),
+        wireguard_enabled_v6: Some(true),
+        wireguard_unencrypted_peers: Some(unencrypted),
+        ..NodeConfiguration::default()
+    };
+    let object = Object::new(Metadata::named("default"), spec);
+    Update::NodeConfiguration("default".to_owned(), Some(Box::new(object)))
+}
+
+/// The node's interfaces, with the device and these peers ready on it.
+pub(crate) fn net(ready: &[&str]) -> Update {
+    let base = host(&[("192.0.2.1", 24), ("2001:db8::1", 64)], &["192.0.2.254", "2001:db8::fe"]);
+    let Update::Host(host) = base else { unreachable!() };
+    let ready: BTreeSet<WireguardKey> = ready.iter().map(|name| key(name)).collect();
+    Update::Host(Box::new(Host {
+        tunnels: [(TunnelKind::Wireguard, HostTunnel { index: WG, port: 0 })].into(),
+        wireguard: [(TunnelKind::Wireguard, HostWireguard { key: key("a"), ready })].into(),
+        ..*host
+    }))
+}
+
+/// Nodes `a` (this one), `b`, `c`, each with a block of each family, and pools for these.
+fn cluster() -> Vec<Update> {
+    vec![
+        node("a", &["192.0.2.1/24", "2001:db8::1/64"], &[]),
+        node("b", &["192.0.2.2", "2001:db8::2"], &[]),
+        node("c", &["2001:db8:1::3"], &[]),
+        affinity("10.0.1.0/26", "b", AffinityState::Confirmed),
+        affinity("10.0.2.0/26", "c", AffinityState::Confirmed),
+        affinity("fd00::40/122", "b", AffinityState::Confirmed),
+        pool("v4", IpPool::of(prefix("10.0.0.0/16"))),
+        pool("v6", IpPool::of(prefix("fd00::/64"))),
+    ]
+}
+
+fn with(facts: impl IntoIterator<Item = Update>) -> Reader {
+    derived(cluster().into_iter().chain(facts))
+}
+
+fn through(reader: &Reader, text: &str) -> bool {
+    let route = reader.routes.get(&prefix(text));
+    matches!(route, Some(Route::Gateways(ways)) if ways.len() == 1 && ways[0].index == WG)
+}
+
+fn prefixes(texts: &[&str]) -> BTreeSet<cairn_net::Prefix> {
+    texts.iter().map(|text| prefix(text)).collect()
+}
+
+#[test]
+fn what_goes_to_a_peers_blocks_is_encrypted_and_belongs_to_him() {
+    let found = with([
+        configuration(UnencryptedPeers::Allow),
+        net(&["b", "c"]),
+        key_of("a"),
+        key_of("b"),
+        key_of("c"),
+        learned("10.0.1.0/26", &["192.0.2.2"]),
+        learned("10.0.200.1/32", &["192.0.2.2"]),
+        learned("10.0.200.2/32", &["192.0.2.2", "2001:db8:1::3"]),
+        learned("10.9.0.0/26", &["192.0.2.2"]),
+    ]);
+    let device = &found.tunnels[&TunnelKind::Wireguard];
+    assert_eq!((device.wireguard_port, device.mtu), (Some(51820), 1500 - 80), "one peer is behind IPv6");
+    assert_eq!(found.settings.unwrap().mtu, Some(1420));
+    let b = &found.wireguard["b"];
+    assert_eq!((b.key, b.endpoint), (key("b"), "192.0.2.2:51820".parse().unwrap()));
+    assert_eq!(b.allowed, prefixes(&["10.0.1.0/26", "10.0.200.1/32", "fd00::40/122"]));
+    assert_eq!(found.wireguard["c"].endpoint, "[2001:db8:1::3]:51820".parse().unwrap());
+    assert!(!found.wireguard.contains_key("a"));
+    for block in ["10.0.1.0/26", "10.0.2.0/26", "fd00::40/122", "10.0.200.1/32"] {
+        assert!(through(&found, block), "{block}: {:?}", found.routes);
+    }
+    let onlink = Gateway { address: ip("192.0.2.2"), index: WG, onlink: true };
+    assert_eq!(found.routes[&prefix("10.0.1.0/26")], Route::Gateways([onlink].into()));
+    assert!(!through(&found, "10.0.200.2/32"), "of two nodes");
+    assert!(!through(&found, "10.9.0.0/26"), "of no pool");
+    assert!(found.conditions.is_empty(), "{:?}", found.conditions);
+}
+
+#[test]
+fn it_goes_before_the_pools_encapsulation_and_only_for_the_families_that_are_on() {
+    let vxlan = IpPool { vxlan_mode: EncapMode::Always, ..IpPool::of(prefix("10.0.0.0/16")) };
+    let spec = NodeConfiguration { wireguard_enabled: Some(true), ..NodeConfiguration::default() };
+    let v4_only = Update::NodeConfiguration(
+        "default".to_owned(),
+        Some(Box::new(Object::new(Metadata::named("default"), spec))),
+    );
+    let found = with([
+        v4_only,
+        net(&["b"]),
+        key_of("b"),
+        key_of("c"),
+        pool("v4", vxlan),
+        learned("fd00::40/122", &["2001:db8::2"]),
+    ]);
+    assert!(through(&found, "10.0.1.0/26") && !through(&found, "fd00::40/122"), "{:?}", found.routes);
+    assert_eq!(found.wireguard["b"].allowed, prefixes(&["10.0.1.0/26"]));
+    assert!(found.tunnels.len() > 1, "VXLAN is there for nodes without a key");
+}
+
+#[test]
+fn a_route_moves_once_the_peer_is_ready_and_his_addresses_are_his_before() {
+    let mut state = State::new("a", "cairn-system");
+    let mut reader = Reader::default();
+    let facts = [
+        configuration(UnencryptedPeers::Allow),
+        net(&[]),
+        key_of("b"),
+        learned("10.0.1.0/26", &["192.0.2.2"]),
+    ];
+    cluster().into_iter().chain(facts).chain([Update::Complete]).for_each(|fact| state.apply(fact));
+    reader.read(&mut state);
+    let plain = Route::Gateways([Gateway::on(ip("192.0.2.2"), 2)].into());
+    assert_eq!(reader.routes[&prefix("10.0.1.0/26")], plain);
+    assert!(reader.wireguard["b"].allowed.contains(&prefix("10.0.1.0/26")));
+    assert!(reader.has_condition(Reason::Unencrypted, "of 1 nodes (c)"), "{:?}", reader.conditions);
+
+    state.apply(net(&["b"]));
+    reader.read(&mut state);
+    assert!(through(&reader, "10.0.1.0/26"));
+    for (unencrypted, words) in
+        [(UnencryptedPeers::Refuse, "nothing is sent"), (UnencryptedPeers::Allow, "it is sent unencrypted")]
+    {
+        state.apply(configuration(unencrypted));
+        reader.read(&mut state);
+        assert!(reader.has_condition(Reason::Unencrypted, words), "{:?}", reader.conditions);
+        assert_eq!(reader.conditions.len(), 1);
+    }
+    state.apply(affinity("10.0.1.64/26", "b", AffinityState::Confirmed));
+    assert_eq!(reader.read(&mut state), 2, "the peer and the route, nothing else");
+    state.apply(affinity("10.0.1.64/26", "c", AffinityState::Confirmed));
+    reader.read(&mut state);
+    assert!(!reader.wireguard["b"].allowed.contains(&prefix("10.0.1.64/26")));
+    state.apply(Update::WireguardPeer("b".to_owned(), None));
+    reader.read(&mut state);
+    assert_eq!(reader.routes[&prefix("10.0.1.0/26")], plain);
+    assert!(reader.wireguard.is_empty());
+}
+
+#[test]
+fn refused_is_what_has_no_key_also_where_the_block_is_not_known_yet() {
+    let found = with([
+        configuration(UnencryptedPeers::Refuse),
+        net(&["b"]),
+        key_of("b"),
+        learned("10.0.2.0/26", &["192.0.2.254"]),
+        learned("10.0.9.0/26", &["192.0.2.254"]),
+        learned("198.51.100.0/24", &["192.0.2.254"]),
+        affinity("10.0.0.0/26", "a", AffinityState::Confirmed),
+    ]);
+    assert!(through(&found, "10.0.1.0/26"));
+    for refused in ["10.0.2.0/26", "10.0.9.0/26", "10.0.0.0/16", "fd00::/64"] {
+        assert_eq!(found.routes.get(&prefix(refused)), Some(&Route::Unreachable), "{refused}");
+    }
+    assert_eq!(found.routes[&prefix("10.0.0.0/26")], Route::Blackhole, "this node's own");
+    assert!(matches!(found.routes[&prefix("198.51.100.0/24")], Route::Gateways(_)));
+    for cidr in ["10.0.0.0/16", "fd00::/64"] {
+        assert!(found.elements.contains_key(&Element::Encrypted(prefix(cidr))));
+    }
+    assert!(found.has_condition(Reason::Unencrypted, "nothing is sent"), "{:?}", found.conditions);
+    let open = with([configuration(UnencryptedPeers::Allow), net(&["b"]), key_of("b")]);
+    assert!(!open.elements.keys().any(|element| matches!(element, Element::Encrypted(_))));
+    assert!(!open.routes.contains_key(&prefix("10.0.0.0/16")));
+}
+
+#[test]
+fn a_host_outside_is_reached_where_its_object_says() {
+    let outside = KeyObject {
+        endpoint: Some("203.0.113.9:4500".parse().unwrap()),
+        allowed_ips: vec![prefix("10.99.0.0/24")],
+        ..KeyObject::of(key("outside"))
+    };
+    let found = with([
+        configuration(UnencryptedPeers::Allow),
+        net(&["outside"]),
+        key_object("outside", outside.clone()),
+    ]);
+    assert!(through(&found, "10.99.0.0/24"), "{:?}", found.routes);
+    let peer = &found.wireguard["outside"];
+    assert_eq!(peer.endpoint, "203.0.113.9:4500".parse().unwrap());
+    assert_eq!(peer.allowed, prefixes(&["10.99.0.0/24"]));
+    assert!(found.elements.contains_key(&Element::Pool(prefix("10.99.0.0/24"))), "answered as it is");
+    // The same again, and one that nobody could send to.
+    let nowhere = KeyObject::of(key("x"));
+    let found = with([
+        configuration(UnencryptedPeers::Allow),
+        net(&[]),
+        key_object("outside", outside.clone()),
+        key_object("twin", KeyObject { public_key: key("t"), ..outside.clone() }),
+        key_object("zwilling", outside),
+        key_object("nowhere", nowhere),
+    ]);
+    assert!(found.has_condition(Reason::Ambiguous, "10.99.0.0/24 is behind outside, too"));
+    assert!(found.has_condition(Reason::Ambiguous, "its key is that of outside, too"));
+    assert!(found.has_condition(Reason::AddressUnknown, "neither spec.endpoint nor a Node"));
+}

@@ -1,0 +1,245 @@
+//! Key and peers of the WireGuard device, kept equal to what the core wants.
+//!
+//! The device itself, its MTU and addresses are a tunnel's like others ([`super::tunnel`]), which has it compared every few seconds, for the
+//! kernel tells nobody of changes of keys and peers.
+//!
+//! A route may lead to a peer once he has answered, which shows that he has this node's key as well: so nothing is lost while encryption is
+//! switched on. Until then he is sent a packet to answer to. Who does not answer in time is taken for ready all the same: otherwise
+//! whoever keeps handshakes from arriving would have everything sent unencrypted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use cairn_api::WireguardKey;
+use cairn_kernel::Error;
+use cairn_kernel::object::{IfIndex, LinkName};
+use cairn_kernel::wireguard::{Device, DeviceChange, Peer, PeerChange, PublicKey, Wireguard};
+use felix_core::{HostWireguard, WireguardPeer};
+use tracing::{debug, warn};
+
+use crate::wireguard_key::KeyFile;
+
+/// How long a peer may take to answer.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether he has.
+const LOOK: Duration = Duration::from_millis(200);
+/// When a change that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// The keepalive of peers that have not answered yet: setting one makes the kernel send. Seconds.
+const KNOCK: u16 = 25;
+
+/// Key and peers of the device.
+#[derive(Debug)]
+pub(super) struct Encryption {
+    file: KeyFile,
+    client: Option<Wireguard>,
+    /// Peers by the names of their objects.
+    wanted: BTreeMap<String, WireguardPeer>,
+    /// The device, if it is there.
+    device: Option<OnDevice>,
+    /// There are changes to write.
+    changed: bool,
+    /// When the device is read.
+    due: Option<Instant>,
+    fault: Option<String>,
+}
+
+/// What the kernel has, as far as it counts.
+#[derive(Debug)]
+struct OnDevice {
+    name: LinkName,
+    index: IfIndex,
+    key: PublicKey,
+    peers: BTreeMap<PublicKey, Known>,
+}
+
+/// A peer on the device.
+#[derive(Debug)]
+struct Known {
+    peer: Peer,
+    since: Instant,
+    ready: bool,
+}
+
+impl Encryption {
+    /// Nothing is known of a device yet.
+    pub(super) const fn new(file: KeyFile) -> Self {
+        Self {
+            file,
+            client: None,
+            wanted: BTreeMap::new(),
+            device: None,
+            changed: false,
+            due: None,
+            fault: None,
+        }
+    }
+
+    /// Takes over a device that is there with its peers: they know this node.
+    pub(super) fn adopt(&mut self, name: &LinkName) {
+        match self.read(name) {
+            Ok(()) => {
+                let peers = self.device.iter_mut().flat_map(|device| device.peers.values_mut());
+                peers.for_each(|known| known.ready = true);
+            }
+            Err(error) => debug!(error, "a WireGuard device is there, but not as it should be"),
+        }
+    }
+
+    /// Gives a device its key and its port, and looks what it has. Peers follow with the next [`Self::write`].
+    ///
+    /// Errors: a sentence that says what is in the way; what the device had stays.
+    pub(super) fn configure(&mut self, name: &LinkName, port: u16) -> Result<(), String> {
+        let key = self.file.load_or_make().map_err(|error| error.to_string())?;
+        let change =
+            DeviceChange { private_key: Some(key), listen_port: Some(port), ..DeviceChange::default() };
+        let done = self.client().and_then(|client| client.change(name, &change));
+        done.map_err(|error| explain(port, &error))?;
+        self.changed = true;
+        self.read(name)
+    }
+
+    /// A device is gone, with all that was on it.
+    pub(super) fn forget(&mut self, index: IfIndex) {
+        if self.device.as_ref().is_some_and(|device| device.index == index) {
+            (self.device, self.due, self.fault) = (None, None, None);
+        }
+    }
+
+    /// Packets to somebody should be encrypted, or not, from the next [`Self::write`] on.
+    pub(super) fn want(&mut self, name: String, peer: Option<WireguardPeer>) {
+        match peer {
+            Some(peer) => self.wanted.insert(name, peer),
+            None => self.wanted.remove(&name),
+        };
+        self.changed = true;
+    }
+
+    /// What the core is to know.
+    pub(super) fn told(&self) -> Option<HostWireguard> {
+        let device = self.device.as_ref()?;
+        let ready = device.peers.iter().filter(|(_, known)| known.ready);
+        let ready: BTreeSet<WireguardKey> = ready.map(|(key, _)| WireguardKey(key.0)).collect();
+        Some(HostWireguard { key: WireguardKey(device.key.0), ready })
+    }
+
+    /// What is wrong.
+    pub(super) const fn fault(&self) -> Option<&String> {
+        self.fault.as_ref()
+    }
+
+    /// When [`Self::write`] should be called again, at the latest.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.filter(|_| self.device.is_some())
+    }
+
+    /// Everything is compared at the next [`Self::write`].
+    pub(super) fn resync(&mut self) {
+        self.due = Some(Instant::now());
+    }
+
+    /// Brings the peers up to date.
+    pub(super) fn write(&mut self, now: Instant) {
+        let Some(name) = self.device.as_ref().map(|device| device.name.clone()) else { return };
+        let read = self.due.is_some_and(|due| due <= now);
+        // After an error nobody knows what is there until it was read.
+        if !read && (!self.changed || self.fault.is_some()) {
+            return;
+        }
+        let done = if read { self.read(&name) } else { Ok(()) };
+        match done.and_then(|()| self.apply(&name, now)) {
+            Ok(()) => {
+                (self.changed, self.fault) = (false, None);
+                let mut peers = self.device.iter().flat_map(|device| device.peers.values());
+                self.due = peers.any(|known| !known.ready).then(|| now + LOOK);
+            }
+            Err(error) => {
+                if self.fault.as_ref() != Some(&error) {
+                    warn!(error, "the peers of WireGuard are not up to date: trying again");
+                    self.fault = Some(error);
+                }
+                self.due = Some(now + RETRY);
+            }
+        }
+    }
+
+    /// Writes what differs between the peers that are wanted and those that are known to be there.
+    fn apply(&mut self, name: &LinkName, now: Instant) -> Result<(), String> {
+        let Some(device) = &mut self.device else { return Ok(()) };
+        device.peers.values_mut().for_each(|known| known.ready |= now.duration_since(known.since) >= GRACE);
+        let is_ready = |key: &PublicKey| device.peers.get(key).is_some_and(|known| known.ready);
+        let wanted = self.wanted.values().map(|peer| kernel_peer(peer, is_ready));
+        let wanted: BTreeMap<PublicKey, Peer> = wanted.map(|peer| (peer.public_key, peer)).collect();
+        let gone = device.peers.keys().filter(|key| !wanted.contains_key(*key)).copied();
+        let mut peers: Vec<PeerChange> = gone.map(PeerChange::Remove).collect();
+        let differs =
+            |peer: &&Peer| device.peers.get(&peer.public_key).is_none_or(|known| known.peer != **peer);
+        peers.extend(wanted.values().filter(differs).cloned().map(PeerChange::Set));
+        if peers.is_empty() {
+            return Ok(());
+        }
+        debug!(peers = peers.len(), "peers of WireGuard change");
+        let change = DeviceChange { peers, ..DeviceChange::default() };
+        self.client().and_then(|client| client.change(name, &change)).map_err(|error| error.to_string())?;
+        let Some(device) = &mut self.device else { return Ok(()) };
+        for change in change.peers {
+            match change {
+                PeerChange::Remove(key) => drop(device.peers.remove(&key)),
+                PeerChange::Set(peer) => {
+                    let known = device.peers.get(&peer.public_key);
+                    let (since, ready) = known.map_or((now, false), |known| (known.since, known.ready));
+                    device.peers.insert(peer.public_key, Known { peer, since, ready });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the device. Since when a peer is there, and whether he was ready, is remembered.
+    fn read(&mut self, name: &LinkName) -> Result<(), String> {
+        let found =
+            self.client().and_then(|client| client.device(name)).map_err(|error| error.to_string())?;
+        let Device { index, public_key, peers, .. } = found;
+        let key = public_key.ok_or_else(|| format!("{name} has no key"))?;
+        // With another key, or anew, the peers have to answer again.
+        let before = self.device.take().filter(|before| before.key == key && before.index == index);
+        let mut before = before.map(|before| before.peers).unwrap_or_default();
+        let now = Instant::now();
+        let known = |state: cairn_kernel::wireguard::PeerState| {
+            let old = before.remove(&state.peer.public_key);
+            let since = old.as_ref().map_or(now, |old| old.since);
+            let ready = old.as_ref().is_some_and(|old| old.ready) || state.last_handshake.is_some();
+            // Where he was last heard from is the kernel's business; where he should be was written once.
+            let endpoint = old.map_or(state.peer.endpoint, |old| old.peer.endpoint);
+            (state.peer.public_key, Known { peer: Peer { endpoint, ..state.peer }, since, ready })
+        };
+        let peers = peers.into_iter().map(known).collect();
+        self.device = Some(OnDevice { name: name.clone(), index, key, peers });
+        Ok(())
+    }
+
+    fn client(&mut self) -> Result<&mut Wireguard, Error> {
+        match &mut self.client {
+            Some(client) => Ok(client),
+            none => Ok(none.insert(Wireguard::open()?)),
+        }
+    }
+}
+
+/// A peer as the kernel is to have him.
+fn kernel_peer(peer: &WireguardPeer, is_ready: impl Fn(&PublicKey) -> bool) -> Peer {
+    let public_key = PublicKey(peer.key.0);
+    let keepalive = if is_ready(&public_key) { peer.keepalive } else { KNOCK };
+    let allowed_ips = peer.allowed.iter().copied().collect();
+    Peer { public_key, endpoint: Some(peer.endpoint), keepalive, allowed_ips }
+}
+
+/// What the kernel says, in terms of what an operator can do about it.
+fn explain(port: u16, error: &Error) -> String {
+    match error.errno() {
+        Some(nix::errno::Errno::EADDRINUSE) => {
+            format!("UDP port {port} is in use by another program of this node: {error}")
+        }
+        _ => error.to_string(),
+    }
+}

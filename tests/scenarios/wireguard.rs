@@ -1,0 +1,356 @@
+//! What pods of different nodes send to each other, encrypted by WireGuard: behind the network of [`crate::fabric`], which knows no pod.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use cairn_lab::lab::Families;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::fabric::{await_mtu, node_reaches, pods};
+use crate::flow::Flows;
+use crate::pools::set_modes;
+use crate::wait::eventually;
+use crate::wire::Watch;
+use crate::world::{PodOn, SETTLES, World, play};
+
+/// How long flows go on while something is changed.
+const FLOWS: Duration = Duration::from_secs(15);
+
+fn objects(world: &World, kind: &str) -> PathBuf {
+    world.directory().join("volumes/objects").join(kind)
+}
+
+/// Writes an object as an operator would.
+fn put(world: &World, plural: &str, kind: &str, name: &str, spec: &str) -> Result<()> {
+    let directory = objects(world, plural);
+    std::fs::create_dir_all(&directory)?;
+    let text = format!(
+        "apiVersion: cairn.network/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+    );
+    let draft = directory.join(format!("{name}.draft"));
+    std::fs::write(&draft, text)?;
+    Ok(std::fs::rename(&draft, directory.join(format!("{name}.yaml")))?)
+}
+
+/// Makes this the configuration of the nodes.
+fn configure(world: &World, spec: &str) -> Result<()> {
+    put(world, "nodeconfigurations", "NodeConfiguration", "default", spec)
+}
+
+/// Of both families.
+const ON: &str = "wireguardEnabled: true, wireguardEnabledV6: true";
+
+/// A key of a device as `wg` shows it.
+fn public_key(world: &World, node: &str) -> Result<String> {
+    Ok(world.run(node, "wg show cairn-wg public-key")?.trim().to_owned())
+}
+
+/// Waits until what a node says of itself contains some words.
+fn says(world: &World, node: &str, words: &str) -> Result<()> {
+    eventually(SETTLES, || {
+        let text = std::fs::read_to_string(objects(world, "nodestatuses").join(format!("{node}.yaml")))?;
+        ensure!(text.contains(words), "{node} does not say {words:?}: {text}");
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// Every packet from one pod to another is encrypted between the nodes, or none is.
+fn is_encrypted(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
+    for address in &to.pod.addresses {
+        // The router's port to the other node sees all that comes to it.
+        let watch =
+            Watch::start(world, "router", &to.node, "udp port 51820 or udp port 4789 or icmp or icmp6")?;
+        let report = world.ping(&from.node, Some(&from.pod.name), *address, 3)?;
+        ensure!(report.lost() == 0, "{address}: {report:?}");
+        let request = format!("> {address}: ICMP");
+        let is_sealed =
+            |line: &str| line.contains(".51820: UDP, length 1") || line.contains(".51820: UDP, length 9");
+        let seen =
+            watch.until(world, |line| if wanted { is_sealed(line) } else { line.contains(&request) })?;
+        ensure!(seen.contains(&request) != wanted, "encrypted to {address}: {wanted}; seen:\n{seen}");
+    }
+    Ok(())
+}
+
+/// Waits until that is so.
+fn becomes_encrypted(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
+    eventually(SETTLES, || is_encrypted(world, from, to, wanted)).map(drop)
+}
+
+fn pods_are_encrypted_from_one_moment_to_the_next(families: Families) -> Result<()> {
+    play("fabric", "wg", families, |world| {
+        set_modes(world, "vxlanMode: Always")?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        is_encrypted(world, &pods[0], &pods[2], false)?;
+        let flows = Flows::start(world, &pods[0], &pods[2], FLOWS)?;
+        configure(world, ON)?;
+        becomes_encrypted(world, &pods[0], &pods[2], true)?;
+        flows.end_with_at_most(1)?;
+        world.all_reach_all(&pods)?;
+        becomes_encrypted(world, &pods[2], &pods[0], true)?;
+        becomes_encrypted(world, &pods[0], &pods[1], true)?;
+        node_reaches(world, "node1", &pods[1])?;
+        node_reaches(world, "node1", &pods[2])?;
+        // VXLAN stays for nodes whose key is not known, and takes more than WireGuard over IPv4, less than over IPv6.
+        await_mtu(
+            world,
+            &pods[2],
+            1500 - if families == Families::Ipv6 {
+                80
+            } else if families == Families::Dual {
+                70
+            } else {
+                60
+            },
+        )?;
+
+        // The private key is in a file for root alone, and nowhere else.
+        let mode = world.run("node1", "stat -c %a /var/lib/cairn/wireguard/private-key")?;
+        ensure!(mode.trim() == "600", "{mode}");
+        let private = world.run("node1", "wg show cairn-wg private-key")?.trim().to_owned();
+        ensure!(
+            world.run("node1", "cat /var/lib/cairn/wireguard/private-key")?.trim() == private,
+            "another key"
+        );
+        ensure!(!world.log("node1")?.contains(&private), "the private key is in the log");
+        let found = std::process::Command::new("grep")
+            .args(["-rF", &private])
+            .arg(world.directory().join("volumes"))
+            .output()?;
+        ensure!(found.stdout.is_empty(), "the private key is in the datastore");
+        says(world, "node1", &public_key(world, "node1")?)?;
+
+        configure(world, "wireguardEnabled: false, wireguardEnabledV6: false")?;
+        let flows = Flows::start(world, &pods[0], &pods[2], FLOWS)?;
+        becomes_encrypted(world, &pods[0], &pods[2], false)?;
+        flows.end_with_at_most(1)?;
+        let keys = objects(world, "wireguardpeers");
+        eventually(SETTLES, || {
+            ensure!(!keys.join("node1.yaml").exists(), "the key is still told");
+            Ok(())
+        })?;
+        world.all_reach_all(&pods)?;
+        Ok(())
+    })
+}
+
+fn a_restart_and_interference_leave_pods_encrypted(families: Families) -> Result<()> {
+    play("fabric", "wg-restart", families, |world| {
+        configure(world, ON)?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        becomes_encrypted(world, &pods[0], &pods[2], true)?;
+        let key = public_key(world, "node1")?;
+        let mut flows = Flows::start(world, &pods[0], &pods[2], FLOWS)?;
+        let old = world.processes("node1", "felix-lite")?;
+        world.end_process("node1", "felix-lite", Signal::SIGKILL)?;
+        eventually(SETTLES, || {
+            let now = world.processes("node1", "felix-lite")?;
+            ensure!(now.len() == 1 && now != old, "felix-lite does not run: {now:?}");
+            Ok(())
+        })?;
+        world.pod("node1", "after")?;
+        ensure!(flows.still_run()?, "the flows ended too early");
+        flows.end_without_loss()?;
+        ensure!(public_key(world, "node1")? == key, "another key");
+        is_encrypted(world, &pods[0], &pods[2], true)?;
+
+        let peer = public_key(world, "node3")?;
+        for damage in [
+            "ip link delete cairn-wg".to_owned(),
+            "ip link set cairn-wg down".to_owned(),
+            "ip address flush dev cairn-wg".to_owned(),
+            format!("wg set cairn-wg peer {peer} remove"),
+            format!("wg set cairn-wg peer {peer} allowed-ips 10.1.1.1/32"),
+            "wg set cairn-wg listen-port 51899".to_owned(),
+            "sh -c 'wg genkey >/tmp/other && wg set cairn-wg private-key /tmp/other'".to_owned(),
+        ] {
+            world.run("node1", &damage)?;
+            let time = world.all_reach_all(&pods).with_context(|| damage.clone())?;
+            node_reaches(world, "node1", &pods[2]).with_context(|| damage.clone())?;
+            eventually(SETTLES, || {
+                ensure!(public_key(world, "node1")? == key, "another key");
+                is_encrypted(world, &pods[0], &pods[2], true)
+            })
+            .with_context(|| damage.clone())?;
+            println!("{}: {damage}: mended after {time:?}", world.name());
+        }
+        Ok(())
+    })
+}
+
+/// `wg` on a host that knows nothing of Cairn, and is described by one object.
+fn a_foreign_host_with_wg_speaks_with_pods(families: Families) -> Result<()> {
+    play("fabric", "wg-foreign", families, |world| {
+        configure(world, ON)?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        becomes_encrypted(world, &pods[0], &pods[1], true)?;
+        let (four, six) = (families != Families::Ipv6, families != Families::Ipv4);
+        let key =
+            world.run("router", "sh -c 'umask 077; wg genkey >/tmp/wg0.key; wg pubkey </tmp/wg0.key'")?;
+        world.run("router", "ip link add wg0 type wireguard")?;
+        world.run("router", "wg set wg0 listen-port 51999 private-key /tmp/wg0.key")?;
+        let own: Vec<&str> =
+            [four.then_some("10.99.0.1/32"), six.then_some("fd99::1/128")].into_iter().flatten().collect();
+        for address in &own {
+            world.run("router", &format!("ip address add {address} dev wg0"))?;
+        }
+        world.run("router", "ip link set wg0 up mtu 1420")?;
+        for pod in &pods {
+            let node = if families == Families::Ipv6 {
+                match pod.node.as_str() {
+                    "node1" => "[fd10:0:1::1]",
+                    "node2" => "[fd10:0:1::2]",
+                    _ => "[fd10:0:2::3]",
+                }
+            } else {
+                match pod.node.as_str() {
+                    "node1" => "10.0.1.1",
+                    "node2" => "10.0.1.2",
+                    _ => "10.0.2.3",
+                }
+            };
+            let behind: Vec<String> = pod
+                .pod
+                .addresses
+                .iter()
+                .map(|address| format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }))
+                .collect();
+            let theirs = public_key(world, &pod.node)?;
+            world.run(
+                "router",
+                &format!("wg set wg0 peer {theirs} endpoint {node}:51820 allowed-ips {}", behind.join(",")),
+            )?;
+            for address in &behind {
+                world.run("router", &format!("ip route add {address} dev wg0"))?;
+            }
+        }
+        let endpoint = if families == Families::Ipv6 { "[fd10:0:1::fe]:51999" } else { "10.0.1.254:51999" };
+        let spec = format!(
+            "publicKey: \"{}\", endpoint: \"{endpoint}\", allowedIPs: [{}]",
+            key.trim(),
+            own.iter().map(|own| format!("\"{own}\"")).collect::<Vec<_>>().join(", ")
+        );
+        put(world, "wireguardpeers", "WireguardPeer", "outside", &spec)?;
+        eventually(SETTLES, || {
+            for pod in &pods {
+                for own in &own {
+                    let address: IpAddr = own.split('/').next().context("an address")?.parse()?;
+                    let report = world.ping(&pod.node, Some(&pod.pod.name), address, 3)?;
+                    ensure!(report.lost() == 0, "{} does not reach {address}: {report:?}", pod.pod.name);
+                }
+                for address in &pod.pod.addresses {
+                    let report = world.ping("router", None, *address, 3)?;
+                    ensure!(report.lost() == 0, "the host outside does not reach {address}: {report:?}");
+                }
+            }
+            Ok(())
+        })?;
+        let shown = world.run("router", "wg show wg0 latest-handshakes")?;
+        ensure!(shown.lines().count() == 3 && !shown.lines().any(|line| line.ends_with("\t0")), "{shown}");
+        is_encrypted(world, &pods[0], &pods[1], true)
+    })
+}
+
+/// What becomes of a node without a key: by choice it is spoken with in clear text, or not at all.
+fn a_node_without_a_key_is_reached_in_clear_text_or_refused(families: Families) -> Result<()> {
+    play("fabric", "wg-closed", families, |world| {
+        set_modes(world, "vxlanMode: Always")?;
+        // Of node3 alone a later object says otherwise.
+        let file = objects(world, "nodes").join("node3.yaml");
+        let text = std::fs::read_to_string(&file)?.replacen(
+            "  name: node3",
+            "  name: node3\n  labels: {plain: \"yes\"}",
+            1,
+        );
+        std::fs::write(&file, text)?;
+        let plain = "nodeSelector: has(plain), wireguardEnabled: false, wireguardEnabledV6: false";
+        put(world, "nodeconfigurations", "NodeConfiguration", "plain", plain)?;
+        configure(world, ON)?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        becomes_encrypted(world, &pods[0], &pods[1], true)?;
+        is_encrypted(world, &pods[0], &pods[2], false)?;
+        says(world, "node1", "it is sent unencrypted")?;
+
+        configure(world, &format!("{ON}, wireguardUnencryptedPeers: Refuse"))?;
+        says(world, "node1", "nothing is sent to their pods or taken from them")?;
+        eventually(SETTLES, || {
+            for address in &pods[2].pod.addresses {
+                let report = world.ping("node1", Some(&pods[0].pod.name), *address, 2)?;
+                ensure!(report.received == 0, "node1 still sends in clear text to {address}: {report:?}");
+            }
+            Ok(())
+        })?;
+        world.all_reach_all(&pods[..2])?;
+        is_encrypted(world, &pods[0], &pods[1], true)?;
+        let dropped = || -> Result<u64> {
+            let rules: Value =
+                serde_json::from_str(&world.run("node1", "nft -j list chain inet cairn cleartext")?)?;
+            let items = rules["nftables"].as_array().context("no rules")?;
+            let packets = items.iter().filter_map(|item| item["rule"]["expr"].as_array()).flatten();
+            Ok(packets.filter_map(|part| part["counter"]["packets"].as_u64()).sum())
+        };
+        for address in &pods[0].pod.addresses {
+            let before = dropped()?;
+            let report = world.ping("node3", Some(&pods[2].pod.name), *address, 3)?;
+            ensure!(report.received == 0, "clear text reached {address}: {report:?}");
+            ensure!(dropped()? >= before + 3, "the packets were lost elsewhere");
+        }
+        // The node gets a key after all.
+        put(world, "nodeconfigurations", "NodeConfiguration", "plain", "nodeSelector: has(plain)")?;
+        world.all_reach_all(&pods)?;
+        is_encrypted(world, &pods[0], &pods[2], true)
+    })
+}
+
+fn what_is_in_the_way_is_told_and_the_old_state_stays(families: Families) -> Result<()> {
+    play("fabric", "wg-bad", families, |world| {
+        set_modes(world, "vxlanMode: Always")?;
+        world.run("node1", "ip link add theirs type wireguard")?;
+        world.run("node1", "wg set theirs listen-port 51820")?;
+        world.run("node1", "ip link set theirs up")?;
+        configure(world, ON)?;
+        let pods = pods(world)?;
+        says(world, "node1", "UDP port 51820 is in use by another program of this node")?;
+        world.all_reach_all(&pods)?;
+        becomes_encrypted(world, &pods[1], &pods[2], true)?;
+        is_encrypted(world, &pods[0], &pods[2], false)?;
+        world.run("node1", "ip link delete theirs")?;
+        becomes_encrypted(world, &pods[0], &pods[2], true)?;
+
+        // A port that is taken, once the device is there.
+        world.run("node1", "ip link add theirs type wireguard")?;
+        world.run("node1", "wg set theirs listen-port 51900")?;
+        world.run("node1", "ip link set theirs up")?;
+        put(world, "nodeconfigurations", "NodeConfiguration", "other", "wireguardListeningPort: 51900")?;
+        says(world, "node1", "UDP port 51900 is in use by another program of this node")?;
+        let port = world.run("node1", "wg show cairn-wg listen-port")?;
+        ensure!(port.trim() == "51820", "{port}");
+        world.run("node1", "ip link delete theirs")?;
+        std::fs::remove_file(objects(world, "nodeconfigurations").join("other.yaml"))?;
+        world.all_reach_all(&pods)?;
+
+        let key = public_key(world, "node1")?;
+        world.run("node1", "sh -c 'echo no-key >/var/lib/cairn/wireguard/private-key'")?;
+        says(world, "node1", "is no WireGuard key")?;
+        world.end_process("node1", "felix-lite", Signal::SIGKILL)?;
+        world.pod("node1", "after")?;
+        says(world, "node1", "is no WireGuard key")?;
+        ensure!(public_key(world, "node1")? == key, "another key");
+        world.all_reach_all(&pods)?;
+        is_encrypted(world, &pods[0], &pods[2], true)
+    })
+}
+
+crate::scenario!(needs_wireguard, pods_are_encrypted_from_one_moment_to_the_next);
+crate::scenario!(needs_wireguard, a_restart_and_interference_leave_pods_encrypted);
+crate::scenario!(needs_wireguard, a_foreign_host_with_wg_speaks_with_pods);
+crate::scenario!(needs_wireguard, a_node_without_a_key_is_reached_in_clear_text_or_refused);
+crate::scenario!(needs_wireguard, what_is_in_the_way_is_told_and_the_old_state_stays);
