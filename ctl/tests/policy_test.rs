@@ -8,15 +8,18 @@ use serde_json::{Value, json};
 const DOCUMENT: &str = "\
 routerId: 10.0.0.1
 localAs: 65001
+confederation: {identifier: 64999, members: [65003]}
 prefixSets: {pods: [{prefix: 10.244.0.0/16, le: 26}]}
 filters:
   from-tor:
     rules:
     - {name: leaving, match: {localPreference: 0}, set: {tag: 9}, then: accept}
+    - {name: inside, match: {peerType: confederation, source: confederation}, set: {tag: 3}, then: accept}
     - {name: pods, match: {prefixSet: pods}, set: {localPreference: 200, prepend: {count: 2}}, then: accept}
 neighbors:
 - {address: 192.0.2.2, remoteAs: 65002, import: from-tor, export: accept-all, blackhole: {}}
 - {address: 192.0.2.3, remoteAs: 65001, export: accept-all, gracefulShutdown: true}
+- {address: 192.0.2.4, remoteAs: 65003, import: from-tor, export: accept-all, gracefulShutdown: true}
 ";
 
 /// The program's answer as JSON, or its error as text.
@@ -102,6 +105,25 @@ fn options_of_a_neighbor_count_where_its_direction_is_named() -> Result<()> {
         "{prefix: 10.1.0.0/16, peer: 192.0.2.9}",
     )?;
     assert!(error.expect_err("no such neighbor").contains("192.0.2.9: is no neighbor of the file"));
+    Ok(())
+}
+
+#[test]
+fn a_member_of_the_confederation_is_no_external_neighbor() -> Result<()> {
+    let run = |direction: &str, filter: &str| {
+        let route = "{prefix: 10.9.0.0/16, communities: [graceful-shutdown], peer: 192.0.2.4}";
+        let flags = ["--filter", filter, "--direction", direction];
+        test_with(&flags, route)?.map_err(anyhow::Error::msg)
+    };
+    // What a member about to go announces keeps its LOCAL_PREF, which only counts inside.
+    let found = run("import", "from-tor")?;
+    assert_eq!(
+        (&found["decider"]["name"], &found["after"]["tag"]),
+        (&json!("inside"), &json!("3")),
+        "{found}"
+    );
+    let found = run("export", "accept-all")?;
+    assert_eq!(found["after"]["localPreference"], "0", "{found}");
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! A policy tried on a route that nobody announced.
 
 use bgp_core::policy::{PeerType, Policy, PolicyPeer, RouteSource, RouteView, TraceStep, Verdict};
-use bgp_core::rib::{Rejection, confined, leaving};
+use bgp_core::rib::{Rejection, SourceKind, confined, leaving};
 use bgp_core::wire::{AsPath, Attributes, Community, Marks, NextHop};
-use bgpd_api::config::{self, Blackhole, PeerOptions, TestRoute};
+use bgpd_api::config::{self, Blackhole, Config, PeerOptions, TestRoute};
 use bgpd_api::policy::Direction;
-use cairn_net::{Asn, Family};
+use cairn_net::Family;
 
 use crate::community::split;
 use crate::condition::{origin, peer_type};
@@ -43,19 +43,21 @@ impl Trial {
     }
 
     /// As [`Trial::new`], with what the options of the neighbour do beside its filters: it announced the route, or is sent it.
-    pub fn with(mut route: TestRoute, options: &PeerOptions, local_as: Asn, way: Direction) -> Self {
-        let kind = match options.remote_as {
-            Some(asn) if asn != local_as => config::PeerType::Ebgp,
-            _ if options.route_reflector_client == Some(true) => config::PeerType::Client,
-            _ => config::PeerType::Ibgp,
+    pub fn with(mut route: TestRoute, options: &PeerOptions, config: &Config, way: Direction) -> Self {
+        let is_member = |asn| config.confederation.as_ref().is_some_and(|all| all.members.contains(&asn));
+        let peer = options.remote_as.unwrap_or(config.local_as);
+        let reflects = options.route_reflector_client == Some(true);
+        let (kind, learned) = match SourceKind::of_peer(config.local_as, is_member, peer, reflects) {
+            SourceKind::External => (config::PeerType::Ebgp, config::RouteSource::Ebgp),
+            SourceKind::Confederation => {
+                (config::PeerType::Confederation, config::RouteSource::Confederation)
+            }
+            SourceKind::Client => (config::PeerType::Client, config::RouteSource::Client),
+            SourceKind::Internal | SourceKind::Local => (config::PeerType::Ibgp, config::RouteSource::Ibgp),
         };
         route.peer_type.get_or_insert(kind);
         if way == Direction::Import {
-            route.source.get_or_insert(match kind {
-                config::PeerType::Client => config::RouteSource::Client,
-                config::PeerType::Ibgp => config::RouteSource::Ibgp,
-                config::PeerType::Ebgp | config::PeerType::Confederation => config::RouteSource::Ebgp,
-            });
+            route.source.get_or_insert(learned);
         }
         let mut trial = Self::new(route);
         match way {

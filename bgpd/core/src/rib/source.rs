@@ -28,6 +28,16 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
+    /// What a peer of an AS is to us: our AS, in a confederation the member AS; the other members, if any; whether we reflect for it.
+    pub fn of_peer(own: Asn, is_member: impl FnOnce(Asn) -> bool, peer: Asn, reflects: bool) -> Self {
+        match (peer == own, reflects) {
+            (true, false) => Self::Internal,
+            (true, true) => Self::Client,
+            (false, _) if is_member(peer) => Self::Confederation,
+            (false, _) => Self::External,
+        }
+    }
+
     /// Is it an iBGP peer?
     pub const fn is_internal(self) -> bool {
         matches!(self, Self::Internal | Self::Client)

@@ -163,13 +163,8 @@ impl Peer {
 
 /// What kind of source of routes a peer is.
 pub(super) fn kind(local: &Config, peer: &PeerConfig) -> SourceKind {
-    let member = || local.confederation.as_ref().is_some_and(|all| all.members.contains(&peer.asn));
-    match (peer.asn == local.asn, peer.route_reflector_client) {
-        (true, false) => SourceKind::Internal,
-        (true, true) => SourceKind::Client,
-        (false, _) if member() => SourceKind::Confederation,
-        (false, _) => SourceKind::External,
-    }
+    let is_member = |asn| local.confederation.as_ref().is_some_and(|all| all.members.contains(&asn));
+    SourceKind::of_peer(local.asn, is_member, peer.asn, peer.route_reflector_client)
 }
 
 /// What a peer's machines need to know; `restarted`: we have come up and do not have all routes yet.

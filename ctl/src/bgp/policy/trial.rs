@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use bgp_core::policy::{Decider, NextHopSetting, Verdict};
 use bgp_core::wire::Attributes;
 use bgpd_api::config::{
-    Community, Origin, PeerOptions, PeerType, RouteSource, TestRoute, load, load_policies, load_route,
+    Community, Config, Origin, PeerOptions, PeerType, RouteSource, TestRoute, load, load_policies, load_route,
 };
 use bgpd_api::policy::Statement;
 use bgpd_policy::{Compiled, Trial};
@@ -149,8 +149,8 @@ pub(super) fn run(test: &Test, output: &mut Output) -> Result<(), Error> {
     let trial = match test.direction {
         None => Trial::new(route),
         Some(way) => {
-            let (options, local_as) = neighbor(test, route.peer)?;
-            Trial::with(route, &options, local_as, way.into())
+            let (options, config) = neighbor(test, route.peer)?;
+            Trial::with(route, &options, &config, way.into())
         }
     };
     let (verdict, steps) = trial.run(&policy);
@@ -195,8 +195,8 @@ pub(super) fn run(test: &Test, output: &mut Output) -> Result<(), Error> {
     after.map_or(Ok(()), |after| changes(&before, &after, output))
 }
 
-/// The options of the file's neighbor that is tried, and the file's own AS.
-fn neighbor(test: &Test, peer: Option<IpAddr>) -> Result<(PeerOptions, Asn), Error> {
+/// The options of the file's neighbor that is tried, and the file.
+fn neighbor(test: &Test, peer: Option<IpAddr>) -> Result<(PeerOptions, Config), Error> {
     let answer = |text: String| Error::Answer(text);
     let peer =
         peer.ok_or_else(|| answer("--direction: needs --neighbor, or --peer with a given route".to_owned()))?;
@@ -211,7 +211,7 @@ fn neighbor(test: &Test, peer: Option<IpAddr>) -> Result<(PeerOptions, Asn), Err
         Some(options)
     });
     let options = options.ok_or_else(|| answer(format!("--peer {peer}: is no neighbor of the file")))?;
-    Ok((options, config.local_as))
+    Ok((options, config))
 }
 
 /// A field's name as other objects have it.
