@@ -109,6 +109,8 @@ pub(crate) struct Daemon {
     tracker: Option<(u64, nexthop::Watch)>,
     /// Numbers that were given to those that follow the kernel's routes.
     trackers: u64,
+    /// Learned routes that wait for others in the kernel, as its writer says; `None`: there is no writer.
+    waiting_routes: Option<usize>,
     /// Families whose Loc-RIB is complete after the start.
     complete: Families,
     routes: route_watch::RouteWatchers,
@@ -184,6 +186,7 @@ impl Daemon {
             handle: handle.clone(),
             tracker: None,
             trackers: 0,
+            waiting_routes: None,
             complete: Families::NONE,
             routes: route_watch::RouteWatchers::default(),
             peers: peer_watch::PeerWatchers::default(),
@@ -286,6 +289,7 @@ impl Daemon {
             bfd: None,
             rib: self.speaker.statistics(),
             next_hops: self.speaker.next_hop_statistics(),
+            waiting_routes: self.waiting_routes,
             complete: self.complete,
             connections: self.connections.len(),
             refusals: self.refusals,

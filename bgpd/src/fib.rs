@@ -11,6 +11,7 @@
 //!
 //! A route of another protocol with the same prefix and metric that was there first is not displaced: it is named in the log, and ours is
 //! written once it has gone. Who replaces ours in one step is meddling, and ours comes back: the rule of the kernel crate's Reconciler.
+//! Where the kernel took ours away with its interface first, the other one came into an empty place, and stays.
 //! A next hop that is not on a connected network is written as the routers that lead to it, where next hops are tracked; the kernel would
 //! refuse it.
 
@@ -43,6 +44,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Time until what the kernel refused is tried again, and between two comparisons of the whole table.
 const RETRY: Duration = Duration::from_secs(5);
+/// Longest time between two attempts to take places that others have given up without a word.
+const SLOWEST: Duration = Duration::from_secs(60);
 /// Time until everything is begun anew after the netlink socket failed.
 const RESTART: Duration = Duration::from_secs(1);
 /// Requests that are sent to the kernel together at most.
@@ -111,12 +114,18 @@ async fn follow(daemon: &Handle) -> Result<(), FibError> {
         table: Table::default(),
         others: Others::default(),
     };
-    let mut monitor = Monitor::open(&[Topic::Routes, Topic::Links, Topic::Addresses])?;
+    let mut monitor = Monitor::open(&[Topic::Routes, Topic::Links, Topic::Addresses, Topic::Nexthops])?;
     monitor.ignore(writer.kernel.socket())?;
     writer.adopt()?;
     let mut routes = daemon.call(|daemon| daemon.watch_routes(Families::ALL, true)).await?;
     let mut doubts = Doubts::default();
+    let mut waiting = None;
     loop {
+        // For the metrics.
+        let now = writer.others.waiting().len();
+        if waiting.replace(now) != Some(now) {
+            daemon.call(move |daemon| daemon.set_waiting_routes(now)).await?;
+        }
         tokio::select! {
             batch = routes.recv() => match batch {
                 Some(batch) => writer.take(&batch, &mut doubts)?,
@@ -125,9 +134,16 @@ async fn follow(daemon: &Handle) -> Result<(), FibError> {
             event = monitor.next() => match event? {
                 Event::Route(change) => {
                     doubts.changed(&change, &writer.table, Instant::now());
-                    writer.table.told(&change);
+                    writer.table.told(&change, monitor.replaced());
+                    writer.others.told(&change);
                 }
-                Event::Link(_) | Event::Address(_) | Event::Resync => doubts.of_everything(Instant::now()),
+                // The kernel takes away routes over a nexthop object that is gone, IPv4 ones without a word.
+                Event::Nexthop(_) if !writer.others.waiting().is_empty() => doubts.of_waiting(Instant::now()),
+                Event::Link(_) | Event::Address(_) => doubts.of_everything(Instant::now()),
+                Event::Resync => {
+                    writer.others.told_no_more();
+                    doubts.of_everything(Instant::now());
+                }
                 Event::Settings(_)
                 | Event::Nexthop(_)
                 | Event::Neighbour(_)
@@ -186,10 +202,18 @@ impl Writer {
         if doubts.take_everything(now) {
             return self.compare(doubts);
         }
-        let changes: Vec<Change> =
-            doubts.take(now).into_iter().filter_map(|key| self.table.mend(key)).collect();
+        let mut due = doubts.take(now);
+        let tries = doubts.take_waiting(now).then(|| self.others.waiting().len());
+        if tries.is_some() {
+            due.extend(self.others.waiting().iter().copied().map(table::key));
+        }
+        let changes: Vec<Change> = due.into_iter().filter_map(|key| self.table.mend(key)).collect();
         let refused = self.write(changes)?;
-        self.settle(refused, doubts).map(drop)
+        self.settle(refused, doubts)?;
+        if let Some(before) = tries {
+            doubts.tried(self.others.waiting().len() < before);
+        }
+        Ok(())
     }
 
     /// Sorts out what the kernel refused. Where somebody else has the place his route stays: that he gives it up is told by the kernel.
@@ -214,11 +238,11 @@ impl Writer {
             let ours = RouteKey { protocol: PROTOCOL, ..route.key() } == table::key(route.prefix);
             (ours && taken.contains(&route.prefix)).then(|| Holder::of(&route))
         })?;
-        for prefix in self.others.found(taken, &holders) {
-            let is_there = holders.iter().any(|holder| holder.prefix == prefix);
-            self.table.set_ours(prefix, is_there);
-            doubts.refused([prefix], now);
+        // Perhaps beside another one's.
+        for ours in holders.iter().filter(|holder| holder.is_ours()) {
+            self.table.set_ours(ours.prefix, true);
         }
+        doubts.refused(self.others.found(taken, &holders), now);
         Ok(failed)
     }
 
@@ -296,7 +320,7 @@ impl Writer {
                         refused.push((key.prefix, KernelError::refused(operation, key, refusal)));
                     }
                     (None, refusal) => {
-                        self.others.forget(key.prefix);
+                        self.others.withdrawn(key.prefix);
                         let error = refusal.map(|refusal| KernelError::refused("delete", key, refusal));
                         // A route that goes with its interface is gone already.
                         refused.extend(

@@ -34,6 +34,8 @@ pub(crate) struct Snapshot {
     pub(crate) rib: RibStatistics,
     /// `None`: they are not tracked.
     pub(crate) next_hops: Option<NextHopStatistics>,
+    /// Learned routes that wait for others in the kernel; `None`: routes are not written there.
+    pub(crate) waiting_routes: Option<usize>,
     /// Families whose Loc-RIB is complete.
     pub(crate) complete: Families,
     pub(crate) connections: usize,
@@ -90,6 +92,9 @@ impl Snapshot {
             });
             text.plain(name::NEXT_HOP_LOOKUPS, next_hops.lookups);
             text.plain(name::NEXT_HOP_CHANGES, next_hops.changes);
+        }
+        if let Some(waiting) = self.waiting_routes {
+            text.plain(name::WAITING_ROUTES, waiting);
         }
         text.plain(name::UPDATE_GROUPS, self.rib.update_groups);
         text.plain(name::UPDATE_GROUP_LOG, self.rib.log_bytes);

@@ -82,17 +82,37 @@ impl Topic {
 /// Room for about ten thousand notifications of others.
 const RECEIVE_BUFFER: usize = 8 << 20;
 const READ_BUFFER: usize = 64 * 1024;
+/// `NLM_F_REPLACE`.
+const REPLACE: u16 = 0x100;
 
 /// A subscription to one namespace's notifications.
 #[derive(Debug)]
 pub struct Monitor {
     fd: AsyncFd<OwnedFd>,
     buffer: Vec<u8>,
-    /// With the port of the socket through which it was done.
-    events: VecDeque<(u32, Event)>,
+    events: VecDeque<Told>,
     left_out: Filter,
     table: Option<Table>,
     author: u32,
+    replaced: bool,
+}
+
+/// A notification, with what its header says.
+#[derive(Debug)]
+struct Told {
+    /// The port of the socket through which it was done.
+    author: u32,
+    /// Something was there before, and is not any more (`NLM_F_REPLACE`).
+    replaced: bool,
+    event: Event,
+}
+
+impl Told {
+    /// The kinds of messages that say that something is there come by fours; the flag means something else in others.
+    fn new(frame: Frame<'_>, event: Event) -> Self {
+        let replaced = frame.kind.is_multiple_of(4) && frame.flags & REPLACE != 0;
+        Self { author: frame.port, replaced, event }
+    }
 }
 
 impl Monitor {
@@ -117,7 +137,7 @@ impl Monitor {
         let fd = register(fd.map_err(refused)?)
             .map_err(|error| Error::refused("open", "netlink monitor", error))?;
         let (buffer, events) = (vec![0; READ_BUFFER], VecDeque::new());
-        Ok(Self { fd, buffer, events, left_out: Filter::default(), table, author: 0 })
+        Ok(Self { fd, buffer, events, left_out: Filter::default(), table, author: 0, replaced: false })
     }
 
     /// From now on leaves out what is done through this socket.
@@ -146,12 +166,17 @@ impl Monitor {
         }
     }
 
+    /// Did what the last event told of take the place of something else in one step?
+    pub const fn replaced(&self) -> bool {
+        self.replaced
+    }
+
     /// Waits for the next event. Cancel safe.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
-            if let Some((author, event)) = self.events.pop_front() {
-                self.author = author;
-                return Ok(event);
+            if let Some(told) = self.events.pop_front() {
+                (self.author, self.replaced) = (told.author, told.replaced);
+                return Ok(told.event);
             }
             let refused = |error| Error::refused("read", "netlink monitor", error);
             let mut ready = self.fd.readable().await.map_err(|error| refused(error.into()))?;
@@ -161,10 +186,10 @@ impl Monitor {
                     match self.table {
                         Some(table) => {
                             let mut ours = frames.filter(|frame| table.concerns(*frame));
-                            self.events.extend(ours.next().map(|frame| (frame.port, Event::Table)));
+                            self.events.extend(ours.next().map(|frame| Told::new(frame, Event::Table)));
                         }
                         None => {
-                            let told = frames.filter_map(|frame| Some((frame.port, decode(frame)?)));
+                            let told = frames.filter_map(|frame| Some(Told::new(frame, decode(frame)?)));
                             self.events.extend(told);
                         }
                     }
@@ -172,7 +197,7 @@ impl Monitor {
                 Err(Errno::EAGAIN) => ready.clear_ready(),
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOBUFS) => {
-                    self.author = 0;
+                    (self.author, self.replaced) = (0, false);
                     return Ok(Event::Resync);
                 }
                 Err(errno) => return Err(refused(crate::Refusal::from(errno))),

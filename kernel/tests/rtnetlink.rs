@@ -302,6 +302,35 @@ async fn others_changes_are_told_and_ours_are_not() {
 
 #[tokio::test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
+async fn a_replacement_is_told_from_a_new_route_and_from_one_after_a_link_went_down() {
+    let host = Namespace::new();
+    for link in ["up0", "up1"] {
+        host.run(&format!("ip link add {link} type veth peer name {link}peer"));
+        host.run(&format!("ip link set {link} up"));
+        host.run(&format!("ip link set {link}peer up"));
+    }
+    let mut monitor = Monitor::open_in(&host.netns, &[Topic::Routes]).unwrap();
+    for wanted in ["10.1.0.0/16", "fd01::/16"] {
+        let ip = if wanted.contains(':') { "ip -6" } else { "ip -4" };
+        for (link, verb, replaced) in [("up0", "add", false), ("up1", "replace", true), ("up0", "add", false)]
+        {
+            if replaced {
+                host.run(&format!("{ip} route {verb} {wanted} dev {link}"));
+            } else {
+                // What was there goes with its link: IPv4 routes without a word.
+                host.run("ip link set up1 down");
+                host.run("ip link set up1 up");
+                host.run(&format!("{ip} route {verb} {wanted} dev {link}"));
+            }
+            let there = |event: &Event| matches!(event, Event::Route(Change::Present(route)) if route.prefix == prefix(wanted));
+            next_that(&mut monitor, there).await;
+            assert_eq!(monitor.replaced(), replaced, "{wanted}: {verb} over {link}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
 async fn routes_of_one_protocol_are_left_out_but_for_those_in_anothers_place() {
     let (mut host, dev, _pod, _) = cabled();
     let mut monitor = Monitor::open_in(&host.netns, &[Topic::Routes]).unwrap();

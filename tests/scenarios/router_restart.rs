@@ -246,6 +246,10 @@ fn a_route_of_another_owner_that_was_there_first_stays_until_he_takes_it_away() 
         for prefix in BIRDS {
             world.run("cairn", &format!("ip route add {prefix} dev lo proto static"))?;
         }
+        for (ip, id, prefix) in [("ip", 71, FRRS[0]), ("ip -6", 72, FRRS[1])] {
+            world.run("cairn", &format!("{ip} nexthop add id {id} dev lo"))?;
+            world.run("cairn", &format!("{ip} route add {prefix} nhid {id} proto static"))?;
+        }
         all_start(world, &Bird::FIRST, LONG)?;
         for prefix in BIRDS {
             let line = format!("prefix={prefix} protocol=\"static\" interface=\"lo\"");
@@ -256,6 +260,7 @@ fn a_route_of_another_owner_that_was_there_first_stays_until_he_takes_it_away() 
             })?;
         }
         is_theirs(world)?;
+        waiting(world, 4)?;
         // A new path, and a new process, change nothing about it.
         world.run("bird", "birdc reload in all")?;
         world.take_over("cairn", "/run/bgpd.yaml")?;
@@ -265,15 +270,49 @@ fn a_route_of_another_owner_that_was_there_first_stays_until_he_takes_it_away() 
         for prefix in BIRDS {
             world.run("cairn", &format!("ip route del {prefix} proto static"))?;
         }
-        eventually(SETTLES, || {
-            for prefix in BIRDS {
+        let are_ours = |world: &World, prefixes: &[&str]| {
+            for prefix in prefixes {
                 let found = kernel(world, prefix)?;
                 ensure!(found.contains("proto 202") && found.contains(" via "), "{prefix}: {found}");
             }
-            Ok(())
-        })
-        .map(drop)
+            anyhow::Ok(())
+        };
+        eventually(SETTLES, || are_ours(world, &BIRDS))?;
+
+        // With a nexthop object its routes go, IPv4 ones without a word.
+        waiting(world, 2)?;
+        for id in [71, 72] {
+            world.run("cairn", &format!("ip nexthop del id {id}"))?;
+        }
+        eventually(SETTLES, || are_ours(world, &FRRS))?;
+        waiting(world, 0)?;
+
+        // The kernel takes ours away with the interface's last address, and says nothing: who comes then has displaced nobody, and stays.
+        for _ in 0..2 {
+            let (address, add) =
+                ("10.11.1.1/31 dev bird", format!("ip route add {} dev lo proto static", BIRDS[0]));
+            world.run("cairn", &format!("sh -c 'ip addr del {address}; {add}; ip addr add {address}'"))?;
+            waiting(world, 1)?;
+            let found = kernel(world, BIRDS[0])?;
+            ensure!(found.contains("proto static") && !found.contains("proto 202"), "{found}");
+            world.run("cairn", &format!("ip route del {} proto static", BIRDS[0]))?;
+            eventually(SETTLES, || are_ours(world, &BIRDS[..1]))?;
+        }
+        Ok(())
     })
+}
+
+/// So many learned routes wait for others.
+fn waiting(world: &World, routes: usize) -> Result<()> {
+    eventually(SETTLES, || {
+        let scrape =
+            "exec 3<>/dev/tcp/127.0.0.1/9179; printf \"GET /metrics HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3";
+        let text = world.run("cairn", &format!("bash -c '{scrape}'"))?;
+        let line = format!("bgpd_kernel_routes_waiting {routes}");
+        ensure!(text.lines().any(|found| found == line), "{line} is not in {text}");
+        Ok(())
+    })
+    .map(drop)
 }
 
 #[test]

@@ -223,6 +223,11 @@ impl Daemon {
         receiver
     }
 
+    /// So many learned routes wait for others in the kernel.
+    pub(crate) fn set_waiting_routes(&mut self, waiting: usize) {
+        self.waiting_routes = Some(waiting);
+    }
+
     pub(super) fn watcher_ready(&mut self, id: u64) {
         if let Some(watcher) = self.routes.watchers.get_mut(&id) {
             watcher.outbox.ready();

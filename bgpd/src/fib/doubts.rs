@@ -7,7 +7,7 @@ use cairn_net::Prefix;
 use tokio::time::Instant;
 
 use super::table::{Found, Table, key};
-use super::{GATHER, PAUSE, RETRY};
+use super::{GATHER, PAUSE, RETRY, SLOWEST};
 
 /// Places in doubt beyond which the whole table is compared: that costs no more.
 const MANY: usize = 4096;
@@ -22,14 +22,19 @@ pub(super) struct Doubts {
     look_at: Option<Instant>,
     compare_at: Option<Instant>,
     retry_at: Option<Instant>,
+    /// When to try again where others have the place.
+    try_at: Option<Instant>,
     looked: Option<Instant>,
     compared: Option<Instant>,
+    tried: Option<Instant>,
+    /// How often that was for nothing, since it was not.
+    in_vain: u32,
 }
 
 impl Doubts {
     /// When to look; never if nothing is in doubt.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.look_at, self.compare_at, self.retry_at].into_iter().flatten().min()
+        [self.look_at, self.compare_at, self.retry_at, self.try_at].into_iter().flatten().min()
     }
 
     /// Somebody else changed a route.
@@ -58,6 +63,26 @@ impl Doubts {
         self.compare_at.get_or_insert(after(now, self.compared, RETRY));
     }
 
+    /// Others may have given up places without a word. For each time that they had not, it takes twice as long until the next look.
+    pub(super) fn of_waiting(&mut self, now: Instant) {
+        let pause = PAUSE.saturating_mul(1 << self.in_vain.min(16)).min(SLOWEST);
+        self.try_at.get_or_insert(after(now, self.tried, pause));
+    }
+
+    /// Is it to be tried now where others have the place?
+    pub(super) fn take_waiting(&mut self, now: Instant) -> bool {
+        let due = self.try_at.take_if(|at| *at <= now).is_some();
+        if due {
+            self.tried = Some(now);
+        }
+        due
+    }
+
+    /// It was tried where others had the place, with or without success.
+    pub(super) fn tried(&mut self, success: bool) {
+        self.in_vain = if success { 0 } else { self.in_vain.saturating_add(1) };
+    }
+
     /// The kernel refused these.
     pub(super) fn refused(&mut self, routes: impl IntoIterator<Item = Prefix>, now: Instant) {
         self.refused.extend(routes);
@@ -73,7 +98,8 @@ impl Doubts {
 
     /// Everything was compared.
     pub(super) fn compared(&mut self, now: Instant) {
-        *self = Self { looked: Some(now), compared: Some(now), ..Self::default() };
+        let (tried, in_vain) = (Some(now), self.in_vain);
+        *self = Self { looked: Some(now), compared: Some(now), tried, in_vain, ..Self::default() };
     }
 
     /// The places to be looked at now.

@@ -1,16 +1,21 @@
 //! Routes of others where ours should be: they stay, and are named once.
+//!
+//! To know who has a place all routes are read: the kernel gives no route to exactly one prefix. So what was found is remembered, also while the
+//! prefix is withdrawn, until the kernel tells that it has changed.
 
 use std::collections::BTreeSet;
 
-use cairn_kernel::object::{IfIndex, PROTOCOL, Route, RouteTarget, protocol_name};
+use cairn_kernel::object::{Change, IfIndex, PROTOCOL, Route, RouteTarget, protocol_name};
 use cairn_net::Prefix;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::RETRY;
 
 /// Places that are named one by one after a look; the others are counted.
 const NAMED: usize = 10;
+/// Places that nobody asks for at present and that are remembered.
+const REMEMBERED: usize = 4096;
 
 /// Who has a place in the kernel's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,23 +35,53 @@ impl Holder {
         };
         Self { prefix: route.prefix, protocol: route.protocol, interface }
     }
+
+    pub(super) const fn is_ours(&self) -> bool {
+        self.protocol == PROTOCOL
+    }
 }
 
 /// The places that others have. Bounded by the number of their routes.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    /// It was said of these.
-    told: BTreeSet<Prefix>,
+    /// Here ours would be. It was said of these.
+    waiting: BTreeSet<Prefix>,
+    /// Ours would have been here, and was withdrawn: at most [`REMEMBERED`].
+    withdrawn: BTreeSet<Prefix>,
     looked: Option<Instant>,
 }
 
 impl Others {
-    /// Those of which nothing was said yet.
-    pub(super) fn unknown(&self, prefixes: impl Iterator<Item = Prefix>) -> BTreeSet<Prefix> {
-        prefixes.filter(|prefix| !self.told.contains(prefix)).collect()
+    /// The prefixes whose learned routes wait.
+    pub(super) const fn waiting(&self) -> &BTreeSet<Prefix> {
+        &self.waiting
     }
 
-    /// To know who has a place all routes are read, so that is not done each time.
+    /// Of places that the kernel says are taken, those of which it is not known yet that another one has them.
+    pub(super) fn unknown(&mut self, prefixes: impl Iterator<Item = Prefix>) -> BTreeSet<Prefix> {
+        let mut unknown = BTreeSet::new();
+        for prefix in prefixes {
+            if self.withdrawn.remove(&prefix) {
+                debug!(%prefix, "the other owner's route is still there: the learned one waits");
+                self.waiting.insert(prefix);
+            } else if !self.waiting.contains(&prefix) {
+                unknown.insert(prefix);
+            }
+        }
+        unknown
+    }
+
+    /// Whoever changed a route: what is remembered of its place may not be so any more.
+    pub(super) fn told(&mut self, change: &Change<Route>) {
+        self.withdrawn.remove(&change.object().prefix);
+    }
+
+    /// Routes may have changed of which the kernel could not tell.
+    pub(super) fn told_no_more(&mut self) {
+        self.withdrawn.clear();
+    }
+
+    /// Not too often: all routes are read.
     pub(super) fn may_look(&mut self, now: Instant) -> bool {
         let rested = self.looked.is_none_or(|last| now.duration_since(last) >= RETRY);
         if rested {
@@ -59,12 +94,12 @@ impl Others {
     pub(super) fn found(&mut self, taken: BTreeSet<Prefix>, holders: &[Holder]) -> Vec<Prefix> {
         let (mut free, mut named, mut more) = (Vec::new(), 0, 0u64);
         for prefix in taken {
-            let other = holders.iter().find(|holder| holder.prefix == prefix && holder.protocol != PROTOCOL);
+            let other = holders.iter().find(|holder| holder.prefix == prefix && !holder.is_ours());
             let Some(other) = other else {
                 free.push(prefix);
                 continue;
             };
-            self.told.insert(prefix);
+            self.waiting.insert(prefix);
             if named >= NAMED {
                 more += 1;
                 continue;
@@ -83,14 +118,20 @@ impl Others {
         free
     }
 
-    /// Nothing is wanted there, or it was written.
-    pub(super) fn forget(&mut self, prefix: Prefix) {
-        self.told.remove(&prefix);
+    /// Nothing is wanted there any more.
+    pub(super) fn withdrawn(&mut self, prefix: Prefix) {
+        if self.waiting.remove(&prefix) {
+            if self.withdrawn.len() >= REMEMBERED {
+                self.withdrawn.pop_first();
+            }
+            self.withdrawn.insert(prefix);
+        }
     }
 
     /// The route was written.
     pub(super) fn written(&mut self, prefix: Prefix) {
-        if self.told.remove(&prefix) {
+        self.withdrawn.remove(&prefix);
+        if self.waiting.remove(&prefix) {
             info!(%prefix, "the other owner's route has gone: the learned one is written");
         }
     }

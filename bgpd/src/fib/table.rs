@@ -118,8 +118,9 @@ impl Table {
         }
     }
 
-    /// Somebody else changed a route. The place stays ours where he put something else into it in one step.
-    pub(super) fn told(&mut self, change: &Told<Route>) {
+    /// Somebody else changed a route. The place stays ours where he put something else into it in one step (`replaced`). Otherwise it was
+    /// empty, whatever was known of it: the kernel takes IPv4 routes away with their interface and tells nobody.
+    pub(super) fn told(&mut self, change: &Told<Route>, replaced: bool) {
         let route = change.object();
         if (RouteKey { protocol: PROTOCOL, ..route.key() }) != key(route.prefix) {
             return;
@@ -127,6 +128,8 @@ impl Table {
         match change {
             Told::Present(route) if route.protocol == PROTOCOL => self.set_ours(route.prefix, true),
             Told::Gone(route) if route.protocol == PROTOCOL => self.set_ours(route.prefix, false),
+            // Or his is beside ours: then the kernel refuses what it has, and who has the place is looked up.
+            Told::Present(route) if !replaced => self.set_ours(route.prefix, false),
             Told::Present(_) | Told::Gone(_) => {}
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::doubts::Doubts;
 use super::others::{Holder, Others};
 use super::table::{Change, Found, Table, key};
-use super::{GATHER, RETRY};
+use super::{GATHER, PAUSE, RETRY, SLOWEST};
 use crate::daemon::RouteBatch;
 
 type Learned = (Prefix, Option<BestRoute>);
@@ -180,16 +180,19 @@ fn only_what_is_ours_in_the_kernel_is_replaced() {
     // Somebody deletes it, and somebody takes its place; another metric is another place.
     let ours = wanted("192.0.2.1");
     let theirs = Route { protocol: 4, ..ours.clone() };
-    for (change, kept) in [
-        (Told::Gone(Route { priority: 7, ..ours.clone() }), true),
-        (Told::Present(Route { priority: 7, ..theirs.clone() }), true),
-        (Told::Gone(theirs.clone()), true),
-        (Told::Present(theirs.clone()), true),
-        (Told::Gone(ours.clone()), false),
-        (Told::Present(theirs.clone()), false),
-        (Told::Present(ours.clone()), true),
+    for (change, replaced, kept) in [
+        (Told::Gone(Route { priority: 7, ..ours.clone() }), false, true),
+        (Told::Present(Route { priority: 7, ..theirs.clone() }), false, true),
+        (Told::Gone(theirs.clone()), false, true),
+        (Told::Present(theirs.clone()), true, true),
+        (Told::Gone(ours.clone()), false, false),
+        (Told::Present(theirs.clone()), true, false),
+        (Told::Present(ours.clone()), false, true),
+        // The kernel has taken ours away with its interface, and said nothing.
+        (Told::Present(theirs.clone()), false, false),
+        (Told::Present(ours.clone()), true, true),
     ] {
-        table.told(&change);
+        table.told(&change, replaced);
         let expected = if kept { Change::Replace(ours.clone()) } else { Change::Create(ours.clone()) };
         assert_eq!(table.write(prefix), Some(expected), "{change:?}");
     }
@@ -217,6 +220,62 @@ fn who_has_a_place_is_said_once_until_it_is_free() {
     assert_eq!(others.unknown(refused.into_iter()), [other.prefix].into());
     others.written(theirs.prefix);
     assert_eq!(others.unknown(refused.into_iter()), refused.into());
+}
+
+#[test]
+fn who_has_a_place_is_remembered_while_the_prefix_comes_and_goes() {
+    let theirs = Route { protocol: 4, ..via("10.0.0.0/8", "192.0.2.1") };
+    let mut others = Others::default();
+    let unknown = |others: &mut Others| others.unknown([theirs.prefix].into_iter()).len();
+    others.found([theirs.prefix].into(), &[Holder::of(&theirs)]);
+    for _ in 0..3 {
+        others.withdrawn(theirs.prefix);
+        assert_eq!(others.waiting().len(), 0);
+        assert_eq!((unknown(&mut others), others.waiting().len()), (0, 1), "the table is read again");
+    }
+    // Until somebody changes something there, or may have.
+    others.withdrawn(theirs.prefix);
+    others.told(&Told::Gone(theirs.clone()));
+    assert_eq!(unknown(&mut others), 1);
+    others.found([theirs.prefix].into(), &[Holder::of(&theirs)]);
+    others.withdrawn(theirs.prefix);
+    others.told_no_more();
+    assert_eq!(unknown(&mut others), 1);
+    // Whatever comes and goes, it is remembered of a bounded number.
+    for number in 0..10_000u32 {
+        let prefix = Prefix::host(std::net::Ipv4Addr::from(0x0b00_0000 + number).into());
+        others.found([prefix].into(), &[Holder::of(&Route { protocol: 4, ..Route::blackhole(prefix) })]);
+        others.withdrawn(prefix);
+    }
+    let known = (0..10_000u32).filter(|number| {
+        let prefix = Prefix::host(std::net::Ipv4Addr::from(0x0b00_0000 + number).into());
+        others.unknown([prefix].into_iter()).is_empty()
+    });
+    assert_eq!(known.count(), 4096);
+}
+
+#[test]
+fn places_of_others_are_tried_less_and_less_often_while_that_is_in_vain() {
+    let began = Instant::now();
+    let mut doubts = Doubts::default();
+    let mut now = began;
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        doubts.of_waiting(now);
+        doubts.of_waiting(now);
+        let due = doubts.due().unwrap();
+        assert!(!doubts.take_waiting(due - Duration::from_millis(1)));
+        assert!(doubts.take_waiting(due));
+        doubts.tried(false);
+        pauses.push(due - now);
+        now = due;
+        assert_eq!(doubts.due(), None);
+    }
+    assert_eq!(pauses[..4], [GATHER, 2 * PAUSE, 4 * PAUSE, 8 * PAUSE]);
+    assert_eq!(pauses[8], SLOWEST);
+    doubts.tried(true);
+    doubts.of_waiting(now);
+    assert_eq!(doubts.due(), Some(now + PAUSE));
 }
 
 /// A table with one route, and that route.

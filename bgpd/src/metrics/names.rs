@@ -52,6 +52,7 @@ metrics! {
     NEXT_HOPS = Gauge "bgpd_next_hops" ["state"] "Next hops of learned paths: reachable, or unreachable. Only where they are tracked.";
     NEXT_HOP_LOOKUPS = Counter "bgpd_next_hop_lookups_total" [] "Next hops that were looked up: new ones, and those whose way may have changed.";
     NEXT_HOP_CHANGES = Counter "bgpd_next_hop_changes_total" [] "Changes of the way to a next hop.";
+    WAITING_ROUTES = Gauge "bgpd_kernel_routes_waiting" [] "Learned routes that the kernel does not have, because a route of another owner has their place. Only with --install-routes.";
     UPDATE_GROUPS = Gauge "bgpd_update_groups" [] "Groups of peers that are told the same.";
     UPDATE_GROUP_LOG = Gauge "bgpd_update_group_log_bytes" [] "Messages that wait in update groups for members that read slowly.";
 

@@ -98,6 +98,7 @@ fn scraped() -> String {
         bfd: Some(failed_bfd(now)),
         rib: speaker.statistics(),
         next_hops: Some(NextHopStatistics::default()),
+        waiting_routes: Some(3),
         complete: Families::ALL,
         connections: 0,
         refusals: Refusals::default(),
