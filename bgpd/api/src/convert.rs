@@ -36,6 +36,16 @@ impl FieldError {
     }
 }
 
+/// The messages of a list.
+fn each<T, M: From<T>>(list: Vec<T>) -> Vec<M> {
+    list.into_iter().map(Into::into).collect()
+}
+
+/// What a list of messages says, or the first fault in it.
+fn all<M, T: TryFrom<M, Error = FieldError>>(messages: Vec<M>) -> Result<Vec<T>, FieldError> {
+    messages.into_iter().map(TryInto::try_into).collect()
+}
+
 /// The octets of an address.
 pub fn address_bytes(addr: IpAddr) -> Bytes {
     match addr {

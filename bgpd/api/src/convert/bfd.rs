@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FieldError, address, address_bytes, optional_address};
+use super::{FieldError, address, address_bytes, all, each, optional_address};
 use crate::bfd::{BfdDiscard, BfdOffer, BfdPage, BfdSession, BfdState, BfdTransition};
 use crate::proto;
 
@@ -68,11 +68,7 @@ impl From<proto::BfdDiscard> for BfdDiscard {
 
 impl From<BfdPage> for proto::ListBfdSessionsResponse {
     fn from(page: BfdPage) -> Self {
-        Self {
-            sessions: page.sessions.into_iter().map(Into::into).collect(),
-            discarded: page.discarded.into_iter().map(Into::into).collect(),
-            send_errors: page.send_errors,
-        }
+        Self { sessions: each(page.sessions), discarded: each(page.discarded), send_errors: page.send_errors }
     }
 }
 
@@ -81,8 +77,8 @@ impl TryFrom<proto::ListBfdSessionsResponse> for BfdPage {
 
     fn try_from(message: proto::ListBfdSessionsResponse) -> Result<Self, FieldError> {
         Ok(Self {
-            sessions: message.sessions.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-            discarded: message.discarded.into_iter().map(Into::into).collect(),
+            sessions: all(message.sessions)?,
+            discarded: each(message.discarded),
             send_errors: message.send_errors,
         })
     }
@@ -118,10 +114,10 @@ impl From<BfdSession> for proto::BfdSession {
             last_packet_milliseconds: session.last_packet_age.map(millis),
             packets_received: session.packets_received,
             packets_sent: session.packets_sent,
-            packets_discarded: session.packets_discarded.into_iter().map(Into::into).collect(),
+            packets_discarded: each(session.packets_discarded),
             up_count: session.up_count,
             down_count: session.down_count,
-            history: session.history.into_iter().map(Into::into).collect(),
+            history: each(session.history),
         }
     }
 }
@@ -166,10 +162,10 @@ impl TryFrom<proto::BfdSession> for BfdSession {
             last_packet_age: message.last_packet_milliseconds.map(Duration::from_millis),
             packets_received: message.packets_received,
             packets_sent: message.packets_sent,
-            packets_discarded: message.packets_discarded.into_iter().map(Into::into).collect(),
+            packets_discarded: each(message.packets_discarded),
             up_count: message.up_count,
             down_count: message.down_count,
-            history: message.history.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            history: all(message.history)?,
         })
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{FieldError, address, address_bytes, optional_address, prefix};
+use super::{FieldError, address, address_bytes, all, each, optional_address, prefix};
 use crate::next_hop::{NextHop, NextHopGateway, NextHopPage};
 use crate::proto;
 
 impl From<NextHopPage> for proto::ListNextHopsResponse {
     fn from(page: NextHopPage) -> Self {
-        Self { tracked: page.tracked, next_hops: page.next_hops.into_iter().map(Into::into).collect() }
+        Self { tracked: page.tracked, next_hops: each(page.next_hops) }
     }
 }
 
@@ -16,8 +16,7 @@ impl TryFrom<proto::ListNextHopsResponse> for NextHopPage {
     type Error = FieldError;
 
     fn try_from(message: proto::ListNextHopsResponse) -> Result<Self, FieldError> {
-        let next_hops = message.next_hops.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-        Ok(Self { tracked: message.tracked, next_hops })
+        Ok(Self { tracked: message.tracked, next_hops: all(message.next_hops)? })
     }
 }
 
@@ -31,7 +30,7 @@ impl From<NextHop> for proto::NextHop {
             connected: hop.connected,
             via: hop.via.map(Into::into),
             protocol: hop.protocol,
-            gateways: hop.gateways.into_iter().map(Into::into).collect(),
+            gateways: each(hop.gateways),
             discarded: hop.discarded,
             since_seconds: hop.since.as_secs(),
         }
@@ -50,7 +49,7 @@ impl TryFrom<proto::NextHop> for NextHop {
             unreachable: message.unreachable,
             via: message.via.as_ref().map(|via| prefix(Some(via))).transpose()?,
             protocol: message.protocol,
-            gateways: message.gateways.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            gateways: all(message.gateways)?,
             discarded: message.discarded,
             since: Duration::from_secs(message.since_seconds),
         })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_net::{Asn, Family};
 
-use super::{FieldError, address, address_bytes, port, router_id, router_id_bytes, socket};
+use super::{FieldError, address, address_bytes, each, port, router_id, router_id_bytes, socket};
 use crate::peer::{Counters, FamilyStatus, Peer, PeerEvent, PeerFamily, SessionState, SpeakerStatus, Status};
 use crate::proto;
 
@@ -65,7 +65,7 @@ impl From<Peer> for proto::Peer {
             hold_time_seconds: seconds(peer.hold_time),
             keepalive_time_seconds: seconds(peer.keepalive_time),
             capabilities: peer.capabilities,
-            families: peer.families.into_iter().map(Into::into).collect(),
+            families: each(peer.families),
             messages_received: peer.counters.messages_received,
             messages_sent: peer.counters.messages_sent,
             updates_received: peer.counters.updates_received,

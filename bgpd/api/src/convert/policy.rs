@@ -1,7 +1,7 @@
 //! Policies.
 
 use super::route::{source, source_parts};
-use super::{FieldError, address, address_bytes, prefix};
+use super::{FieldError, address, address_bytes, all, each, prefix};
 use crate::policy::{Counter, Difference, Direction, Explanation, SessionPolicy, Statement, Step, TestPage};
 use crate::proto;
 
@@ -145,7 +145,7 @@ impl TryFrom<proto::PolicyDifference> for Difference {
 impl From<TestPage> for proto::TestPolicyResponse {
     fn from(page: TestPage) -> Self {
         Self {
-            differences: page.differences.into_iter().map(Into::into).collect(),
+            differences: each(page.differences),
             examined: page.examined,
             accepted_now: page.accepted_now,
             accepted_then: page.accepted_then,
@@ -159,7 +159,7 @@ impl TryFrom<proto::TestPolicyResponse> for TestPage {
 
     fn try_from(message: proto::TestPolicyResponse) -> Result<Self, FieldError> {
         Ok(Self {
-            differences: message.differences.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            differences: all(message.differences)?,
             examined: message.examined,
             accepted_now: message.accepted_now,
             accepted_then: message.accepted_then,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cairn_net::Asn;
 
-use super::{FieldError, address, address_bytes, family_numbers, optional_address, prefix};
+use super::{FieldError, address, address_bytes, all, each, family_numbers, optional_address, prefix};
 use crate::config::{Community, Origin, OriginatedRoute};
 use crate::proto;
 use crate::route::{
@@ -29,10 +29,7 @@ pub(super) fn source(peer: &[u8], owner: &str) -> Result<RouteSource, FieldError
 
 impl From<RouteUpdate> for proto::WatchRoutesResponse {
     fn from(update: RouteUpdate) -> Self {
-        Self {
-            changes: update.changes.into_iter().map(Into::into).collect(),
-            end_of_rib: family_numbers(update.end_of_rib),
-        }
+        Self { changes: each(update.changes), end_of_rib: family_numbers(update.end_of_rib) }
     }
 }
 
@@ -141,7 +138,7 @@ impl TryFrom<proto::DumpTableResponse> for TableDump {
 
 impl From<Route> for proto::Route {
     fn from(route: Route) -> Self {
-        Self { prefix: Some(route.prefix.into()), paths: route.paths.into_iter().map(Into::into).collect() }
+        Self { prefix: Some(route.prefix.into()), paths: each(route.paths) }
     }
 }
 
@@ -149,10 +146,7 @@ impl TryFrom<proto::Route> for Route {
     type Error = FieldError;
 
     fn try_from(message: proto::Route) -> Result<Self, FieldError> {
-        Ok(Self {
-            prefix: prefix(message.prefix.as_ref())?,
-            paths: message.paths.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { prefix: prefix(message.prefix.as_ref())?, paths: all(message.paths)? })
     }
 }
 
@@ -160,7 +154,7 @@ impl TryFrom<proto::ListRoutesResponse> for RoutePage {
     type Error = FieldError;
 
     fn try_from(message: proto::ListRoutesResponse) -> Result<Self, FieldError> {
-        message.routes.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map(Self)
+        all(message.routes).map(Self)
     }
 }
 
@@ -255,7 +249,7 @@ impl From<Attributes> for proto::Attributes {
         by_kind.extended.extend(attributes.extended_communities);
         Self {
             origin: proto::attributes::Origin::from(attributes.origin).into(),
-            as_path: attributes.as_path.into_iter().map(Into::into).collect(),
+            as_path: each(attributes.as_path),
             next_hop: attributes.next_hop.map(address_bytes).unwrap_or_default(),
             med: attributes.med,
             local_preference: attributes.local_preference,
@@ -278,7 +272,7 @@ impl TryFrom<proto::Attributes> for Attributes {
     fn try_from(message: proto::Attributes) -> Result<Self, FieldError> {
         Ok(Self {
             origin: origin(message.origin)?,
-            as_path: message.as_path.into_iter().map(Into::into).collect(),
+            as_path: each(message.as_path),
             next_hop: optional_address("next_hop", &message.next_hop)?,
             med: message.med,
             local_preference: message.local_preference,
