@@ -1,24 +1,26 @@
-//! `cairnctl doctor mtu`: does the path to each node carry what its links promise?
+//! `cairnctl doctor mtu`: does the path to each node carry what pods send?
 //!
-//! Run on a node, as root. Echo requests that nobody may fragment go to each address of each other node, as large as the link that they leave by
-//! allows, then smaller until one is answered. Where a smaller one is answered and a larger one is lost, packets of pods would be, too, if their MTU
-//! is made of the links alone.
+//! Run on a node, as root. Echo requests that nobody may fragment go to each address of each other node, as large as the packets of this node's pods
+//! with what encapsulation adds, then smaller until one is answered. Where a smaller one is answered and a larger one is lost, so are packets of pods.
 
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use cairn_api::Object;
 use cairn_api::core::Node;
-use cairn_datastore::{Datastore, DirectoryStore, Query};
+use cairn_datastore::{Datastore, Query};
 use cairn_kernel::Rtnl;
 use cairn_kernel::echo::{Answer, Echo};
+use cairn_kernel::object::{Kind, Link};
 use cairn_net::Family;
 use clap::{Args, Subcommand};
+use felix_api::{TUNNEL_GROUP, WORKLOAD};
 use serde::Serialize;
 
 use crate::Error;
 use crate::output::{Format, Output};
+use crate::place::{Store, ThisNode};
 use crate::table::Table;
 
 /// Requests of one size that may get lost before the size counts as too large.
@@ -26,19 +28,17 @@ const TRIES: u32 = 3;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Name of this node's Node object [default: the host's name].
-    #[arg(long, env = "CAIRN_NODE_NAME", global = true)]
-    node_name: Option<String>,
-    /// Directory of the store.
-    #[arg(long, value_name = "PATH", env = "CAIRN_STORE", global = true, default_value = crate::STORE)]
-    store: PathBuf,
+    #[command(flatten)]
+    node: ThisNode,
+    #[command(flatten)]
+    store: Store,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// How large packets may be to each node; fails if a path carries less than its link.
+    /// How large packets may be to each node; fails if a path carries less than pods send.
     Mtu {
         /// How long an answer may take, in milliseconds.
         #[arg(long, default_value_t = 500)]
@@ -56,24 +56,39 @@ struct Path {
     interface: String,
     /// Its MTU in bytes.
     link_mtu: u32,
-    /// The largest packet in bytes that was answered; none if none was.
+    /// The largest packet of pods in bytes.
+    #[serde(skip)]
+    pods: u32,
+    /// The largest packet in bytes that pods' traffic may need there.
+    needed: u32,
+    /// The largest packet in bytes that was answered, of those up to `needed`; none if none was.
     carried: Option<u32>,
     verdict: &'static str,
+    /// What went wrong, where the path could not be looked at.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
 }
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
     let Command::Mtu { patience } = arguments.command;
-    if !arguments.store.is_dir() {
-        let source = std::io::ErrorKind::NotFound.into();
-        return Err(Error::File { path: arguments.store.display().to_string(), source });
-    }
-    let own = crate::node::node_name(arguments.node_name)?;
-    let nodes = DirectoryStore::new(arguments.store).list::<Node>(&Query::all()).await?.objects;
+    let store = arguments.store.open()?;
+    let own = arguments.node.name()?;
+    let nodes = store.list::<Node>(&Query::all()).await?.objects;
     let mut rtnl = Rtnl::open()?;
+    let links: Vec<Link> = rtnl.list(None)?;
     let mut paths = Vec::new();
     for node in nodes.iter().filter(|node| node.name() != own) {
         for address in addresses(node) {
-            paths.push(look(&mut rtnl, node.name(), address, Duration::from_millis(patience))?);
+            let mut path = Path::to(node.name(), address);
+            match look(&mut rtnl, &links, &mut path, Duration::from_millis(patience)) {
+                Ok(()) => {}
+                // Nothing else would go better.
+                Err(Error::File { path, source }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(Error::File { path, source });
+                }
+                Err(error) => (path.verdict, path.error) = (FAILED, error.to_string()),
+            }
+            paths.push(path);
         }
     }
     show(&paths, &mut Output::new(format))
@@ -88,45 +103,73 @@ fn show(paths: &[Path], output: &mut Output) -> Result<(), Error> {
     if output.is_json() {
         paths.iter().try_for_each(|path| output.json(path))?;
     } else {
-        let mut table = Table::new(&["NODE", "ADDRESS", "INTERFACE", "LINK MTU", "CARRIED", "VERDICT"]);
+        let mut table =
+            Table::new(&["NODE", "ADDRESS", "INTERFACE", "LINK MTU", "NEEDED", "CARRIED", "VERDICT"]);
         for path in paths {
             let carried = path.carried.map_or_else(|| "-".to_owned(), |carried| carried.to_string());
             let (node, address) = (path.node.clone(), path.address.to_string());
             let (interface, link) = (path.interface.clone(), path.link_mtu.to_string());
-            table.row(vec![node, address, interface, link, carried, path.verdict.to_owned()]);
+            let verdict = match path.error.as_str() {
+                "" => path.verdict.to_owned(),
+                error => format!("{}: {error}", path.verdict),
+            };
+            table.row(vec![node, address, interface, link, path.needed.to_string(), carried, verdict]);
         }
         table.print(output)?;
     }
-    let least = paths.iter().filter(|path| path.verdict == NARROW).filter_map(|path| path.carried).min();
-    match least {
-        None => Ok(()),
-        Some(least) => Err(Error::Answer(format!(
-            "a path carries {least} bytes and its link promises more: give the route or the interface that MTU, or set `mtu` of the \
-             NodeConfiguration to {least} less what encapsulation adds"
-        ))),
+    let narrow = paths.iter().filter(|path| path.verdict == NARROW);
+    // What it leaves to pods.
+    let left = |path: &Path| path.carried.unwrap_or_default().saturating_sub(path.needed - path.pods);
+    if let Some(path) = narrow.min_by_key(|path| left(path)) {
+        return Err(Error::Answer(format!(
+            "the path to {} carries {} bytes, and packets of pods may need {}: give the route or the interface that MTU, or set `mtu` of \
+             the NodeConfiguration to {}",
+            path.node,
+            path.carried.unwrap_or_default(),
+            path.needed,
+            left(path)
+        )));
+    }
+    match paths.iter().filter(|path| path.verdict == FAILED).count() {
+        0 => Ok(()),
+        count => Err(Error::Answer(format!("{count} of {} paths could not be looked at", paths.len()))),
     }
 }
 
 const FINE: &str = "ok";
-const NARROW: &str = "narrower than its link";
+const NARROW: &str = "narrower than packets of pods";
 const SILENT: &str = "no answer to echo requests";
 const NO_ROUTE: &str = "no route";
+const FAILED: &str = "not looked at";
 
-fn look(rtnl: &mut Rtnl, node: &str, address: IpAddr, patience: Duration) -> Result<Path, Error> {
-    let mut path = Path {
-        node: node.to_owned(),
-        address,
-        interface: "-".to_owned(),
-        link_mtu: 0,
-        carried: None,
-        verdict: NO_ROUTE,
-    };
-    let Some(index) = rtnl.resolve(address)?.and_then(|hop| hop.dev) else { return Ok(path) };
-    let Some(link) = rtnl.link(index)? else { return Ok(path) };
-    (path.interface, path.link_mtu) = (link.name, link.mtu);
+impl Path {
+    fn to(node: &str, address: IpAddr) -> Self {
+        Self {
+            node: node.to_owned(),
+            address,
+            interface: "-".to_owned(),
+            link_mtu: 0,
+            pods: 0,
+            needed: 0,
+            carried: None,
+            verdict: NO_ROUTE,
+            error: String::new(),
+        }
+    }
+}
+
+fn look(rtnl: &mut Rtnl, links: &[Link], path: &mut Path, patience: Duration) -> Result<(), Error> {
+    let Some(index) = rtnl.resolve(path.address)?.and_then(|hop| hop.dev) else { return Ok(()) };
+    let Some(link) = links.iter().find(|link| link.index == index) else { return Ok(()) };
+    (path.interface, path.link_mtu) = (link.name.clone(), link.mtu);
+    (path.pods, path.needed) = needed(links, link, Family::of(path.address));
     let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or_default();
+    let address = path.address;
     let raw = |source| Error::File { path: format!("ICMP socket to {address}"), source };
-    let mut echo = Echo::open(address, identifier).map_err(raw)?;
+    let mut echo = match Echo::open(address, identifier) {
+        Err(error) if is_unreachable(&error) => return Ok(()),
+        opened => opened.map_err(raw)?,
+    };
     let answered = |size: u32| -> Result<bool, Error> {
         for _ in 0..TRIES {
             match echo.probe(size, patience).map_err(raw)? {
@@ -138,13 +181,42 @@ fn look(rtnl: &mut Rtnl, node: &str, address: IpAddr, patience: Duration) -> Res
         Ok(false)
     };
     let least = if address.is_ipv6() { 1280 } else { 68 };
-    path.carried = largest(least, path.link_mtu, answered)?;
+    path.carried = largest(least, path.needed, answered)?;
     path.verdict = match path.carried {
         None => SILENT,
-        Some(carried) if carried < path.link_mtu => NARROW,
+        Some(carried) if carried < path.needed => NARROW,
         Some(_) => FINE,
     };
-    Ok(path)
+    Ok(())
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable)
+}
+
+/// The largest packet of this node's pods, and the same with what is added to it on the way to an address of a family. Without pods that of a tunnel;
+/// without tunnels that of the link, as pods would have it.
+fn needed(links: &[Link], link: &Link, family: Family) -> (u32, u32) {
+    let tunnels = || links.iter().filter(|link| link.group == TUNNEL_GROUP);
+    let pods = links.iter().filter(|link| link.name.starts_with(WORKLOAD)).map(|link| link.mtu).max();
+    let pods = pods.or_else(|| tunnels().map(|link| link.mtu).max()).unwrap_or(link.mtu);
+    let added = tunnels().filter_map(|link| overhead(&link.kind, family)).max().unwrap_or(0);
+    (pods, pods.saturating_add(added))
+}
+
+/// The bytes that a tunnel adds, if its outer packets may be of a family.
+fn overhead(kind: &Kind, family: Family) -> Option<u32> {
+    let header = if family == Family::Ipv4 { 20 } else { 40 };
+    match kind {
+        Kind::Ipip(_) => (family == Family::Ipv4).then_some(header),
+        // Headers of UDP, VXLAN and the inner Ethernet.
+        Kind::Vxlan(vxlan) => {
+            (vxlan.local.is_none_or(|local| Family::of(local) == family)).then_some(header + 8 + 8 + 14)
+        }
+        // Headers of UDP and WireGuard's data messages, and their tag.
+        Kind::Other(name) if name == "wireguard" => Some(header + 8 + 16 + 16),
+        Kind::Veth | Kind::Other(_) => None,
+    }
 }
 
 /// The largest size that passes, of those from `least` to `most`; the largest is tried first, for it mostly does.
@@ -175,7 +247,39 @@ fn largest<E>(
 mod tests {
     use std::convert::Infallible;
 
+    use cairn_kernel::object::{IfIndex, LinkFlags, Vxlan};
+
     use super::*;
+
+    fn link(name: &str, mtu: u32, kind: Kind) -> Link {
+        Link {
+            index: IfIndex(1),
+            name: name.to_owned(),
+            mac: None,
+            mtu,
+            flags: LinkFlags::default(),
+            group: if kind == Kind::Veth { 0 } else { TUNNEL_GROUP },
+            kind,
+            master: None,
+            peer: None,
+            alias: None,
+        }
+    }
+
+    #[test]
+    fn what_pods_have_counts_and_what_is_added_on_the_way() {
+        let local = Some([192, 0, 2, 1].into());
+        let vxlan = Vxlan { vni: 1, port: 4789, local, dev: None, learning: false };
+        let eth0 = link("eth0", 9000, Kind::Veth);
+        let tunnel = link("cairn-vxlan", 1450, Kind::Vxlan(vxlan));
+        let pod = link("crn0123", 1400, Kind::Veth);
+        let of = |links: &[Link], family| needed(links, &eth0, family);
+        assert_eq!(of(&[], Family::Ipv4), (9000, 9000));
+        assert_eq!(of(std::slice::from_ref(&tunnel), Family::Ipv4), (1450, 1500));
+        let both = [tunnel, pod];
+        assert_eq!(of(&both, Family::Ipv4), (1400, 1450));
+        assert_eq!(of(&both, Family::Ipv6), (1400, 1400), "no tunnel leads over it");
+    }
 
     #[test]
     fn the_largest_size_is_found_in_a_few_steps() {

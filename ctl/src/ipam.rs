@@ -1,24 +1,23 @@
 //! `cairnctl ipam`: addresses in a store: what is used, by whom, and whether it is consistent.
 
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use cairn_api::Kind;
 use cairn_api::core::Node;
 use cairn_api::kinds::IpamConfiguration;
-use cairn_datastore::{Datastore, DirectoryStore, Query, StoreError};
+use cairn_datastore::{Datastore, Query, StoreError};
 use cairn_ipam::check::{Holdings, Report, Usage, report};
 use clap::{Args, Subcommand};
 
 use crate::Error;
 use crate::output::{Format, Output};
+use crate::place::Store;
 use crate::table::Table;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Directory of the store.
-    #[arg(long, value_name = "PATH", env = "CAIRN_STORE", global = true, default_value = crate::STORE)]
-    store: PathBuf,
+    #[command(flatten)]
+    store: Store,
     #[command(subcommand)]
     command: Command,
 }
@@ -36,11 +35,7 @@ enum Command {
 }
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
-    if !arguments.store.is_dir() {
-        let source = std::io::ErrorKind::NotFound.into();
-        return Err(Error::File { path: arguments.store.display().to_string(), source });
-    }
-    let holdings = read(&DirectoryStore::new(arguments.store)).await?;
+    let holdings = read(&arguments.store.open()?).await?;
     let found = report(&holdings, SystemTime::now().into());
     let mut output = Output::new(format);
     match arguments.command {

@@ -17,6 +17,7 @@ mod doctor;
 mod ipam;
 mod node;
 mod output;
+mod place;
 mod table;
 
 use std::io;
@@ -53,9 +54,6 @@ enum Subject {
     /// This node: daemons, sessions, addresses, dataplane, and what is wrong.
     Node(node::Arguments),
 }
-
-/// Where the directory store is unless told otherwise, as for felix-lite.
-const STORE: &str = "/etc/cairn/objects";
 
 /// Why a command failed.
 #[derive(Debug, Error)]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bgpd_api::peer::{Peer, SessionState};
 use cairn_api::kinds::{NodeReport, NodeStatus};
 use cairn_api::{Condition, ConditionStatus};
-use cairn_datastore::{Datastore, DirectoryStore, Key, StoreError};
+use cairn_datastore::{Datastore, Key, StoreError};
 use cairn_ipam::check::{BlockUsage, report};
 use cairn_net::{Asn, Prefix};
 use clap::{Args, Subcommand};
@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::output::{Format, Output};
+use crate::place::{Store, ThisNode};
 use crate::table::{Table, age};
 
 /// How long a daemon may take to answer.
@@ -25,12 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Name of the node's Node object [default: the host's name].
-    #[arg(long, env = "CAIRN_NODE_NAME", global = true)]
-    node_name: Option<String>,
-    /// Directory of the store.
-    #[arg(long, value_name = "PATH", env = "CAIRN_STORE", global = true, default_value = crate::STORE)]
-    store: PathBuf,
+    #[command(flatten)]
+    node: ThisNode,
+    #[command(flatten)]
+    store: Store,
     /// bgpd's Unix socket.
     #[arg(long, value_name = "PATH", env = "BGPD_SOCKET", global = true, default_value = bgpd_api::DEFAULT_SOCKET)]
     bgpd_socket: PathBuf,
@@ -120,19 +119,8 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
     }
 }
 
-/// The name given, else the host's.
-pub(crate) fn node_name(given: Option<String>) -> Result<String, Error> {
-    if let Some(name) = given {
-        return Ok(name);
-    }
-    let path = "/proc/sys/kernel/hostname";
-    let text =
-        std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-    Ok(text.trim().to_lowercase())
-}
-
 async fn gather(arguments: &Arguments) -> Result<Status, Error> {
-    let node = node_name(arguments.node_name.clone())?;
+    let node = arguments.node.name()?;
     let (bgpd, sessions) = bgpd(&arguments.bgpd_socket).await;
     let daemons = vec![bgpd, felix(&arguments.cni_socket)];
     let mut problems: Vec<String> = daemons
@@ -141,8 +129,7 @@ async fn gather(arguments: &Arguments) -> Result<Status, Error> {
         .map(|daemon| format!("{}: {}", daemon.name, daemon.detail))
         .collect();
     let (mut blocks, mut reported) = (Vec::new(), None);
-    if arguments.store.is_dir() {
-        let store = DirectoryStore::new(arguments.store.clone());
+    if let Some(store) = arguments.store.find() {
         let holdings = crate::ipam::read(&store).await?;
         let found = report(&holdings, SystemTime::now().into());
         blocks = found.blocks.iter().filter(|block| block.node == node).map(Block::of).collect();
@@ -155,7 +142,7 @@ async fn gather(arguments: &Arguments) -> Result<Status, Error> {
             problems.push(format!("there is no NodeStatus {node}: felix-lite has never run here"));
         }
     } else {
-        problems.push(format!("there is no store in {}", arguments.store.display()));
+        problems.push(format!("there is no store in {}", arguments.store.path.display()));
     }
     let down = sessions.iter().filter(|session| session.state != SessionState::Established.to_string());
     problems.extend(down.map(|session| {
@@ -339,8 +326,8 @@ mod tests {
     #[tokio::test]
     async fn a_node_without_daemons_is_shown_with_what_is_missing() {
         let arguments = Arguments {
-            node_name: Some("n1".to_owned()),
-            store: "/nonexistent/store".into(),
+            node: ThisNode { name: Some("n1".to_owned()) },
+            store: Store { path: "/nonexistent/store".into() },
             bgpd_socket: "/nonexistent/bgpd.sock".into(),
             cni_socket: "/nonexistent/cni.sock".into(),
             command: Command::Status,

@@ -31,6 +31,8 @@ pub struct Echo {
     family: Family,
     identifier: u16,
     sequence: u16,
+    /// Octets of the last message.
+    length: usize,
 }
 
 /// What became of a request.
@@ -64,7 +66,7 @@ impl Echo {
             Family::Ipv6 => set(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, &PROBE)?,
         }
         connect(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(destination, 0)))?;
-        Ok(Self { fd, family, identifier, sequence: 0 })
+        Ok(Self { fd, family, identifier, sequence: 0, length: 0 })
     }
 
     /// Sends one request in a packet of this many bytes, its IP header included, and waits for the answer.
@@ -75,6 +77,7 @@ impl Echo {
         self.sequence = self.sequence.wrapping_add(1);
         let data = size.saturating_sub(self.ip_header() + HEADER);
         let mut message = vec![0; (HEADER + data) as usize];
+        self.length = message.len();
         message[0] = if self.family == Family::Ipv4 { 8 } else { 128 };
         message[4..6].copy_from_slice(&self.identifier.to_be_bytes());
         message[6..8].copy_from_slice(&self.sequence.to_be_bytes());
@@ -126,17 +129,21 @@ impl Echo {
         }
     }
 
-    /// Is it the reply to the last request?
+    /// Is it the reply to the last request, and as long as that was? A shorter one would say nothing of the path.
     fn is_answer(&self, packet: &[u8]) -> bool {
-        // IPv4 raw sockets show the IP header too.
-        let (header, reply) = match (self.family, packet.first()) {
-            (Family::Ipv4, Some(first)) => (usize::from(first & 0x0f) * 4, 0),
-            _ => (0, 129),
-        };
-        let Some(message) = packet.get(header..) else { return false };
-        let word = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
-        message.first() == Some(&reply) && word(4) == Some(self.identifier) && word(6) == Some(self.sequence)
+        answers(self.family, (self.identifier, self.sequence), self.length, packet)
     }
+}
+
+fn answers(family: Family, number: (u16, u16), length: usize, packet: &[u8]) -> bool {
+    // IPv4 raw sockets show the IP header too.
+    let (header, reply) = match (family, packet.first()) {
+        (Family::Ipv4, Some(first)) => (usize::from(first & 0x0f) * 4, 0),
+        _ => (0, 129),
+    };
+    let Some(message) = packet.get(header..).filter(|message| message.len() == length) else { return false };
+    let word = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
+    message.first() == Some(&reply) && word(4).zip(word(6)) == Some(number)
 }
 
 const fn is_unreachable(errno: Errno) -> bool {
@@ -167,6 +174,18 @@ fn checksum(bytes: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reply_is_as_long_as_its_request() {
+        let mut packet = vec![0x45; 20];
+        packet.extend([0, 0, 0, 0, 0x12, 0x34, 0, 9, 1, 2, 3]);
+        let is = |length, packet: &[u8]| answers(Family::Ipv4, (0x1234, 9), length, packet);
+        assert!(is(11, &packet));
+        assert!(!is(12, &packet) && !is(10, &packet) && !is(11, &packet[..19]));
+        assert!(!answers(Family::Ipv4, (0x1234, 10), 11, &packet));
+        assert!(answers(Family::Ipv6, (0x1234, 9), 8, &[129, 0, 0, 0, 0x12, 0x34, 0, 9]));
+        assert!(!answers(Family::Ipv6, (0, 0), 0, &[]));
+    }
 
     #[test]
     fn a_message_with_its_checksum_sums_up_to_nothing() {

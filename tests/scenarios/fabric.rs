@@ -1,7 +1,6 @@
 //! Pods behind a network that knows none of them: VXLAN between nodes, with no BGP at all.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cairn_lab::lab::Families;
@@ -13,9 +12,6 @@ use crate::pools::{await_condition, set_modes, set_modes_of};
 use crate::wait::eventually;
 use crate::wire::Watch;
 use crate::world::{PodOn, SETTLES, World, play};
-
-/// How long flows go on while something is changed.
-const FLOWS: Duration = Duration::from_secs(20);
 
 pub(crate) fn pods(world: &World) -> Result<Vec<PodOn>> {
     [("node1", "a"), ("node2", "b"), ("node3", "c")]
@@ -64,6 +60,18 @@ fn travels(world: &World, from: &PodOn, to: &PodOn, in_vxlan: bool) -> Result<()
     Ok(())
 }
 
+/// Gives every node these settings.
+fn configure(world: &World, settings: &str) -> Result<()> {
+    let directory = world.directory().join("volumes/objects/nodeconfigurations");
+    std::fs::create_dir_all(&directory)?;
+    let object = format!(
+        "apiVersion: cairn.network/v1alpha1\nkind: NodeConfiguration\nmetadata: {{name: default}}\nspec: {{{settings}}}\n"
+    );
+    let draft = directory.join("default.draft");
+    std::fs::write(&draft, object)?;
+    Ok(std::fs::rename(&draft, directory.join("default.yaml"))?)
+}
+
 /// Waits until both ends of a pod's link have an MTU.
 pub(crate) fn await_mtu(world: &World, pod: &PodOn, mtu: u32) -> Result<()> {
     let is = |link: &Value| link["mtu"].as_u64() == Some(mtu.into());
@@ -108,13 +116,34 @@ fn vxlan_carries_pods_through_a_network_that_knows_none(families: Families) -> R
     })
 }
 
+/// The pods that can be entered follow at once, the other one when it can be; a pod that comes in between is as the others.
+fn a_pod_that_cannot_be_entered_follows_the_mtu_later(families: Families) -> Result<()> {
+    play("fabric", "mtu-later", families, |world| {
+        let pod = world.pod("node1", "a")?;
+        await_mtu(world, &pod, 1500)?;
+        let netns = "/run/netns/a";
+        world.run("node1", &format!("mount --bind /dev/null {netns}"))?;
+        configure(world, "mtu: 1400")?;
+        let refused = "the pod keeps its MTU until it can be changed";
+        eventually(SETTLES, || {
+            let log = std::fs::read_to_string(world.log_path("node1"))?;
+            ensure!(log.contains(refused), "felix-lite did not try");
+            Ok(())
+        })?;
+        world.run("node1", &format!("umount {netns}"))?;
+        await_mtu(world, &pod, 1400)?;
+        world.pod("node1", "b")?;
+        await_mtu(world, &pod, 1400)
+    })
+}
+
 fn a_change_of_mode_loses_next_to_nothing(families: Families) -> Result<()> {
     play("fabric", "vxlan-live", families, |world| {
         set_modes(world, "vxlanMode: CrossSubnet")?;
         let pods = pods(world)?;
         world.all_reach_all(&pods)?;
         for mode in ["vxlanMode: Always", "vxlanMode: CrossSubnet"] {
-            let flows = Flows::start(world, &pods[0], &pods[1], FLOWS / 2)?;
+            let flows = Flows::start(world, &pods[0], &pods[1])?;
             set_modes(world, mode)?;
             eventually(SETTLES, || travels(world, &pods[0], &pods[1], mode.ends_with("Always")))?;
             flows.end_with_at_most(1)?;
@@ -125,6 +154,8 @@ fn a_change_of_mode_loses_next_to_nothing(families: Families) -> Result<()> {
 
 fn a_daemon_that_restarts_adopts_its_tunnels(families: Families) -> Result<()> {
     play("fabric", "vxlan-restart", families, |world| {
+        // With other settings than those that hold while nothing is read.
+        configure(world, "vxlanPort: 4790, vxlanVNI: 77, mtu: 1380")?;
         set_modes(world, "vxlanMode: Always")?;
         let pods = pods(world)?;
         world.all_reach_all(&pods)?;
@@ -135,7 +166,7 @@ fn a_daemon_that_restarts_adopts_its_tunnels(families: Families) -> Result<()> {
             Ok(links.iter().filter_map(of).collect())
         };
         let before = index(world)?;
-        let mut flows = Flows::start(world, &pods[0], &pods[2], FLOWS)?;
+        let flows = Flows::start(world, &pods[0], &pods[2])?;
         for (node, signal) in [("node1", Signal::SIGKILL), ("node3", Signal::SIGTERM)] {
             let old = world.processes(node, "felix-lite")?;
             world.end_process(node, "felix-lite", signal)?;
@@ -147,9 +178,11 @@ fn a_daemon_that_restarts_adopts_its_tunnels(families: Families) -> Result<()> {
             // A pod that comes needs a daemon that has read everything: all that it would sweep is swept then.
             world.pod(node, &format!("after-{node}"))?;
         }
-        ensure!(flows.still_run()?, "the flows ended too early");
         flows.end_without_loss()?;
         ensure!(index(world)? == before, "the devices were made anew");
+        let shown = world.run("node1", "ip -d link show type vxlan")?;
+        ensure!(shown.contains("id 77 ") && shown.contains("dstport 4790"), "{shown}");
+        await_mtu(world, &pods[2], 1380)?;
         node_reaches(world, "node1", &pods[2])
     })
 }
@@ -215,6 +248,119 @@ fn only_nodes_may_send_encapsulated_packets(families: Families) -> Result<()> {
         ensure!(report.received == 0, "an outsider reached {address}: {report:?}");
         ensure!(dropped()? >= before + 3, "the packets were lost elsewhere");
         world.all_reach_all(&pods)?;
+        Ok(())
+    })
+}
+
+/// What a pod would be taken for its node by, once masqueraded: straight to another node, or by way of a service.
+fn pods_send_no_encapsulated_packets_to_nodes(families: Families) -> Result<()> {
+    play("fabric", "vxlan-forged", families, |world| {
+        set_modes(world, "vxlanMode: Always")?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        let dropped = |world: &World| -> Result<u64> {
+            let text = world.run("node1", "nft -j list chain inet cairn forged")?;
+            let rules: Value = serde_json::from_str(&text)?;
+            let items = rules["nftables"].as_array().context("no rules")?;
+            let parts = items.iter().filter_map(|item| item["rule"]["expr"].as_array()).flatten();
+            Ok(parts.filter_map(|part| part["counter"]["packets"].as_u64()).sum())
+        };
+        for line in
+            ["add table inet svc", "add chain inet svc pre { type nat hook prerouting priority -100; }"]
+        {
+            world.exec("node1", &["nft", line])?;
+        }
+        for address in &pods[0].pod.addresses {
+            let (node, service, ip) = if address.is_ipv6() {
+                ("fd10:0:1::2", "fd99::1", "ip6")
+            } else {
+                ("10.0.1.2", "198.51.100.1", "ip")
+            };
+            let rule = format!(
+                "add rule inet svc pre {ip} daddr {service} udp dport 9 dnat {ip} to {}",
+                end(node, 4789)
+            );
+            let done = world.exec("node1", &["nft", &rule])?;
+            ensure!(done.success, "{}", done.text());
+            for (to, port) in [(node, 4789), (service, 9)] {
+                let before = dropped(world)?;
+                let send = format!("echo forged > /dev/udp/{to}/{port}");
+                world.exec_in("node1", Some(&pods[0].pod.name), &["bash", "-c", &send])?;
+                eventually(SETTLES, || {
+                    ensure!(dropped(world)? > before, "what went to {to} port {port} was not dropped");
+                    Ok(())
+                })?;
+            }
+        }
+        world.all_reach_all(&pods)?;
+        Ok(())
+    })
+}
+
+/// An address and a port, as nft writes them.
+fn end(address: &str, port: u16) -> String {
+    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+}
+
+/// `cairnctl doctor mtu` is quiet while all that pods send gets through, and tells of a path that drops the largest of it.
+fn the_doctor_finds_a_black_hole(families: Families) -> Result<()> {
+    play("fabric", "doctor", families, |world| {
+        set_modes(world, "vxlanMode: Always")?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        let overhead = if families == Families::Ipv4 { 50 } else { 70 };
+        await_mtu(world, &pods[0], 1500 - overhead)?;
+        let doctor = || world.exec("node1", &["cairnctl", "doctor", "mtu", "--node-name", "node1"]);
+        let healthy = |words: &str| -> Result<()> {
+            let found = doctor()?;
+            ensure!(found.success && !found.stdout.contains("narrower"), "{words}: {}", found.text());
+            let lines = found.stdout.lines().filter(|line| line.ends_with(" ok")).count();
+            ensure!(lines == 2 * pods[0].pod.addresses.len(), "{words}: not every path: {}", found.text());
+            Ok(())
+        };
+        healthy("as it is")?;
+
+        // In the middle of the way to node3, which no link and no route of a node tells of. What is bridged to node2 comes by here, too.
+        for line in [
+            "add table inet hole",
+            "add chain inet hole forward { type filter hook forward priority 0; }",
+            "add rule inet hole forward oifname node3 ip length > 1400 drop",
+            "add rule inet hole forward oifname node3 ip6 length > 1360 drop",
+        ] {
+            let done = world.exec("router", &["nft", line])?;
+            ensure!(done.success, "{}", done.text());
+        }
+        let found = doctor()?;
+        let of = |node: &str| found.stdout.lines().filter(|line| line.starts_with(node)).collect::<Vec<_>>();
+        ensure!(!found.success, "{}", found.text());
+        ensure!(of("node2").iter().all(|line| line.ends_with(" ok")), "{}", found.text());
+        ensure!(
+            of("node3").iter().all(|line| line.contains(" 1400 ") && line.contains("narrower")),
+            "{}",
+            found.text()
+        );
+
+        // What it advises helps, and it sees that.
+        let advised = format!("set `mtu` of the NodeConfiguration to {}", 1400 - overhead);
+        ensure!(found.text().contains(&advised), "{}", found.text());
+        configure(world, &format!("mtu: {}", 1400 - overhead))?;
+        await_mtu(world, &pods[0], 1400 - overhead)?;
+        healthy("with the MTU that was advised")?;
+
+        // A node that cannot be reached at all hides nothing of the others.
+        let gone: IpAddr = if families == Families::Ipv6 { "fd10:0:2::3" } else { "10.0.2.3" }.parse()?;
+        world.run("node1", &format!("ip route add unreachable {gone}"))?;
+        let found = doctor()?;
+        ensure!(
+            found.stdout.lines().any(|line| line.starts_with("node2") && line.ends_with(" ok")),
+            "{}",
+            found.text()
+        );
+        ensure!(
+            found.stdout.lines().any(|line| line.contains(&gone.to_string()) && line.contains("no route")),
+            "{}",
+            found.text()
+        );
         Ok(())
     })
 }
@@ -298,7 +444,7 @@ fn ip_in_ip_carries_ipv4_and_follows_its_mode(families: Families) -> Result<()> 
         // From one tunnel to the other, while pods speak; an emulated machine does not keep up with flows of both families at once.
         let flows = match families {
             Families::Dual => None,
-            Families::Ipv4 | Families::Ipv6 => Some(Flows::start(world, &pods[0], &pods[2], FLOWS)?),
+            Families::Ipv4 | Families::Ipv6 => Some(Flows::start(world, &pods[0], &pods[2])?),
         };
         set_modes(world, "vxlanMode: Always")?;
         eventually(SETTLES, || travels(world, &pods[0], &pods[2], true))?;
@@ -326,9 +472,12 @@ fn in_ip(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
 
 crate::scenario!(needs_ipip, ip_in_ip_carries_ipv4_and_follows_its_mode);
 crate::scenario!(vxlan_carries_pods_through_a_network_that_knows_none);
+crate::scenario!(a_pod_that_cannot_be_entered_follows_the_mtu_later);
 crate::scenario!(a_change_of_mode_loses_next_to_nothing);
 crate::scenario!(a_daemon_that_restarts_adopts_its_tunnels);
 crate::scenario!(tunnels_that_somebody_breaks_are_mended);
+crate::scenario!(pods_send_no_encapsulated_packets_to_nodes);
+crate::scenario!(the_doctor_finds_a_black_hole);
 crate::scenario!(only_nodes_may_send_encapsulated_packets);
 crate::scenario!(modes_that_cannot_be_had_change_nothing);
 crate::scenario!(a_port_in_use_is_told_and_taken_once_it_is_free);

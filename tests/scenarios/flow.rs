@@ -14,6 +14,9 @@ use crate::world::{PodOn, World};
 const PING_INTERVAL: u64 = 2;
 const STREAM_INTERVAL: u64 = 10;
 
+/// More than are sent before a flow is ended.
+const MOST: u64 = 1_000_000;
+
 /// The longest time that a TCP connection may be silent. A busy machine is allowed for: lost packets show in the echo requests.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -24,18 +27,18 @@ pub(crate) fn words(line: &str) -> Vec<String> {
 
 fn in_pod(world: &World, pod: &PodOn, line: &str) -> Result<Command> {
     let mut command = world.command(&pod.node, Some(&pod.pod.name))?;
-    command.args(words(line)).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(words(line)).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
 
-/// A TCP echo server in a pod; ends with its node, or when dropped.
-pub(crate) struct Server(Child);
+/// A TCP echo server in a pod, until it is dropped.
+pub(crate) struct Server(Kept);
 
 impl Server {
     /// Starts it and waits until it listens.
     pub(crate) fn start(world: &World, pod: &PodOn, port: u16) -> Result<Self> {
-        let child = in_pod(world, pod, &format!("cairn-lab probe serve {port}"))?.spawn()?;
-        let server = Self(child);
+        let command = world.command(&pod.node, Some(&pod.pod.name))?;
+        let server = Self(Kept::start(command, &format!("cairn-lab probe serve {port}"))?);
         eventually(Duration::from_secs(5), || {
             let output = world.exec_in(&pod.node, Some(&pod.pod.name), &words("ss -Htln"))?;
             ensure!(output.stdout.contains(&format!(":{port} ")), "no listener: {}", output.text());
@@ -45,58 +48,68 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+/// A program inside of a node that lasts until this is dropped. To kill the process that enters the node would leave it behind.
+pub(crate) struct Kept(Child);
+
+impl Kept {
+    /// Starts it; `command` enters the node.
+    pub(crate) fn start(mut command: Command, line: &str) -> Result<Self> {
+        // Its own standard input is not ours, whose end is the sign.
+        let script = format!("{line} </dev/null & read -r _; kill $!; wait");
+        command.args(["sh", "-c", &script]);
+        Ok(Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
+    }
+}
+
+impl Drop for Kept {
     fn drop(&mut self) {
-        // The process that enters the node is killed; what it started goes with the node.
-        let _ = self.0.kill();
+        drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }
 
-/// Echo requests and a TCP connection from one pod to each address of another, for a given time.
+/// Echo requests and a TCP connection from one pod to each address of another, until they are ended.
 pub(crate) struct Flows {
     probes: Vec<(String, Child)>,
     _server: Server,
 }
 
 impl Flows {
-    /// Starts them.
-    pub(crate) fn start(world: &World, from: &PodOn, to: &PodOn, time: Duration) -> Result<Self> {
+    /// Starts them, and waits until they run.
+    pub(crate) fn start(world: &World, from: &PodOn, to: &PodOn) -> Result<Self> {
         let server = Server::start(world, to, 7000)?;
-        let time = u64::try_from(time.as_millis())?;
         let mut probes = Vec::new();
+        let [ping, stream] = [PING_INTERVAL, STREAM_INTERVAL].map(|each| each * u64::from(*PATIENCE));
         for address in &to.pod.addresses {
-            let [ping, stream] = [PING_INTERVAL, STREAM_INTERVAL].map(|each| each * u64::from(*PATIENCE));
-            let (pings, messages) = (time / ping, time / stream);
             for line in [
-                format!("cairn-lab probe ping {address} --count {pings} --interval {ping}"),
-                format!("cairn-lab probe stream {address} 7000 --count {messages} --interval {stream}"),
+                format!("cairn-lab probe ping {address} --while-input --count {MOST} --interval {ping}"),
+                format!(
+                    "cairn-lab probe stream {address} 7000 --while-input --count {MOST} --interval {stream}"
+                ),
             ] {
                 let child = in_pod(world, from, &line)?.spawn()?;
                 probes.push((line, child));
             }
         }
+        eventually(Duration::from_secs(30), || {
+            let output =
+                world.exec_in(&from.node, Some(&from.pod.name), &words("ss -Htn state established"))?;
+            let streams = output.stdout.lines().filter(|line| line.contains(":7000")).count();
+            ensure!(streams == to.pod.addresses.len(), "not every stream runs: {}", output.text());
+            Ok(())
+        })?;
         Ok(Self { probes, _server: server })
     }
 
-    /// Whether they still go on: what happened must have happened before they end.
-    pub(crate) fn still_run(&mut self) -> Result<bool> {
-        for (_, probe) in &mut self.probes {
-            if probe.try_wait()?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Waits for their end; fails if a single packet was lost, or a connection was silent or broken.
+    /// Ends them; fails if a single packet was lost, or a connection was silent or broken.
     pub(crate) fn end_without_loss(self) -> Result<()> {
         self.end_with_at_most(0)
     }
 
-    /// Waits for their end; fails if more echo requests than this percentage were lost, or a connection was silent or broken. The losses are
+    /// Ends them; fails if more echo requests than this percentage were lost, or a connection was silent or broken. The losses are
     /// printed.
-    pub(crate) fn end_with_at_most(self, percent: u64) -> Result<()> {
+    pub(crate) fn end_with_at_most(mut self, percent: u64) -> Result<()> {
+        self.probes.iter_mut().for_each(|(_, probe)| drop(probe.stdin.take()));
         for (line, probe) in self.probes {
             let output = probe.wait_with_output()?;
             let text = String::from_utf8_lossy(&output.stdout);
@@ -104,7 +117,8 @@ impl Flows {
                 .with_context(|| format!("{line}: {}", String::from_utf8_lossy(&output.stderr)))?;
             println!("{line}: {report:?}");
             let allowed = report.sent * percent / 100;
-            ensure!(report.error.is_none() && report.lost() <= allowed, "{line}: {report:?}");
+            ensure!(report.error.is_none() && report.received > 0, "{line}: {report:?}");
+            ensure!(report.lost() <= allowed, "{line}: {report:?}");
             let longest = Duration::from_micros(report.max_us);
             ensure!(longest < SILENCE * *PATIENCE, "{line}: silent for {longest:?}: {report:?}");
         }

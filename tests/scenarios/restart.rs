@@ -10,9 +10,6 @@ use crate::flow::Flows;
 use crate::wait::eventually;
 use crate::world::{SETTLES, World, play};
 
-/// How long the flows go on; everything below happens in this time.
-const FLOWS: Duration = Duration::from_secs(40);
-
 /// The time that a fault has to show in the flows before the next one.
 const EFFECT: Duration = Duration::from_secs(3);
 
@@ -33,7 +30,7 @@ fn survive(world: &mut World, sessions: usize) -> Result<()> {
         world.await_sessions(node, sessions)?;
     }
     world.all_reach_all(&pods)?;
-    let mut flows = Flows::start(world, &pods[0], &pods[1], FLOWS)?;
+    let flows = Flows::start(world, &pods[0], &pods[1])?;
     for (node, daemon, signal) in [
         ("node1", "bgpd", Signal::SIGKILL),
         ("node1", "felix-lite", Signal::SIGKILL),
@@ -42,7 +39,6 @@ fn survive(world: &mut World, sessions: usize) -> Result<()> {
     ] {
         world.end_process(node, daemon, signal)?;
         await_restart(world, node, daemon, sessions)?;
-        ensure!(flows.still_run()?, "the flows ended before {daemon} on {node} was back");
     }
     flows.end_without_loss()?;
     // What was adopted is not only left alone but kept up.

@@ -1,11 +1,11 @@
 //! Packets on a wire, as tcpdump reads them.
 
-use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::flow::Kept;
 use crate::wait::eventually;
 use crate::world::World;
 
@@ -14,32 +14,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A capture of one interface of a node; it ends with the node.
+/// A capture of one interface of a node, until it is dropped.
 pub(crate) struct Watch {
     node: String,
     file: String,
-    child: Child,
+    _tcpdump: Kept,
 }
 
 impl Watch {
     /// Starts it and waits until it runs.
     pub(crate) fn start(world: &World, node: &str, interface: &str, filter: &str) -> Result<Self> {
         let file = format!("/run/lab/watch-{}.pcap", COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut command = world.command(node, None)?;
-        command.args([
-            "tcpdump",
-            "-i",
-            interface,
-            "-Z",
-            "root",
-            "-U",
-            "--immediate-mode",
-            "-w",
-            &file,
-            filter,
-        ]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let watch = Self { node: node.to_owned(), file, child };
+        let command = world.command(node, None)?;
+        let line = format!("tcpdump -i {interface} -Z root -U --immediate-mode -w {file} '{filter}'");
+        let watch = Self { node: node.to_owned(), file, _tcpdump: Kept::start(command, &line)? };
         // The file's header is written once packets are taken.
         eventually(PATIENCE, || {
             let size = world.exec(node, &["stat", "-c", "%s", &watch.file])?;
@@ -58,13 +46,5 @@ impl Watch {
             Ok(())
         })?;
         Ok(text)
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // The process that enters the node is killed; what it started goes with the node.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

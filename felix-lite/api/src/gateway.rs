@@ -7,6 +7,12 @@ use cairn_net::{Family, Mac};
 /// The MAC address of every workload interface on the host.
 pub const HOST_MAC: Mac = Mac([0xee; 6]);
 
+/// How the names of workload interfaces on the host begin.
+pub const WORKLOAD: &str = "crn";
+
+/// The interface group of tunnel devices: our mark on them (docs/adr/0030).
+pub const TUNNEL_GROUP: u32 = 0x0CA0_0002;
+
 /// A pod's default gateway: 169.254.1.1, and the link-local address that follows from [`HOST_MAC`] (RFC 4291, appendix A).
 pub const fn gateway(family: Family) -> IpAddr {
     match family {

@@ -48,6 +48,8 @@ pub enum Reason {
     SubnetUnknown,
     /// Traffic with a node cannot be encrypted, though it should.
     Unencrypted,
+    /// Packets of pods may be of a size that the paths to other nodes, or encapsulation, do not allow for.
+    PacketSize,
 }
 
 impl fmt::Display for Reason {
@@ -67,6 +69,7 @@ impl fmt::Display for Reason {
             Self::EncapsulationRefused => "EncapsulationRefused",
             Self::SubnetUnknown => "SubnetUnknown",
             Self::Unencrypted => "Unencrypted",
+            Self::PacketSize => "PacketSize",
         })
     }
 }

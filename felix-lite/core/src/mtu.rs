@@ -8,13 +8,15 @@ use std::net::IpAddr;
 
 use cairn_net::Family;
 
-use crate::fabric::{Wanted, slot};
+use crate::fabric::{TunnelKind, Wanted, slot};
 use crate::host::Host;
 
 /// What every IPv6 link must carry (RFC 8200 section 5): with less, Linux switches IPv6 off on an interface.
 const LEAST_IPV6: u32 = 1280;
 /// What every IPv4 host must take (RFC 791 section 3.1).
 const LEAST_IPV4: u32 = 576;
+/// The largest IP packet (RFC 791 section 3.1).
+const LARGEST: u32 = 65535;
 /// What nearly every link carries, where nothing is known.
 const USUAL: u32 = 1500;
 
@@ -53,12 +55,17 @@ impl Paths {
 
     /// What fits through a tunnel.
     pub(crate) fn through(self, device: &Wanted, with_ipv6: bool) -> u32 {
+        let known = self.known(device).unwrap_or(USUAL);
+        known.saturating_sub(device.kind.overhead(device.outer)).max(floor(device.kind, with_ipv6))
+    }
+
+    /// What the paths that a tunnel's packets take carry.
+    fn known(self, device: &Wanted) -> Option<u32> {
         let [v4, v6] = self.0;
-        let known = match device.kind.outer() {
+        match device.kind.outer() {
             Some(outer) => self.0[slot(outer)].or(v4).or(v6),
             None => self.0.into_iter().flatten().min(),
-        };
-        known.unwrap_or(USUAL).saturating_sub(device.kind.overhead(device.outer)).max(least(with_ipv6))
+        }
     }
 
     /// What pods may send, with tunnels that take this; `None` while nothing is known.
@@ -66,6 +73,30 @@ impl Paths {
         let plain = self.0.into_iter().flatten().min()?;
         Some(through.fold(plain, u32::min).max(least(with_ipv6)))
     }
+
+    /// Where less fits than packets are allowed to have all the same, because IP works with no less: what is too small, and both sizes.
+    pub(crate) fn too_small<'a>(
+        self,
+        tunnels: impl Iterator<Item = &'a Wanted>,
+        with_ipv6: bool,
+    ) -> Vec<(Option<TunnelKind>, u32, u32)> {
+        let plain = self.0.into_iter().flatten().min().map(|fits| (None, fits, least(with_ipv6)));
+        let through = tunnels.filter_map(|device| {
+            let fits = self.known(device)?.saturating_sub(device.kind.overhead(device.outer));
+            Some((Some(device.kind), fits, floor(device.kind, with_ipv6)))
+        });
+        plain.into_iter().chain(through).filter(|(_, fits, allowed)| fits < allowed).collect()
+    }
+}
+
+/// What a device's MTU is at least. That for outer packets of IPv6 has gateways of IPv6, whatever it carries.
+const fn floor(kind: TunnelKind, with_ipv6: bool) -> u32 {
+    least(with_ipv6 || matches!(kind, TunnelKind::Vxlan(Family::Ipv6)))
+}
+
+/// The MTU that is said, as far as encapsulation in these tunnels leaves room in an IP packet.
+pub(crate) fn with_room<'a>(said: u32, tunnels: impl Iterator<Item = &'a Wanted>) -> u32 {
+    tunnels.fold(said, |mtu, device| mtu.min(LARGEST - device.kind.overhead(device.outer)))
 }
 
 const fn least(with_ipv6: bool) -> u32 {

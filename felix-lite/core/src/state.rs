@@ -84,6 +84,7 @@ pub struct State {
     conditions: Table<Condition, ()>,
     speaker_conditions: Vec<Condition>,
     pool_conditions: Vec<Condition>,
+    mtu_conditions: Vec<Condition>,
 }
 
 impl State {
@@ -130,6 +131,7 @@ impl State {
             conditions: Table::default(),
             speaker_conditions: Vec::new(),
             pool_conditions: Vec::new(),
+            mtu_conditions: Vec::new(),
         }
     }
 

@@ -6,12 +6,10 @@ use std::net::IpAddr;
 use cairn_kernel::object::{Address, Hop, IfIndex, Link, PROTOCOL, Route, RouteKind, RouteTarget, TableId};
 use cairn_kernel::{Error, Rtnl};
 use cairn_net::Family;
+use felix_api::WORKLOAD;
 use felix_core::{Host, HostAddress, HostHop, HostLink, HostRoute};
 
 use super::tunnel::is_tunnel;
-
-/// How workload interfaces begin.
-pub(super) const WORKLOAD: &str = "crn";
 
 /// Reads the host's addresses, routes and interfaces, but pods', tunnels and the loopback; and the addresses on tunnels. Which tunnels can be used
 /// is for the caller to say.

@@ -104,6 +104,9 @@ pub(crate) enum ProbeCommand {
         /// Milliseconds between messages
         #[arg(long, default_value_t = 10)]
         interval: u64,
+        /// Send no more once standard input ends
+        #[arg(long)]
+        while_input: bool,
     },
 }
 
@@ -170,8 +173,13 @@ fn probe(command: ProbeCommand) -> Result<ExitCode> {
             probe::serve(port)?;
             return Ok(ExitCode::SUCCESS);
         }
-        ProbeCommand::Stream { address, port, count, interval } => {
-            probe::stream(address, port, count, Duration::from_millis(interval))?
+        ProbeCommand::Stream { address, port, count, interval, while_input } => {
+            let interval = Duration::from_millis(interval);
+            if while_input {
+                probe::stream_while(address, port, count, interval, &while_input_lasts())?
+            } else {
+                probe::stream(address, port, count, interval)?
+            }
         }
     };
     println!("{}", serde_json::to_string(&report)?);

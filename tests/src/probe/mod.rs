@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use ping::{Pace, ping, ping_while};
-pub use tcp::{serve, stream};
+pub use tcp::{serve, stream, stream_while};
 
 /// What came of a probe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -47,6 +48,20 @@ fn echo(mut connection: TcpStream) -> std::io::Result<()> {
 /// # Errors
 /// Where the connection cannot be made. One that breaks later is in the report.
 pub fn stream(address: IpAddr, port: u16, count: u64, interval: Duration) -> Result<Report> {
+    stream_while(address, port, count, interval, &AtomicBool::new(true))
+}
+
+/// As [`stream`], but sends no more once `wanted` is false.
+///
+/// # Errors
+/// As [`stream`].
+pub fn stream_while(
+    address: IpAddr,
+    port: u16,
+    count: u64,
+    interval: Duration,
+    wanted: &AtomicBool,
+) -> Result<Report> {
     let destination = SocketAddr::new(address, port);
     let connection = TcpStream::connect_timeout(&destination, Duration::from_secs(5))
         .with_context(|| format!("cannot connect to {destination}"))?;
@@ -55,6 +70,9 @@ pub fn stream(address: IpAddr, port: u16, count: u64, interval: Duration) -> Res
     connection.set_write_timeout(Some(PATIENCE))?;
     let mut report = Report::default();
     for number in 0..count {
+        if !wanted.load(Ordering::Relaxed) {
+            break;
+        }
         let sent = Instant::now();
         report.sent += 1;
         match exchange(&connection, number) {

@@ -15,7 +15,7 @@ use crate::{Change, Condition, Reason};
 impl State {
     /// What changed since the last call, in the order that [`Change`] documents.
     pub fn changes(&mut self) -> Vec<Change> {
-        let dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.dirty);
         if dirty.settings {
             self.derive_configuration();
         }
@@ -36,7 +36,7 @@ impl State {
         let paths = self.routes.will_resolve();
         let routes = self.routes.take(self.undecided());
         if paths || dirty.fabric || dirty.settings || dirty.tunnels {
-            self.derive_tunnels();
+            dirty.conditions |= self.derive_tunnels();
         }
         self.derive_wireguard_peers(dirty.fabric || dirty.settings);
         if dirty.conditions
@@ -181,7 +181,7 @@ impl State {
             ),
         });
         let all = self.speaker_conditions.iter().chain(&self.pool_conditions);
-        let all = all.chain(&self.fabric.conditions).cloned();
+        let all = all.chain(&self.fabric.conditions).chain(&self.mtu_conditions).cloned();
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

@@ -6,11 +6,11 @@ use cairn_api::kinds::NodeConfiguration;
 use cairn_net::Family;
 
 use super::State;
-use crate::Tunnel;
 use crate::fabric::{self, Inputs, Secured, TunnelKind, Wanted};
 use crate::firewall::Element;
-use crate::mtu::Paths;
+use crate::mtu::{Paths, with_room};
 use crate::settings::Settings;
+use crate::{Condition, Reason, Tunnel};
 
 impl State {
     pub(super) fn derive_configuration(&mut self) {
@@ -49,10 +49,10 @@ impl State {
         !self.complete && (self.host.links.is_empty() || !self.host.tunnels.is_empty())
     }
 
-    /// The tunnels with their MTU and addresses, and the MTU of pods.
-    pub(super) fn derive_tunnels(&mut self) {
+    /// The tunnels with their MTU and addresses, and the MTU of pods. True if there are other conditions than before.
+    pub(super) fn derive_tunnels(&mut self) -> bool {
         if !self.complete {
-            return;
+            return false;
         }
         let others = self.nodes.iter().filter(|(name, _)| **name != self.node);
         let addresses = others.flat_map(|(_, member)| {
@@ -70,23 +70,59 @@ impl State {
         };
         let own: Vec<IpAddr> =
             self.tunnel_addresses.iter().filter(fits).map(|(_, address)| *address).collect();
-        let said = |wanted: &Wanted| match wanted.kind {
+        let own_mtu = |wanted: &Wanted| match wanted.kind {
             TunnelKind::Wireguard => self.configuration.wireguard_mtu,
             TunnelKind::Ipip | TunnelKind::Vxlan(_) => None,
         };
-        let through = |wanted| said(wanted).unwrap_or_else(|| paths.through(wanted, with_ipv6));
+        let through = |wanted| own_mtu(wanted).unwrap_or_else(|| paths.through(wanted, with_ipv6));
         let pods = paths.pods(wanted.iter().map(through), with_ipv6);
-        self.settings.put(&(), Some(Settings::of(&self.configuration, pods)));
+        let said = self.configuration.mtu.map(|mtu| with_room(mtu, wanted.iter()));
+        let unsaid = wanted.iter().filter(|wanted| own_mtu(wanted).is_none());
+        let conditions = self.packet_sizes(paths.too_small(unsaid, with_ipv6), said);
+        let configuration = NodeConfiguration { mtu: said, ..self.configuration.clone() };
+        self.settings.put(&(), Some(Settings::of(&configuration, pods)));
         let tunnels: Vec<(TunnelKind, Tunnel)> = wanted
             .iter()
             .map(|wanted| {
-                let mtu = said(wanted).or(self.configuration.mtu).unwrap_or_else(|| through(wanted));
+                let mtu = own_mtu(wanted).or(said).unwrap_or_else(|| through(wanted));
                 let addresses = own.clone();
                 let Wanted { local, vxlan, wireguard_port, .. } = *wanted;
                 (wanted.kind, Tunnel { local, vxlan, wireguard_port, mtu, addresses })
             })
             .collect();
         self.tunnels.replace(tunnels);
+        let differs = self.mtu_conditions != conditions;
+        self.mtu_conditions = conditions;
+        differs
+    }
+
+    /// What is to be said of sizes: which do not fit, unless an MTU is said, and of that whether it leaves no room.
+    fn packet_sizes(
+        &self,
+        too_small: Vec<(Option<TunnelKind>, u32, u32)>,
+        said: Option<u32>,
+    ) -> Vec<Condition> {
+        let condition = |message: String| {
+            let subject = format!("Node/{}", self.node);
+            Condition { subject, reason: Reason::PacketSize, message }
+        };
+        let Some((said, wanted)) = said.zip(self.configuration.mtu) else {
+            let message = |(kind, fits, allowed): (Option<TunnelKind>, u32, u32)| {
+                let through =
+                    kind.map_or_else(|| "the paths to the other nodes".to_owned(), |kind| kind.to_string());
+                condition(format!(
+                    "{through} can carry packets of {fits} bytes, but those of pods may have {allowed}, for IP works with no less: larger ones are \
+                     lost; give the links between the nodes a larger MTU"
+                ))
+            };
+            return too_small.into_iter().map(message).collect();
+        };
+        let cut = (said < wanted).then(|| {
+            condition(format!(
+                "mtu {wanted} of the NodeConfiguration leaves no room for what encapsulation adds: {said} is in force"
+            ))
+        });
+        cut.into_iter().collect()
     }
 
     /// Whom packets are encrypted to: all of them, or those whose prefixes changed.

@@ -229,6 +229,46 @@ fn the_mtu_is_that_of_the_paths_less_what_is_added() {
 }
 
 #[test]
+fn an_mtu_that_is_said_leaves_room_for_what_is_added() {
+    let spec = NodeConfiguration { mtu: Some(65535), ..NodeConfiguration::default() };
+    let object = Box::new(Object::new(Metadata::named("default"), spec));
+    let said = Update::NodeConfiguration("default".to_owned(), Some(object));
+    let plain = with([all(), said.clone()]);
+    assert_eq!(plain.settings.unwrap().mtu, Some(65535));
+    assert!(!plain.has_condition(Reason::PacketSize, ""));
+    let found = with([all(), said, vxlan("10.0.0.0/16", EncapMode::Always)]);
+    assert_eq!(found.settings.unwrap().mtu, Some(65485));
+    assert_eq!(found.tunnels[&TunnelKind::Vxlan(Family::Ipv4)].mtu, 65485);
+    assert!(found.has_condition(Reason::PacketSize, "65485 is in force"), "{:?}", found.conditions);
+}
+
+#[test]
+fn what_ip_needs_and_no_path_carries_is_told() {
+    let narrow = |mtu| {
+        let Update::Host(mut host) = all() else { unreachable!() };
+        host.links.values_mut().for_each(|link| link.mtu = mtu);
+        Update::Host(host)
+    };
+    let device = TunnelKind::Vxlan(Family::Ipv4);
+    let four = vxlan("10.0.0.0/16", EncapMode::Always);
+    let found = with([narrow(1300), four.clone()]);
+    assert_eq!(found.tunnels[&device].mtu, 1250, "IPv4 is content with it");
+    assert!(!found.has_condition(Reason::PacketSize, ""), "{:?}", found.conditions);
+    let found = with([narrow(1300), four.clone(), vxlan("fd00::/64", EncapMode::Always)]);
+    assert_eq!(found.tunnels[&device].mtu, 1280);
+    let told = |words| found.has_condition(Reason::PacketSize, words);
+    assert!(
+        told("cairn-vxlan can carry packets of 1250 bytes") && told("cairn-vxlan6 can carry packets of 1230")
+    );
+
+    // Pods of IPv4 between nodes of IPv6: gateways on the device are of IPv6, which Linux switches off where less than 1280 bytes fit.
+    let nodes = [node("a", &["2001:db8::1/64"], &[]), node("b", &["2001:db8::2"], &[])];
+    let found = derived(nodes.into_iter().chain([narrow(1300), four]));
+    assert_eq!(found.tunnels[&TunnelKind::Vxlan(Family::Ipv6)].mtu, 1280);
+    assert!(found.has_condition(Reason::PacketSize, "cairn-vxlan6 can carry packets of 1230"));
+}
+
+#[test]
 fn a_tunnel_has_the_addresses_of_what_it_carries() {
     let pools = [vxlan("10.0.0.0/16", EncapMode::Always), ipip("10.1.0.0/16", EncapMode::Always)];
     let mut state = complete();

@@ -8,6 +8,7 @@
 //! | `cleartext` | prerouting, -305 | packets of pods of other nodes come through WireGuard only, where nothing else is to be taken |
 //! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only; decapsulated ones go on as if the tunnel were a wire |
 //! | (services) | prerouting, -100 | |
+//! | `forged` | forward, -10 | pods send no encapsulated packets to nodes, also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
 //! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with the node's address |
 //!
@@ -20,9 +21,8 @@ use cairn_kernel::nftables::{
     Transaction, Verdict,
 };
 use cairn_net::Family;
+use felix_api::WORKLOAD;
 use felix_core::TunnelKind;
-
-use super::super::host::WORKLOAD;
 
 /// Types of ICMPv6 that a pod may send from a link-local or unassigned source: router solicitation, neighbour
 /// solicitation and advertisement, multicast listener report version 2.
@@ -37,6 +37,7 @@ const ENCAPSULATED: &str = "encapsulated";
 const CLEARTEXT: &str = "cleartext";
 /// The interface of what this node sends to itself.
 const LOOPBACK: &[u8] = b"lo\0";
+const FORGED: &str = "forged";
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 
@@ -116,8 +117,9 @@ pub(super) fn write(transaction: &mut Transaction) {
         .create_chain(&Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310))
         .create_chain(&Chain::at(CLEARTEXT, ChainType::Filter, Hook::Prerouting, -305))
         .create_chain(&Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10))
+        .create_chain(&Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10))
         .create_chain(&Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100));
-    for chain in [OWN_LINK, SOURCE_CHECK, CLEARTEXT, ENCAPSULATED, MASQUERADE] {
+    for chain in [OWN_LINK, SOURCE_CHECK, CLEARTEXT, ENCAPSULATED, FORGED, MASQUERADE] {
         transaction.flush_chain(chain);
     }
     for rule in rules() {
@@ -126,8 +128,8 @@ pub(super) fn write(transaction: &mut Transaction) {
 }
 
 /// The names of the chains, sorted.
-pub(super) fn chains() -> [&'static str; 5] {
-    [CLEARTEXT, ENCAPSULATED, MASQUERADE, OWN_LINK, SOURCE_CHECK]
+pub(super) fn chains() -> [&'static str; 6] {
+    [CLEARTEXT, ENCAPSULATED, FORGED, MASQUERADE, OWN_LINK, SOURCE_CHECK]
 }
 
 /// The rules in the order of their chains.
@@ -142,9 +144,6 @@ pub(super) fn rules() -> Vec<Rule> {
     for family in Family::ALL {
         rules.push(source_rule(family));
     }
-    for family in Family::ALL {
-        rules.extend(forged_rules(family));
-    }
     for interface in [WORKLOAD.as_bytes(), TunnelKind::Wireguard.device().as_bytes(), LOOPBACK] {
         rules.push(encrypted_interface_rule(interface));
     }
@@ -153,6 +152,9 @@ pub(super) fn rules() -> Vec<Rule> {
     }
     for family in Family::ALL {
         rules.extend(encapsulated_rules(family));
+    }
+    for family in Family::ALL {
+        rules.extend(forged_rules(family));
     }
     for family in Family::ALL {
         rules.push(masquerade_rule(family));
@@ -215,7 +217,8 @@ fn cleartext_rule(family: Family) -> Rule {
     rule(CLEARTEXT, "pods of other nodes come through WireGuard only", parts)
 }
 
-/// What a pod would have a node take for another node's packet, once masqueraded as that.
+/// What a pod would have another node take for this node's packet, once masqueraded as that. What it sends to its own node keeps its source, which
+/// is no node's: [`encapsulated_rules`] see to that.
 fn forged_rules(family: Family) -> impl Iterator<Item = Rule> {
     encapsulated().into_iter().map(move |what| {
         let mut parts = vec![
@@ -230,7 +233,7 @@ fn forged_rules(family: Family) -> impl Iterator<Item = Rule> {
             Expression::Counter,
             Expression::Verdict(Verdict::Drop),
         ]);
-        rule(SOURCE_CHECK, "pods send no encapsulated packets to nodes", parts)
+        rule(FORGED, "pods send no encapsulated packets to nodes", parts)
     })
 }
 

@@ -4,11 +4,9 @@ use cairn_kernel::object::{IfIndex, Ipip, Kind, Link, LinkChange, LinkFlags, Lin
 use cairn_kernel::sysctl::{self, Conf, Scope, Sysctl};
 use cairn_kernel::{Error, Requests, Rtnl, wireguard};
 use cairn_net::Family;
+use felix_api::TUNNEL_GROUP as GROUP;
 use felix_core::{Tunnel, TunnelKind};
 use nix::errno::Errno;
-
-/// The interface group of tunnel devices: our mark on them (docs/adr/0030).
-pub(in crate::dataplane) const GROUP: u32 = 0x0CA0_0002;
 
 /// Hop limit of IP-in-IP's outer packets. That of the inner ones would let a long way between nodes eat it up.
 const TTL: u8 = 64;
