@@ -32,13 +32,16 @@ fn in_pod(world: &World, pod: &PodOn, line: &str) -> Result<Command> {
 }
 
 /// A TCP echo server in a pod, until it is dropped.
-pub(crate) struct Server(Kept);
+pub(crate) struct Server {
+    _program: Kept,
+}
 
 impl Server {
     /// Starts it and waits until it listens.
     pub(crate) fn start(world: &World, pod: &PodOn, port: u16) -> Result<Self> {
         let command = world.command(&pod.node, Some(&pod.pod.name))?;
-        let server = Self(Kept::start(command, &format!("cairn-lab probe serve {port}"))?);
+        let program = Kept::start(command, &format!("cairn-lab probe serve {port}"))?;
+        let server = Self { _program: program };
         eventually(Duration::from_secs(5), || {
             let output = world.exec_in(&pod.node, Some(&pod.pod.name), &words("ss -Htln"))?;
             ensure!(output.stdout.contains(&format!(":{port} ")), "no listener: {}", output.text());

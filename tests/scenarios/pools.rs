@@ -1,8 +1,10 @@
 //! IPPool objects of a lab, edited as an operator would.
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::wait::eventually;
@@ -30,31 +32,22 @@ fn files(world: &World) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Makes these the modes of every pool. A node that writes a status at this moment may undo it, as it would with any editor that takes no part in
-/// the store's locks: then it is done again.
+/// Makes these the modes of every pool.
 pub(crate) fn set_modes(world: &World, modes: &str) -> Result<()> {
     set_modes_of(world, |_| true, modes)
 }
 
-/// As [`set_modes`], of the pools with some names.
+/// As [`set_modes`], of the pools with some names. Under the lock of the store, so that no node that writes a status at this moment undoes it.
 pub(crate) fn set_modes_of(world: &World, of: impl Fn(&str) -> bool, modes: &str) -> Result<()> {
-    let files = || -> Result<Vec<PathBuf>> {
-        let mut files = files(world)?;
-        files.retain(|path| path.file_stem().and_then(|name| name.to_str()).is_some_and(&of));
-        Ok(files)
-    };
-    eventually(SETTLES, || {
-        for path in files()? {
+    let path = directory(world).join(".lock");
+    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let _held = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    for path in files(world)? {
+        if path.file_stem().and_then(|name| name.to_str()).is_some_and(&of) {
             set(&path, modes)?;
         }
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        for path in files()? {
-            let text = std::fs::read_to_string(&path)?;
-            ensure!(modes.lines().all(|line| text.contains(line.trim())), "{}: {text}", path.display());
-        }
-        Ok(())
-    })
-    .map(|_| ())
+    }
+    Ok(())
 }
 
 fn set(path: &Path, modes: &str) -> Result<()> {
