@@ -69,6 +69,7 @@ mod fabric;
 mod faults;
 mod firewall;
 mod flow;
+mod host;
 mod interop;
 mod mesh;
 mod next_hops;

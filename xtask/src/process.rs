@@ -35,10 +35,11 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
         .with_context(|| format!("`{}` printed something else than UTF-8", shown(command)))
 }
 
-/// The path of a program, looked for in `PATH` and where Debian keeps what only root runs.
+/// The path of a program, looked for in `PATH` and where Debian keeps what only root runs, or other programs.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let extra = ["/usr/local/go/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/frr"];
+    let extra =
+        ["/usr/local/go/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/frr", "/lib/systemd"];
     std::env::split_paths(&path)
         .chain(extra.iter().map(PathBuf::from))
         .map(|directory| directory.join(program))

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 19] = [
+const NEEDED: [(&str, &str); 20] = [
     ("ip", "iproute2"),
     ("ping", "iputils-ping"),
     ("nft", "nftables"),
@@ -28,6 +28,7 @@ const NEEDED: [(&str, &str); 19] = [
     ("tshark", "tshark"),
     ("bgpdump", "bgpdump"),
     ("mrt-print-all", "mrtparse"),
+    ("systemd-networkd", "systemd"),
     // libFuzzer is C++.
     ("c++", "g++"),
 ];

@@ -1,0 +1,176 @@
+//! A node's host beside Cairn: its network manager and its other firewalls.
+
+use anyhow::{Context, Result, ensure};
+use cairn_lab::lab::Families;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::flow::Flows;
+use crate::wait::eventually;
+use crate::world::{PodOn, SETTLES, World, play};
+
+/// What operators are told to install.
+const FOR_NETWORKD: [(&str, &str); 2] = [
+    ("/etc/systemd/network/05-cairn.network", include_str!("../../deploy/host/networkd.network")),
+    ("/etc/systemd/networkd.conf.d/cairn.conf", include_str!("../../deploy/host/networkd.conf")),
+];
+
+/// Of an operator who did not think of pods.
+const FOR_ALL: &str = "[Match]\nName=*\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n";
+
+fn put(world: &World, node: &str, path: &str, text: &str) -> Result<()> {
+    let path = format!("/proc/{}/root{path}", world.process(node)?.pid);
+    let directory = std::path::Path::new(&path).parent().context("an absolute path")?;
+    std::fs::create_dir_all(directory)?;
+    std::fs::write(&path, text).context(path)
+}
+
+fn links(world: &World, node: &str) -> Result<Vec<Value>> {
+    Ok(serde_json::from_str(&world.run(node, "ip -json address show")?)?)
+}
+
+/// Gives the manager a file for the uplink with the IPv6 addresses that it has. What it has of IPv4 is kept: systemd-networkd wants it with a
+/// broadcast address, and tries for ever to give it one.
+fn uplink(world: &World, node: &str) -> Result<()> {
+    let mut file = "[Match]\nName=eth1\n\n[Network]\nIPv6AcceptRA=no\nKeepConfiguration=static\n".to_owned();
+    let links = links(world, node)?;
+    let eth1 = links.iter().find(|link| link["ifname"] == "eth1").context("an uplink")?;
+    for address in eth1["addr_info"].as_array().into_iter().flatten() {
+        if address["scope"] == "global" && address["family"] == "inet6" {
+            let text = address["local"].as_str().context("an address")?;
+            file.push_str(&format!("Address={text}/{}\n", address["prefixlen"]));
+        }
+    }
+    put(world, node, "/etc/systemd/network/10-eth1.network", &file)
+}
+
+/// What the manager says about an interface: the word after `ADMIN_STATE=`.
+fn state(world: &World, node: &str, link: &Value) -> Result<String> {
+    let text = world.run(node, &format!("cat /run/systemd/netif/links/{}", link["ifindex"]))?;
+    let state = text.lines().find_map(|line| line.strip_prefix("ADMIN_STATE="));
+    Ok(state.with_context(|| format!("no state: {text}"))?.to_owned())
+}
+
+/// Starts it and waits until it has dealt with every interface, and with ours by leaving them alone.
+fn start_networkd(world: &World, node: &str) -> Result<()> {
+    // It makes its own directory, before it gives up being root.
+    world.run(node, "sh -c 'rm -rf /run/systemd/netif; mkdir -p /run/systemd'")?;
+    // Where it finds /sys read-only, it is in a container and waits for no udev.
+    let start = "mount --bind /sys /sys && mount -o remount,bind,ro /sys && exec /lib/systemd/systemd-networkd >/run/lab/networkd.log 2>&1";
+    put(world, node, "/run/lab/networkd.sh", start)?;
+    world.run(node, "sh -c 'unshare --mount sh /run/lab/networkd.sh &'")?;
+    eventually(SETTLES, || {
+        for link in links(world, node)? {
+            let name = link["ifname"].as_str().context("a name")?;
+            let wanted = match name {
+                "lo" => continue,
+                "eth1" => "configured",
+                name if name.starts_with("crn") => "unmanaged",
+                name => anyhow::bail!("what is {name}?"),
+            };
+            let state = state(world, node, &link)?;
+            ensure!(state == wanted, "{name} is {state}");
+        }
+        Ok(())
+    })
+    .map(drop)
+}
+
+fn systemd_networkd_leaves_alone_what_is_ours(families: Families) -> Result<()> {
+    play("mesh", "networkd", families, |world| {
+        let pods = [world.pod("node1", "a")?, world.pod("node2", "b")?];
+        reach(world, &pods)?;
+        for (path, text) in FOR_NETWORKD {
+            put(world, "node1", path, text)?;
+        }
+        put(world, "node1", "/etc/systemd/network/99-all.network", FOR_ALL)?;
+        uplink(world, "node1")?;
+        let ours = "sh -c 'ip route show proto 202; ip -6 route show proto 202; ip nexthop show proto 202'";
+        let before = world.run("node1", ours)?;
+        let flows = Flows::start(world, &pods[0], &pods[1])?;
+        for _ in 0..2 {
+            start_networkd(world, "node1")?;
+            ensure!(world.run("node1", ours)? == before, "routes have changed");
+            world.end_process("node1", "systemd-networkd", Signal::SIGTERM)?;
+            eventually(SETTLES, || {
+                ensure!(world.processes("node1", "systemd-networkd")?.is_empty(), "it still runs");
+                Ok(())
+            })?;
+        }
+        flows.end_without_loss()
+    })
+}
+
+fn reach(world: &World, pods: &[PodOn; 2]) -> Result<()> {
+    eventually(SETTLES, || {
+        for address in &pods[1].pod.addresses {
+            let report = world.ping("node1", Some("a"), *address, 3)?;
+            ensure!(report.lost() == 0, "{address}: {report:?}");
+        }
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// Docker's rules, an operator's own with either back end, and a table beside ours.
+const OTHERS: &str = "set -e
+for family in iptables ip6tables; do
+    $family-nft -w -N DOCKER-USER
+    $family-nft -w -P FORWARD DROP
+    $family-nft -w -A FORWARD -j DOCKER-USER
+    $family-nft -w -t nat -A POSTROUTING -o docker0 -j MASQUERADE
+    $family-legacy -w -A INPUT -p tcp --dport 9 -j DROP
+done
+nft add table inet mine
+nft add chain inet mine through '{ type filter hook forward priority 10; policy accept; }'
+nft add rule inet mine through tcp dport 9 drop
+";
+
+/// As docs/guide/host.md has it.
+const LET_PODS_THROUGH: &str = "set -e
+for family in iptables-nft ip6tables-nft; do
+    $family -w -I DOCKER-USER -i crn+ -j ACCEPT
+    $family -w -I DOCKER-USER -o crn+ -j ACCEPT
+done
+";
+
+/// All rules but ours, without counters.
+fn rules_of_others(world: &World) -> Result<String> {
+    let shown = world.run(
+        "node1",
+        "sh -c 'for f in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do $f-save; done; nft list table inet mine'",
+    )?;
+    let kept = shown.lines().filter(|line| !line.starts_with('#'));
+    Ok(kept.map(|line| line.split(" [").next().unwrap_or_default()).collect::<Vec<_>>().join("\n"))
+}
+
+fn rules_of_others_stay_and_are_obeyed(families: Families) -> Result<()> {
+    play("mesh", "other-rules", families, |world| {
+        let pods = [world.pod("node1", "a")?, world.pod("node2", "b")?];
+        reach(world, &pods)?;
+        put(world, "node1", "/run/lab/others.sh", OTHERS)?;
+        put(world, "node1", "/run/lab/through.sh", LET_PODS_THROUGH)?;
+        world.run("node1", "sh /run/lab/others.sh")?;
+        for address in &pods[1].pod.addresses {
+            let report = world.ping("node1", Some("a"), *address, 3)?;
+            ensure!(report.received == 0, "another table's policy drops, and a packet passed: {report:?}");
+        }
+        world.run("node1", "sh /run/lab/through.sh")?;
+        reach(world, &pods)?;
+        let before = rules_of_others(world)?;
+        ensure!(before.contains("-i crn+ -j ACCEPT") && before.contains("dport 9 drop"), "{before}");
+        // The firewall is adopted, added to, and written anew after somebody has deleted it.
+        world.end_process("node1", "felix-lite", Signal::SIGKILL)?;
+        world.pod("node1", "c")?;
+        world.run("node1", "nft delete table inet cairn")?;
+        eventually(SETTLES, || world.run("node1", "nft list chain inet cairn source-check").map(drop))?;
+        world.delete_pod("node1", "c")?;
+        reach(world, &pods)?;
+        let after = rules_of_others(world)?;
+        ensure!(after == before, "rules of others were:\n{before}\nand are:\n{after}");
+        Ok(())
+    })
+}
+
+scenario!(systemd_networkd_leaves_alone_what_is_ours);
+scenario!(rules_of_others_stay_and_are_obeyed);
