@@ -44,6 +44,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Daemons, sessions, addresses, dataplane, and what is wrong; fails if something is.
     Status,
+    /// Make another WireGuard key for this node: the others learn it, and packets wait meanwhile.
+    RotateWireguardKey,
 }
 
 /// The page.
@@ -105,7 +107,9 @@ struct Dataplane {
 }
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
-    let Command::Status = arguments.command;
+    if matches!(arguments.command, Command::RotateWireguardKey) {
+        return rotate(&arguments.cni_socket, format);
+    }
     let status = gather(&arguments).await?;
     let mut output = Output::new(format);
     if output.is_json() {
@@ -117,6 +121,20 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
         0 => Ok(()),
         count => Err(Error::Answer(format!("{} has {count} problems", status.node))),
     }
+}
+
+fn rotate(socket: &std::path::Path, format: Format) -> Result<(), Error> {
+    let reply = felix_api::Client::new(socket).call(Ask::RotateWireguardKey, None, PATIENCE);
+    match reply {
+        Ok(Reply::Refused(refusal)) => return Err(Error::Answer(refusal.to_string())),
+        Ok(_) => {}
+        Err(error) => return Err(Error::Answer(error.to_string())),
+    }
+    let mut output = Output::new(format);
+    if output.is_json() {
+        return output.json(&serde_json::json!({"rotated": true}));
+    }
+    output.line("the node has another WireGuard key: cairnctl node status shows it")
 }
 
 async fn gather(arguments: &Arguments) -> Result<Status, Error> {

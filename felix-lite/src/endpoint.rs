@@ -48,6 +48,8 @@ pub(crate) enum Request {
     Restore(Vec<Endpoint>, oneshot::Sender<()>),
     /// Answers once engine and dataplane have taken a turn.
     Turn(oneshot::Sender<()>),
+    /// Gives WireGuard another key.
+    RotateWireguardKey(oneshot::Sender<Result<(), String>>),
     /// What is registered.
     List(oneshot::Sender<Vec<Endpoint>>),
 }
@@ -98,6 +100,14 @@ impl Endpoints {
     /// [`EndpointError::Stopping`].
     pub async fn list(&self) -> Result<Vec<Endpoint>, EndpointError> {
         self.ask(Request::List).await
+    }
+
+    /// Gives the node another WireGuard key, and waits until its device has it.
+    ///
+    /// # Errors
+    /// A sentence that says what is in the way.
+    pub(crate) async fn rotate_wireguard_key(&self) -> Result<(), String> {
+        self.ask(Request::RotateWireguardKey).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// Waits until engine and dataplane have taken a turn: a sign of life.

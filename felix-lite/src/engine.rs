@@ -290,6 +290,9 @@ impl Engine {
     fn asked(&mut self, request: Request) {
         match request {
             Request::Turn(answer) => return self.inputs.dataplane.barrier(answer),
+            Request::RotateWireguardKey(answer) => {
+                return self.inputs.dataplane.rotate_wireguard_key(answer);
+            }
             Request::Add(endpoint, answer) => self.add(endpoint, answer),
             Request::Remove(interface, answer) => {
                 self.state.apply(Update::Endpoint(interface, None));

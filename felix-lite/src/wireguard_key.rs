@@ -73,6 +73,16 @@ impl KeyFile {
         }
     }
 
+    /// Puts a new key in the place of the one that is there, whatever that is.
+    ///
+    /// Errors: the old one stays.
+    pub(crate) fn replace(&self) -> Result<(), KeyError> {
+        let key = PrivateKey::generate()?;
+        self.keep(&key).map_err(|error| self.io(error))?;
+        info!(file = %self.path.display(), "another WireGuard key was made");
+        Ok(())
+    }
+
     /// Written whole or not at all, also where the machine stops in between.
     fn keep(&self, key: &PrivateKey) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("/"));
@@ -106,6 +116,8 @@ mod tests {
         assert_eq!(file.load_or_make().unwrap(), key);
         fs::set_permissions(&file.path, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(file.load_or_make().unwrap(), key);
+        file.replace().unwrap();
+        assert_ne!(file.load_or_make().unwrap(), key);
         assert_eq!(fs::metadata(&file.path).unwrap().permissions().mode() & 0o777, MODE);
     }
 

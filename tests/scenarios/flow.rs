@@ -80,9 +80,18 @@ pub(crate) struct Flows {
 impl Flows {
     /// Starts them, and waits until they run.
     pub(crate) fn start(world: &World, from: &PodOn, to: &PodOn) -> Result<Self> {
+        Self::start_every(world, from, to, [PING_INTERVAL, STREAM_INTERVAL])
+    }
+
+    /// As [`Self::start`], with so few packets that those of some seconds fit into a queue of the kernel.
+    pub(crate) fn start_sparse(world: &World, from: &PodOn, to: &PodOn) -> Result<Self> {
+        Self::start_every(world, from, to, [PING_INTERVAL, STREAM_INTERVAL].map(|each| each * 10))
+    }
+
+    fn start_every(world: &World, from: &PodOn, to: &PodOn, intervals: [u64; 2]) -> Result<Self> {
         let server = Server::start(world, to, 7000)?;
         let mut probes = Vec::new();
-        let [ping, stream] = [PING_INTERVAL, STREAM_INTERVAL].map(|each| each * u64::from(*PATIENCE));
+        let [ping, stream] = intervals.map(|each| each * u64::from(*PATIENCE));
         for address in &to.pod.addresses {
             for line in [
                 format!("cairn-lab probe ping {address} --while-input --count {MOST} --interval {ping}"),

@@ -179,6 +179,40 @@ fn a_restart_and_interference_leave_pods_encrypted(families: Families) -> Result
     })
 }
 
+fn a_key_is_replaced_without_loss(families: Families) -> Result<()> {
+    play("fabric", "wg-rotate", families, |world| {
+        eventually(SETTLES, || {
+            let refused = world.exec("node1", &["cairnctl", "node", "rotate-wireguard-key"])?;
+            ensure!(refused.text().contains("nothing is encrypted on this node"), "{}", refused.text());
+            Ok(())
+        })?;
+        configure(world, ON)?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        becomes_encrypted(world, &pods[0], &pods[2], true)?;
+        // What a node sends waits until the others know its key: 128 packets for each of them (docs/adr/0031).
+        let flows = Flows::start_sparse(world, &pods[0], &pods[2])?;
+        let back = Flows::start_sparse(world, &pods[1], &pods[0])?;
+        for _ in 0..2 {
+            let old = public_key(world, "node1")?;
+            world.run("node1", "cairnctl node rotate-wireguard-key")?;
+            let new = public_key(world, "node1")?;
+            ensure!(new != old, "the same key");
+            for node in ["node2", "node3"] {
+                eventually(SETTLES, || {
+                    let shown = world.run(node, "wg show cairn-wg latest-handshakes")?;
+                    let answered = shown.lines().any(|line| line.starts_with(&new) && !line.ends_with("\t0"));
+                    ensure!(answered && !shown.contains(&old), "{node}: not with {new} alone: {shown}");
+                    Ok(())
+                })?;
+            }
+        }
+        flows.end_without_loss()?;
+        back.end_without_loss()?;
+        is_encrypted(world, &pods[0], &pods[2], true)
+    })
+}
+
 /// `wg` on a host that knows nothing of Cairn, and is described by one object.
 fn a_foreign_host_with_wg_speaks_with_pods(families: Families) -> Result<()> {
     play("fabric", "wg-foreign", families, |world| {
@@ -346,6 +380,7 @@ fn what_is_in_the_way_is_told_and_the_old_state_stays(families: Families) -> Res
 
 crate::scenario!(needs_wireguard, pods_are_encrypted_from_one_moment_to_the_next);
 crate::scenario!(needs_wireguard, a_restart_and_interference_leave_pods_encrypted);
+crate::scenario!(needs_wireguard, a_key_is_replaced_without_loss);
 crate::scenario!(needs_wireguard, a_foreign_host_with_wg_speaks_with_pods);
 crate::scenario!(needs_wireguard, a_node_without_a_key_is_reached_in_clear_text_or_refused);
 crate::scenario!(needs_wireguard, what_is_in_the_way_is_told_and_the_old_state_stays);

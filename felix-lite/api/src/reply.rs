@@ -13,7 +13,7 @@ use thiserror::Error;
 pub enum Reply {
     /// ADD is done: traffic may flow.
     Attached(Attached),
-    /// DEL, CHECK, STATUS or GC succeeded.
+    /// DEL, CHECK, STATUS, GC or what an operator asked for succeeded.
     Done,
     /// Nothing was done, or all of it was undone.
     Refused(Refusal),

@@ -19,7 +19,7 @@ pub struct Request {
     pub command: Command,
 }
 
-/// The verbs of CNI that need the daemon.
+/// The verbs of CNI that need the daemon, and what an operator asks of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Command {
@@ -33,6 +33,9 @@ pub enum Command {
     Status,
     /// Remove the stale attachments of a network.
     Gc(Gc),
+    /// Not of CNI: give the node another WireGuard key.
+    #[serde(rename = "rotate-wireguard-key")]
+    RotateWireguardKey,
 }
 
 impl Command {
@@ -44,6 +47,7 @@ impl Command {
             Self::Check(_) => "CHECK",
             Self::Status => "STATUS",
             Self::Gc(_) => "GC",
+            Self::RotateWireguardKey => "rotate-wireguard-key",
         }
     }
 }

@@ -189,10 +189,18 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
             Command::Check(check) => done(self.check(&check, netns).await),
             Command::Gc(gc) => done(self.gc(&gc).await),
             Command::Status => done(self.status()),
+            Command::RotateWireguardKey => done(self.rotate_wireguard_key().await),
         };
         reply.unwrap_or_else(|refusal| {
             warn!(verb, %refusal, "refused");
             Reply::Refused(refusal)
+        })
+    }
+
+    async fn rotate_wireguard_key(&self) -> Result<(), Refusal> {
+        let done = self.endpoints.rotate_wireguard_key().await;
+        done.map_err(|reason| {
+            Refusal::new(Code::NOT_AVAILABLE, "the node has no other WireGuard key").because(reason)
         })
     }
 

@@ -71,6 +71,8 @@ enum Waiting {
     Endpoint(Endpoint, oneshot::Sender<Result<(), EndpointError>>),
     /// Wants to know when all was tried.
     Barrier(oneshot::Sender<()>),
+    /// Wants another WireGuard key.
+    Rotation(oneshot::Sender<Result<(), String>>),
 }
 
 /// What the thread tells the engine.
@@ -157,6 +159,11 @@ impl Dataplane {
     /// Answers once everything applied before was tried.
     pub(crate) fn barrier(&self, answer: oneshot::Sender<()>) {
         self.orders.write(|orders| orders.waiting.push(Waiting::Barrier(answer)));
+    }
+
+    /// Gives WireGuard another key.
+    pub(crate) fn rotate_wireguard_key(&self, answer: oneshot::Sender<Result<(), String>>) {
+        self.orders.write(|orders| orders.waiting.push(Waiting::Rotation(answer)));
     }
 
     /// The firewall's elements are complete.

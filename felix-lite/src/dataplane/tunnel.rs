@@ -184,6 +184,14 @@ impl Tunnels {
         self.encryption.want(name, peer);
     }
 
+    /// Gives WireGuard another key.
+    ///
+    /// Errors: a sentence that says what is in the way; the old key stays.
+    pub(super) fn rotate_wireguard_key(&mut self) -> Result<(), String> {
+        let wanted = self.wanted.get(&TunnelKind::Wireguard).and_then(|tunnel| tunnel.wireguard_port);
+        self.encryption.rotate(wanted.ok_or("nothing is encrypted on this node")?)
+    }
+
     /// The picture is complete: what is ours and not wanted goes.
     pub(super) fn sweep(&mut self) {
         self.swept = true;

@@ -35,6 +35,8 @@ pub(super) struct Encryption {
     client: Option<Wireguard>,
     /// Peers by the names of their objects.
     wanted: BTreeMap<String, WireguardPeer>,
+    /// Names of peers that have been ready, with whichever key.
+    known: BTreeSet<String>,
     /// The device, if it is there.
     device: Option<OnDevice>,
     /// There are changes to write.
@@ -68,6 +70,7 @@ impl Encryption {
             file,
             client: None,
             wanted: BTreeMap::new(),
+            known: BTreeSet::new(),
             device: None,
             changed: false,
             due: None,
@@ -99,10 +102,22 @@ impl Encryption {
         self.read(name)
     }
 
+    /// Makes another key and gives it to the device. What peers sent under the old one is still taken, and what goes to them waits until they
+    /// know the new one.
+    ///
+    /// Errors: a sentence that says what is in the way; the old key stays.
+    pub(super) fn rotate(&mut self, port: u16) -> Result<(), String> {
+        let device = self.device.as_ref().ok_or("there is no WireGuard device on this node")?;
+        let name = device.name.clone();
+        self.file.replace().map_err(|error| error.to_string())?;
+        self.configure(&name, port)
+    }
+
     /// A device is gone, with all that was on it.
     pub(super) fn forget(&mut self, index: IfIndex) {
         if self.device.as_ref().is_some_and(|device| device.index == index) {
             (self.device, self.due, self.fault) = (None, None, None);
+            self.known.clear();
         }
     }
 
@@ -110,7 +125,10 @@ impl Encryption {
     pub(super) fn want(&mut self, name: String, peer: Option<WireguardPeer>) {
         match peer {
             Some(peer) => self.wanted.insert(name, peer),
-            None => self.wanted.remove(&name),
+            None => {
+                self.known.remove(&name);
+                self.wanted.remove(&name)
+            }
         };
         self.changed = true;
     }
@@ -120,7 +138,7 @@ impl Encryption {
         let device = self.device.as_ref()?;
         let ready = device.peers.iter().filter(|(_, known)| known.ready);
         let ready: BTreeSet<WireguardKey> = ready.map(|(key, _)| WireguardKey(key.0)).collect();
-        Some(HostWireguard { key: WireguardKey(device.key.0), ready })
+        Some(HostWireguard { key: WireguardKey(device.key.0), ready, known: self.known.clone() })
     }
 
     /// What is wrong.
@@ -150,6 +168,7 @@ impl Encryption {
         match done.and_then(|()| self.apply(&name, now)) {
             Ok(()) => {
                 (self.changed, self.fault) = (false, None);
+                self.note_ready();
                 let mut peers = self.device.iter().flat_map(|device| device.peers.values());
                 self.due = peers.any(|known| !known.ready).then(|| now + LOOK);
             }
@@ -163,6 +182,17 @@ impl Encryption {
         }
     }
 
+    /// Remembers who is ready by name, for when he has another key.
+    fn note_ready(&mut self) {
+        let Some(device) = &self.device else { return };
+        let is_ready =
+            |peer: &WireguardPeer| device.peers.get(&PublicKey(peer.key.0)).is_some_and(|known| known.ready);
+        let ready = self.wanted.iter().filter(|(_, peer)| is_ready(peer));
+        let new: Vec<String> =
+            ready.filter(|(name, _)| !self.known.contains(*name)).map(|(name, _)| name.clone()).collect();
+        self.known.extend(new);
+    }
+
     /// Writes what differs between the peers that are wanted and those that are known to be there.
     fn apply(&mut self, name: &LinkName, now: Instant) -> Result<(), String> {
         let Some(device) = &mut self.device else { return Ok(()) };
@@ -171,10 +201,11 @@ impl Encryption {
         let wanted = self.wanted.values().map(|peer| kernel_peer(peer, is_ready));
         let wanted: BTreeMap<PublicKey, Peer> = wanted.map(|peer| (peer.public_key, peer)).collect();
         let gone = device.peers.keys().filter(|key| !wanted.contains_key(*key)).copied();
-        let mut peers: Vec<PeerChange> = gone.map(PeerChange::Remove).collect();
         let differs =
             |peer: &&Peer| device.peers.get(&peer.public_key).is_none_or(|known| known.peer != **peer);
-        peers.extend(wanted.values().filter(differs).cloned().map(PeerChange::Set));
+        // Before the others go: an address moves from one peer to the next in one step.
+        let set = wanted.values().filter(differs).cloned().map(PeerChange::Set);
+        let peers: Vec<PeerChange> = set.chain(gone.map(PeerChange::Remove)).collect();
         if peers.is_empty() {
             return Ok(());
         }

@@ -276,7 +276,14 @@ impl Worker {
         for (prefix, route) in orders.routes {
             self.routes.want(prefix, route);
         }
-        self.waiting.extend(orders.waiting);
+        for waiting in orders.waiting {
+            match waiting {
+                Waiting::Rotation(answer) => {
+                    let _nobody_waits = answer.send(self.tunnels.rotate_wireguard_key());
+                }
+                waiting => self.waiting.push(waiting),
+            }
+        }
         if orders.sweep_firewall {
             self.firewall.sweep();
             self.tunnels.sweep();
@@ -314,6 +321,7 @@ impl Worker {
                 Waiting::Barrier(answer) => {
                     let _nobody_waits = answer.send(());
                 }
+                Waiting::Rotation(_) => {}
             }
         }
         let faulty = written.is_err() || tunnels.is_err() || self.firewall_fault.is_some();

@@ -41,6 +41,8 @@ pub struct HostWireguard {
     pub key: WireguardKey,
     /// The keys of peers that routes may lead to: they answered, or had their time.
     pub ready: BTreeSet<WireguardKey>,
+    /// The names of such peers. Routes stay when they have another key: packets wait until they have answered with it.
+    pub known: BTreeSet<String>,
 }
 
 /// All that decides about encryption.
@@ -56,8 +58,9 @@ pub(crate) struct Secured {
     peers: HashMap<String, Known>,
     /// Seconds.
     keepalive: u16,
-    /// Keys of peers that routes may lead to.
+    /// Keys and names of peers that routes may lead to.
     ready: BTreeSet<WireguardKey>,
+    known: BTreeSet<String>,
 }
 
 /// A peer without the addresses behind it.
@@ -109,6 +112,7 @@ impl Secured {
             refuse: configuration.wireguard_unencrypted_peers == Some(UnencryptedPeers::Refuse),
             keepalive: u16::try_from(keepalive).unwrap_or(u16::MAX),
             ready: host.map(|host| host.ready.clone()).unwrap_or_default(),
+            known: host.map(|host| host.known.clone()).unwrap_or_default(),
             ..Self::default()
         };
         let mut report = |name: &str, reason, message| {
@@ -192,7 +196,8 @@ impl Secured {
     pub(crate) fn way(&self, prefix: Prefix, node: Option<&str>, device: Option<u32>) -> Encrypted {
         let family = prefix.family();
         let through = self.peer(prefix, node).and_then(|name| {
-            let peer = self.peers.get(name).filter(|peer| self.ready.contains(&peer.key))?;
+            let is_ready = |peer: &&Known| self.ready.contains(&peer.key) || self.known.contains(name);
+            let peer = self.peers.get(name).filter(is_ready)?;
             Some(gateway(family, peer.endpoint.ip(), peer.mac, device?))
         });
         match through {

@@ -43,7 +43,8 @@ pub(crate) fn net(ready: &[&str]) -> Update {
     let ready: BTreeSet<WireguardKey> = ready.iter().map(|name| key(name)).collect();
     Update::Host(Box::new(Host {
         tunnels: [(TunnelKind::Wireguard, HostTunnel { index: WG, port: 0 })].into(),
-        wireguard: [(TunnelKind::Wireguard, HostWireguard { key: key("a"), ready })].into(),
+        wireguard: [(TunnelKind::Wireguard, HostWireguard { key: key("a"), ready, known: BTreeSet::new() })]
+            .into(),
         ..*host
     }))
 }
@@ -164,6 +165,22 @@ fn a_route_moves_once_the_peer_is_ready_and_his_addresses_are_his_before() {
     reader.read(&mut state);
     assert_eq!(reader.routes[&prefix("10.0.1.0/26")], plain);
     assert!(reader.wireguard.is_empty());
+}
+
+#[test]
+fn routes_stay_when_a_peer_that_has_answered_has_another_key() {
+    let mut state = State::new("a", "cairn-system");
+    let mut reader = Reader::default();
+    let Update::Host(mut host) = net(&["b"]) else { unreachable!() };
+    host.wireguard.get_mut(&TunnelKind::Wireguard).unwrap().known.insert("b".to_owned());
+    let facts = [configuration(UnencryptedPeers::Allow), Update::Host(host), key_of("b"), Update::Complete];
+    cluster().into_iter().chain(facts).for_each(|fact| state.apply(fact));
+    reader.read(&mut state);
+    assert!(through(&reader, "10.0.1.0/26"));
+    let before = reader.routes.clone();
+    state.apply(key_object("b", KeyObject::of(key("x"))));
+    assert_eq!(reader.read(&mut state), 1, "the peer alone");
+    assert_eq!((reader.wireguard["b"].key, &reader.routes), (key("x"), &before));
 }
 
 #[test]
