@@ -162,7 +162,7 @@ fn the_firewall_is_adopted_and_repaired() {
         run("nft flush chain inet cairn source-check");
         run("nft flush set inet cairn sources-v4");
         assert!(after.repair().unwrap());
-        assert!(run("nft list chain inet cairn source-check").contains("@sources-v4"));
+        assert!(run("nft list chain inet cairn source-check").contains("goto from-pods"));
         assert_eq!(elements("sources-v4"), 1);
         run("nft delete table inet cairn");
         assert!(after.repair().unwrap());

@@ -4,13 +4,14 @@
 //!
 //! | chain | hook, priority | what |
 //! |---|---|---|
-//! | `source-check` | prerouting, -310 | pods send from their own addresses only; before conntrack, so that a forged packet leaves no entry |
-//! | `cleartext` | prerouting, -305 | packets of pods of other nodes come through WireGuard only, where nothing else is to be taken |
+//! | `source-check` | prerouting, -310 | pods send from their own addresses only (`from-pods`); packets of pods of other nodes come through WireGuard only, where nothing else is to be taken (`cleartext`); before conntrack, so that a forged packet leaves no entry |
 //! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only; decapsulated ones go on as if the tunnel were a wire |
 //! | (services) | prerouting, -100 | |
 //! | `forged` | forward, -10 | pods send no encapsulated packets to nodes, also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
 //! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with the node's address |
+//!
+//! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question.
 //!
 //! IPv6 cannot live from global addresses alone: an unassigned source (`::`) does duplicate address detection, a
 //! link-local one resolves neighbours. From these a pod may send neighbour discovery and multicast listener reports
@@ -31,6 +32,7 @@ const OWN_LINK_TYPES: [u8; 4] = [133, 135, 136, 143];
 const ICMPV6: u8 = 58;
 
 const SOURCE_CHECK: &str = "source-check";
+const FROM_PODS: &str = "from-pods";
 const OWN_LINK: &str = "own-link";
 const MASQUERADE: &str = "masquerade";
 const ENCAPSULATED: &str = "encapsulated";
@@ -114,12 +116,13 @@ pub(super) fn write(transaction: &mut Transaction) {
     }
     transaction
         .create_chain(&Chain::regular(OWN_LINK))
+        .create_chain(&Chain::regular(FROM_PODS))
+        .create_chain(&Chain::regular(CLEARTEXT))
         .create_chain(&Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310))
-        .create_chain(&Chain::at(CLEARTEXT, ChainType::Filter, Hook::Prerouting, -305))
         .create_chain(&Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10))
         .create_chain(&Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10))
         .create_chain(&Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100));
-    for chain in [OWN_LINK, SOURCE_CHECK, CLEARTEXT, ENCAPSULATED, FORGED, MASQUERADE] {
+    for chain in [OWN_LINK, FROM_PODS, CLEARTEXT, SOURCE_CHECK, ENCAPSULATED, FORGED, MASQUERADE] {
         transaction.flush_chain(chain);
     }
     for rule in rules() {
@@ -128,8 +131,8 @@ pub(super) fn write(transaction: &mut Transaction) {
 }
 
 /// The names of the chains, sorted.
-pub(super) fn chains() -> [&'static str; 6] {
-    [CLEARTEXT, ENCAPSULATED, FORGED, MASQUERADE, OWN_LINK, SOURCE_CHECK]
+pub(super) fn chains() -> [&'static str; 7] {
+    [CLEARTEXT, ENCAPSULATED, FORGED, FROM_PODS, MASQUERADE, OWN_LINK, SOURCE_CHECK]
 }
 
 /// The rules in the order of their chains.
@@ -144,9 +147,12 @@ pub(super) fn rules() -> Vec<Rule> {
     for family in Family::ALL {
         rules.push(source_rule(family));
     }
-    for interface in [WORKLOAD.as_bytes(), TunnelKind::Wireguard.device().as_bytes(), LOOPBACK] {
+    for interface in [TunnelKind::Wireguard.device().as_bytes(), LOOPBACK] {
         rules.push(encrypted_interface_rule(interface));
     }
+    let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
+    rules.push(rule(CLEARTEXT, "pods of other nodes come through WireGuard only", drop));
+    rules.push(pods_rule());
     for family in Family::ALL {
         rules.push(cleartext_rule(family));
     }
@@ -162,13 +168,20 @@ pub(super) fn rules() -> Vec<Rule> {
     rules
 }
 
-/// `iifname "crn*"`, of a family, whose source is not one of the interface's.
-fn source_rule(family: Family) -> Rule {
-    let mut parts = vec![
+/// What comes from a pod is asked for its source, and nothing else here.
+fn pods_rule() -> Rule {
+    let parts = vec![
         Expression::Meta { key: MetaKey::InputInterface, into: Register(0) },
         equal(Register(0), WORKLOAD.as_bytes()),
+        Expression::Verdict(Verdict::Goto(FROM_PODS.to_owned())),
     ];
-    parts.extend(of_family(family, Register(8)));
+    rule(SOURCE_CHECK, "from pods", parts)
+}
+
+/// Of a family, with a source that is not one of the interface's.
+fn source_rule(family: Family) -> Rule {
+    let mut parts = of_family(family, Register(8)).to_vec();
+    parts.push(Expression::Meta { key: MetaKey::InputInterface, into: Register(0) });
     let foreign = Expression::Lookup {
         set: SetName::Sources(family).as_str().to_owned(),
         key: Register(0),
@@ -179,7 +192,7 @@ fn source_rule(family: Family) -> Rule {
         Family::Ipv4 => parts.extend([Expression::Counter, Expression::Verdict(Verdict::Drop)]),
         Family::Ipv6 => parts.push(Expression::Verdict(Verdict::Goto(OWN_LINK.to_owned()))),
     }
-    rule(SOURCE_CHECK, "pods send from their own addresses", parts)
+    rule(FROM_PODS, "pods send from their own addresses", parts)
 }
 
 /// Packets that tunnels take: by port, by protocol.
@@ -204,7 +217,7 @@ fn encrypted_interface_rule(interface: &[u8]) -> Rule {
     rule(CLEARTEXT, "not from a wire, or encrypted on it", parts)
 }
 
-/// What else has an address of a pool that sends nothing in clear text.
+/// What has an address of a pool that sends nothing in clear text is asked for the interface that it came by.
 fn cleartext_rule(family: Family) -> Rule {
     let mut parts = of_family(family, Register(0)).to_vec();
     let lookup = Expression::Lookup {
@@ -213,8 +226,8 @@ fn cleartext_rule(family: Family) -> Rule {
         inverted: false,
     };
     parts.extend([source(family, Register(0)), lookup]);
-    parts.extend([Expression::Counter, Expression::Verdict(Verdict::Drop)]);
-    rule(CLEARTEXT, "pods of other nodes come through WireGuard only", parts)
+    parts.push(Expression::Verdict(Verdict::Goto(CLEARTEXT.to_owned())));
+    rule(SOURCE_CHECK, "from a pool that is encrypted", parts)
 }
 
 /// What a pod would have another node take for this node's packet, once masqueraded as that. What it sends to its own node keeps its source, which
