@@ -29,7 +29,7 @@ pub(crate) struct Path {
     pub(crate) stale: bool,
     /// Chosen by the last selection: the best path, or one of equal cost.
     pub(crate) selected: bool,
-    /// Its place among the eligible paths of the prefix, where [`Table::ranked`] asks for it; [`Path::UNRANKED`]: none.
+    /// Its place among the eligible paths of the prefix, where [`super::Table::ranked`] asks for it; [`Path::UNRANKED`]: none.
     pub(in crate::rib) place: u8,
     /// Why it is not used; `None` where `accepted` says how it is.
     pub(super) rejection: Option<Rejection>,
