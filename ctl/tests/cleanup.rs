@@ -49,6 +49,7 @@ nft add table inet cairn
 
 # Others
 ip link add docker0 type bridge
+ip link add cairn-vxlan type bridge
 ip link add calibration type dummy 2>/dev/null || ip link add calibration type bridge
 ip route add 198.51.100.0/24 via 192.0.2.9 proto static
 ip rule add priority 98 fwmark 0x7 table 7

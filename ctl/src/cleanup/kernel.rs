@@ -1,6 +1,6 @@
 //! Interfaces, routes, nexthop objects, rules and tables of nf_tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cairn_kernel::netlink::{Protocol, Socket};
@@ -62,13 +62,16 @@ impl Kernel {
         }
         // Another BIRD than Calico's has routes of the same protocol.
         let bird = processes(Path::new("/proc")).into_iter().find(|(_, name)| name == "bird");
-        let mut left = 0;
+        let (mut left, mut over) = (0, BTreeSet::new());
         for family in Family::ALL {
             for route in self.rtnl.list::<Route>(Some(family))? {
                 let Some(product) = of_route(&route, &links) else { continue };
                 if route.protocol == BIRD && bird.is_some() {
                     left += 1;
                     continue;
+                }
+                if let (FELIX | BIRD, RouteTarget::Hop(hop)) = (route.protocol, &route.target) {
+                    over.extend(hop.dev);
                 }
                 let name = format!("{} proto {}", route.prefix, protocol_name(route.protocol));
                 let what = What::Kernel(Object::Route(route.key()));
@@ -88,7 +91,13 @@ impl Kernel {
             what: What::Kernel(Object::Nexthop(nexthop.id)),
         }));
         for link in links.values() {
-            found.extend(self.link(link, &links)?);
+            let there = of_link(link, &links).map(|product| Leftover {
+                product,
+                kind: "interface",
+                name: link.name.clone(),
+                what: What::Kernel(Object::Link(link.index)),
+            });
+            found.extend(there.map_or_else(|| self.own_tunnel(link, &over), |there| Ok(Some(there)))?);
         }
         Ok(found)
     }
@@ -106,19 +115,17 @@ impl Kernel {
         Ok(found)
     }
 
-    fn link(&mut self, link: &Link, links: &BTreeMap<IfIndex, Link>) -> Result<Option<Leftover>, Error> {
-        if let Some(product) = of_link(link, links) {
-            let what = What::Kernel(Object::Link(link.index));
-            return Ok(Some(Leftover { product, kind: "interface", name: link.name.clone(), what }));
-        }
-        if link.name != OWN_TUNNEL || !link.flags.up {
+    /// The device of IP-in-IP that cannot go. It may serve others, too (LVS has addresses on it), so it is Calico's only where Calico's routes lead over it.
+    fn own_tunnel(&mut self, link: &Link, over: &BTreeSet<IfIndex>) -> Result<Option<Leftover>, Error> {
+        if link.name != OWN_TUNNEL || !link.flags.up || !over.contains(&link.index) {
             return Ok(None);
         }
         let mut addresses = self.rtnl.list::<Address>(Some(Family::Ipv4))?;
         addresses.retain(|address| address.link == link.index);
+        let texts: Vec<String> = addresses.iter().map(|address| address.addr.to_string()).collect();
+        let name = format!("{}, with {}", link.name, texts.join(", "));
         let what = What::Kernel(Object::Device(link.index, addresses));
-        let kind = "interface, to be switched off";
-        Ok(Some(Leftover { product: Product::Calico, kind, name: link.name.clone(), what }))
+        Ok(Some(Leftover { product: Product::Calico, kind: "interface, to be switched off", name, what }))
     }
 
     /// Removes it; what is gone by now is no error.
@@ -144,11 +151,17 @@ impl Kernel {
     }
 }
 
+/// The bridge that flannel's plugin makes, and not it alone: it is flannel's where flannel has something else.
+const BRIDGE: &str = "cni0";
+
 fn of_link(link: &Link, links: &BTreeMap<IfIndex, Link>) -> Option<Product> {
-    let veth = link.kind == Kind::Veth;
+    let of_bridge = |link: &Link| {
+        let flannel = |link: &Link| Product::of_link(link) == Some(Product::Flannel);
+        (link.name == BRIDGE && links.values().any(flannel)).then_some(Product::Flannel)
+    };
     // What is plugged into a product's bridge goes with it.
-    let bridge = link.master.filter(|_| veth).and_then(|master| links.get(&master));
-    Product::of_link(&link.name, veth).or_else(|| Product::of_link(&bridge?.name, false))
+    let bridge = || link.master.filter(|_| link.kind == Kind::Veth).and_then(|master| links.get(&master));
+    Product::of_link(link).or_else(|| of_bridge(link)).or_else(|| of_bridge(bridge()?))
 }
 
 fn of_rule(rule: &Rule) -> Option<Product> {

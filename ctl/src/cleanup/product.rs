@@ -3,6 +3,8 @@
 use std::fmt;
 
 use cairn_kernel::nftables::{Table, TableFamily};
+use cairn_kernel::object::{Kind, Link};
+use felix_api::{TUNNEL_GROUP, WORKLOAD};
 use serde::Serialize;
 
 /// A pod network.
@@ -44,8 +46,8 @@ impl Product {
         }
     }
 
-    /// Whose interface is called so, `veth` if it is one end of a virtual cable.
-    pub(super) fn of_link(name: &str, veth: bool) -> Option<Self> {
+    /// Whose interface it is. That of others may have the same name: ours are marked by their group, and what no mark tells apart is not named here.
+    pub(super) fn of_link(link: &Link) -> Option<Self> {
         const CALICO: [&str; 8] = [
             "vxlan.calico",
             "vxlan-v6.calico",
@@ -56,7 +58,8 @@ impl Product {
             "calico_tmp_A",
             "calico_tmp_B",
         ];
-        const FLANNEL: [&str; 4] = ["cni0", "flannel-wg", "flannel-wg-v6", "flannel.ipip"];
+        const FLANNEL: [&str; 3] = ["flannel-wg", "flannel-wg-v6", "flannel.ipip"];
+        let (name, veth) = (link.name.as_str(), link.kind == Kind::Veth);
         let numbered = |prefix: &str| {
             name.strip_prefix(prefix)
                 .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
@@ -65,7 +68,7 @@ impl Product {
             Some(Self::Calico)
         } else if FLANNEL.contains(&name) || numbered("flannel.") || numbered("flannel-v6.") {
             Some(Self::Flannel)
-        } else if name.starts_with("cairn-") || (veth && name.starts_with("crn")) {
+        } else if link.group == TUNNEL_GROUP || (veth && name.starts_with(WORKLOAD)) {
             Some(Self::Cairn)
         } else {
             None
@@ -126,19 +129,48 @@ impl Product {
 
 #[cfg(test)]
 mod tests {
+    use cairn_kernel::object::{IfIndex, Kind, Link, LinkFlags};
+    use felix_api::TUNNEL_GROUP;
+
     use super::Product;
 
+    fn of(name: &str, kind: Kind, group: u32) -> Option<Product> {
+        Product::of_link(&Link {
+            index: IfIndex(1),
+            name: name.to_owned(),
+            mac: None,
+            mtu: 1500,
+            flags: LinkFlags::default(),
+            group,
+            kind,
+            master: None,
+            peer: None,
+            alias: None,
+        })
+    }
+
     #[test]
-    fn interfaces_are_told_by_their_names() {
-        let of = |name| Product::of_link(name, false);
-        assert_eq!(of("vxlan.calico"), Some(Product::Calico));
-        assert_eq!(of("flannel.1"), Some(Product::Flannel));
-        assert_eq!(of("cni0"), Some(Product::Flannel));
-        assert_eq!(of("cairn-vxlan"), Some(Product::Cairn));
-        assert_eq!(Product::of_link("cali123", true), Some(Product::Calico));
-        assert_eq!(Product::of_link("crn123", true), Some(Product::Cairn));
-        for foreign in ["eth0", "calico", "cali123", "crn0", "flannel.", "flannel.x", "tunl0", "docker0"] {
-            assert_eq!(of(foreign), None, "{foreign}");
+    fn interfaces_are_told_by_their_names_and_marks() {
+        let other = || Kind::Other("dummy".to_owned());
+        assert_eq!(of("vxlan.calico", other(), 0), Some(Product::Calico));
+        assert_eq!(of("flannel.1", other(), 0), Some(Product::Flannel));
+        assert_eq!(of("cairn-vxlan", other(), TUNNEL_GROUP), Some(Product::Cairn));
+        assert_eq!(of("cali123", Kind::Veth, 0), Some(Product::Calico));
+        assert_eq!(of("crn123", Kind::Veth, 0), Some(Product::Cairn));
+        let foreign = [
+            "eth0",
+            "calico",
+            "cali123",
+            "crn0",
+            "flannel.",
+            "flannel.x",
+            "tunl0",
+            "docker0",
+            "cairn-vxlan",
+            "cni0",
+        ];
+        for name in foreign {
+            assert_eq!(of(name, other(), 0), None, "{name}");
         }
     }
 

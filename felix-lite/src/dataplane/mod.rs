@@ -56,6 +56,8 @@ struct Orders {
     wireguard_peers: BTreeMap<String, Option<WireguardPeer>>,
     /// Routes that are wanted, or no longer.
     routes: BTreeMap<Prefix, Option<Route>>,
+    /// Who wants another WireGuard key.
+    rotations: Vec<oneshot::Sender<Result<(), String>>>,
     /// Who waits until all of this, and what was before, is written.
     waiting: Vec<Waiting>,
     /// The firewall's elements are complete: others may go.
@@ -71,8 +73,6 @@ enum Waiting {
     Endpoint(Endpoint, oneshot::Sender<Result<(), EndpointError>>),
     /// Wants to know when all was tried.
     Barrier(oneshot::Sender<()>),
-    /// Wants another WireGuard key.
-    Rotation(oneshot::Sender<Result<(), String>>),
 }
 
 /// What the thread tells the engine.
@@ -163,7 +163,7 @@ impl Dataplane {
 
     /// Gives WireGuard another key.
     pub(crate) fn rotate_wireguard_key(&self, answer: oneshot::Sender<Result<(), String>>) {
-        self.orders.write(|orders| orders.waiting.push(Waiting::Rotation(answer)));
+        self.orders.write(|orders| orders.rotations.push(answer));
     }
 
     /// The firewall's elements are complete.

@@ -276,14 +276,10 @@ impl Worker {
         for (prefix, route) in orders.routes {
             self.routes.want(prefix, route);
         }
-        for waiting in orders.waiting {
-            match waiting {
-                Waiting::Rotation(answer) => {
-                    let _nobody_waits = answer.send(self.tunnels.rotate_wireguard_key());
-                }
-                waiting => self.waiting.push(waiting),
-            }
+        for answer in orders.rotations {
+            let _nobody_waits = answer.send(self.tunnels.rotate_wireguard_key());
         }
+        self.waiting.extend(orders.waiting);
         if orders.sweep_firewall {
             self.firewall.sweep();
             self.tunnels.sweep();
@@ -321,7 +317,6 @@ impl Worker {
                 Waiting::Barrier(answer) => {
                     let _nobody_waits = answer.send(());
                 }
-                Waiting::Rotation(_) => {}
             }
         }
         let faulty = written.is_err() || tunnels.is_err() || self.firewall_fault.is_some();
