@@ -7,7 +7,7 @@
 //! switched on. Until then he is sent a packet to answer to. Who does not answer in time is taken for ready all the same: otherwise
 //! whoever keeps handshakes from arriving would have everything sent unencrypted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use cairn_api::WireguardKey;
@@ -21,7 +21,7 @@ use crate::wireguard_key::KeyFile;
 
 /// How long a peer may take to answer.
 const GRACE: Duration = Duration::from_secs(10);
-/// How often it is looked whether he has.
+/// How often it is looked whether he has. With many peers, where a look takes long, no more often than that a tenth of the time goes into it.
 const LOOK: Duration = Duration::from_millis(200);
 /// When a change that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,12 +35,20 @@ pub(super) struct Encryption {
     client: Option<Wireguard>,
     /// Peers by the names of their objects.
     wanted: BTreeMap<String, WireguardPeer>,
+    /// Whose keys these are.
+    names: HashMap<PublicKey, String>,
     /// Names of peers that have been ready, with whichever key.
     known: BTreeSet<String>,
     /// The device, if it is there.
     device: Option<OnDevice>,
-    /// There are changes to write.
-    changed: bool,
+    /// Peers that may differ between what is wanted and what the device has.
+    touched: BTreeSet<PublicKey>,
+    /// All of them may.
+    all: bool,
+    /// What [`Self::told`] says is another.
+    is_news: bool,
+    /// How long the last look at the device took.
+    took: Duration,
     /// When the device is read.
     due: Option<Instant>,
     fault: Option<String>,
@@ -53,6 +61,8 @@ struct OnDevice {
     index: IfIndex,
     key: PublicKey,
     peers: BTreeMap<PublicKey, Known>,
+    /// Those that have not answered yet.
+    unready: BTreeSet<PublicKey>,
 }
 
 /// A peer on the device.
@@ -63,16 +73,28 @@ struct Known {
     ready: bool,
 }
 
+impl OnDevice {
+    /// This node's key, and those of peers that are ready.
+    fn told(&self) -> (WireguardKey, BTreeSet<WireguardKey>) {
+        let ready = self.peers.iter().filter(|(_, known)| known.ready);
+        (WireguardKey(self.key.0), ready.map(|(key, _)| WireguardKey(key.0)).collect())
+    }
+}
+
 impl Encryption {
     /// Nothing is known of a device yet.
-    pub(super) const fn new(file: KeyFile) -> Self {
+    pub(super) fn new(file: KeyFile) -> Self {
         Self {
             file,
             client: None,
             wanted: BTreeMap::new(),
+            names: HashMap::new(),
             known: BTreeSet::new(),
             device: None,
-            changed: false,
+            touched: BTreeSet::new(),
+            all: true,
+            is_news: false,
+            took: Duration::ZERO,
             due: None,
             fault: None,
         }
@@ -82,8 +104,10 @@ impl Encryption {
     pub(super) fn adopt(&mut self, name: &LinkName) {
         match self.read(name) {
             Ok(()) => {
-                let peers = self.device.iter_mut().flat_map(|device| device.peers.values_mut());
-                peers.for_each(|known| known.ready = true);
+                if let Some(device) = &mut self.device {
+                    device.peers.values_mut().for_each(|known| known.ready = true);
+                    device.unready.clear();
+                }
             }
             Err(error) => debug!(error, "a WireGuard device is there, but not as it should be"),
         }
@@ -98,7 +122,6 @@ impl Encryption {
             DeviceChange { private_key: Some(key), listen_port: Some(port), ..DeviceChange::default() };
         let done = self.client().and_then(|client| client.change(name, &change));
         done.map_err(|error| explain(port, &error))?;
-        self.changed = true;
         self.read(name)
     }
 
@@ -118,27 +141,42 @@ impl Encryption {
         if self.device.as_ref().is_some_and(|device| device.index == index) {
             (self.device, self.due, self.fault) = (None, None, None);
             self.known.clear();
+            (self.all, self.is_news) = (true, true);
         }
     }
 
     /// Packets to somebody should be encrypted, or not, from the next [`Self::write`] on.
-    pub(super) fn want(&mut self, name: String, peer: Option<WireguardPeer>) {
-        match peer {
-            Some(peer) => self.wanted.insert(name, peer),
+    pub(super) fn want(&mut self, name: &str, peer: Option<WireguardPeer>) {
+        let old = match peer {
+            Some(peer) => {
+                let key = PublicKey(peer.key.0);
+                self.touched.insert(key);
+                self.names.insert(key, name.to_owned());
+                self.wanted.insert(name.to_owned(), peer)
+            }
             None => {
-                self.known.remove(&name);
-                self.wanted.remove(&name)
+                self.is_news |= self.known.remove(name);
+                self.wanted.remove(name)
             }
         };
-        self.changed = true;
+        let Some(old) = old.map(|old| PublicKey(old.key.0)) else { return };
+        self.touched.insert(old);
+        let has_it = self.wanted.get(name).is_some_and(|peer| PublicKey(peer.key.0) == old);
+        // Somebody else may have it by now.
+        if !has_it && self.names.get(&old).is_some_and(|known| known == name) {
+            self.names.remove(&old);
+        }
+    }
+
+    /// Is there something else to be told than the last time this was asked?
+    pub(super) const fn is_news(&mut self) -> bool {
+        std::mem::replace(&mut self.is_news, false)
     }
 
     /// What the core is to know.
     pub(super) fn told(&self) -> Option<HostWireguard> {
-        let device = self.device.as_ref()?;
-        let ready = device.peers.iter().filter(|(_, known)| known.ready);
-        let ready: BTreeSet<WireguardKey> = ready.map(|(key, _)| WireguardKey(key.0)).collect();
-        Some(HostWireguard { key: WireguardKey(device.key.0), ready, known: self.known.clone() })
+        let (key, ready) = self.device.as_ref()?.told();
+        Some(HostWireguard { key, ready, known: self.known.clone() })
     }
 
     /// What is wrong.
@@ -161,16 +199,16 @@ impl Encryption {
         let Some(name) = self.device.as_ref().map(|device| device.name.clone()) else { return };
         let read = self.due.is_some_and(|due| due <= now);
         // After an error nobody knows what is there until it was read.
-        if !read && (!self.changed || self.fault.is_some()) {
+        let changed = self.all || !self.touched.is_empty();
+        if !read && (!changed || self.fault.is_some()) {
             return;
         }
         let done = if read { self.read(&name) } else { Ok(()) };
         match done.and_then(|()| self.apply(&name, now)) {
             Ok(()) => {
-                (self.changed, self.fault) = (false, None);
-                self.note_ready();
-                let mut peers = self.device.iter().flat_map(|device| device.peers.values());
-                self.due = peers.any(|known| !known.ready).then(|| now + LOOK);
+                self.fault = None;
+                let waits = self.device.as_ref().is_some_and(|device| !device.unready.is_empty());
+                self.due = waits.then(|| now + LOOK.max(self.took * 10));
             }
             Err(error) => {
                 if self.fault.as_ref() != Some(&error) {
@@ -182,56 +220,102 @@ impl Encryption {
         }
     }
 
-    /// Remembers who is ready by name, for when he has another key.
-    fn note_ready(&mut self) {
-        let Some(device) = &self.device else { return };
-        let is_ready =
-            |peer: &WireguardPeer| device.peers.get(&PublicKey(peer.key.0)).is_some_and(|known| known.ready);
-        let ready = self.wanted.iter().filter(|(_, peer)| is_ready(peer));
-        let new: Vec<String> =
-            ready.filter(|(name, _)| !self.known.contains(*name)).map(|(name, _)| name.clone()).collect();
-        self.known.extend(new);
-    }
-
     /// Writes what differs between the peers that are wanted and those that are known to be there.
     fn apply(&mut self, name: &LinkName, now: Instant) -> Result<(), String> {
-        let Some(device) = &mut self.device else { return Ok(()) };
-        device.peers.values_mut().for_each(|known| known.ready |= now.duration_since(known.since) >= GRACE);
-        let is_ready = |key: &PublicKey| device.peers.get(key).is_some_and(|known| known.ready);
-        let wanted = self.wanted.values().map(|peer| kernel_peer(peer, is_ready));
-        let wanted: BTreeMap<PublicKey, Peer> = wanted.map(|peer| (peer.public_key, peer)).collect();
-        let gone = device.peers.keys().filter(|key| !wanted.contains_key(*key)).copied();
-        let differs =
-            |peer: &&Peer| device.peers.get(&peer.public_key).is_none_or(|known| known.peer != **peer);
-        // Before the others go: an address moves from one peer to the next in one step.
-        let set = wanted.values().filter(differs).cloned().map(PeerChange::Set);
-        let peers: Vec<PeerChange> = set.chain(gone.map(PeerChange::Remove)).collect();
-        if peers.is_empty() {
-            return Ok(());
+        self.promote(now);
+        let Some(device) = &self.device else { return Ok(()) };
+        if self.all {
+            self.touched.extend(self.names.keys().chain(device.peers.keys()));
         }
-        debug!(peers = peers.len(), "peers of WireGuard change");
-        let change = DeviceChange { peers, ..DeviceChange::default() };
-        self.client().and_then(|client| client.change(name, &change)).map_err(|error| error.to_string())?;
-        let Some(device) = &mut self.device else { return Ok(()) };
-        for change in change.peers {
+        let wanted = |key: &PublicKey| {
+            let peer = self.wanted.get(self.names.get(key)?)?;
+            Some(kernel_peer(peer, device.peers.get(key).is_some_and(|known| known.ready)))
+        };
+        let (mut peers, mut gone) = (Vec::new(), Vec::new());
+        for key in &self.touched {
+            let known = device.peers.get(key);
+            match wanted(key) {
+                Some(peer) if known.is_none_or(|known| known.peer != peer) => {
+                    peers.push(PeerChange::Set(peer));
+                }
+                None if known.is_some() => gone.push(PeerChange::Remove(*key)),
+                _ => {}
+            }
+        }
+        // Before the others go: an address moves from one peer to the next in one step.
+        peers.append(&mut gone);
+        if !peers.is_empty() {
+            debug!(peers = peers.len(), "peers of WireGuard change");
+            let change = DeviceChange { peers, ..DeviceChange::default() };
+            let done = self.client().and_then(|client| client.change(name, &change));
+            done.map_err(|error| error.to_string())?;
+            self.written(change.peers, now);
+        }
+        self.note_ready();
+        self.touched.clear();
+        self.all = false;
+        Ok(())
+    }
+
+    /// Who had his time to answer is taken for ready.
+    fn promote(&mut self, now: Instant) {
+        let Some(device) = &mut self.device else { return };
+        let peers = &device.peers;
+        let late = |key: &&PublicKey| {
+            peers.get(key).is_none_or(|known| now.duration_since(known.since) >= GRACE)
+        };
+        let late: Vec<PublicKey> = device.unready.iter().filter(late).copied().collect();
+        for key in late {
+            device.unready.remove(&key);
+            if let Some(known) = device.peers.get_mut(&key) {
+                known.ready = true;
+            }
+            self.touched.insert(key);
+            self.is_news = true;
+        }
+    }
+
+    /// The kernel has taken these changes.
+    fn written(&mut self, changes: Vec<PeerChange>, now: Instant) {
+        let Some(device) = &mut self.device else { return };
+        for change in changes {
             match change {
-                PeerChange::Remove(key) => drop(device.peers.remove(&key)),
+                PeerChange::Remove(key) => {
+                    self.is_news |= device.peers.remove(&key).is_some_and(|known| known.ready);
+                    device.unready.remove(&key);
+                }
                 PeerChange::Set(peer) => {
                     let known = device.peers.get(&peer.public_key);
                     let (since, ready) = known.map_or((now, false), |known| (known.since, known.ready));
+                    if !ready {
+                        device.unready.insert(peer.public_key);
+                    }
                     device.peers.insert(peer.public_key, Known { peer, since, ready });
                 }
             }
         }
-        Ok(())
+    }
+
+    /// Remembers who is ready by name, for when he has another key.
+    fn note_ready(&mut self) {
+        let Some(device) = &self.device else { return };
+        let ready = self.touched.iter().filter(|key| device.peers.get(key).is_some_and(|known| known.ready));
+        for name in ready.filter_map(|key| self.names.get(key)) {
+            if !self.known.contains(name) {
+                self.known.insert(name.clone());
+                self.is_news = true;
+            }
+        }
     }
 
     /// Reads the device. Since when a peer is there, and whether he was ready, is remembered.
     fn read(&mut self, name: &LinkName) -> Result<(), String> {
+        let start = Instant::now();
         let found =
             self.client().and_then(|client| client.device(name)).map_err(|error| error.to_string())?;
         let Device { index, public_key, peers, .. } = found;
         let key = public_key.ok_or_else(|| format!("{name} has no key"))?;
+        let told = self.device.as_ref().map(OnDevice::told);
         // With another key, or anew, the peers have to answer again.
         let before = self.device.take().filter(|before| before.key == key && before.index == index);
         let mut before = before.map(|before| before.peers).unwrap_or_default();
@@ -244,8 +328,12 @@ impl Encryption {
             let endpoint = old.map_or(state.peer.endpoint, |old| old.peer.endpoint);
             (state.peer.public_key, Known { peer: Peer { endpoint, ..state.peer }, since, ready })
         };
-        let peers = peers.into_iter().map(known).collect();
-        self.device = Some(OnDevice { name: name.clone(), index, key, peers });
+        let peers: BTreeMap<PublicKey, Known> = peers.into_iter().map(known).collect();
+        let unready = peers.iter().filter(|(_, known)| !known.ready).map(|(key, _)| *key).collect();
+        self.device = Some(OnDevice { name: name.clone(), index, key, peers, unready });
+        self.is_news |= told != self.device.as_ref().map(OnDevice::told);
+        self.all = true;
+        self.took = start.elapsed();
         Ok(())
     }
 
@@ -258,9 +346,9 @@ impl Encryption {
 }
 
 /// A peer as the kernel is to have him.
-fn kernel_peer(peer: &WireguardPeer, is_ready: impl Fn(&PublicKey) -> bool) -> Peer {
+fn kernel_peer(peer: &WireguardPeer, is_ready: bool) -> Peer {
     let public_key = PublicKey(peer.key.0);
-    let keepalive = if is_ready(&public_key) { peer.keepalive } else { KNOCK };
+    let keepalive = if is_ready { peer.keepalive } else { KNOCK };
     let allowed_ips = peer.allowed.iter().copied().collect();
     Peer { public_key, endpoint: Some(peer.endpoint), keepalive, allowed_ips }
 }

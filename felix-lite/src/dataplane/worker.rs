@@ -271,7 +271,7 @@ impl Worker {
             self.tunnels.want_peer(key, peer);
         }
         for (name, peer) in orders.wireguard_peers {
-            self.tunnels.want_wireguard_peer(name, peer);
+            self.tunnels.want_wireguard_peer(&name, peer);
         }
         for (prefix, route) in orders.routes {
             self.routes.want(prefix, route);
