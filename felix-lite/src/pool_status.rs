@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use cairn_api::core::Node;
 use cairn_api::kinds::{IpPool, IpPoolStatus, Judgement, encapsulations};
 use cairn_api::{Condition, ConditionStatus, Object, Timestamp};
-use cairn_datastore::{Datastore, StoreError};
+use cairn_datastore::{Datastore, Query, StoreError};
 use cairn_ipam::unallocatable;
 use tokio::time::Instant;
 use tracing::debug;
@@ -29,12 +29,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Keeps the conditions true. Ends only if the store is closed.
 pub(crate) async fn run<D: Datastore>(store: D, node: String) {
     let mut pools = Known::<IpPool>::new(&store);
-    let mut nodes = Known::<Node>::new(&store);
     let mut turn: Option<Instant> = None;
     loop {
         let open = tokio::select! {
             open = pools.follow() => open,
-            open = nodes.follow() => open,
             () = at(turn) => {
                 turn = None;
                 if write(&store, &pools.objects).await {
@@ -48,17 +46,28 @@ pub(crate) async fn run<D: Datastore>(store: D, node: String) {
         if !open {
             return;
         }
-        if pools.listed && nodes.listed {
-            let missing = !unsaid(&pools.objects).is_empty();
-            turn = missing.then(|| turn.unwrap_or_else(|| Instant::now() + wait(&node, &nodes.objects)));
+        if pools.listed {
+            turn = match (unsaid(&pools.objects).is_empty(), turn) {
+                (true, _) => None,
+                (false, Some(turn)) => Some(turn),
+                (false, None) => Some(Instant::now() + wait(&store, &node).await),
+            };
         }
     }
 }
 
-/// How long this node leaves it to others.
-fn wait(node: &str, nodes: &[Arc<Object<Node>>]) -> Duration {
-    let before = nodes.iter().filter(|other| other.name() < node).count();
-    TURN.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST)
+/// How long this node leaves it to others. They are read for that: pools have something new to say far less often than nodes change.
+async fn wait<D: Datastore>(store: &D, node: &str) -> Duration {
+    match store.list::<Node>(&Query::all()).await {
+        Ok(nodes) => {
+            let before = nodes.objects.iter().filter(|other| other.name() < node).count();
+            TURN.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST)
+        }
+        Err(error) => {
+            debug!(%error, "nobody knows how many nodes are before this one");
+            LONGEST
+        }
+    }
 }
 
 /// Pools of which not everything is said as it should be, with the right status.

@@ -12,12 +12,14 @@
 
 mod announce;
 mod change;
+mod claims;
 mod condition;
 mod endpoint;
 mod fabric;
 mod firewall;
 mod host;
 mod mtu;
+mod paths;
 mod route;
 mod settings;
 mod speaker;

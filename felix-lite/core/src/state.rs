@@ -16,13 +16,15 @@ use cairn_api::kinds::{
 };
 use cairn_net::{Family, Prefix};
 
-use crate::fabric::Derived;
+use crate::fabric::Network;
 use crate::firewall::Element;
 use crate::host::Host;
+use crate::paths::PathTable;
 use crate::route::Routes;
 use crate::settings::Settings;
-use crate::speaker::Member;
+use crate::speaker::{Identities, Member};
 use crate::table::Table;
+use crate::speaker;
 use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer};
 
 /// The only BGPConfiguration that counts.
@@ -34,8 +36,12 @@ struct Dirty {
     settings: bool,
     speaker: bool,
     pools: bool,
-    /// How packets travel between nodes.
+    /// How packets travel between nodes, whatever the other nodes are.
     fabric: bool,
+    /// Nodes whose object, or key, is another.
+    nodes: BTreeSet<String>,
+    /// What the kernel has of WireGuard.
+    keys: bool,
     /// How large they may be, and what tunnels have.
     tunnels: bool,
     announcements: bool,
@@ -72,7 +78,9 @@ pub struct State {
 
     dirty: Dirty,
     configuration: NodeConfiguration,
-    fabric: Derived,
+    identities: Identities,
+    paths: PathTable,
+    network: Network,
     routes: Routes,
     elements: Table<Element, ()>,
     announced: Table<Prefix, OriginatedRoute>,
@@ -110,7 +118,9 @@ impl State {
             tunnel_addresses: BTreeMap::new(),
             complete: false,
             configuration: NodeConfiguration::default(),
-            fabric: Derived::default(),
+            identities: Identities::default(),
+            paths: PathTable::default(),
+            network: Network::default(),
             dirty: Dirty {
                 settings: true,
                 speaker: true,
@@ -157,14 +167,19 @@ impl State {
                 self.dirty.settings |= put(&mut self.configurations, name, configuration);
             }
             Update::WireguardPeer(name, peer) => {
-                if put(&mut self.wireguard, name, peer) {
-                    (self.dirty.fabric, self.dirty.pools) = (true, true);
+                let behind = |peer: Option<&Box<Object<KeyObject>>>| {
+                    peer.map(|peer| peer.spec.allowed_ips.clone()).unwrap_or_default()
+                };
+                self.dirty.pools |= behind(self.wireguard.get(&name)) != behind(peer.as_ref());
+                if put(&mut self.wireguard, name.clone(), peer) {
+                    self.dirty.nodes.insert(name);
                 }
             }
             Update::Secret(name, secret) => self.dirty.speaker |= put(&mut self.secrets, name, secret),
             Update::Endpoint(interface, endpoint) => self.endpoint_updated(interface, endpoint),
             Update::Learned(prefix, next_hops) => {
                 self.routes.set_learned(prefix, next_hops.as_deref());
+                self.paths.expire_within(prefix);
                 self.dirty.conditions |= self.blocks.contains(&prefix);
             }
             Update::Host(host) => self.host_updated(*host),
@@ -225,13 +240,13 @@ impl State {
     }
 
     /// The pools that the addresses of this node's tunnels may be of.
-    pub const fn tunnel_pools(&self) -> &BTreeMap<Family, TunnelPools> {
-        &self.fabric.tunnel_pools
+    pub fn tunnel_pools(&self) -> &BTreeMap<Family, TunnelPools> {
+        self.network.tunnel_pools()
     }
 
     /// Is anything encrypted on this node?
     pub fn encrypts(&self) -> bool {
-        self.fabric.fabric.secured.is_some()
+        self.network.fabric.secured.is_some()
     }
 
     /// The labels of this node's Node object.
@@ -242,18 +257,31 @@ impl State {
 
     /// The addresses that this node is known by: IPv4, IPv6.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let me = self.nodes.get(&self.node);
-        me.into_iter()
-            .flat_map(|me| me.families().filter_map(|family| Some(me.identity.address(family)?.addr)))
+        self.nodes.get(&self.node).into_iter().flat_map(Member::addresses)
     }
 
     fn node_updated(&mut self, name: String, member: Option<Member>) {
-        let own = name == self.node;
         // Most changes of a Node are heartbeats; only what counts is compared.
-        if put(&mut self.nodes, name, member) {
+        if self.nodes.get(&name) == member.as_ref() {
+            return;
+        }
+        let old = self.nodes.remove(&name);
+        self.dirty.conditions |= self.identities.put(&name, member.as_ref());
+        if name == self.node {
             (self.dirty.speaker, self.dirty.fabric) = (true, true);
-            self.dirty.settings |= own;
-            self.dirty.announcements |= own;
+            (self.dirty.settings, self.dirty.announcements) = (true, true);
+        } else {
+            let addresses = |member: &Member| member.addresses().collect::<Vec<_>>();
+            old.iter().flat_map(addresses).for_each(|address| self.paths.remove(address));
+            member.iter().flat_map(addresses).for_each(|address| self.paths.add(address));
+            self.dirty.nodes.insert(name.clone());
+        }
+        let both = [old.as_ref(), member.as_ref()];
+        // What is dirty already need not be asked for.
+        self.dirty.speaker = self.dirty.speaker
+            || both.into_iter().flatten().any(|member| speaker::concerns(self.speaker_inputs(), &name, member));
+        if let Some(member) = member {
+            self.nodes.insert(name, member);
         }
     }
 
@@ -322,13 +350,15 @@ impl State {
         if self.host == host {
             return;
         }
-        self.routes.set_host(host.clone());
+        let Host { addresses, routes, links, .. } = &self.host;
+        if (addresses, routes, links) != (&host.addresses, &host.routes, &host.links) {
+            self.routes.set_host(host.clone());
+        }
         if self.host.addresses != host.addresses {
             (self.dirty.speaker, self.dirty.pools) = (true, true);
         }
-        self.dirty.fabric |= self.host.addresses != host.addresses
-            || self.host.tunnels != host.tunnels
-            || self.host.wireguard != host.wireguard;
+        self.dirty.fabric |= self.host.addresses != host.addresses || self.host.tunnels != host.tunnels;
+        self.dirty.keys |= self.host.wireguard != host.wireguard;
         self.dirty.tunnels = true;
         self.dirty.conditions = true;
         self.host = host;

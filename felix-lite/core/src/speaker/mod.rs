@@ -22,7 +22,8 @@ use cairn_api::Object;
 use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer};
 use cairn_net::Asn;
 
-pub(crate) use identity::{Member, router_id};
+pub(crate) use identity::{Identities, Member, router_id};
+pub(crate) use peer::concerns;
 pub(crate) use session::Secrets;
 
 use crate::condition::{Condition, Reason};

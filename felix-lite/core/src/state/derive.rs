@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use cairn_api::kinds::BgpConfiguration;
 use cairn_net::{Family, Prefix};
 
 use super::{DEFAULT, State};
 use crate::announce::Policy;
+use crate::fabric::Facts;
 use crate::firewall::{self, Element};
 use crate::speaker::{self, Inputs, Secrets};
 use crate::{Change, Condition, Reason};
@@ -19,9 +21,9 @@ impl State {
         if dirty.settings {
             self.derive_configuration();
         }
-        if dirty.fabric || dirty.settings {
-            self.derive_fabric();
-        }
+        let ground = dirty.fabric || dirty.settings;
+        let network = self.derive_fabric(Facts { names: &dirty.nodes, keys: dirty.keys, ground });
+        dirty.conditions |= network.conditions;
         if dirty.speaker {
             self.derive_speaker();
         }
@@ -33,17 +35,19 @@ impl State {
         } else {
             self.derive_addresses(&dirty.addresses);
         }
-        let paths = self.routes.will_resolve();
-        let routes = self.routes.take(self.undecided());
-        if paths || dirty.fabric || dirty.settings || dirty.tunnels {
+        if self.routes.will_resolve() {
+            self.paths.expire();
+        }
+        let routes = self.routes.take(&self.network.fabric, self.undecided());
+        let paths = self.paths.look_up(|address| self.routes.path_mtu(address));
+        if paths || ground || network.all.is_some() || dirty.tunnels {
             dirty.conditions |= self.derive_tunnels();
         }
-        self.derive_wireguard_peers(dirty.fabric || dirty.settings);
+        self.derive_wireguard_peers(&network);
         if dirty.conditions
             || dirty.speaker
             || dirty.pools
-            || dirty.fabric
-            || dirty.settings
+            || ground
             || self.routes.unresolved_changed()
         {
             self.derive_conditions();
@@ -77,18 +81,23 @@ impl State {
     }
 
     fn derive_speaker(&mut self) {
-        let default = BgpConfiguration::default();
-        let (config, conditions) = speaker::config(Inputs {
+        let (config, conditions) = speaker::config(self.speaker_inputs());
+        self.config.put(&(), config.map(Box::new));
+        self.speaker_conditions = conditions;
+    }
+
+    /// All that bgpd's document follows from.
+    pub(super) fn speaker_inputs(&self) -> Inputs<'_> {
+        static DEFAULTS: LazyLock<BgpConfiguration> = LazyLock::new(BgpConfiguration::default);
+        Inputs {
             node: &self.node,
             nodes: &self.nodes,
-            bgp: self.bgp.get(DEFAULT).map_or(&default, |object| &object.spec),
+            bgp: self.bgp.get(DEFAULT).map_or(&DEFAULTS, |object| &object.spec),
             peers: &self.peers,
             filters: &self.filters,
             secrets: Secrets { namespace: &self.secret_namespace, by_name: &self.secrets },
             host: &self.host,
-        });
-        self.config.put(&(), config.map(Box::new));
-        self.speaker_conditions = conditions;
+        }
     }
 
     fn derive_pools(&mut self) {
@@ -96,7 +105,7 @@ impl State {
         let outside: Vec<Prefix> = self
             .wireguard
             .values()
-            .filter(|_| self.fabric.fabric.secured.is_some())
+            .filter(|_| self.network.fabric.secured.is_some())
             .flat_map(|peer| peer.spec.allowed_ips.iter().copied())
             .collect();
         let (wanted, conditions) = firewall::pools(&self.pools, &outside, &self.host);
@@ -180,8 +189,9 @@ impl State {
                 "no route of this node leads to next hop {next_hop}: routes through it are not installed"
             ),
         });
-        let all = self.speaker_conditions.iter().chain(&self.pool_conditions);
-        let all = all.chain(&self.fabric.conditions).chain(&self.mtu_conditions).cloned();
+        let all = self.speaker_conditions.iter().chain(self.identities.conditions());
+        let all = all.chain(&self.pool_conditions).chain(&self.mtu_conditions).cloned();
+        let all = all.chain(self.network.conditions());
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

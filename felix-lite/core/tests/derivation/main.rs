@@ -4,6 +4,7 @@ mod announcements;
 mod expansion;
 mod fabric;
 mod firewall;
+mod random;
 mod routes;
 mod sessions;
 mod wireguard;

@@ -27,7 +27,7 @@ pub(crate) fn world(facts: impl IntoIterator<Item = Update>) -> World {
     facts.into_iter().map(|fact| (key(&fact), fact)).collect()
 }
 
-fn key(update: &Update) -> String {
+pub(crate) fn key(update: &Update) -> String {
     let (kind, name) = match update {
         Update::Node(name, _) => ("node", name.clone()),
         Update::Pool(name, _) => ("pool", name.clone()),
