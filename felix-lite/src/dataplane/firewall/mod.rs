@@ -18,7 +18,7 @@ use cairn_net::Family;
 use felix_core::Element as Wanted;
 use tracing::{debug, info};
 
-use ruleset::SetName;
+use ruleset::{Needs, SetName};
 
 type Elements = BTreeMap<SetName, BTreeSet<Element>>;
 
@@ -31,6 +31,10 @@ pub(super) struct Firewall {
     actual: Elements,
     /// Elements that may differ between the two.
     pending: BTreeSet<(SetName, Element)>,
+    /// The chains as last read or written.
+    chains: BTreeSet<String>,
+    /// What the rules were written for.
+    needs: Option<Needs>,
     /// The rules as the kernel numbered them when they were written.
     rules: Vec<ListedRule>,
     /// Is the picture complete?
@@ -40,20 +44,18 @@ pub(super) struct Firewall {
 impl Firewall {
     /// Puts table, chains and rules in place in one transaction and adopts the elements that are there.
     pub(super) fn open() -> Result<Self, Error> {
-        let mut socket = Socket::open(Protocol::Netfilter)?;
-        let mut transaction = Transaction::new(Table::CAIRN);
-        ruleset::write(&mut transaction);
-        transaction.commit(&mut socket)?;
         let mut firewall = Self {
-            socket,
+            socket: Socket::open(Protocol::Netfilter)?,
             wanted: Elements::new(),
             actual: Elements::new(),
             pending: BTreeSet::new(),
+            chains: BTreeSet::new(),
+            needs: None,
             rules: Vec::new(),
             swept: false,
         };
         firewall.read()?;
-        firewall.rules = nftables::rules(&mut firewall.socket, Table::CAIRN)?;
+        firewall.commit(true)?;
         let adopted: usize = firewall.actual.values().map(BTreeSet::len).sum();
         info!(adopted, "firewall is in the kernel");
         Ok(firewall)
@@ -112,20 +114,16 @@ impl Firewall {
 
     /// Reads the table and puts back what is missing or changed. True if something was.
     pub(super) fn repair(&mut self) -> Result<bool, Error> {
-        let mut chains = nftables::chains(&mut self.socket, Table::CAIRN)?;
-        chains.sort_unstable();
         let mut sets = nftables::sets(&mut self.socket, Table::CAIRN)?;
         sets.sort_unstable();
         let mut expected = SetName::ALL.map(SetName::as_str);
         expected.sort_unstable();
         let rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
-        let whole = chains == ruleset::chains() && sets == expected && rules == self.rules;
         self.read()?;
+        let chains = self.needs.map(ruleset::chains);
+        let whole = chains.as_ref() == Some(&self.chains) && sets == expected && rules == self.rules;
         self.compare();
         let changed = self.commit(!whole)?;
-        if !whole {
-            self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
-        }
         Ok(changed || !whole)
     }
 
@@ -145,8 +143,15 @@ impl Firewall {
     /// One transaction for all that is pending; with the rules too, if asked for. True if there was anything.
     fn commit(&mut self, with_rules: bool) -> Result<bool, Error> {
         let mut transaction = Transaction::new(Table::CAIRN);
+        let holds = |set: SetName| {
+            let any = |elements: &Elements| elements.get(&set).is_some_and(|found| !found.is_empty());
+            // Before the sweep nobody knows what of an earlier run is of use.
+            any(&self.wanted) || (!self.swept && any(&self.actual))
+        };
+        let needs = Needs::of(holds, &self.chains);
+        let with_rules = with_rules || self.needs != Some(needs);
         if with_rules {
-            ruleset::write(&mut transaction);
+            ruleset::write(&mut transaction, needs, &self.chains);
         }
         let (mut missing, mut strange) = (Elements::new(), Elements::new());
         for (set, element) in &self.pending {
@@ -172,6 +177,10 @@ impl Firewall {
         }
         transaction.commit(&mut self.socket)?;
         self.pending.clear();
+        if with_rules {
+            (self.needs, self.chains) = (Some(needs), ruleset::chains(needs));
+            self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
+        }
         for (set, elements) in strange {
             let actual = self.actual.entry(set).or_default();
             for element in &elements {
@@ -185,6 +194,7 @@ impl Firewall {
     }
 
     fn read(&mut self) -> Result<(), Error> {
+        self.chains = nftables::chains(&mut self.socket, Table::CAIRN)?.into_iter().collect();
         for set in SetName::ALL {
             let elements = nftables::elements(&mut self.socket, Table::CAIRN, set.as_str())?;
             self.actual.insert(set, elements.into_iter().collect());

@@ -1,4 +1,4 @@
-//! The table `inet cairn`: its sets, chains and rules, which never change while the daemon runs.
+//! The table `inet cairn`: its sets, chains and rules.
 //!
 //! Hooks in the order in which a packet of a pod meets them; the gaps are for what comes later:
 //!
@@ -11,11 +11,14 @@
 //! | (policy) | forward, 0 | |
 //! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with the node's address |
 //!
-//! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question.
+//! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question, and what nothing needs
+//! is not there: see [`Needs`]. Without masquerading nothing has the kernel track connections.
 //!
 //! IPv6 cannot live from global addresses alone: an unassigned source (`::`) does duplicate address detection, a
 //! link-local one resolves neighbours. From these a pod may send neighbour discovery and multicast listener reports
 //! (RFC 4861, RFC 3810) and nothing else; link-local packets are not forwarded, so they reach no further than the node.
+
+use std::collections::BTreeSet;
 
 use cairn_kernel::nftables::{
     Chain, ChainType, Comparison, DataType, Expression, Hook, MetaKey, PayloadBase, Register, Rule, Set,
@@ -108,35 +111,75 @@ impl SetName {
     }
 }
 
-/// Puts everything but the elements in place, whatever is there already; the rules are written anew.
-pub(super) fn write(transaction: &mut Transaction) {
+/// What of the rules is of use. A chain at a hook costs every packet something, also while there is nothing in its sets, and a rule that
+/// translates has the kernel track all connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// Packets are encapsulated on this node.
+    pub(super) encapsulation: bool,
+    /// Packets of some pools are taken through WireGuard only.
+    pub(super) encryption: bool,
+    /// Some pods leave the pools with another source.
+    pub(super) translation: bool,
+}
+
+impl Needs {
+    /// Those of elements, and of what is there: connections that are translated go on when no new ones are.
+    pub(super) fn of(holds: impl Fn(SetName) -> bool, chains: &BTreeSet<String>) -> Self {
+        let of_any_family = |set: fn(Family) -> SetName| Family::ALL.into_iter().any(|family| holds(set(family)));
+        Self {
+            encapsulation: holds(SetName::TunnelPorts) || holds(SetName::TunnelProtocols),
+            encryption: of_any_family(SetName::Encrypted),
+            translation: of_any_family(SetName::Masquerade) || chains.contains(MASQUERADE),
+        }
+    }
+}
+
+/// Puts everything but the elements in place, whatever is there already; the rules are written anew. Of the `chains` that are there those
+/// go that are of no use.
+pub(super) fn write(transaction: &mut Transaction, needs: Needs, chains: &BTreeSet<String>) {
     transaction.create_table();
     for name in SetName::ALL {
         transaction.create_set(&name.set());
     }
-    transaction
-        .create_chain(&Chain::regular(OWN_LINK))
-        .create_chain(&Chain::regular(FROM_PODS))
-        .create_chain(&Chain::regular(CLEARTEXT))
-        .create_chain(&Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310))
-        .create_chain(&Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10))
-        .create_chain(&Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10))
-        .create_chain(&Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100));
-    for chain in [OWN_LINK, FROM_PODS, CLEARTEXT, SOURCE_CHECK, ENCAPSULATED, FORGED, MASQUERADE] {
-        transaction.flush_chain(chain);
+    let (wanted, needless) = all_chains(needs);
+    for chain in &wanted {
+        transaction.create_chain(chain);
     }
-    for rule in rules() {
+    for chain in &wanted {
+        transaction.flush_chain(&chain.name);
+    }
+    for chain in needless.iter().filter(|chain| chains.contains(&chain.name)) {
+        transaction.flush_chain(&chain.name).delete_chain(&chain.name);
+    }
+    for rule in rules(needs) {
         transaction.append_rule(&rule);
     }
 }
 
-/// The names of the chains, sorted.
-pub(super) fn chains() -> [&'static str; 7] {
-    [CLEARTEXT, ENCAPSULATED, FORGED, FROM_PODS, MASQUERADE, OWN_LINK, SOURCE_CHECK]
+/// The names of the chains that there should be.
+pub(super) fn chains(needs: Needs) -> BTreeSet<String> {
+    all_chains(needs).0.into_iter().map(|chain| chain.name).collect()
+}
+
+/// The chains that are of use, and those that are not.
+fn all_chains(needs: Needs) -> (Vec<Chain>, Vec<Chain>) {
+    let all = [
+        (true, Chain::regular(OWN_LINK)),
+        (true, Chain::regular(FROM_PODS)),
+        (true, Chain::regular(CLEARTEXT)),
+        (true, Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310)),
+        (needs.encapsulation, Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10)),
+        (needs.encapsulation, Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10)),
+        (needs.translation, Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100)),
+    ];
+    let (wanted, needless): (Vec<_>, Vec<_>) = all.into_iter().partition(|(wanted, _)| *wanted);
+    let chains = |list: Vec<(bool, Chain)>| list.into_iter().map(|(_, chain)| chain).collect();
+    (chains(wanted), chains(needless))
 }
 
 /// The rules in the order of their chains.
-pub(super) fn rules() -> Vec<Rule> {
+fn rules(needs: Needs) -> Vec<Rule> {
     let mut rules = Vec::new();
     for kind in OWN_LINK_TYPES {
         rules.push(own_link_rule(kind, "link-local", 0xfe80, 0xffc0));
@@ -153,17 +196,15 @@ pub(super) fn rules() -> Vec<Rule> {
     let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
     rules.push(rule(CLEARTEXT, "pods of other nodes come through WireGuard only", drop));
     rules.push(pods_rule());
-    for family in Family::ALL {
-        rules.push(cleartext_rule(family));
+    if needs.encryption {
+        rules.extend(Family::ALL.map(cleartext_rule));
     }
-    for family in Family::ALL {
-        rules.extend(encapsulated_rules(family));
+    if needs.encapsulation {
+        rules.extend(Family::ALL.into_iter().flat_map(encapsulated_rules));
+        rules.extend(Family::ALL.into_iter().flat_map(forged_rules));
     }
-    for family in Family::ALL {
-        rules.extend(forged_rules(family));
-    }
-    for family in Family::ALL {
-        rules.push(masquerade_rule(family));
+    if needs.translation {
+        rules.extend(Family::ALL.map(masquerade_rule));
     }
     rules
 }
