@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use bgpd_api::peer::{Peer, PeerEvent, SessionState};
 use bgpd_api::route::RouteSource;
 use cairn_api::WireguardKey;
+use cairn_api::kinds::Flowtable;
 use cairn_net::{Family, Prefix};
 use felix_core::{Change, Condition, Endpoint, NextHop, State, TunnelKind, TunnelPools, Update};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -355,10 +356,13 @@ impl Engine {
         let mut kernel = Vec::new();
         for change in changes {
             match change {
-                Change::Settings(settings) => self.facts.send_modify(|facts| {
-                    facts.warm_addresses = settings.warm_addresses;
-                    facts.mtu = settings.mtu;
-                }),
+                Change::Settings(settings) => {
+                    self.inputs.dataplane.fast_path(settings.flowtable == Flowtable::Software);
+                    self.facts.send_modify(|facts| {
+                        facts.warm_addresses = settings.warm_addresses;
+                        facts.mtu = settings.mtu;
+                    });
+                }
                 Change::Announce(route) => self.inputs.bgp.announce(route),
                 Change::Withdraw(prefix) => self.inputs.bgp.withdraw(prefix),
                 Change::Configure(config) => self.inputs.bgp.configure(config),

@@ -44,6 +44,9 @@ struct Arguments {
     /// The fabrics; those that this kernel lacks are named and left out
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Fabric::ALL)]
     fabrics: Vec<Fabric>,
+    /// With the fast path of established connections
+    #[arg(long)]
+    flowtable: bool,
     /// With pools whose pods are masqueraded when they leave the cluster, for which the kernel tracks all connections
     #[arg(long)]
     nat_outgoing: bool,
@@ -66,6 +69,9 @@ fn main() -> Result<()> {
         match fabric.needs() {
             Some(feature) if !feature.is_there()? => missing.push(fabric),
             _ => comparisons.extend(in_lab(|lab| {
+                if arguments.flowtable {
+                    fabric::configure(lab, "fast-path", "flowtable: Software")?;
+                }
                 if arguments.nat_outgoing {
                     Family::ALL.iter().try_for_each(|family| fabric::set_in_pool(lab, *family, "natOutgoing: true"))?;
                 }

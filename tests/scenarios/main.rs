@@ -66,6 +66,7 @@ mod borrowing;
 mod churn;
 mod demo;
 mod fabric;
+mod fast_path;
 mod faults;
 mod firewall;
 mod flow;

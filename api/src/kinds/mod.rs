@@ -32,6 +32,6 @@ pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool, IpPoolStatus};
 pub use ip_reservation::IpReservation;
 pub use ipam_block::{Allocation, AllocationState, IpamBlock};
 pub use ipam_configuration::IpamConfiguration;
-pub use node_configuration::{NodeConfiguration, UnencryptedPeers};
+pub use node_configuration::{Flowtable, NodeConfiguration, UnencryptedPeers};
 pub use node_status::{NodeReport, NodeStatus, SessionReport};
 pub use wireguard_peer::WireguardPeer;

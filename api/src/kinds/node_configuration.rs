@@ -47,6 +47,19 @@ pub struct NodeConfiguration {
     /// What becomes of packets between pods and nodes whose key is not known. Default: `Allow`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wireguard_unencrypted_peers: Option<UnencryptedPeers>,
+    /// Whether established connections of pods take the kernel's fast path, an nftables flowtable. Default: `Disabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flowtable: Option<Flowtable>,
+}
+
+/// How established connections of pods are forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Flowtable {
+    /// Packet by packet through routing, connection tracking and all rules.
+    #[default]
+    Disabled,
+    /// By the kernel where they come in, with what was found out for the first packets.
+    Software,
 }
 
 /// What becomes of packets between pods that cannot be encrypted.
@@ -95,6 +108,7 @@ impl NodeConfiguration {
                 .spec
                 .wireguard_unencrypted_peers
                 .or(merged.wireguard_unencrypted_peers),
+            flowtable: object.spec.flowtable.or(merged.flowtable),
         })
     }
 }

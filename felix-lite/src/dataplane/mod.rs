@@ -3,6 +3,7 @@
 //! It takes the core's changes in their order, writes them in batches, and tells the engine what the kernel has besides.
 //! Netlink calls block, so they have a thread of their own and never hold up the engine.
 //!
+//! - `fast_path`: the flowtable of pods' connections;
 //! - `firewall`: the table `inet cairn`;
 //! - `host`: the node's own addresses and routes, read for the core;
 //! - `nexthop`: nexthop objects and groups, shared by the routes that use them;
@@ -16,6 +17,7 @@
 //! Invariants: nothing is removed at the end of the thread (I2); what was there before is adopted, and swept only when
 //! the engine says that its picture is complete.
 
+mod fast_path;
 mod firewall;
 mod host;
 mod nexthop;
@@ -56,6 +58,8 @@ struct Orders {
     wireguard_peers: BTreeMap<String, Option<WireguardPeer>>,
     /// Routes that are wanted, or no longer.
     routes: BTreeMap<Prefix, Option<Route>>,
+    /// Whether established connections take the fast path, once that is known or changes.
+    fast_path: Option<bool>,
     /// Who wants another WireGuard key.
     rotations: Vec<oneshot::Sender<Result<(), String>>>,
     /// Who waits until all of this, and what was before, is written.
@@ -164,6 +168,11 @@ impl Dataplane {
     /// Gives WireGuard another key.
     pub(crate) fn rotate_wireguard_key(&self, answer: oneshot::Sender<Result<(), String>>) {
         self.orders.write(|orders| orders.rotations.push(answer));
+    }
+
+    /// Established connections of pods should take the fast path, or not.
+    pub(crate) fn fast_path(&self, wanted: bool) {
+        self.orders.write(|orders| orders.fast_path = Some(wanted));
     }
 
     /// The firewall's elements are complete.

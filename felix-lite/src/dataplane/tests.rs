@@ -1,5 +1,6 @@
 //! Routes, firewall and tunnels in a kernel namespace of each test's own.
 
+mod fast_path;
 mod tunnels;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -195,6 +195,11 @@ impl Tunnels {
         news
     }
 
+    /// The devices that are there.
+    pub(super) fn numbers(&self) -> BTreeMap<TunnelKind, IfIndex> {
+        self.devices.iter().map(|(kind, device)| (*kind, device.index)).collect()
+    }
+
     /// Is it the number of a device of ours?
     pub(super) fn has(&self, index: IfIndex) -> bool {
         self.devices.values().any(|device| device.index == index)

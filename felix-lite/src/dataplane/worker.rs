@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::fast_path::FastPath;
 use super::firewall::Firewall;
 use super::route::Routes;
 use super::tunnel::{Tunnels, is_tunnel};
@@ -41,6 +42,7 @@ pub(super) struct Worker {
     events: mpsc::Sender<DataplaneEvent>,
     routes: Routes,
     firewall: Firewall,
+    fast_path: FastPath,
     tunnels: Tunnels,
     waiting: Vec<Waiting>,
     /// Why the last write failed as a whole.
@@ -82,6 +84,10 @@ impl Worker {
         for error in sysctl::prepare(&links) {
             warn!(%error, "the node may not forward");
         }
+        let mut fast_path = FastPath::open()?;
+        for link in &links {
+            fast_path.link_changed(&Kernel::Present(link.clone()));
+        }
         let links = links.into_iter().filter(|link| !host::is_workload(link) && !is_tunnel(link));
         let links = links.map(|link| (link.index, link.flags)).collect();
         Ok(Self {
@@ -89,6 +95,7 @@ impl Worker {
             events,
             routes,
             firewall,
+            fast_path,
             tunnels,
             waiting: Vec::new(),
             firewall_fault: None,
@@ -130,6 +137,8 @@ impl Worker {
         self.tunnels.silence(&mut monitor)?;
         let mut table = Monitor::open_table(Table::CAIRN)?;
         table.ignore(self.firewall.socket())?;
+        let mut fast_path = Monitor::open_table(FastPath::TABLE)?;
+        fast_path.ignore(self.fast_path.socket())?;
         // What was read before is compared once more: nobody told what changed until now.
         self.routes.resync();
         self.tunnels.resync();
@@ -139,7 +148,8 @@ impl Worker {
         loop {
             let routes_at = self.routes.poll_timeout().map(Instant::from_std);
             let tunnels_at = self.tunnels.poll_timeout().map(Instant::from_std);
-            let retry_at = [self.retry_at, routes_at, tunnels_at, self.repairs.until];
+            let fast_path_at = self.fast_path.poll_timeout().map(Instant::from_std);
+            let retry_at = [self.retry_at, routes_at, tunnels_at, fast_path_at, self.repairs.until];
             let retry_at = retry_at.into_iter().flatten().min();
             let (host_at, firewall_at) = (self.host_at, self.firewall_at);
             tokio::select! {
@@ -151,6 +161,10 @@ impl Worker {
                 event = table.next() => {
                     event?;
                     self.firewall_changed(table.author());
+                }
+                event = fast_path.next() => {
+                    event?;
+                    self.fast_path.table_changed();
                 }
                 () = at(firewall_at) => self.repair_firewall(),
                 () = at(host_at) => {
@@ -166,6 +180,9 @@ impl Worker {
 
     /// Somebody else changed something in the kernel.
     fn happened(&mut self, event: Event, author: Option<u32>) {
+        if let Event::Link(change) = &event {
+            self.fast_path.link_changed(change);
+        }
         let host_changed = match event {
             Event::Link(change) if host::is_workload(change.object()) => {
                 self.routes.pod_link_changed(&change);
@@ -263,6 +280,13 @@ impl Worker {
             } else {
                 self.firewall.remove(element);
             }
+            if let Element::Source { interface, address } = element {
+                if *wanted {
+                    self.fast_path.add_source(interface, *address);
+                } else {
+                    self.fast_path.remove_source(interface, *address);
+                }
+            }
         }
         for (kind, tunnel) in orders.tunnels {
             self.tunnels.want(kind, tunnel);
@@ -280,8 +304,12 @@ impl Worker {
             let _nobody_waits = answer.send(self.tunnels.rotate_wireguard_key());
         }
         self.waiting.extend(orders.waiting);
+        if let Some(wanted) = orders.fast_path {
+            self.fast_path.want(wanted);
+        }
         if orders.sweep_firewall {
             self.firewall.sweep();
+            self.fast_path.sweep();
             self.tunnels.sweep();
         }
         if orders.sweep_routes {
@@ -290,8 +318,9 @@ impl Worker {
     }
 
     /// Elements before routes: a pod's source is known before it is reached (I1). Tunnels before routes, too, and what routes no longer need after
-    /// them.
+    /// them. An interface leaves the fast path before its source leaves the firewall.
     fn write(&mut self) {
+        self.fast_path.leave();
         self.firewall_fault = self.firewall.write().err();
         if let Some(error) = &self.firewall_fault {
             warn!(%error, "the firewall is not up to date");
@@ -319,6 +348,8 @@ impl Worker {
                 }
             }
         }
+        self.fast_path.set_tunnels(self.tunnels.numbers());
+        self.fast_path.write(std::time::Instant::now());
         let faulty = written.is_err() || tunnels.is_err() || self.firewall_fault.is_some();
         self.retry_at = faulty.then(|| Instant::now() + RETRY);
     }
@@ -348,6 +379,7 @@ impl Worker {
         }
         let firewall = self.firewall_fault.iter().chain(&self.repairs.fault).map(ToString::to_string);
         let refused = firewall
+            .chain(self.fast_path.fault().cloned())
             .chain(self.tunnels.faults().chain(self.routes.faults()).take(REPORTED).cloned())
             .map(KernelFault::Refused);
         let contested = self.routes.quarrels().take(REPORTED).cloned().chain(self.firewall_quarrel());

@@ -217,6 +217,11 @@ pub enum Expression {
         /// The first register of the key.
         key: Register,
     },
+    /// Hands the connection to a flowtable, if it can be forwarded there. In filter chains at forward.
+    FlowOffload {
+        /// The flowtable.
+        flowtable: &'static str,
+    },
     /// Counts packets and bytes.
     Counter,
     /// Decides.
@@ -245,6 +250,7 @@ impl Expression {
             Self::Bitwise { .. } => "bitwise",
             Self::Compare { .. } => "cmp",
             Self::Lookup { .. } | Self::VerdictMap { .. } => "lookup",
+            Self::FlowOffload { .. } => "flow_offload",
             Self::Counter => "counter",
             Self::Verdict(_) => "immediate",
             Self::Masquerade { .. } => "masq",
@@ -289,6 +295,9 @@ impl Expression {
             }
             Self::VerdictMap { map, key } => {
                 out.text(1, map).be32(2, key.number()).be32(3, VERDICT_REGISTER);
+            }
+            Self::FlowOffload { flowtable } => {
+                out.text(1, flowtable);
             }
             Self::Counter => {}
             Self::Verdict(verdict) => {

@@ -9,6 +9,7 @@
 mod chain;
 mod element;
 mod expression;
+mod flowtable;
 mod generation;
 mod list;
 mod rule;
@@ -23,6 +24,7 @@ pub use expression::{
     Comparison, ConntrackKey, Expression, FibResult, FibSelector, MetaKey, PayloadBase, Register, Verdict,
     ct_state,
 };
+pub use flowtable::{Flowtable, flowtable_devices};
 pub use generation::{GROUP, Generation};
 pub use list::{ListedRule, chains, elements, exists, rules, sets};
 pub use rule::Rule;
