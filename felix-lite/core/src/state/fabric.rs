@@ -47,6 +47,7 @@ impl State {
         } else {
             self.put_members(&changes);
         }
+        self.routes.mark(changes.prefixes.iter().copied());
         changes
     }
 
@@ -67,7 +68,6 @@ impl State {
             }
             Network::elements_of(member).for_each(|element| self.elements.put(&element, Some(())));
         }
-        self.routes.mark(changes.prefixes.iter().copied());
     }
 
     /// Are the ways to other nodes undecided? What an earlier run left in the kernel leads into tunnels as long as one is there, and is the
