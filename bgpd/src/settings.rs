@@ -170,8 +170,9 @@ fn graceful_restart(config: &Config, kept: Families) -> Option<speaker::Graceful
 }
 
 fn peer(config: &Config, family: Family, options: PeerOptions, policies: &Compiled) -> speaker::PeerConfig {
-    // The document is valid, so every neighbour has an AS.
-    let mut peer = speaker::PeerConfig::new(options.remote_as.unwrap_or(config.local_as));
+    let (asn, remote_as) = session::remote_as(config, &options);
+    let mut peer = speaker::PeerConfig::new(asn);
+    peer.remote_as = remote_as;
     let policy = |chain: Option<FilterChain>| policy::policy(chain.as_ref(), policies);
     let ttl = ttl(&options);
     peer.local_as = session::local_as(&options);

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::output::{Format, Output};
 use crate::place::{Store, ThisNode};
-use crate::table::{Table, age};
+use crate::table::{Table, age, remote_as};
 
 /// How long a daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -281,7 +281,7 @@ fn print(status: &Status, output: &mut Output) -> Result<(), Error> {
         let since = age(Duration::from_secs(session.for_seconds));
         table.row(vec![
             session.address.to_string(),
-            session.remote_as.to_string(),
+            remote_as(session.remote_as),
             session.state.clone(),
             since,
             session.accepted.to_string(),

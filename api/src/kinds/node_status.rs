@@ -44,7 +44,7 @@ pub struct SessionReport {
     /// The peer's address.
     #[serde(rename = "peerIP")]
     pub peer_ip: IpAddr,
-    /// The peer's AS number.
+    /// The peer's AS number; 0 while that of an external one is not known.
     pub as_number: Asn,
     /// State of RFC 4271 section 8.2.2, such as `Established`.
     pub state: String,

@@ -36,7 +36,7 @@ fn plain() -> Vec<World> {
     let confirmed = |block, node| affinity(block, node, AffinityState::Confirmed);
     let tor = |asn| BgpPeer {
         peer_ip: Some("192.0.2.254".parse().unwrap()),
-        as_number: Some(Asn(asn)),
+        as_number: Some(Asn(asn).into()),
         ..BgpPeer::default()
     };
     vec![

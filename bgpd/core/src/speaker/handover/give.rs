@@ -76,10 +76,8 @@ impl Speaker {
 
     fn give_peer(&self, peer: &Peer, out: &mut Writer) {
         out.addr(peer.address);
-        out.option(peer.range, |out, range| {
-            out.prefix(range);
-            out.u32(peer.config.asn.0);
-        });
+        out.option(peer.range, Writer::prefix);
+        out.u32(peer.config.asn.0);
         out.u32(self.rib.table.sources[peer.source].router_id);
         out.option(peer.stopped.as_ref(), |out, text| out.bytes(text.as_bytes()));
         out.option(peer.restart_at, |out, at| out.duration(at.saturating_duration_since(self.now)));

@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::{ConnId, Interface};
 
 /// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
-pub const STATE_VERSION: u32 = 7;
+pub const STATE_VERSION: u32 = 8;
 
 /// Numbers that paths may have beyond one for each octet of the state, so that a wrong one reserves no more memory than tens of MiB.
 const SPARE_PLACES: usize = 1 << 20;

@@ -152,7 +152,8 @@ impl Speaker {
     fn take_peer(&mut self, config: &Config, reader: &mut Reader<'_>) -> Result<(IpAddr, Option<PeerId>)> {
         let now = self.now;
         let address = reader.addr()?;
-        let range = reader.option(|reader| Ok((reader.prefix()?, Asn(reader.u32()?))))?;
+        let range = reader.option(Reader::prefix)?;
+        let asn = Asn(reader.u32()?);
         let router_id = reader.u32()?;
         let stopped = reader.option(Reader::text)?;
         let restart_at = reader.option(Reader::duration)?.map(|left| now + left);
@@ -173,9 +174,12 @@ impl Speaker {
         }
         let id = match range {
             None => self.by_address.get(&address).copied(),
-            Some((range, asn)) => self.resume_dynamic(config, address, range, asn),
+            Some(range) => self.resume_dynamic(config, address, range, asn),
         };
         let Some(id) = id else { return Ok((address, None)) };
+        if config.may_have(&self.peers[id].config, asn) {
+            self.know_as(id, asn);
+        }
         let peer = &mut self.peers[id];
         peer.stopped = stopped;
         peer.restart_at = restart_at;
