@@ -15,7 +15,6 @@ use tracing::{error, info};
 use super::unnumbered::by_address;
 use super::{Daemon, Handle, Link, Links, Running};
 use crate::bfd::Frozen;
-use crate::interface;
 use crate::settings::Settings;
 use crate::takeover::{Asked, TakeOverError, Taken};
 use crate::transport::{Connection, Listener, Place};
@@ -121,7 +120,7 @@ impl Daemon {
         let settings =
             Settings::new(&config, kept, &links).map_err(|error| TakeOverError::Config(error.to_string()))?;
         let tracked = settings.speaker.next_hop_tracking.is_some();
-        let surroundings = Surroundings { interfaces: interface::list(), links: by_address(&links) };
+        let surroundings = Surroundings { links: by_address(&links) };
         let (speaker, sessions) =
             Speaker::take_over(Instant::now(), &settings.speaker, surroundings, &taken.speaker)?;
         if sessions.len() != count {

@@ -39,6 +39,9 @@ impl Speaker {
         out.u32(STATE_VERSION);
         out.duration(self.now.duration_since(self.started));
         out.u64(self.next_conn);
+        out.list(self.interfaces.iter(), |out, interface| {
+            out.list(interface.addresses.iter().copied(), Writer::addr);
+        });
         out.option(self.known_kernel(), kernel::put);
         out.count(self.owners.len());
         for (owner, source) in &self.owners {

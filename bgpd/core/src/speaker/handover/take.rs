@@ -19,7 +19,7 @@ use crate::speaker::connection::{Connection, Opens};
 use crate::speaker::establish::import_rules;
 use crate::speaker::peer::{PeerId, jitter};
 use crate::speaker::retention::{Phase, Retention};
-use crate::speaker::{BfdState, Config, Direction, OriginatedRoute, Speaker};
+use crate::speaker::{BfdState, Config, Direction, Interface, OriginatedRoute, Speaker};
 use crate::wire::{DecodeContext, EXTENDED_MAX_MESSAGE_LEN, Framer, Message, Nlri, Open, PeerKind, WireList};
 
 type Result<T, E = TakeOverError> = std::result::Result<T, E>;
@@ -74,7 +74,8 @@ impl Speaker {
             return Err(TakeOverError::Damaged("there were too many connections"));
         }
         let most = most_places(state.len());
-        speaker.interfaces = surroundings.interfaces;
+        speaker.interfaces =
+            reader.list(|reader| Ok(Interface { addresses: reader.list(Reader::addr)? }))?;
         speaker.config = Some(config.clone());
         speaker.configure_tracking(config.next_hop_tracking);
         let kernel = reader.option(kernel::table)?;
