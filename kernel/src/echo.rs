@@ -122,7 +122,7 @@ impl Echo {
                     if left.is_zero() {
                         return Ok(Answer::Silent);
                     }
-                    poll::wait([self.fd.as_fd()], Some(left))?;
+                    poll::wait(&[self.fd.as_fd()], Some(left))?;
                 }
                 Err(errno) => return Err(errno.into()),
             }

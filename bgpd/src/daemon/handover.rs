@@ -80,7 +80,7 @@ impl Daemon {
             return;
         }
         let wanted = self.wanted_bfd();
-        let sessions = wanted.len();
+        let sessions = wanted.sessions.len();
         if let Err(error) = self.bfd.adopt(frozen, wanted) {
             error!(%error, sessions, "cannot go on with the BFD sessions of the old process: they begin anew");
             self.sync_bfd();
@@ -131,7 +131,7 @@ impl Daemon {
         let mut files = files.into_iter();
         for (place, file) in places.into_iter().zip(&mut files) {
             let listener = Listener::adopt(place.clone(), file)?;
-            daemon.events.acceptable(place.clone(), &listener.socket);
+            daemon.events.acceptable(&listener, Duration::ZERO);
             daemon.listeners.insert(place, listener);
         }
         let mut pending = taken.pending.as_slice();

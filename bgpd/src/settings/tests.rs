@@ -180,7 +180,7 @@ fn a_neighbor_of_an_interface_is_a_peer_once_its_address_is_known() {
         (Some("eth1"), "interface eth1")
     );
     assert!(key_of(&settings.keys, *address).is_some());
-    assert_eq!(settings.bfd[address].0.interface, Some(3), "BFD needs the interface, too");
+    assert_eq!(settings.bfd[address].key.interface, Some(3), "BFD needs the interface, too");
 }
 
 #[test]
