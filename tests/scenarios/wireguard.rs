@@ -378,9 +378,38 @@ fn what_is_in_the_way_is_told_and_the_old_state_stays(families: Families) -> Res
     })
 }
 
-crate::scenario!(needs_wireguard, pods_are_encrypted_from_one_moment_to_the_next);
-crate::scenario!(needs_wireguard, a_restart_and_interference_leave_pods_encrypted);
-crate::scenario!(needs_wireguard, a_key_is_replaced_without_loss);
-crate::scenario!(needs_wireguard, a_foreign_host_with_wg_speaks_with_pods);
-crate::scenario!(needs_wireguard, a_node_without_a_key_is_reached_in_clear_text_or_refused);
-crate::scenario!(needs_wireguard, what_is_in_the_way_is_told_and_the_old_state_stays);
+/// A kernel without the module: each node says so, nobody is told a key, and pods go on as their pools' modes say.
+mod lacks_wireguard {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs root: run by cargo xtask test --tier lab"]
+    fn a_kernel_without_it_is_told_of_and_pods_go_on_as_before() -> Result<()> {
+        cairn_lab::feature::require(module_path!())?;
+        play("fabric", "wg-missing", Families::Dual, |world| {
+            set_modes(world, "vxlanMode: Always")?;
+            let pods = pods(world)?;
+            world.all_reach_all(&pods)?;
+            let flows = Flows::start(world, &pods[0], &pods[2])?;
+            configure(world, ON)?;
+            for node in ["node1", "node2", "node3"] {
+                says(world, node, "the kernel has no WireGuard (module wireguard)")?;
+            }
+            let rotated = world.exec("node1", &["cairnctl", "node", "rotate-wireguard-key"])?;
+            ensure!(!rotated.success && rotated.text().contains("no WireGuard device"), "{}", rotated.text());
+            flows.end_without_loss()?;
+            is_encrypted(world, &pods[0], &pods[2], false)?;
+            ensure!(!objects(world, "wireguardpeers").join("node1.yaml").exists(), "a key is told");
+            world.all_reach_all(&pods)?;
+            Ok(())
+        })
+    }
+}
+
+// One device carries both families to peers behind addresses of either: with both there are all paths but one, packets to nodes of IPv6.
+crate::scenario!(needs_wireguard, pods_are_encrypted_from_one_moment_to_the_next: ipv6 dual);
+crate::scenario!(needs_wireguard, a_restart_and_interference_leave_pods_encrypted: dual);
+crate::scenario!(needs_wireguard, a_key_is_replaced_without_loss: dual);
+crate::scenario!(needs_wireguard, a_foreign_host_with_wg_speaks_with_pods: dual);
+crate::scenario!(needs_wireguard, a_node_without_a_key_is_reached_in_clear_text_or_refused: dual);
+crate::scenario!(needs_wireguard, what_is_in_the_way_is_told_and_the_old_state_stays: dual);
