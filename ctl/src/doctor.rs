@@ -20,6 +20,7 @@ use cairn_kernel::echo::{Answer, Echo};
 use cairn_kernel::object::Link;
 use cairn_net::Family;
 use clap::{Args, Subcommand};
+use felix_api::MARK;
 
 use crate::Error;
 use crate::output::{Format, Output};
@@ -79,7 +80,7 @@ fn addresses(node: &Object<Node>) -> impl Iterator<Item = IpAddr> {
     Family::ALL.into_iter().filter_map(move |family| Some(identity.address(family)?.addr))
 }
 
-/// A prober of an address, and how long it waits.
+/// A prober of an address, and how long it waits. Its packets take the way of encrypted ones, past the tunnel that those of nodes may take.
 struct Prober {
     echo: Echo,
     address: IpAddr,
@@ -90,7 +91,7 @@ impl Prober {
     /// `None` where no route leads to the address.
     fn towards(address: IpAddr, patience: Duration) -> Result<Option<Self>, Error> {
         let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or_default();
-        match Echo::open(address, identifier) {
+        match Echo::open(address, identifier, MARK) {
             Err(error) if is_unreachable(&error) => Ok(None),
             opened => opened
                 .map(|echo| Some(Self { echo, address, patience }))

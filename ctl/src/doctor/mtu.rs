@@ -11,7 +11,7 @@ use cairn_api::core::Node;
 use cairn_kernel::Rtnl;
 use cairn_kernel::object::{Kind, Link};
 use cairn_net::Family;
-use felix_api::{TUNNEL_GROUP, WORKLOAD};
+use felix_api::{MARK, TUNNEL_GROUP, WORKLOAD};
 use serde::Serialize;
 
 use super::{Prober, addresses, is_hopeless};
@@ -126,7 +126,7 @@ impl Path {
 }
 
 fn look_at(rtnl: &mut Rtnl, links: &[Link], path: &mut Path, patience: Duration) -> Result<(), Error> {
-    let Some(index) = rtnl.resolve(path.address)?.and_then(|hop| hop.dev) else { return Ok(()) };
+    let Some(index) = rtnl.resolve_marked(path.address, MARK)?.and_then(|hop| hop.dev) else { return Ok(()) };
     let Some(link) = links.iter().find(|link| link.index == index) else { return Ok(()) };
     (path.interface, path.link_mtu) = (link.name.clone(), link.mtu);
     (path.pods, path.needed) = needed(links, link, Family::of(path.address));
