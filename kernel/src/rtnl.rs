@@ -275,8 +275,15 @@ impl Rtnl {
     ///
     /// Of several equal ways the kernel's hash picks one. The gateway is `None` where the address is on the link.
     pub fn resolve(&mut self, addr: IpAddr) -> Result<Option<Hop>, Error> {
+        self.resolve_marked(addr, 0)
+    }
+
+    /// As [`Rtnl::resolve`], of a packet with a mark; 0: none.
+    ///
+    /// Errors: the kernel's refusal, but for an address that no route leads to.
+    pub fn resolve_marked(&mut self, addr: IpAddr, mark: u32) -> Result<Option<Hop>, Error> {
         let mut batch = Batch::new();
-        Route::encode_resolve(addr, &mut batch);
+        Route::encode_resolve(addr, mark, &mut batch);
         let mut found = None;
         let answer =
             self.socket.query(&mut batch, |frame| found = found.take().or(Route::decode_resolved(frame)));

@@ -116,6 +116,7 @@ fn lab_tier(
     for suite in suites {
         let mut names = suite.marked(programs)?;
         names.retain(|name| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter)));
+        names.retain(|name| !features.has_too_much_for(name));
         names.retain(|name| {
             let lacks = features.lacks(name);
             left += usize::from(!lacks.is_empty());

@@ -33,6 +33,9 @@ pub struct NodeConfiguration {
     /// The same for IPv6 pods.
     #[serde(default, rename = "wireguardEnabledV6", skip_serializing_if = "Option::is_none")]
     pub wireguard_enabled_v6: Option<bool>,
+    /// Encrypt what this node itself sends to other nodes' own addresses, too, of the families that are encrypted for pods. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_host_encryption_enabled: Option<bool>,
     /// UDP port of WireGuard, the same on all nodes. Range: 1 to 65535. Default: 51820.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wireguard_listening_port: Option<u16>,
@@ -85,6 +88,10 @@ impl NodeConfiguration {
             vxlan_vni: object.spec.vxlan_vni.or(merged.vxlan_vni),
             wireguard_enabled: object.spec.wireguard_enabled.or(merged.wireguard_enabled),
             wireguard_enabled_v6: object.spec.wireguard_enabled_v6.or(merged.wireguard_enabled_v6),
+            wireguard_host_encryption_enabled: object
+                .spec
+                .wireguard_host_encryption_enabled
+                .or(merged.wireguard_host_encryption_enabled),
             wireguard_listening_port: object
                 .spec
                 .wireguard_listening_port

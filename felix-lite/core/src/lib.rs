@@ -29,8 +29,8 @@ pub use change::Change;
 pub use condition::{Condition, Reason};
 pub use endpoint::Endpoint;
 pub use fabric::{
-    Encapsulation, HostTunnel, HostWireguard, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings,
-    WireguardPeer,
+    Encapsulation, HostTunnel, HostWireguard, OwnAddresses, Tunnel, TunnelKind, TunnelPeer, TunnelPools,
+    VxlanSettings, WireguardPeer,
 };
 pub use firewall::Element;
 pub use host::{Host, HostAddress, HostHop, HostLink, HostRoute};
