@@ -42,8 +42,8 @@ fn all_up(world: &World) -> Result<()> {
 
 mod needs_vrf {
     use super::{
-        BIRDS, BfdState, Context as _, FRRS, Families, OWN, Result, SETTLES, all_up, ensure, eventually, knows, peer,
-        play,
+        BIRDS, BfdState, Context as _, FRRS, Families, OWN, Result, SETTLES, all_up, ensure, eventually,
+        knows, peer, play,
     };
     use crate::bfd::cut;
 
@@ -103,7 +103,9 @@ mod needs_vrf {
             // The packets are those of sockets of the VRF, and of others for BIRD.
             let sockets = world.run("cairn", "ss -Hun")?;
             for (address, bound) in FRR.iter().map(|of| (of, true)).chain(BIRD.iter().map(|of| (of, false))) {
-                let line = sockets.lines().find(|line| line.contains(&format!("{address}]:3784")) || line.contains(&format!("{address}:3784")));
+                let line = sockets.lines().find(|line| {
+                    line.contains(&format!("{address}]:3784")) || line.contains(&format!("{address}:3784"))
+                });
                 let line = line.with_context(|| format!("no BFD socket for {address}: {sockets}"))?;
                 ensure!(line.contains("%red") == bound, "{address}: {line}");
             }
@@ -124,7 +126,11 @@ mod needs_vrf {
             // Another VRF of the same name: sockets that are bound to the old one hear nothing any more.
             world.run("cairn", "ip link delete red")?;
             eventually(SETTLES, || {
-                let down = world.bfd_sessions("cairn")?.iter().filter(|session| session.local.state != BfdState::Up).count();
+                let down = world
+                    .bfd_sessions("cairn")?
+                    .iter()
+                    .filter(|session| session.local.state != BfdState::Up)
+                    .count();
                 ensure!(down == FRR.len(), "{down} BFD sessions are down without the VRF");
                 Ok(())
             })?;

@@ -165,7 +165,9 @@ impl Receivers {
 
     fn open(&self, place: Place) -> io::Result<Receiver> {
         let index = place.device.as_deref().map(IfIndex::of).transpose()?;
-        let others = || self.open.iter().filter(|open| (open.place.family, open.place.hops) == (place.family, place.hops));
+        let others = || {
+            self.open.iter().filter(|open| (open.place.family, open.place.hops) == (place.family, place.hops))
+        };
         // Sockets of one port are shared among themselves while one is bound, and with nobody's else: so the kernel tells of another
         // daemon.
         let shared = others().next().is_some();

@@ -29,7 +29,9 @@ pub(super) async fn print(
 
 fn detail(peer: &Peer, output: &mut Output) -> Result<(), Error> {
     output.line(
-        format_args!("{}  AS {}  {}", peer.address, remote_as(peer.remote_as), peer.description).to_string().trim_end(),
+        format_args!("{}  AS {}  {}", peer.address, remote_as(peer.remote_as), peer.description)
+            .to_string()
+            .trim_end(),
     )?;
     let mut field = |name: &str, value: String| -> Result<(), Error> {
         if value.is_empty() { Ok(()) } else { output.line(format_args!("  {name:<16}{value}")) }

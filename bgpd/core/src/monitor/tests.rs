@@ -6,10 +6,11 @@ use cairn_net::{Asn, Families, Family};
 
 use super::bmp::{self, PeerHeader, Rib, Statistic};
 use super::*;
-use crate::speaker::{DownReason, Opens};
 use crate::rib::RouteAttributes;
+use crate::speaker::{DownReason, Opens};
 use crate::wire::{
-    Attributes, CeaseError, EncodeContext, Message, NextHop, Notification, Open, UnknownAttribute, encode_end_of_rib,
+    Attributes, CeaseError, EncodeContext, Message, NextHop, Notification, Open, UnknownAttribute,
+    encode_end_of_rib,
 };
 
 const AT: Duration = Duration::from_micros(1_700_000_000_000_007);
@@ -161,7 +162,8 @@ fn a_route_whose_attributes_fill_a_message_is_shown_and_one_that_does_not_fit_le
         MonitoredRoute { nlri, route: Some(RouteAttributes::detached(attributes, next_hop).into()) }
     };
     let context = EncodeContext::default();
-    let most = (0..4096).rev().find(|octets| encode_updates(&[route(*octets, "10.0.0.0/8")], &context).len() == 1);
+    let most =
+        (0..4096).rev().find(|octets| encode_updates(&[route(*octets, "10.0.0.0/8")], &context).len() == 1);
     let most = most.expect("a short one fits");
     assert!((4000..4096).contains(&most), "{most}");
     let routes = [route(most, "10.0.0.0/8"), route(most + 1, "10.1.0.0/16"), route(1, "10.2.0.0/16")];

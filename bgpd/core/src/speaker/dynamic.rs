@@ -114,8 +114,7 @@ impl Speaker {
             self.peers.iter().filter(|(_, peer)| peer.range.is_some()).map(|(id, _)| id).collect();
         for id in dynamic {
             let (address, before) = (self.peers[id].address, self.peers[id].config.clone());
-            let range =
-                new.listen_range(address).filter(|range| new.may_have(&range.peer, before.asn));
+            let range = new.listen_range(address).filter(|range| new.may_have(&range.peer, before.asn));
             match range.filter(|_| !new.peers.contains_key(&address)) {
                 Some(range) => {
                     self.peers[id].range = Some(range.prefix);

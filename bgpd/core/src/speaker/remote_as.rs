@@ -15,8 +15,10 @@ impl Config {
             RemoteAs::Configured => PeerAs::Is(peer.asn),
             RemoteAs::OneOf(ranges) => PeerAs::OneOf(ranges.clone()),
             RemoteAs::External => {
-                let confederation =
-                    self.confederation.iter().flat_map(|all| all.members.iter().copied().chain([all.identifier]));
+                let confederation = self
+                    .confederation
+                    .iter()
+                    .flat_map(|all| all.members.iter().copied().chain([all.identifier]));
                 let shown = peer.local_as.map(|local| local.asn);
                 PeerAs::External([self.asn].into_iter().chain(confederation).chain(shown).collect())
             }

@@ -196,8 +196,8 @@ impl Check<'_> {
                 self.asn(&at, part.last);
             }
             let own = config.local_as;
-            let mixed =
-                (part.first..=part.last).contains(&own) && (part.first != part.last || range.remote_as.len() > 1);
+            let mixed = (part.first..=part.last).contains(&own)
+                && (part.first != part.last || range.remote_as.len() > 1);
             if mixed {
                 let rule = format!("has localAs {own} among others: a range is either internal or external");
                 self.fault(at, part, rule);

@@ -74,8 +74,7 @@ impl Speaker {
             return Err(TakeOverError::Damaged("there were too many connections"));
         }
         let most = most_places(state.len());
-        speaker.interfaces =
-            reader.list(|reader| Ok(Interface { addresses: reader.list(Reader::addr)? }))?;
+        speaker.interfaces = reader.list(|reader| Ok(Interface { addresses: reader.list(Reader::addr)? }))?;
         speaker.config = Some(config.clone());
         speaker.configure_tracking(config.next_hop_tracking);
         let kernel = reader.option(kernel::table)?;

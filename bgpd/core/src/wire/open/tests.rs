@@ -218,7 +218,11 @@ fn roles_must_fit_each_other() {
     assert_eq!(with(Role::Customer).check(&provider), Ok(()));
     check_refuses(&with(Role::Provider), &provider, OpenError::RoleMismatch);
     assert_eq!(open(vec![]).check(&provider), Ok(()));
-    check_refuses(&open(vec![]), &OpenCheck { role_strict: true, ..provider.clone() }, OpenError::RoleMismatch);
+    check_refuses(
+        &open(vec![]),
+        &OpenCheck { role_strict: true, ..provider.clone() },
+        OpenError::RoleMismatch,
+    );
     let contradiction = open(vec![Capability::Role(Role::Customer), Capability::Role(Role::Peer)]);
     check_refuses(&contradiction, &provider, OpenError::RoleMismatch);
     // Roles are for external sessions.
