@@ -202,7 +202,7 @@ impl Encryption {
             let known = device.peers.get(&PublicKey(peer.key.0));
             let known = known.filter(|known| known.answers.is_there(now));
             let is_behind =
-                |way: &&OwnAddresses| known.is_some_and(|known| known.is_behind(Prefix::host(way.there)));
+                move |way: &&OwnAddresses| known.is_some_and(|known| known.is_behind(Prefix::host(way.there)));
             peer.own.iter().filter(is_behind).copied()
         });
         let (ways, index) = (ways.collect(), device.index);
