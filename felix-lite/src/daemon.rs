@@ -182,6 +182,7 @@ async fn cni_server<D: Datastore>(
         spool: args.data_dir.join("cni-del"),
     };
     let (mtu, mtu_seen) = watch::channel(FALLBACK_MTU);
+    let (attachments, attachments_seen) = watch::channel(facts.borrow().attachments.clone());
     let (not_ready, not_ready_seen) = watch::channel(facts.borrow().not_ready.clone());
     let follow = async move {
         let mut told = false;
@@ -193,6 +194,7 @@ async fn cni_server<D: Datastore>(
                     std::mem::replace(mtu, known) != known || !std::mem::replace(&mut told, true)
                 });
             }
+            attachments.send_replace(now.attachments);
             not_ready.send_replace(now.not_ready);
             if facts.changed().await.is_err() {
                 return;
@@ -200,7 +202,7 @@ async fn cni_server<D: Datastore>(
         }
     };
     let serve = async move {
-        let facts = cni::Facts { mtu: mtu_seen, not_ready: not_ready_seen };
+        let facts = cni::Facts { mtu: mtu_seen, attachments: attachments_seen, not_ready: not_ready_seen };
         let (server, listener) = cni::Server::start(config, endpoints, allocator, namespaces, facts).await?;
         tokio::select! {
             () = Arc::clone(&server).run(listener, std::future::pending()) => {}

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use cairn_api::kinds::IpPool;
 use cairn_datastore::{Datastore, StoreError};
 use cairn_net::{Families, Family};
 use tokio::sync::{Notify, watch};
@@ -199,6 +200,11 @@ impl<D: Datastore> NodeAllocator<D> {
     /// Is any pool known?
     pub fn has_pools(&self) -> bool {
         !self.inner().ledger.settings.pools.is_empty()
+    }
+
+    /// A pool as it was told of last, by its name.
+    pub fn pool(&self, name: &str) -> Option<IpPool> {
+        self.inner().ledger.settings.pool(name).map(|pool| pool.spec.clone())
     }
 
     /// The addresses of a handle; empty if it has none.

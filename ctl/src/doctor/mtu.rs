@@ -162,7 +162,7 @@ fn overhead(kind: &Kind, family: Family) -> Option<u32> {
         }
         // Headers of UDP and WireGuard's data messages, and their tag.
         Kind::Other(name) if name == "wireguard" => Some(header + 8 + 16 + 16),
-        Kind::Veth | Kind::Other(_) => None,
+        Kind::Veth | Kind::Stacked(_) | Kind::Other(_) => None,
     }
 }
 

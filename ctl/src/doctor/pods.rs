@@ -149,7 +149,7 @@ fn carrier(link: &Link) -> Carrier {
         Kind::Ipip(_) => Carrier::Ipip,
         Kind::Vxlan(vxlan) => Carrier::Vxlan(vxlan.port),
         Kind::Other(kind) if link.group == TUNNEL_GROUP && kind == "wireguard" => Carrier::Wireguard,
-        Kind::Veth | Kind::Other(_) => Carrier::Plain,
+        Kind::Veth | Kind::Stacked(_) | Kind::Other(_) => Carrier::Plain,
     }
 }
 

@@ -23,6 +23,7 @@ mod settings;
 mod speaker;
 mod state;
 mod table;
+mod underlay;
 mod update;
 
 pub use change::Change;
@@ -37,4 +38,5 @@ pub use host::{Host, HostAddress, HostHop, HostLink, HostRoute};
 pub use route::{Gateway, NextHop, Route};
 pub use settings::Settings;
 pub use state::State;
+pub use underlay::{PoolAttachment, Underlay};
 pub use update::Update;

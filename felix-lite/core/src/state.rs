@@ -11,8 +11,8 @@ use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_api::Object;
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
-    WireguardPeer as KeyObject,
+    AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool,
+    NodeConfiguration, WireguardPeer as KeyObject,
 };
 use cairn_net::{Family, Prefix};
 
@@ -23,7 +23,10 @@ use crate::route::Routes;
 use crate::settings::Settings;
 use crate::speaker::Member;
 use crate::table::Table;
-use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer};
+use crate::underlay::Underlays;
+use crate::{
+    Condition, Endpoint, PoolAttachment, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer,
+};
 
 /// The only BGPConfiguration that counts.
 const DEFAULT: &str = "default";
@@ -36,6 +39,8 @@ struct Dirty {
     pools: bool,
     /// How packets travel between nodes.
     fabric: bool,
+    /// How pods are attached.
+    underlays: bool,
     /// How large they may be, and what tunnels have.
     tunnels: bool,
     announcements: bool,
@@ -73,6 +78,8 @@ pub struct State {
     dirty: Dirty,
     configuration: NodeConfiguration,
     fabric: Derived,
+    underlays: Underlays,
+    drivers: Table<AttachmentMode, ()>,
     routes: Routes,
     elements: Table<Element, ()>,
     announced: Table<Prefix, OriginatedRoute>,
@@ -111,6 +118,8 @@ impl State {
             complete: false,
             configuration: NodeConfiguration::default(),
             fabric: Derived::default(),
+            underlays: Underlays::default(),
+            drivers: Table::default(),
             dirty: Dirty {
                 settings: true,
                 speaker: true,
@@ -142,7 +151,7 @@ impl State {
             Update::Pool(name, pool) => {
                 if put(&mut self.pools, name, pool) {
                     (self.dirty.pools, self.dirty.announcements) = (true, true);
-                    self.dirty.fabric = true;
+                    (self.dirty.fabric, self.dirty.underlays, self.dirty.speaker) = (true, true, true);
                 }
             }
             Update::Affinity(name, affinity) => self.affinity_updated(name, affinity.as_deref()),
@@ -229,6 +238,11 @@ impl State {
         &self.fabric.tunnel_pools
     }
 
+    /// How pods are attached, of pools where that is not by routes alone.
+    pub const fn attachments(&self) -> &BTreeMap<String, PoolAttachment> {
+        &self.underlays.by_pool
+    }
+
     /// Is anything encrypted on this node?
     pub fn encrypts(&self) -> bool {
         self.fabric.fabric.secured.is_some()
@@ -253,6 +267,7 @@ impl State {
         if put(&mut self.nodes, name, member) {
             (self.dirty.speaker, self.dirty.fabric) = (true, true);
             self.dirty.settings |= own;
+            self.dirty.underlays |= own;
             self.dirty.announcements |= own;
         }
     }
@@ -274,7 +289,7 @@ impl State {
         let confirmed = confirmed.filter(|spec| spec.node == self.node).map(|spec| spec.cidr);
         if put(&mut self.affinities, name, confirmed) {
             self.blocks = self.affinities.values().copied().collect();
-            self.routes.set_blocks(self.blocks.clone());
+            self.place_blocks();
             (self.dirty.announcements, self.dirty.conditions) = (true, true);
         }
     }
@@ -330,6 +345,7 @@ impl State {
             || self.host.tunnels != host.tunnels
             || self.host.wireguard != host.wireguard;
         self.dirty.tunnels = true;
+        self.dirty.underlays = true;
         self.dirty.conditions = true;
         self.host = host;
     }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::driver::Drivers;
 use super::firewall::Firewall;
 use super::route::Routes;
 use super::tunnel::{Tunnels, is_tunnel};
@@ -42,6 +43,7 @@ pub(super) struct Worker {
     routes: Routes,
     firewall: Firewall,
     tunnels: Tunnels,
+    drivers: Drivers,
     waiting: Vec<Waiting>,
     /// Why the last write failed as a whole.
     firewall_fault: Option<Error>,
@@ -90,6 +92,7 @@ impl Worker {
             routes,
             firewall,
             tunnels,
+            drivers: Drivers::default(),
             waiting: Vec::new(),
             firewall_fault: None,
             firewall_at: None,
@@ -264,6 +267,13 @@ impl Worker {
                 self.firewall.remove(element);
             }
         }
+        for mode in orders.drivers {
+            match self.drivers.ask(self.routes.rtnl(), mode) {
+                Ok(true) => self.host_at = Some(Instant::now()),
+                Ok(false) => {}
+                Err(error) => warn!(%error, "whether the kernel has a driver is not known"),
+            }
+        }
         for (kind, tunnel) in orders.tunnels {
             self.tunnels.want(kind, tunnel);
         }
@@ -374,7 +384,8 @@ impl Worker {
             Ok((host, on_tunnels)) => {
                 let (tunnels, wireguard) = (self.tunnels.usable(), self.tunnels.wireguard());
                 self.tell(DataplaneEvent::TunnelAddresses(on_tunnels)).await?;
-                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, ..host })).await
+                let lacking = self.drivers.lacking();
+                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, lacking, ..host })).await
             }
             Err(error) => {
                 warn!(%error, "the node's own addresses and routes cannot be read: trying again");

@@ -126,6 +126,7 @@ impl Secured {
     pub(super) fn of(inputs: Inputs<'_>, fabric: &Fabric, conditions: &mut Vec<Condition>) -> Self {
         let configuration = inputs.configuration;
         let cidrs = inputs.pools.values().map(|pool| pool.spec.cidr);
+        let cidrs = cidrs.filter(|cidr| !inputs.passing.contains(cidr));
         let keepalive = configuration.wireguard_keep_alive.map_or(0, |time| time.get().as_secs());
         let host = inputs.host.wireguard.get(&TunnelKind::Wireguard);
         let mut secured = Self {

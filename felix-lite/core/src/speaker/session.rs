@@ -218,13 +218,21 @@ impl<'a> Session<'a> {
         Ok(self.local_address(me)?.map(|_| own().collect()))
     }
 
-    /// Families that this node has an address of; towards another node, only those that both have.
+    /// Families that this node has an address of; towards another node, only those that both have, and IPv4 also where neither has it but
+    /// pods do: IPv6 says the way (RFC 8950). Where one of the two has it, its next hops would be of IPv4.
     fn families(&self, inputs: Inputs<'_>, me: &Member) -> Vec<Family> {
         let remote = self.remote.node.and_then(|node| inputs.nodes.get(node));
-        let mut families: Vec<Family> = me
-            .families()
-            .filter(|family| remote.is_none_or(|member| member.identity.address(*family).is_some()))
-            .collect();
+        let over_ipv6 = match self.target {
+            Target::Address(address) => address.is_ipv6(),
+            Target::Interface(_) => true,
+        };
+        let extended = inputs.ipv4_pods && over_ipv6 && me.identity.ipv6.is_some();
+        let carried = |family: &Family| {
+            let own = me.identity.address(*family).is_some();
+            let theirs = remote.map_or(own, |member| member.identity.address(*family).is_some());
+            own && theirs || (!own && !theirs && *family == Family::Ipv4 && extended)
+        };
+        let mut families: Vec<Family> = Family::ALL.into_iter().filter(carried).collect();
         if families.is_empty() {
             families.push(match self.target {
                 Target::Address(address) => Family::of(address),

@@ -2,14 +2,14 @@ use bgpd_api::config::{NextHopMode as Hop, PrefixRange, RouteSource, Verdict};
 use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    Bfd, BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, FilterAction, FilterRule, MatchOperator,
+    Bfd, BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, FilterAction, FilterRule, IpPool, MatchOperator,
     NextHopMode, ReversePeering, SecretKeyRef, SourceAddress,
 };
 use cairn_api::{Metadata, Object};
 use cairn_net::{Asn, Family, RemoteAs};
 use felix_core::{Reason, Update};
 
-use crate::world::{Reader, bgp, derived, host, ip, node, peer, prefix};
+use crate::world::{Reader, bgp, derived, host, ip, node, peer, pool, prefix};
 
 fn three_nodes() -> Vec<Update> {
     vec![
@@ -155,6 +155,27 @@ fn a_node_without_ipv4_has_a_router_id_of_its_own() {
     let id = |name| derived([node("a", &["2001:db8::1"], &[]), node(name, &["2001:db8::2"], &[])]);
     let found = id("b");
     assert!(found.config.is_some() && found.conditions.is_empty(), "{:?}", found.conditions);
+}
+
+#[test]
+fn between_nodes_without_ipv4_a_session_carries_what_pods_have() {
+    let pools = |cidrs: &[&str]| -> Vec<Update> {
+        cidrs.iter().map(|cidr| pool(cidr, IpPool::of(prefix(cidr)))).collect()
+    };
+    let only_six = || [node("a", &["2001:db8::1"], &[]), node("b", &["2001:db8::2"], &[])];
+    let families =
+        |found: &Reader, neighbor: &str| found.neighbor(neighbor).options.families.clone().unwrap();
+    let both = pools(&["10.0.0.0/16", "fd00::/64"]);
+    let found = derived(only_six().into_iter().chain(both.clone()));
+    assert_eq!(families(&found, "2001:db8::2"), Family::ALL);
+    let six = derived(only_six().into_iter().chain(pools(&["fd00::/64"])));
+    assert_eq!(families(&six, "2001:db8::2"), [Family::Ipv6], "no pod has IPv4");
+    // One end has IPv4, and its next hops would be of that.
+    let mixed = with(both.clone());
+    assert_eq!(families(&mixed, "2001:db8::3"), [Family::Ipv6]);
+    let tor = BgpPeer { peer_ip: Some("2001:db8::fe".parse().unwrap()), ..tor() };
+    let found = derived(only_six().into_iter().chain(both).chain([peer("tor", tor)]));
+    assert_eq!(families(&found, "2001:db8::fe"), Family::ALL);
 }
 
 #[test]
