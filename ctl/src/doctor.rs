@@ -71,7 +71,7 @@ struct Path {
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
     let Command::Mtu { patience } = arguments.command;
-    let store = arguments.store.open()?;
+    let store = arguments.store.open().await?;
     let own = arguments.node.name()?;
     let nodes = store.list::<Node>(&Query::all()).await?.objects;
     let mut rtnl = Rtnl::open()?;

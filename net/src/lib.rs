@@ -10,6 +10,8 @@ pub mod handover;
 mod mac;
 mod prefix;
 mod router_id;
+#[cfg(feature = "schema")]
+mod schema;
 mod text;
 
 pub use asn::Asn;

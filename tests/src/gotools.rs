@@ -88,13 +88,29 @@ fn download(go: &Path, module: &Module) -> Result<PathBuf> {
     Ok(directory.into())
 }
 
-/// `$XDG_CACHE_HOME/cairn/bin`, or below `~/.cache`.
-fn cache() -> Result<PathBuf> {
+/// A Go that is new enough for every module of the tests.
+///
+/// # Errors
+/// There is none, or what it says.
+pub fn compiler() -> Result<PathBuf> {
+    go(&cache()?)
+}
+
+/// `$XDG_CACHE_HOME/cairn`, or below `~/.cache`.
+///
+/// # Errors
+/// Neither that variable nor `HOME` is set.
+pub fn user_cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
         .context("neither XDG_CACHE_HOME nor HOME is set")?;
-    let cache = base.join("cairn/bin");
+    Ok(base.join("cairn"))
+}
+
+/// The directory `bin` below it.
+fn cache() -> Result<PathBuf> {
+    let cache = user_cache()?.join("bin");
     fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     Ok(cache)
 }
