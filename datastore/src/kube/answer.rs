@@ -152,16 +152,16 @@ mod tests {
 
     #[test]
     fn a_page_without_a_revision_is_none() {
-        let page = |value| super::page(value).map(|page| (page.items.len(), page.revision, page.continued));
+        let read = |value| page(value).map(|page| (page.items.len(), page.revision, page.continued));
         let good = json!({ "metadata": { "resourceVersion": "5", "continue": "t" }, "items": [{}, {}] });
-        assert_eq!(page(good), Ok((2, "5".to_owned(), "t".to_owned())));
+        assert_eq!(read(good), Ok((2, "5".to_owned(), "t".to_owned())));
         assert_eq!(
-            page(json!({ "metadata": { "resourceVersion": "5" }, "items": null })),
+            read(json!({ "metadata": { "resourceVersion": "5" }, "items": null })),
             Ok((0, "5".to_owned(), String::new()))
         );
         assert!(
-            page(json!({ "metadata": {}, "items": [] })).is_err()
-                && page(json!({ "kind": "Status" })).is_err()
+            read(json!({ "metadata": {}, "items": [] })).is_err()
+                && read(json!({ "kind": "Status" })).is_err()
         );
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_api::{Kind, Object};
-use futures_util::TryStreamExt as _;
+use futures_util::StreamExt as _;
 use kube::Client;
 use kube::core::WatchEvent;
 use serde_json::Value;
@@ -163,10 +163,10 @@ impl<K: Kind> Follower<K> {
         let begun = tokio::time::timeout(PATIENCE, client.request_events::<Value>(call)).await;
         let stream = begun.map_err(|_| silent(PATIENCE))??;
         self.succeeded();
-        let mut stream = std::pin::pin!(stream.into_stream());
+        let mut stream = std::pin::pin!(stream);
         loop {
-            let next = tokio::time::timeout(SILENCE, stream.try_next()).await;
-            let Some(event) = next.map_err(|_| silent(SILENCE))?? else { return Ok(End::Served) };
+            let next = tokio::time::timeout(SILENCE, stream.next()).await;
+            let Some(event) = next.map_err(|_| silent(SILENCE))?.transpose()? else { return Ok(End::Served) };
             let (value, gone) = match event {
                 WatchEvent::Bookmark(bookmark) => {
                     *version = bookmark.metadata.resource_version;

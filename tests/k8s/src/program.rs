@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use cairn_lab::gotools;
+use cairn_gotools as gotools;
 
 /// What can be built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

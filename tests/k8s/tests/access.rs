@@ -1,6 +1,7 @@
 //! What the service account of a node may do: what felix-lite does, and no more.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use cairn_api::core::{Namespace, Node, Secret};
@@ -31,13 +32,26 @@ async fn a_node_may_do_what_it_does_and_no_more() -> Result<()> {
         KubeStore::connect(&Access::Kubeconfig(cluster.server.kubeconfig_of_token("node", token)?)).await?;
     everything_that_is_watched(&node).await;
     everything_that_is_written(&cluster, &node).await?;
-    nothing_else(&cluster, &node).await
+    nothing_else(&cluster, &node).await?;
+    the_command_line_reads_the_cluster(cluster.server.kubeconfig())
+}
+
+/// The program as it is shipped: static, without the system's TLS and resolver.
+fn the_command_line_reads_the_cluster(kubeconfig: &Path) -> Result<()> {
+    let programs = std::env::var("CAIRN_BIN").context("CAIRN_BIN, the directory of programs, is not set")?;
+    let mut command = Command::new(Path::new(&programs).join("cairnctl"));
+    command.args(["-o", "json", "ipam", "show", "--store"]);
+    command.arg(format!("kubeconfig:{}", kubeconfig.display()));
+    let output = command.output().context("cannot run cairnctl")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(text.contains("10.0.0.0/16"), "{text}");
+    Ok(())
 }
 
 /// Creates the objects of a file of `deploy`, each where its kind belongs.
 async fn apply(cluster: &Cluster, file: &str) -> Result<()> {
-    let text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(file))?;
+    let text = std::fs::read_to_string(crate::deploy::directory().join(file))?;
     for part in text.split("\n---\n") {
         let object: Value = load::value(file, part)?;
         let (version, kind) = (object["apiVersion"].as_str(), object["kind"].as_str());

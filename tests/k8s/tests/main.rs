@@ -3,5 +3,6 @@
 mod access;
 mod agreement;
 mod cluster;
+mod deploy;
 mod outage;
 mod store;

@@ -1,4 +1,4 @@
-//! Programs and files of others that come as Go modules: what `tests/gotools/go.mod` names, built into the user's cache, and
+//! Programs and files of others that come as Go modules: what `go.mod` beside this package names, built into the user's cache, and
 //! containerlab's schema.
 
 use std::collections::hash_map::DefaultHasher;
@@ -37,9 +37,9 @@ const CONTAINERLAB: Module = Module {
 /// # Errors
 /// There is no Go, or what it says.
 pub fn directory() -> Result<PathBuf> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("gotools");
+    let module = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cache = cache()?;
-    let target = cache.join(format!("gotools-{:016x}", version(&module)?));
+    let target = cache.join(format!("gotools-{:016x}", version(module)?));
     // One process builds, others wait; the lock ends with the process.
     let lock = File::create(cache.join("gotools.lock"))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
@@ -49,7 +49,7 @@ pub fn directory() -> Result<PathBuf> {
             target.display()
         );
         let unfinished = target.with_extension("new");
-        build(&module, &unfinished, &cache)?;
+        build(module, &unfinished, &cache)?;
         fs::rename(&unfinished, &target)?;
     }
     Ok(target)
