@@ -15,6 +15,7 @@ use kube::Client;
 use kube::core::WatchEvent;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::answer::{self, Unusable};
@@ -24,6 +25,8 @@ use crate::{Event, Key, Query, Watch};
 
 /// How long a server is asked to serve one watch, at most; with jitter, so that not all end together.
 const SERVED: Duration = Duration::from_secs(600);
+/// A server that ends watches sooner than this is not asked again at once.
+const SHORT: Duration = Duration::from_secs(1);
 /// Servers send a bookmark about every minute.
 const SILENCE: Duration = Duration::from_secs(150);
 
@@ -83,6 +86,7 @@ impl<K: Kind> Follower<K> {
         // Where to go on; `None` where everything must be listed first.
         let mut revision: Option<String> = None;
         loop {
+            let begun = Instant::now();
             let end = match &mut revision {
                 None => match self.list().await {
                     Ok(listed) => {
@@ -97,6 +101,7 @@ impl<K: Kind> Follower<K> {
                 },
             };
             match end {
+                End::Served if begun.elapsed() < SHORT => tokio::time::sleep(jittered(SHORT, random())).await,
                 End::Served => {}
                 End::Expired => {
                     revision = None;

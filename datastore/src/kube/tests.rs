@@ -221,6 +221,18 @@ async fn an_hour_without_a_server_costs_few_questions_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_ends_every_watch_is_not_asked_without_a_pause() {
+    let (store, mut server) = Server::new();
+    let (_watch, stream) = watching(&store, &mut server).await;
+    let started = tokio::time::Instant::now();
+    drop(stream);
+    for _ in 0..20 {
+        server.asked(&format!("GET {POOLS}?watch=true")).await.streams();
+    }
+    assert!(started.elapsed() >= Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_given_up() {
     let (store, mut server) = Server::new();
     let (mut watch, stream) = watching(&store, &mut server).await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::pki::{Authority, Identity};
+use crate::pki::{Authority, Identity, TokenKeys};
 use crate::program::Program;
 
 /// How long a server may take until it is ready: four seconds on an idle machine.
@@ -18,7 +18,7 @@ pub struct ApiServer {
     directory: TempDir,
     authority: Authority,
     identity: Identity,
-    token_key: PathBuf,
+    token_keys: TokenKeys,
     admin: PathBuf,
     etcd: Process,
     etcd_port: u16,
@@ -49,10 +49,10 @@ impl ApiServer {
         let identity = authority.server("kube-apiserver", &["127.0.0.1", "localhost"])?;
         let admin_identity = authority.client("admin", "admin", Some("system:masters"))?;
         let admin = authority.kubeconfig("admin", &format!("https://127.0.0.1:{port}"), &admin_identity)?;
-        let token_key = authority.token_key()?;
+        let token_keys = authority.token_keys()?;
         let etcd = start_etcd(directory.path(), etcd_port, peer_port)?;
         let mut server =
-            Self { directory, authority, identity, token_key, admin, etcd, etcd_port, server: None, port };
+            Self { directory, authority, identity, token_keys, admin, etcd, etcd_port, server: None, port };
         server.resume()?;
         Ok(server)
     }
@@ -102,8 +102,8 @@ impl ApiServer {
             ("tls-cert-file", &certificate),
             ("tls-private-key-file", &private),
             ("client-ca-file", &self.authority.certificate()),
-            ("service-account-key-file", &self.token_key),
-            ("service-account-signing-key-file", &self.token_key),
+            ("service-account-key-file", &self.token_keys.public),
+            ("service-account-signing-key-file", &self.token_keys.private),
             ("cert-dir", &self.directory.path().join("certs")),
         ] {
             command.arg(format!("--{flag}={}", path.display()));

@@ -27,6 +27,15 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
+/// Keys of service accounts' tokens.
+#[derive(Debug, Clone)]
+pub struct TokenKeys {
+    /// The private key's file.
+    pub private: PathBuf,
+    /// The public key's file.
+    pub public: PathBuf,
+}
+
 impl Authority {
     /// A new authority; its certificate is in `ca.crt`.
     ///
@@ -86,12 +95,16 @@ impl Authority {
         })
     }
 
-    /// A key alone, for signing the tokens of service accounts.
+    /// A pair of keys for the tokens of service accounts: the private one signs, the public one checks.
     ///
     /// # Errors
-    /// A file that cannot be written.
-    pub fn token_key(&self) -> Result<PathBuf> {
-        self.write("service-accounts.key", &KeyPair::generate()?.serialize_pem())
+    /// Files that cannot be written.
+    pub fn token_keys(&self) -> Result<TokenKeys> {
+        let pair = KeyPair::generate()?;
+        Ok(TokenKeys {
+            private: self.write("service-accounts.key", &pair.serialize_pem())?,
+            public: self.write("service-accounts.pub", &pair.public_key_pem())?,
+        })
     }
 
     /// A kubeconfig file with all of an identity in it.
