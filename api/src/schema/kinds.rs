@@ -281,11 +281,11 @@ impl Resource for IpamConfiguration {
         schema
             .at("spec")
             .rule(
-                "self.strictAffinity || self.autoAllocateBlocks",
+                "(has(self.strictAffinity) && self.strictAffinity) || !has(self.autoAllocateBlocks) || self.autoAllocateBlocks",
                 "autoAllocateBlocks must be true unless strictAffinity is",
             )
             .rule(
-                "self.strictAffinity || self.maxBlocksPerHost == 0",
+                "(has(self.strictAffinity) && self.strictAffinity) || !has(self.maxBlocksPerHost) || self.maxBlocksPerHost == 0",
                 "maxBlocksPerHost must be 0 unless strictAffinity is true",
             );
         schema.at("spec.ipCooldownSeconds").range(0, 1200);

@@ -23,7 +23,7 @@ use crate::kinds::{
     BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, IpReservation, IpamBlock, IpamConfiguration,
     NodeConfiguration, NodeStatus, WireguardPeer,
 };
-use crate::{GROUP_VERSION, Kind, NoStatus};
+use crate::{GROUP_VERSION, Kind, NoStatus, Object};
 
 pub use refine::Refinement;
 
@@ -152,11 +152,11 @@ fn object<K: Resource>() -> Result<Value, SchemaError> {
     let mut spec = schema_of::<K>();
     let description = spec.as_object_mut().and_then(|spec| spec.remove("description")).unwrap_or_default();
     let mut required = Vec::new();
-    if spec.get("required").is_some() {
-        required.push("spec");
-    } else {
+    if is_complete_without_spec::<K>() {
         // So that defaults inside are filled in also where somebody leaves all of it out.
         spec["default"] = json!({});
+    } else {
+        required.push("spec");
     }
     let mut properties = Map::from_iter([
         ("apiVersion".to_owned(), json!({ "type": "string" })),
@@ -166,7 +166,7 @@ fn object<K: Resource>() -> Result<Value, SchemaError> {
     ]);
     if has_status::<K>() {
         let mut status = schema_of::<K::Status>();
-        structural::without_defaults(&mut status);
+        structural::as_reported(&mut status);
         properties.insert("status".to_owned(), status);
     }
     let mut schema = json!({ "type": "object", "description": description, "properties": properties });
@@ -179,6 +179,12 @@ fn object<K: Resource>() -> Result<Value, SchemaError> {
         Some(path) => Err(SchemaError::NoField { kind: K::KIND, path }),
         None => Ok(schema),
     }
+}
+
+/// Is an object of nothing but a name a valid one?
+fn is_complete_without_spec<K: Resource>() -> bool {
+    let bare = json!({ "apiVersion": K::API_VERSION, "kind": K::KIND, "metadata": { "name": "default" } });
+    serde_json::from_value::<Object<K>>(bare).is_ok_and(|object| object.validate().is_ok())
 }
 
 fn schema_of<T: JsonSchema>() -> Value {

@@ -40,15 +40,16 @@ pub fn rewrite(schema: &mut Value) {
     }
 }
 
-/// Removes all defaults: what is reported is never filled in by a server.
-pub fn without_defaults(schema: &mut Value) {
+/// What is reported is neither filled in nor judged by a server: only its fields and types are known there.
+pub fn as_reported(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else { return };
     node.remove("default");
+    node.remove("x-kubernetes-validations");
     if let Some(Value::Object(fields)) = node.get_mut("properties") {
-        fields.values_mut().for_each(without_defaults);
+        fields.values_mut().for_each(as_reported);
     }
     if let Some(items) = node.get_mut("items") {
-        without_defaults(items);
+        as_reported(items);
     }
 }
 

@@ -52,6 +52,7 @@ fn defaults_are_those_of_the_types() {
     assert_eq!(bgp["properties"]["asNumber"]["default"], 64512);
     assert_eq!(bgp["default"], serde_json::json!({}));
     assert!(bgp["properties"]["nodeMeshPassword"].get("default").is_none());
+    assert!(spec("bgppeers.yaml").get("default").is_none(), "a peer without anything is none");
 }
 
 #[test]
