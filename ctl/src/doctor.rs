@@ -55,7 +55,7 @@ struct Patience {
 }
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
-    let store = arguments.store.open()?;
+    let store = arguments.store.open().await?;
     let own = arguments.node.name()?;
     let mut nodes = store.list::<Node>(&Query::all()).await?.objects;
     nodes.retain(|node| node.name() != own);

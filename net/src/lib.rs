@@ -11,6 +11,8 @@ mod mac;
 mod prefix;
 mod remote_as;
 mod router_id;
+#[cfg(feature = "schema")]
+mod schema;
 mod text;
 
 pub use asn::Asn;

@@ -11,6 +11,7 @@ use crate::{Faults, GoDuration, Kind, Object, Selector, name};
 
 /// A BGP session of some nodes: with an address, with whoever is behind an interface, or with other nodes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpPeer {
     /// The one node that has the session. Not together with `nodeSelector`; neither means all nodes.
@@ -80,6 +81,7 @@ pub struct BgpPeer {
 
 /// Who configures the other end of a session between nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ReversePeering {
     /// The same object.
     #[default]
@@ -90,6 +92,7 @@ pub enum ReversePeering {
 
 /// The next hop of what is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum NextHopMode {
     /// As RFC 4271 section 5.1.3 says: self to eBGP peers and for own routes.
     #[default]
@@ -103,6 +106,7 @@ pub enum NextHopMode {
 
 /// The local address of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum SourceAddress {
     /// The node's BGP address.
     #[default]

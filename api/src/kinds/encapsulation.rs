@@ -13,6 +13,7 @@ use crate::Object;
 
 /// The modes of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Modes {
     /// Encapsulation in IP.

@@ -6,6 +6,7 @@ use crate::{Condition, Faults, Kind, Object, Selector};
 
 /// A range that addresses are taken from, cut into blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)] // the fields of the format
 pub struct IpPool {
@@ -48,6 +49,7 @@ pub struct IpPool {
 
 /// When packets between nodes are encapsulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum EncapMode {
     /// Plain routing.
     #[default]
@@ -60,6 +62,7 @@ pub enum EncapMode {
 
 /// What an address may be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AllowedUse {
     /// Pods.
     Workload,
@@ -71,6 +74,7 @@ pub enum AllowedUse {
 
 /// Is a pool used without being named?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AssignmentMode {
     /// Whenever its selectors match.
     #[default]
@@ -81,6 +85,7 @@ pub enum AssignmentMode {
 
 /// What is reported of a pool.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IpPoolStatus {
     /// `Allocatable`, with reason `OK`, `CIDROverlap`, `PoolDisabled` or `Terminating`; `Encapsulation`, with reason `OK`,
     /// `BothModes`, `FamilyUnsupported`, `Underlay` or `CIDROverlap`; of a pool with an attachment that is not routed also `Attachment`, with

@@ -9,6 +9,7 @@ use crate::{Faults, GoDuration, Kind, Object, Selector};
 /// Where several select a node, they are merged field by field in order of name, `default` first, later ones winning:
 /// see [`NodeConfiguration::effective`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeConfiguration {
     /// The nodes it is for. Default: all.
@@ -54,6 +55,7 @@ pub struct NodeConfiguration {
 
 /// What becomes of packets between pods that cannot be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum UnencryptedPeers {
     /// They travel as if there were no encryption: nothing breaks while it is switched on node by node.
     #[default]
