@@ -3,6 +3,7 @@
 //! There is no handle kind: a handle is a field of each allocation in its block, and the node that holds the
 //! addresses finds them in its own blocks, so that a pod's start writes one object and not two.
 
+mod attachment;
 mod bfd;
 mod bgp_configuration;
 mod bgp_filter;
@@ -17,6 +18,9 @@ mod node_configuration;
 mod node_status;
 mod wireguard_peer;
 
+pub use attachment::{
+    Attachment, AttachmentJudgement, AttachmentMode, AttachmentRefused, IpvlanMode, UnderlayKind, attachments,
+};
 pub use bfd::Bfd;
 pub use bgp_configuration::{
     BgpConfiguration, BgpPassword, CommunityRef, NamedCommunity, PrefixAdvertisement, SecretKeyRef,

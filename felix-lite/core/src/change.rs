@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use bgpd_api::config::{Config, OriginatedRoute};
+use cairn_api::kinds::AttachmentMode;
 use cairn_net::Prefix;
 
 use crate::{Condition, Element, Route, Settings, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
@@ -15,6 +16,8 @@ use crate::{Condition, Element, Route, Settings, Tunnel, TunnelKind, TunnelPeer,
 pub enum Change {
     /// Settings for the daemon itself.
     Settings(Settings),
+    /// The kernel should have the driver of an attachment: [`Host::lacking`](crate::Host::lacking) says if it does not.
+    UseDriver(AttachmentMode),
     /// A set of the firewall gains an element.
     AddElement(Element),
     /// There is this tunnel device.

@@ -25,18 +25,20 @@ mod settings;
 mod speaker;
 mod state;
 mod table;
+mod underlay;
 mod update;
 
 pub use change::Change;
 pub use condition::{Condition, Reason};
 pub use endpoint::Endpoint;
 pub use fabric::{
-    Encapsulation, HostTunnel, HostWireguard, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings,
-    WireguardPeer,
+    Encapsulation, HostTunnel, HostWireguard, OwnAddresses, Tunnel, TunnelKind, TunnelPeer, TunnelPools,
+    VxlanSettings, WireguardPeer,
 };
 pub use firewall::Element;
 pub use host::{Host, HostAddress, HostHop, HostLink, HostRoute};
 pub use route::{Gateway, NextHop, Route};
 pub use settings::Settings;
 pub use state::State;
+pub use underlay::{PoolAttachment, Underlay};
 pub use update::Update;

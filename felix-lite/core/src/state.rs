@@ -11,8 +11,8 @@ use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_api::Object;
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
-    WireguardPeer as KeyObject,
+    AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool,
+    NodeConfiguration, WireguardPeer as KeyObject,
 };
 use cairn_net::{Family, Prefix};
 
@@ -24,8 +24,10 @@ use crate::route::Routes;
 use crate::settings::Settings;
 use crate::speaker::{Identities, Member};
 use crate::table::Table;
-use crate::speaker;
-use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer};
+use crate::underlay::Underlays;
+use crate::{
+    Condition, Endpoint, PoolAttachment, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer, speaker,
+};
 
 /// The only BGPConfiguration that counts.
 const DEFAULT: &str = "default";
@@ -42,6 +44,8 @@ struct Dirty {
     nodes: BTreeSet<String>,
     /// What the kernel has of WireGuard.
     keys: bool,
+    /// How pods are attached.
+    underlays: bool,
     /// How large they may be, and what tunnels have.
     tunnels: bool,
     announcements: bool,
@@ -81,6 +85,8 @@ pub struct State {
     identities: Identities,
     paths: PathTable,
     network: Network,
+    underlays: Underlays,
+    drivers: Table<AttachmentMode, ()>,
     routes: Routes,
     elements: Table<Element, ()>,
     announced: Table<Prefix, OriginatedRoute>,
@@ -121,6 +127,8 @@ impl State {
             identities: Identities::default(),
             paths: PathTable::default(),
             network: Network::default(),
+            underlays: Underlays::default(),
+            drivers: Table::default(),
             dirty: Dirty {
                 settings: true,
                 speaker: true,
@@ -152,7 +160,7 @@ impl State {
             Update::Pool(name, pool) => {
                 if put(&mut self.pools, name, pool) {
                     (self.dirty.pools, self.dirty.announcements) = (true, true);
-                    self.dirty.fabric = true;
+                    (self.dirty.fabric, self.dirty.underlays, self.dirty.speaker) = (true, true, true);
                 }
             }
             Update::Affinity(name, affinity) => self.affinity_updated(name, affinity.as_deref()),
@@ -244,6 +252,11 @@ impl State {
         self.network.tunnel_pools()
     }
 
+    /// How pods are attached, of pools where that is not by routes alone.
+    pub const fn attachments(&self) -> &BTreeMap<String, PoolAttachment> {
+        &self.underlays.by_pool
+    }
+
     /// Is anything encrypted on this node?
     pub fn encrypts(&self) -> bool {
         self.network.fabric.secured.is_some()
@@ -269,7 +282,7 @@ impl State {
         self.dirty.conditions |= self.identities.put(&name, member.as_ref());
         if name == self.node {
             (self.dirty.speaker, self.dirty.fabric) = (true, true);
-            (self.dirty.settings, self.dirty.announcements) = (true, true);
+            (self.dirty.settings, self.dirty.announcements, self.dirty.underlays) = (true, true, true);
         } else {
             let addresses = |member: &Member| member.addresses().collect::<Vec<_>>();
             old.iter().flat_map(addresses).for_each(|address| self.paths.remove(address));
@@ -302,7 +315,7 @@ impl State {
         let confirmed = confirmed.filter(|spec| spec.node == self.node).map(|spec| spec.cidr);
         if put(&mut self.affinities, name, confirmed) {
             self.blocks = self.affinities.values().copied().collect();
-            self.routes.set_blocks(self.blocks.clone());
+            self.place_blocks();
             (self.dirty.announcements, self.dirty.conditions) = (true, true);
         }
     }
@@ -360,6 +373,7 @@ impl State {
         self.dirty.fabric |= self.host.addresses != host.addresses || self.host.tunnels != host.tunnels;
         self.dirty.keys |= self.host.wireguard != host.wireguard;
         self.dirty.tunnels = true;
+        self.dirty.underlays = true;
         self.dirty.conditions = true;
         self.host = host;
     }

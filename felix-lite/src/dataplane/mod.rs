@@ -3,6 +3,7 @@
 //! It takes the core's changes in their order, writes them in batches, and tells the engine what the kernel has besides.
 //! Netlink calls block, so they have a thread of their own and never hold up the engine.
 //!
+//! - `driver`: drivers of the kernel that pools ask for;
 //! - `fast_path`: the flowtable of pods' connections;
 //! - `firewall`: the table `inet cairn`;
 //! - `host`: the node's own addresses and routes, read for the core;
@@ -17,6 +18,7 @@
 //! Invariants: nothing is removed at the end of the thread (I2); what was there before is adopted, and swept only when
 //! the engine says that its picture is complete.
 
+mod driver;
 mod fast_path;
 mod firewall;
 mod host;
@@ -33,6 +35,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use cairn_api::kinds::AttachmentMode;
 use cairn_net::Prefix;
 use felix_core::{Change, Element, Endpoint, Host, Route, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
 use tokio::sync::{mpsc, oneshot};
@@ -60,6 +63,8 @@ struct Orders {
     routes: BTreeMap<Prefix, Option<Route>>,
     /// Whether established connections take the fast path, once that is known or changes.
     fast_path: Option<bool>,
+    /// Attachments whose driver is wanted.
+    drivers: BTreeSet<AttachmentMode>,
     /// Who wants another WireGuard key.
     rotations: Vec<oneshot::Sender<Result<(), String>>>,
     /// Who waits until all of this, and what was before, is written.
@@ -122,7 +127,7 @@ impl Dataplane {
         Ok(Self { orders, events })
     }
 
-    /// Applies changes of elements, tunnels and routes; others are not its business.
+    /// Applies changes of drivers, elements, tunnels and routes; others are not its business.
     pub(crate) fn apply(&self, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
@@ -130,6 +135,7 @@ impl Dataplane {
         self.orders.write(|orders| {
             for change in changes {
                 match change {
+                    Change::UseDriver(mode) => drop(orders.drivers.insert(mode)),
                     Change::AddElement(element) => drop(orders.elements.insert(element, true)),
                     Change::RemoveElement(element) => drop(orders.elements.insert(element, false)),
                     Change::SetTunnel(kind, tunnel) => drop(orders.tunnels.insert(kind, Some(tunnel))),

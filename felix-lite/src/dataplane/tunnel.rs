@@ -58,6 +58,7 @@ pub(super) struct Tunnels {
     told: BTreeMap<TunnelKind, HostTunnel>,
     /// The addresses on them at that time, and whether others may have been there, too.
     told_addresses: (BTreeSet<(IfIndex, IpAddr)>, bool),
+    told_keys: BTreeMap<TunnelKind, HostWireguard>,
     /// When WireGuard is compared with what it should be.
     compare_at: Option<Instant>,
     swept: bool,
@@ -88,7 +89,7 @@ impl Tunnels {
         let mut rtnl = Rtnl::open()?;
         let now = Instant::now();
         let mut devices = BTreeMap::new();
-        let mut encryption = Encryption::new(keys);
+        let mut encryption = Encryption::open(keys)?;
         for link in rtnl.list::<Link>(None)? {
             if let Some(kind) = device::kind_of(&link) {
                 let port = device::port_of(&link);
@@ -110,6 +111,7 @@ impl Tunnels {
             faults: BTreeMap::new(),
             told: BTreeMap::new(),
             told_addresses: (BTreeSet::new(), true),
+            told_keys: BTreeMap::new(),
             compare_at: None,
             swept: false,
         })
@@ -147,7 +149,7 @@ impl Tunnels {
     }
 
     /// Packets to somebody should be encrypted, or not.
-    pub(super) fn want_wireguard_peer(&mut self, name: &str, peer: Option<WireguardPeer>) {
+    pub(super) fn want_wireguard_peer(&mut self, name: String, peer: Option<WireguardPeer>) {
         self.encryption.want(name, peer);
     }
 
@@ -186,12 +188,12 @@ impl Tunnels {
     /// Is there something else to be told by [`Self::usable`] and [`Self::wireguard`] than the last time this was asked, or of the
     /// addresses on devices?
     pub(super) fn is_news(&mut self) -> bool {
-        let (usable, keys) = (self.usable(), self.encryption.is_news());
+        let (usable, keys) = (self.usable(), self.wireguard());
         // What nobody wants goes with the sweep.
         let (addresses, unsettled) = self.objects.addresses();
         let now = (addresses, unsettled || !self.swept);
-        let news = self.told != usable || keys || self.told_addresses != now;
-        (self.told, self.told_addresses) = (usable, now);
+        let news = self.told != usable || self.told_keys != keys || self.told_addresses != now;
+        (self.told, self.told_keys, self.told_addresses) = (usable, keys, now);
         news
     }
 
@@ -207,7 +209,7 @@ impl Tunnels {
 
     /// All that is wrong.
     pub(super) fn faults(&self) -> impl Iterator<Item = &String> {
-        self.faults.values().chain(self.objects.faults()).chain(self.encryption.fault())
+        self.faults.values().chain(self.objects.faults()).chain(self.encryption.faults())
     }
 
     /// When [`Self::write`] should be called again, at the latest.
@@ -245,6 +247,8 @@ impl Tunnels {
         // are known.
         if self.swept && self.encrypts() {
             self.encryption.write(now);
+        } else if self.swept {
+            self.encryption.let_go(now);
         }
         self.objects.write(now)
     }

@@ -7,21 +7,29 @@
 //! switched on. Until then he is sent a packet to answer to. Who does not answer in time is taken for ready all the same: otherwise
 //! whoever keeps handshakes from arriving would have everything sent unencrypted.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod answers;
+mod nodes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use cairn_api::WireguardKey;
 use cairn_kernel::Error;
 use cairn_kernel::object::{IfIndex, LinkName};
 use cairn_kernel::wireguard::{Device, DeviceChange, Peer, PeerChange, PublicKey, Wireguard};
-use felix_core::{HostWireguard, WireguardPeer};
+use cairn_net::Prefix;
+use felix_api::MARK;
+use felix_core::{HostWireguard, OwnAddresses, WireguardPeer};
 use tracing::{debug, warn};
+
+use answers::Answers;
+use nodes::NodeRoutes;
 
 use crate::wireguard_key::KeyFile;
 
 /// How long a peer may take to answer.
 const GRACE: Duration = Duration::from_secs(10);
-/// How often it is looked whether he has. With many peers, where a look takes long, no more often than that a tenth of the time goes into it.
+/// How often it is looked whether he has.
 const LOOK: Duration = Duration::from_millis(200);
 /// When a change that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,23 +43,17 @@ pub(super) struct Encryption {
     client: Option<Wireguard>,
     /// Peers by the names of their objects.
     wanted: BTreeMap<String, WireguardPeer>,
-    /// Whose keys these are.
-    names: HashMap<PublicKey, String>,
     /// Names of peers that have been ready, with whichever key.
     known: BTreeSet<String>,
     /// The device, if it is there.
     device: Option<OnDevice>,
-    /// Peers that may differ between what is wanted and what the device has.
-    touched: BTreeSet<PublicKey>,
-    /// All of them may.
-    all: bool,
-    /// What [`Self::told`] says is another.
-    is_news: bool,
-    /// How long the last look at the device took.
-    took: Duration,
+    /// There are changes to write.
+    changed: bool,
     /// When the device is read.
     due: Option<Instant>,
     fault: Option<String>,
+    /// Ways to other nodes' own addresses.
+    nodes: NodeRoutes,
 }
 
 /// What the kernel has, as far as it counts.
@@ -61,8 +63,6 @@ struct OnDevice {
     index: IfIndex,
     key: PublicKey,
     peers: BTreeMap<PublicKey, Known>,
-    /// Those that have not answered yet.
-    unready: BTreeSet<PublicKey>,
 }
 
 /// A peer on the device.
@@ -71,43 +71,38 @@ struct Known {
     peer: Peer,
     since: Instant,
     ready: bool,
+    answers: Answers,
 }
 
-impl OnDevice {
-    /// This node's key, and those of peers that are ready.
-    fn told(&self) -> (WireguardKey, BTreeSet<WireguardKey>) {
-        let ready = self.peers.iter().filter(|(_, known)| known.ready);
-        (WireguardKey(self.key.0), ready.map(|(key, _)| WireguardKey(key.0)).collect())
+impl Known {
+    /// Is exactly this prefix one of those behind it?
+    fn is_behind(&self, prefix: Prefix) -> bool {
+        self.peer.allowed_ips.binary_search(&prefix).is_ok()
     }
 }
 
 impl Encryption {
     /// Nothing is known of a device yet.
-    pub(super) fn new(file: KeyFile) -> Self {
-        Self {
+    pub(super) fn open(file: KeyFile) -> Result<Self, Error> {
+        Ok(Self {
             file,
             client: None,
             wanted: BTreeMap::new(),
-            names: HashMap::new(),
             known: BTreeSet::new(),
             device: None,
-            touched: BTreeSet::new(),
-            all: true,
-            is_news: false,
-            took: Duration::ZERO,
+            changed: false,
             due: None,
             fault: None,
-        }
+            nodes: NodeRoutes::open()?,
+        })
     }
 
     /// Takes over a device that is there with its peers: they know this node.
     pub(super) fn adopt(&mut self, name: &LinkName) {
         match self.read(name) {
             Ok(()) => {
-                if let Some(device) = &mut self.device {
-                    device.peers.values_mut().for_each(|known| known.ready = true);
-                    device.unready.clear();
-                }
+                let peers = self.device.iter_mut().flat_map(|device| device.peers.values_mut());
+                peers.for_each(|known| known.ready = true);
             }
             Err(error) => debug!(error, "a WireGuard device is there, but not as it should be"),
         }
@@ -118,10 +113,16 @@ impl Encryption {
     /// Errors: a sentence that says what is in the way; what the device had stays.
     pub(super) fn configure(&mut self, name: &LinkName, port: u16) -> Result<(), String> {
         let key = self.file.load_or_make().map_err(|error| error.to_string())?;
-        let change =
-            DeviceChange { private_key: Some(key), listen_port: Some(port), ..DeviceChange::default() };
+        let change = DeviceChange {
+            private_key: Some(key),
+            listen_port: Some(port),
+            mark: Some(MARK),
+            ..DeviceChange::default()
+        };
         let done = self.client().and_then(|client| client.change(name, &change));
         done.map_err(|error| explain(port, &error))?;
+        self.changed = true;
+        self.nodes.resync();
         self.read(name)
     }
 
@@ -141,74 +142,90 @@ impl Encryption {
         if self.device.as_ref().is_some_and(|device| device.index == index) {
             (self.device, self.due, self.fault) = (None, None, None);
             self.known.clear();
-            (self.all, self.is_news) = (true, true);
         }
     }
 
     /// Packets to somebody should be encrypted, or not, from the next [`Self::write`] on.
-    pub(super) fn want(&mut self, name: &str, peer: Option<WireguardPeer>) {
-        let old = match peer {
-            Some(peer) => {
-                let key = PublicKey(peer.key.0);
-                self.touched.insert(key);
-                self.names.insert(key, name.to_owned());
-                self.wanted.insert(name.to_owned(), peer)
-            }
+    pub(super) fn want(&mut self, name: String, peer: Option<WireguardPeer>) {
+        match peer {
+            Some(peer) => self.wanted.insert(name, peer),
             None => {
-                self.is_news |= self.known.remove(name);
-                self.wanted.remove(name)
+                self.known.remove(&name);
+                self.wanted.remove(&name)
             }
         };
-        let Some(old) = old.map(|old| PublicKey(old.key.0)) else { return };
-        self.touched.insert(old);
-        let has_it = self.wanted.get(name).is_some_and(|peer| PublicKey(peer.key.0) == old);
-        // Somebody else may have it by now.
-        if !has_it && self.names.get(&old).is_some_and(|known| known == name) {
-            self.names.remove(&old);
-        }
-    }
-
-    /// Is there something else to be told than the last time this was asked?
-    pub(super) const fn is_news(&mut self) -> bool {
-        std::mem::replace(&mut self.is_news, false)
+        self.changed = true;
     }
 
     /// What the core is to know.
     pub(super) fn told(&self) -> Option<HostWireguard> {
-        let (key, ready) = self.device.as_ref()?.told();
-        Some(HostWireguard { key, ready, known: self.known.clone() })
+        let device = self.device.as_ref()?;
+        let ready = device.peers.iter().filter(|(_, known)| known.ready);
+        let ready: BTreeSet<WireguardKey> = ready.map(|(key, _)| WireguardKey(key.0)).collect();
+        Some(HostWireguard { key: WireguardKey(device.key.0), ready, known: self.known.clone() })
     }
 
     /// What is wrong.
-    pub(super) const fn fault(&self) -> Option<&String> {
-        self.fault.as_ref()
+    pub(super) fn faults(&self) -> impl Iterator<Item = &String> {
+        self.fault.iter().chain(self.nodes.fault())
     }
 
     /// When [`Self::write`] should be called again, at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.due.filter(|_| self.device.is_some())
+        let due = self.due.filter(|_| self.device.is_some());
+        due.into_iter().chain(self.nodes.poll_timeout()).min()
     }
 
     /// Everything is compared at the next [`Self::write`].
     pub(super) fn resync(&mut self) {
         self.due = Some(Instant::now());
+        self.nodes.resync();
     }
 
     /// Brings the peers up to date.
     pub(super) fn write(&mut self, now: Instant) {
+        // Before peers go: whoever is no longer one is reached in another way. And after they came.
+        self.lead_to_nodes(now);
+        self.write_peers(now);
+        self.lead_to_nodes(now);
+    }
+
+    /// Nothing is to be encrypted any more: packets to other nodes leave the tunnel before it goes.
+    pub(super) fn let_go(&mut self, now: Instant) {
+        self.nodes.write(BTreeSet::new(), IfIndex(0), now);
+    }
+
+    /// Leads packets to other nodes' own addresses to those who are there.
+    fn lead_to_nodes(&mut self, now: Instant) {
+        let Some(device) = &self.device else { return self.let_go(now) };
+        let ways = self.wanted.values().flat_map(|peer| {
+            let known = device.peers.get(&PublicKey(peer.key.0));
+            let known = known.filter(|known| known.answers.is_there(now));
+            let is_behind =
+                move |way: &&OwnAddresses| known.is_some_and(|known| known.is_behind(Prefix::host(way.there)));
+            peer.own.iter().filter(is_behind).copied()
+        });
+        let (ways, index) = (ways.collect(), device.index);
+        self.nodes.write(ways, index, now);
+    }
+
+    fn write_peers(&mut self, now: Instant) {
         let Some(name) = self.device.as_ref().map(|device| device.name.clone()) else { return };
         let read = self.due.is_some_and(|due| due <= now);
         // After an error nobody knows what is there until it was read.
-        let changed = self.all || !self.touched.is_empty();
-        if !read && (!changed || self.fault.is_some()) {
+        if !read && (!self.changed || self.fault.is_some()) {
             return;
         }
         let done = if read { self.read(&name) } else { Ok(()) };
         match done.and_then(|()| self.apply(&name, now)) {
             Ok(()) => {
-                self.fault = None;
-                let waits = self.device.as_ref().is_some_and(|device| !device.unready.is_empty());
-                self.due = waits.then(|| now + LOOK.max(self.took * 10));
+                (self.changed, self.fault) = (false, None);
+                self.note_ready();
+                let mut peers = self.device.iter().flat_map(|device| device.peers.values());
+                // Whoever does not answer in time is looked at with everything else.
+                let is_new =
+                    |known: &Known| !known.answers.has_answered() && now.duration_since(known.since) < GRACE;
+                self.due = peers.any(|known| !known.ready || is_new(known)).then(|| now + LOOK);
             }
             Err(error) => {
                 if self.fault.as_ref() != Some(&error) {
@@ -220,102 +237,65 @@ impl Encryption {
         }
     }
 
-    /// Writes what differs between the peers that are wanted and those that are known to be there.
-    fn apply(&mut self, name: &LinkName, now: Instant) -> Result<(), String> {
-        self.promote(now);
-        let Some(device) = &self.device else { return Ok(()) };
-        if self.all {
-            self.touched.extend(self.names.keys().chain(device.peers.keys()));
-        }
-        let wanted = |key: &PublicKey| {
-            let peer = self.wanted.get(self.names.get(key)?)?;
-            Some(kernel_peer(peer, device.peers.get(key).is_some_and(|known| known.ready)))
-        };
-        let (mut peers, mut gone) = (Vec::new(), Vec::new());
-        for key in &self.touched {
-            let known = device.peers.get(key);
-            match wanted(key) {
-                Some(peer) if known.is_none_or(|known| known.peer != peer) => {
-                    peers.push(PeerChange::Set(peer));
-                }
-                None if known.is_some() => gone.push(PeerChange::Remove(*key)),
-                _ => {}
-            }
-        }
-        // Before the others go: an address moves from one peer to the next in one step.
-        peers.append(&mut gone);
-        if !peers.is_empty() {
-            debug!(peers = peers.len(), "peers of WireGuard change");
-            let change = DeviceChange { peers, ..DeviceChange::default() };
-            let done = self.client().and_then(|client| client.change(name, &change));
-            done.map_err(|error| error.to_string())?;
-            self.written(change.peers, now);
-        }
-        self.note_ready();
-        self.touched.clear();
-        self.all = false;
-        Ok(())
-    }
-
-    /// Who had his time to answer is taken for ready.
-    fn promote(&mut self, now: Instant) {
-        let Some(device) = &mut self.device else { return };
-        let peers = &device.peers;
-        let late = |key: &&PublicKey| {
-            peers.get(key).is_none_or(|known| now.duration_since(known.since) >= GRACE)
-        };
-        let late: Vec<PublicKey> = device.unready.iter().filter(late).copied().collect();
-        for key in late {
-            device.unready.remove(&key);
-            if let Some(known) = device.peers.get_mut(&key) {
-                known.ready = true;
-            }
-            self.touched.insert(key);
-            self.is_news = true;
-        }
-    }
-
-    /// The kernel has taken these changes.
-    fn written(&mut self, changes: Vec<PeerChange>, now: Instant) {
-        let Some(device) = &mut self.device else { return };
-        for change in changes {
-            match change {
-                PeerChange::Remove(key) => {
-                    self.is_news |= device.peers.remove(&key).is_some_and(|known| known.ready);
-                    device.unready.remove(&key);
-                }
-                PeerChange::Set(peer) => {
-                    let known = device.peers.get(&peer.public_key);
-                    let (since, ready) = known.map_or((now, false), |known| (known.since, known.ready));
-                    if !ready {
-                        device.unready.insert(peer.public_key);
-                    }
-                    device.peers.insert(peer.public_key, Known { peer, since, ready });
-                }
-            }
-        }
-    }
-
     /// Remembers who is ready by name, for when he has another key.
     fn note_ready(&mut self) {
         let Some(device) = &self.device else { return };
-        let ready = self.touched.iter().filter(|key| device.peers.get(key).is_some_and(|known| known.ready));
-        for name in ready.filter_map(|key| self.names.get(key)) {
-            if !self.known.contains(name) {
-                self.known.insert(name.clone());
-                self.is_news = true;
+        let is_ready =
+            |peer: &WireguardPeer| device.peers.get(&PublicKey(peer.key.0)).is_some_and(|known| known.ready);
+        let ready = self.wanted.iter().filter(|(_, peer)| is_ready(peer));
+        let new: Vec<String> =
+            ready.filter(|(name, _)| !self.known.contains(*name)).map(|(name, _)| name.clone()).collect();
+        self.known.extend(new);
+    }
+
+    /// Writes what differs between the peers that are wanted and those that are known to be there.
+    fn apply(&mut self, name: &LinkName, now: Instant) -> Result<(), String> {
+        let Some(device) = &mut self.device else { return Ok(()) };
+        device.peers.values_mut().for_each(|known| known.ready |= now.duration_since(known.since) >= GRACE);
+        let is_ready = |key: &PublicKey| device.peers.get(key).is_some_and(|known| known.ready);
+        // Packets to a node that has fallen silent take another way: only a knock shows that it is back.
+        let is_there =
+            |key: &PublicKey| device.peers.get(key).is_some_and(|known| known.answers.is_there(now));
+        let wanted = self
+            .wanted
+            .values()
+            .map(|peer| kernel_peer(peer, |key| is_ready(key) && (peer.own.is_empty() || is_there(key))));
+        let wanted: BTreeMap<PublicKey, Peer> = wanted.map(|peer| (peer.public_key, peer)).collect();
+        let gone = device.peers.keys().filter(|key| !wanted.contains_key(*key)).copied();
+        let differs =
+            |peer: &&Peer| device.peers.get(&peer.public_key).is_none_or(|known| known.peer != **peer);
+        // Before the others go: an address moves from one peer to the next in one step.
+        let set = wanted.values().filter(differs).cloned().map(PeerChange::Set);
+        let peers: Vec<PeerChange> = set.chain(gone.map(PeerChange::Remove)).collect();
+        if peers.is_empty() {
+            return Ok(());
+        }
+        debug!(peers = peers.len(), "peers of WireGuard change");
+        let change = DeviceChange { peers, ..DeviceChange::default() };
+        self.client().and_then(|client| client.change(name, &change)).map_err(|error| error.to_string())?;
+        let Some(device) = &mut self.device else { return Ok(()) };
+        for change in change.peers {
+            match change {
+                PeerChange::Remove(key) => drop(device.peers.remove(&key)),
+                PeerChange::Set(peer) => {
+                    let new =
+                        || Known { peer: peer.clone(), since: now, ready: false, answers: Answers::none() };
+                    let known = device.peers.entry(peer.public_key).or_insert_with(new);
+                    known.peer = peer;
+                }
             }
         }
+        Ok(())
     }
 
     /// Reads the device. Since when a peer is there, and whether he was ready, is remembered.
     fn read(&mut self, name: &LinkName) -> Result<(), String> {
-        let start = Instant::now();
         let found =
             self.client().and_then(|client| client.device(name)).map_err(|error| error.to_string())?;
         let Device { index, public_key, peers, .. } = found;
         let key = public_key.ok_or_else(|| format!("{name} has no key"))?;
-        let told = self.device.as_ref().map(OnDevice::told);
+        let same_device = |before: &OnDevice| before.index == index;
+        let rekeyed = self.device.as_ref().is_some_and(|before| same_device(before) && before.key != key);
         // With another key, or anew, the peers have to answer again.
         let before = self.device.take().filter(|before| before.key == key && before.index == index);
         let mut before = before.map(|before| before.peers).unwrap_or_default();
@@ -325,15 +305,14 @@ impl Encryption {
             let since = old.as_ref().map_or(now, |old| old.since);
             let ready = old.as_ref().is_some_and(|old| old.ready) || state.last_handshake.is_some();
             // Where he was last heard from is the kernel's business; where he should be was written once.
-            let endpoint = old.map_or(state.peer.endpoint, |old| old.peer.endpoint);
-            (state.peer.public_key, Known { peer: Peer { endpoint, ..state.peer }, since, ready })
+            let endpoint = old.as_ref().map_or(state.peer.endpoint, |old| old.peer.endpoint);
+            let first = || Answers::first(&state, rekeyed);
+            let answers = old.map_or_else(first, |old| old.answers.next(&state, now));
+            let peer = Peer { endpoint, ..state.peer };
+            (peer.public_key, Known { peer, since, ready, answers })
         };
-        let peers: BTreeMap<PublicKey, Known> = peers.into_iter().map(known).collect();
-        let unready = peers.iter().filter(|(_, known)| !known.ready).map(|(key, _)| *key).collect();
-        self.device = Some(OnDevice { name: name.clone(), index, key, peers, unready });
-        self.is_news |= told != self.device.as_ref().map(OnDevice::told);
-        self.all = true;
-        self.took = start.elapsed();
+        let peers = peers.into_iter().map(known).collect();
+        self.device = Some(OnDevice { name: name.clone(), index, key, peers });
         Ok(())
     }
 
@@ -346,9 +325,9 @@ impl Encryption {
 }
 
 /// A peer as the kernel is to have him.
-fn kernel_peer(peer: &WireguardPeer, is_ready: bool) -> Peer {
+fn kernel_peer(peer: &WireguardPeer, is_ready: impl Fn(&PublicKey) -> bool) -> Peer {
     let public_key = PublicKey(peer.key.0);
-    let keepalive = if is_ready { peer.keepalive } else { KNOCK };
+    let keepalive = if is_ready(&public_key) { peer.keepalive } else { KNOCK };
     let allowed_ips = peer.allowed.iter().copied().collect();
     Peer { public_key, endpoint: Some(peer.endpoint), keepalive, allowed_ips }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::driver::Drivers;
 use super::fast_path::FastPath;
 use super::firewall::Firewall;
 use super::route::Routes;
@@ -44,6 +45,7 @@ pub(super) struct Worker {
     firewall: Firewall,
     fast_path: FastPath,
     tunnels: Tunnels,
+    drivers: Drivers,
     waiting: Vec<Waiting>,
     /// Why the last write failed as a whole.
     firewall_fault: Option<Error>,
@@ -97,6 +99,7 @@ impl Worker {
             firewall,
             fast_path,
             tunnels,
+            drivers: Drivers::default(),
             waiting: Vec::new(),
             firewall_fault: None,
             firewall_at: None,
@@ -288,6 +291,13 @@ impl Worker {
                 }
             }
         }
+        for mode in orders.drivers {
+            match self.drivers.ask(self.routes.rtnl(), mode) {
+                Ok(true) => self.host_at = Some(Instant::now()),
+                Ok(false) => {}
+                Err(error) => warn!(%error, "whether the kernel has a driver is not known"),
+            }
+        }
         for (kind, tunnel) in orders.tunnels {
             self.tunnels.want(kind, tunnel);
         }
@@ -295,7 +305,7 @@ impl Worker {
             self.tunnels.want_peer(key, peer);
         }
         for (name, peer) in orders.wireguard_peers {
-            self.tunnels.want_wireguard_peer(&name, peer);
+            self.tunnels.want_wireguard_peer(name, peer);
         }
         for (prefix, route) in orders.routes {
             self.routes.want(prefix, route);
@@ -406,7 +416,8 @@ impl Worker {
             Ok((host, on_tunnels)) => {
                 let (tunnels, wireguard) = (self.tunnels.usable(), self.tunnels.wireguard());
                 self.tell(DataplaneEvent::TunnelAddresses(on_tunnels)).await?;
-                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, ..host })).await
+                let lacking = self.drivers.lacking();
+                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, lacking, ..host })).await
             }
             Err(error) => {
                 warn!(%error, "the node's own addresses and routes cannot be read: trying again");

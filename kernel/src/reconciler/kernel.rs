@@ -1,4 +1,4 @@
-//! The backend for what rtnetlink carries: routes, nexthop objects, addresses, neighbours, forwarding entries.
+//! The backend for what rtnetlink carries: routes, rules, nexthop objects, addresses, neighbours, forwarding entries.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::error::is_absence;
 use crate::netlink::{Batch, Socket};
 use crate::object::{
     Address, Change, Forwarding, IfIndex, Neighbour, NeighbourState, Nexthop, Object, PROTOCOL, Route,
-    RouteKey, TableId, Verb,
+    RouteKey, Rule, TableId, Verb,
 };
 use crate::rtnl::Rtnl;
 
@@ -57,6 +57,29 @@ impl Owned for Route {
     /// Routes of all protocols share prefix, table and metric: a `replace` by somebody else ends ours without a word.
     fn rival_key(&self, table: &TableId) -> Option<Self::Key> {
         (self.table == *table).then(|| RouteKey { protocol: PROTOCOL, ..self.key() })
+    }
+}
+
+/// Rules of protocol 202 and one priority.
+impl Owned for Rule {
+    type Scope = u32;
+
+    fn is_owned(&self, priority: &u32) -> bool {
+        self.protocol == PROTOCOL && self.priority == *priority
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, priority: &u32) -> Result<Vec<Self>, Error> {
+        let mut rules = Vec::new();
+        for family in Family::ALL {
+            rules.extend(rtnl.list::<Self>(Some(family))?);
+        }
+        rules.retain(|rule| rule.is_owned(priority));
+        Ok(rules)
+    }
+
+    /// The same rule of another owner stays beside ours.
+    fn rival_key(&self, _: &u32) -> Option<Self::Key> {
+        None
     }
 }
 

@@ -42,6 +42,9 @@ const MACHINE: [(&str, &str); 5] = [
     ("tc", "iproute2"),
 ];
 
+/// As [`NEEDED`], for what needs a real Kubernetes.
+const KUBERNETES: [(&str, &str); 2] = [("go", "golang-go"), ("curl", "curl")];
+
 /// Package, and the service that comes along with it: it must run neither now nor after the next boot.
 const SERVICES: [(&str, &str); 4] =
     [("bird2", "bird"), ("frr", "frr"), ("gobgpd", "gobgpd"), ("prometheus", "prometheus")];
@@ -57,6 +60,11 @@ pub(super) fn for_lab() -> Result<()> {
 /// Installs what is missing for the virtual machine, after saying so.
 pub(crate) fn for_machine() -> Result<()> {
     install(&MACHINE)
+}
+
+/// Installs what is missing to build and run Kubernetes, after saying so.
+pub(super) fn for_kubernetes() -> Result<()> {
+    install(&KUBERNETES)
 }
 
 fn install(programs: &[(&str, &str)]) -> Result<()> {

@@ -25,7 +25,7 @@ use cairn_api::kinds::{EncapMode, Modes};
 use cairn_net::{Family, Prefix};
 
 pub use tunnel::{Encapsulation, HostTunnel, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings};
-pub use wireguard::{HostWireguard, WireguardPeer};
+pub use wireguard::{HostWireguard, OwnAddresses, WireguardPeer};
 
 pub(crate) use derive::{Inputs, Wanted};
 pub(crate) use members::{Member, Members};

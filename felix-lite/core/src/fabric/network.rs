@@ -139,6 +139,10 @@ impl Network {
             secured.put_host(on_host(inputs), inputs, members, &mut news);
         }
         changes.conditions |= news.conditions;
+        // A node's own address is its own only while no object says that it is behind somebody.
+        let addresses = news.prefixes.iter().filter(|prefix| prefix.is_host()).map(|prefix| prefix.addr());
+        let owners = addresses.filter_map(|address| members.at(address)).map(|(name, _)| Arc::from(name));
+        news.peers.extend(owners.collect::<Vec<_>>());
         changes.peers.append(&mut news.peers);
         changes.prefixes.append(&mut news.prefixes);
     }

@@ -12,7 +12,9 @@ use cairn_net::{Family, Mac, Prefix};
 
 use super::derive::Inputs;
 use super::tunnel::{TunnelKind, gateway, mac_of};
-use super::wireguard::{Encrypted, HostWireguard, WireguardPeer, is_on, is_on_for, port};
+use super::wireguard::{
+    Encrypted, HostWireguard, OwnAddresses, WireguardPeer, encrypts_nodes, is_on, is_on_for, port,
+};
 use super::{Addresses, Members, slot};
 use crate::claims::Claims;
 use crate::condition::{Condition, Reason};
@@ -31,6 +33,8 @@ pub(super) struct Rules {
     keepalive: u16,
     /// UDP port, here and at other nodes.
     pub(super) port: u16,
+    /// Families whose packets between nodes' own addresses are encrypted.
+    nodes: [bool; 2],
 }
 
 impl Rules {
@@ -41,12 +45,14 @@ impl Rules {
             return None;
         }
         let cidrs = inputs.pools.values().map(|pool| pool.spec.cidr);
+        let cidrs = cidrs.filter(|cidr| !inputs.passing.contains(cidr));
         let keepalive = configuration.wireguard_keep_alive.map_or(0, |time| time.get().as_secs());
         Some(Self {
             pools: cidrs.filter(|cidr| is_on_for(configuration, cidr.family())).collect(),
             refuse: configuration.wireguard_unencrypted_peers == Some(UnencryptedPeers::Refuse),
             keepalive: u16::try_from(keepalive).unwrap_or(u16::MAX),
             port: port(configuration),
+            nodes: Family::ALL.map(|family| encrypts_nodes(configuration, family)),
         })
     }
 }
@@ -83,6 +89,8 @@ struct Known {
     key: WireguardKey,
     endpoint: SocketAddr,
     mac: Mac,
+    /// Its own, if it is a node.
+    addresses: Addresses,
     /// What its object says to be behind it.
     statics: Vec<Prefix>,
 }
@@ -248,7 +256,8 @@ impl Secured {
                            nothing is encrypted to it";
             (Reason::AddressUnknown, message.to_owned())
         })?;
-        Ok(Known { key, endpoint, mac: mac_of(name), statics: object.spec.allowed_ips.clone() })
+        let addresses = member.map(|member| member.addresses).unwrap_or_default();
+        Ok(Known { key, endpoint, mac: mac_of(name), addresses, statics: object.spec.allowed_ips.clone() })
     }
 
     fn what_is_wrong(&self, name: &Arc<str>, inputs: Inputs<'_>, members: &Members) -> Vec<Condition> {
@@ -350,8 +359,17 @@ impl Secured {
 
     /// A peer with the addresses behind it.
     pub(crate) fn peer_with(&self, name: &str, allowed: BTreeSet<Prefix>) -> Option<WireguardPeer> {
-        let Known { key, endpoint, .. } = *self.peers.get(name)?;
-        Some(WireguardPeer { key, endpoint, keepalive: self.rules.keepalive, allowed })
+        let Known { key, endpoint, addresses, .. } = *self.peers.get(name)?;
+        // Always taken, so that whether they are sent is the sender's choice alone: nobody has to know what the other one does.
+        let free = |address: &IpAddr| !self.is_static(Prefix::host(*address));
+        let theirs = addresses.map(|address| address.filter(free));
+        let sends = |family| self.own[slot(family)].filter(|_| self.rules.nodes[slot(family)]);
+        let ways = Family::ALL.map(sends).into_iter().zip(theirs);
+        let own =
+            ways.filter_map(|(here, there)| Some(OwnAddresses { here: here?, there: there? })).collect();
+        let mut allowed = allowed;
+        allowed.extend(theirs.into_iter().flatten().map(Prefix::host));
+        Some(WireguardPeer { key, endpoint, keepalive: self.rules.keepalive, allowed, own })
     }
 
     /// The names of all peers, in no order.

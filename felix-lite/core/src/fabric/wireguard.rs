@@ -30,6 +30,18 @@ pub struct WireguardPeer {
     pub keepalive: u16,
     /// The addresses behind it.
     pub allowed: BTreeSet<Prefix>,
+    /// Its own addresses that this node's packets go to through the tunnel, each with the one of this node that they come from. Unlike what is behind
+    /// it they have another way: the one that encrypted packets take.
+    pub own: Vec<OwnAddresses>,
+}
+
+/// The addresses of two nodes, of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnAddresses {
+    /// This node's.
+    pub here: IpAddr,
+    /// The other one's.
+    pub there: IpAddr,
 }
 
 /// A WireGuard device of Cairn that the kernel has.
@@ -66,6 +78,11 @@ pub(super) fn is_on_for(configuration: &NodeConfiguration, family: Family) -> bo
         Family::Ipv6 => configuration.wireguard_enabled_v6,
     };
     field.unwrap_or(false)
+}
+
+/// Is what nodes send to each other's own addresses encrypted, of a family?
+pub(super) fn encrypts_nodes(configuration: &NodeConfiguration, family: Family) -> bool {
+    is_on_for(configuration, family) && configuration.wireguard_host_encryption_enabled == Some(true)
 }
 
 pub(super) fn port(configuration: &NodeConfiguration) -> u16 {

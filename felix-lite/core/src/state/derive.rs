@@ -12,6 +12,7 @@ use crate::announce::Policy;
 use crate::fabric::Facts;
 use crate::firewall::{self, Element};
 use crate::speaker::{self, Inputs, Secrets};
+use crate::underlay;
 use crate::{Change, Condition, Reason};
 
 impl State {
@@ -20,6 +21,9 @@ impl State {
         let mut dirty = std::mem::take(&mut self.dirty);
         if dirty.settings {
             self.derive_configuration();
+        }
+        if dirty.underlays && self.derive_underlays() {
+            (dirty.pools, dirty.announcements, dirty.fabric) = (true, true, true);
         }
         let ground = dirty.fabric || dirty.settings;
         let network = self.derive_fabric(Facts { names: &dirty.nodes, keys: dirty.keys, ground });
@@ -48,6 +52,7 @@ impl State {
             || dirty.speaker
             || dirty.pools
             || ground
+            || dirty.underlays
             || self.routes.unresolved_changed()
         {
             self.derive_conditions();
@@ -60,6 +65,8 @@ impl State {
         let wireguard = self.wireguard_peers.take();
         let mut changes: Vec<Change> =
             settings.set.into_iter().map(|((), settings)| Change::Settings(settings)).collect();
+        // One that is no longer asked for is there all the same.
+        changes.extend(self.drivers.take().set.into_iter().map(|(mode, ())| Change::UseDriver(mode)));
         changes.extend(elements.set.into_iter().map(|(element, ())| Change::AddElement(element)));
         changes.extend(tunnels.set.into_iter().map(|(kind, tunnel)| Change::SetTunnel(kind, tunnel)));
         changes.extend(peers.set.into_iter().map(|(key, peer)| Change::SetPeer(key, peer)));
@@ -97,6 +104,7 @@ impl State {
             filters: &self.filters,
             secrets: Secrets { namespace: &self.secret_namespace, by_name: &self.secrets },
             host: &self.host,
+            ipv4_pods: self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv4),
         }
     }
 
@@ -108,11 +116,34 @@ impl State {
             .filter(|_| self.network.fabric.secured.is_some())
             .flat_map(|peer| peer.spec.allowed_ips.iter().copied())
             .collect();
-        let (wanted, conditions) = firewall::pools(&self.pools, &outside, &self.host);
+        let (wanted, conditions) = firewall::pools(&self.pools, &outside, &self.underlays, &self.host);
         self.put_elements(&wanted.into_iter().collect(), |element| {
             matches!(element, Element::Pool(_) | Element::Masquerade(_))
         });
         self.pool_conditions = conditions;
+    }
+
+    /// True if there are other ranges than before that are as no others.
+    fn derive_underlays(&mut self) -> bool {
+        let derived = underlay::derive(underlay::Inputs {
+            pools: &self.pools,
+            me: self.nodes.get(&self.node),
+            host: &self.host,
+        });
+        let before = std::mem::replace(&mut self.underlays, derived);
+        self.drivers.replace(self.underlays.drivers.iter().map(|mode| (*mode, ())).collect::<Vec<_>>());
+        if (&before.on_link, &before.passing) == (&self.underlays.on_link, &self.underlays.passing) {
+            return false;
+        }
+        self.place_blocks();
+        true
+    }
+
+    /// Own blocks lead nowhere but for their pods. Where pods are found on the link, those of other nodes may be in them, too.
+    pub(super) fn place_blocks(&mut self) {
+        let on_link = |block: &Prefix| self.underlays.on_link.iter().any(|cidr| cidr.covers(*block));
+        let routed = self.blocks.iter().copied().filter(|block| !on_link(block)).collect();
+        self.routes.set_blocks(routed);
     }
 
     /// Makes the elements of some kinds these.
@@ -155,6 +186,7 @@ impl State {
         Policy {
             blocks: &self.blocks,
             pools: &self.pools,
+            on_link: &self.underlays.on_link,
             bgp: self.bgp.get(DEFAULT).map_or(default, |object| &object.spec),
             next_hop: Family::ALL.map(address),
         }
@@ -191,7 +223,7 @@ impl State {
         });
         let all = self.speaker_conditions.iter().chain(self.identities.conditions());
         let all = all.chain(&self.pool_conditions).chain(&self.mtu_conditions).cloned();
-        let all = all.chain(self.network.conditions());
+        let all = all.chain(self.underlays.conditions.iter().cloned()).chain(self.network.conditions());
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

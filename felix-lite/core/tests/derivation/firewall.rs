@@ -52,3 +52,20 @@ fn a_pool_that_overlaps_the_nodes_subnet_is_reported() {
         [node("a", &["10.0.0.1"], &[]), host(&[("10.0.0.1", 24)], &[]), pool("a", nat("10.0.0.0/16"))];
     assert!(derived(cluster).has_condition(Reason::CidrOverlap, "10.0.0.0/24 of interface eth0"));
 }
+
+#[test]
+fn a_node_without_an_address_to_masquerade_with_says_so() {
+    let six = host(&[("2001:db8::1", 64)], &[]);
+    let found = derived([six, pool("v4", nat("10.0.0.0/16")), pool("v6", nat("fd00::/64"))]);
+    assert!(
+        found.has_condition(
+            Reason::AddressUnknown,
+            "IPPool/v4: AddressUnknown: natOutgoing, but no interface"
+        )
+    );
+    assert!(!found.has_condition(Reason::AddressUnknown, "IPPool/v6"));
+    assert!(
+        found.elements.contains_key(&Element::Masquerade(prefix("10.0.0.0/16"))),
+        "nothing leaves as it is"
+    );
+}

@@ -7,5 +7,6 @@ mod firewall;
 mod random;
 mod routes;
 mod sessions;
+mod underlay;
 mod wireguard;
 mod world;
