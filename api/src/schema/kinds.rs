@@ -243,6 +243,7 @@ impl Resource for IpPool {
                 "cidr must not be loopback or multicast",
             );
         schema.at("spec.blockSize").range(20, 128);
+        schema.at("spec.attachment.interface").length(15);
         schema.at("spec.allowedUses").items(1, 3);
     }
 }
