@@ -76,7 +76,7 @@ fn ground(encrypted: bool) -> Vec<Update> {
     let host = Host {
         addresses: vec![HostAddress { address: own, prefix_len: 24, interface: "eth0".to_owned() }],
         routes: vec![route(prefix("10.0.0.0/24"), None), route(prefix("0.0.0.0/0"), Some(router))],
-        links: [(2, HostLink { name: "eth0".to_owned(), mtu: 1500 })].into(),
+        links: [(2, HostLink { name: "eth0".to_owned(), mtu: 1500, ..HostLink::default() })].into(),
         tunnels: (40..).zip(kinds).map(|(index, kind)| (kind, HostTunnel { index, port: 4789 })).collect(),
         ..Host::default()
     };

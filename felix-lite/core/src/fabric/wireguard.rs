@@ -11,7 +11,7 @@
 //! - where unencrypted packets are refused, no prefix of a pool has another way.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use cairn_api::WireguardKey;
 use cairn_api::kinds::NodeConfiguration;
