@@ -73,7 +73,9 @@ fn main() -> Result<()> {
                     fabric::configure(lab, "fast-path", "flowtable: Software")?;
                 }
                 if arguments.nat_outgoing {
-                    Family::ALL.iter().try_for_each(|family| fabric::set_in_pool(lab, *family, "natOutgoing: true"))?;
+                    Family::ALL
+                        .iter()
+                        .try_for_each(|family| fabric::set_in_pool(lab, *family, "natOutgoing: true"))?;
                 }
                 compare(lab, fabric, arguments.rounds, time)
             })?),
@@ -136,10 +138,7 @@ fn compare(lab: &Lab, fabric: Fabric, rounds: usize, time: Duration) -> Result<V
 }
 
 fn sample(ends: &Ends, time: Duration) -> Result<Sample> {
-    Ok(Sample {
-        octets: traffic::stream(ends, time)?,
-        round_trips: traffic::round_trips(ends, time)?,
-    })
+    Ok(Sample { octets: traffic::stream(ends, time)?, round_trips: traffic::round_trips(ends, time)? })
 }
 
 /// The address of the plain server.

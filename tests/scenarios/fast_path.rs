@@ -34,7 +34,10 @@ fn joins(world: &World, pod: &PodOn, wanted: bool) -> Result<()> {
     let name = interface(world, pod)?;
     eventually(SETTLES, || {
         let devices = devices(world, &pod.node)?;
-        ensure!(devices.contains(&name) == wanted, "{name} in the flowtable: {wanted}; there are {devices:?}");
+        ensure!(
+            devices.contains(&name) == wanted,
+            "{name} in the flowtable: {wanted}; there are {devices:?}"
+        );
         Ok(())
     })
     .map(drop)
@@ -112,7 +115,10 @@ fn established_connections_take_the_fast_path_and_sources_are_checked(families: 
         let gone = interface(world, far)?;
         drop(server);
         world.delete_pod(&far.node, &far.pod.name)?;
-        ensure!(!devices(world, &far.node)?.contains(&gone), "the interface of a pod that is gone is still in it");
+        ensure!(
+            !devices(world, &far.node)?.contains(&gone),
+            "the interface of a pod that is gone is still in it"
+        );
 
         let flows = Flows::start(world, near, &pods[1])?;
         configure(world, "flowtable: Disabled")?;

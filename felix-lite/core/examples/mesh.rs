@@ -11,9 +11,7 @@ use cairn_api::kinds::{
 };
 use cairn_api::{Metadata, Object, WireguardKey, annotation};
 use cairn_net::Prefix;
-use felix_core::{
-    Host, HostAddress, HostHop, HostLink, HostRoute, HostTunnel, State, TunnelKind, Update,
-};
+use felix_core::{Host, HostAddress, HostHop, HostLink, HostRoute, HostTunnel, State, TunnelKind, Update};
 
 /// As many facts are taken before changes are read, as the engine does.
 const BATCH: usize = 64;

@@ -114,7 +114,8 @@ mod tests {
         assert!(!table.look_up(|address| panic!("{address} is known")));
 
         table.expire_within("198.51.100.0/24".parse().unwrap());
-        let looked_for = |address| if address == ip("198.51.100.1") { Some(1300) } else { panic!("{address}") };
+        let looked_for =
+            |address| if address == ip("198.51.100.1") { Some(1300) } else { panic!("{address}") };
         assert!(table.look_up(looked_for));
         assert_eq!(table.least()[0], Some(1300));
 

@@ -26,7 +26,8 @@ use crate::speaker::{Identities, Member};
 use crate::table::Table;
 use crate::underlay::Underlays;
 use crate::{
-    Condition, Endpoint, PoolAttachment, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer, speaker,
+    Condition, Endpoint, PoolAttachment, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer,
+    speaker,
 };
 
 /// The only BGPConfiguration that counts.
@@ -292,7 +293,10 @@ impl State {
         let both = [old.as_ref(), member.as_ref()];
         // What is dirty already need not be asked for.
         self.dirty.speaker = self.dirty.speaker
-            || both.into_iter().flatten().any(|member| speaker::concerns(self.speaker_inputs(), &name, member));
+            || both
+                .into_iter()
+                .flatten()
+                .any(|member| speaker::concerns(self.speaker_inputs(), &name, member));
         if let Some(member) = member {
             self.nodes.insert(name, member);
         }

@@ -15,13 +15,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cairn_kernel::Error;
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{
     self, Chain, ChainType, Comparison, ConntrackKey, Expression, Flowtable, Hook, MetaKey, Register, Rule,
     Table, Transaction, ct_state,
 };
 use cairn_kernel::object::{Change, IfIndex, Link};
-use cairn_kernel::Error;
 use felix_api::WORKLOAD;
 use felix_core::TunnelKind;
 use nix::errno::Errno;
@@ -313,11 +313,8 @@ fn rules() -> Vec<Rule> {
 
 fn rule(end: MetaKey, protocol: u8) -> Rule {
     let register = Register(0);
-    let equal = |value: &[u8]| Expression::Compare {
-        register,
-        operator: Comparison::Equal,
-        value: value.to_vec(),
-    };
+    let equal =
+        |value: &[u8]| Expression::Compare { register, operator: Comparison::Equal, value: value.to_vec() };
     let expressions = vec![
         Expression::Meta { key: end, into: register },
         equal(WORKLOAD.as_bytes()),

@@ -201,8 +201,9 @@ impl Encryption {
         let ways = self.wanted.values().flat_map(|peer| {
             let known = device.peers.get(&PublicKey(peer.key.0));
             let known = known.filter(|known| known.answers.is_there(now));
-            let is_behind =
-                move |way: &&OwnAddresses| known.is_some_and(|known| known.is_behind(Prefix::host(way.there)));
+            let is_behind = move |way: &&OwnAddresses| {
+                known.is_some_and(|known| known.is_behind(Prefix::host(way.there)))
+            };
             peer.own.iter().filter(is_behind).copied()
         });
         let (ways, index) = (ways.collect(), device.index);

@@ -1,5 +1,5 @@
-use super::uapi::{self, flowtable, message};
 use super::Table;
+use super::uapi::{self, flowtable, message};
 use crate::Error;
 use crate::netlink::{Attribute, Batch, Frame, Message, Socket};
 

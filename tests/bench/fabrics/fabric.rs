@@ -72,7 +72,9 @@ impl Fabric {
             Self::None => return Ok(()),
             Self::Vxlan => "vxlanMode: Always",
             Self::Ipip => "ipipMode: Always",
-            Self::Wireguard => return configure(lab, "default", "wireguardEnabled: true, wireguardEnabledV6: true"),
+            Self::Wireguard => {
+                return configure(lab, "default", "wireguardEnabled: true, wireguardEnabledV6: true");
+            }
         };
         self.families().iter().try_for_each(|family| set_in_pool(lab, *family, mode))
     }

@@ -135,8 +135,7 @@ fn connect<S: Send, C: Send>(
         });
         let (asked, served) = (client.join(), server.join());
         let panicked = |_| anyhow::anyhow!("an end of the connection panicked");
-        let ((served, server), (asked, client)) =
-            (served.map_err(panicked)??, asked.map_err(panicked)??);
+        let ((served, server), (asked, client)) = (served.map_err(panicked)??, asked.map_err(panicked)??);
         Ok((served, asked, server + client))
     })
 }

@@ -165,9 +165,8 @@ fn tunnel_pools(inputs: Inputs<'_>, judged: &[Judgement<'_>]) -> BTreeMap<Family
 
 /// Uses that this node has no address for.
 fn addresses_missing(node: &str, ground: &Ground) -> Vec<Condition> {
-    let has = |(kind, inner): &Use| {
-        kind.outer_families(*inner).any(|family| ground.own[slot(family)].is_some())
-    };
+    let has =
+        |(kind, inner): &Use| kind.outer_families(*inner).any(|family| ground.own[slot(family)].is_some());
     let missing = ground.uses.iter().filter(|used| !has(used));
     let condition = |(kind, inner): &Use| Condition {
         subject: format!("Node/{node}"),
@@ -267,8 +266,9 @@ pub(super) fn peers_of(
         };
         let gateway = gateway(*inner, remote, member.mac, 0).address;
         let key = (encapsulation.over(outer), remote);
-        let peer =
-            peers.entry(key).or_insert_with(|| TunnelPeer { mac: member.mac, gateways: Vec::with_capacity(2) });
+        let peer = peers
+            .entry(key)
+            .or_insert_with(|| TunnelPeer { mac: member.mac, gateways: Vec::with_capacity(2) });
         if let Err(at) = peer.gateways.binary_search(&gateway) {
             peer.gateways.insert(at, gateway);
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use cairn_net::Mac;
 
-use super::tunnel::mac_of;
 use super::Addresses;
+use super::tunnel::mac_of;
 use crate::claims::Claims;
 use crate::condition::{Condition, Reason};
 

@@ -151,7 +151,8 @@ impl Fabric {
 
     /// The prefixes that all this concerns.
     pub(crate) fn scope(&self) -> Scope {
-        let mut scope = Scope { within: self.pools.iter().map(|(cidr, _)| *cidr).collect(), exactly: Vec::new() };
+        let mut scope =
+            Scope { within: self.pools.iter().map(|(cidr, _)| *cidr).collect(), exactly: Vec::new() };
         if let Some(secured) = &self.secured {
             scope.within.extend(secured.pools());
             scope.exactly.extend(secured.statics());

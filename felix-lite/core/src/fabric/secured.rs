@@ -136,8 +136,7 @@ impl Secured {
         let own_key = host.map(|host| host.key);
         if self.own_key != own_key {
             let both = [self.own_key, own_key].into_iter().flatten();
-            let affected: Vec<_> =
-                both.flat_map(|key| self.keys.claimants(&key).to_vec()).collect();
+            let affected: Vec<_> = both.flat_map(|key| self.keys.claimants(&key).to_vec()).collect();
             self.own_key = own_key;
             self.accept(affected, inputs, members, news);
         }
@@ -174,8 +173,7 @@ impl Secured {
         }
         self.accept(affected, inputs, members, news);
         let bare = members.get(name).is_some() && !self.peers.contains_key(name);
-        news.conditions |=
-            if bare { self.bare.insert(Arc::clone(name)) } else { self.bare.remove(name) };
+        news.conditions |= if bare { self.bare.insert(Arc::clone(name)) } else { self.bare.remove(name) };
     }
 
     /// Works out again which of these are peers.
@@ -207,7 +205,8 @@ impl Secured {
                 affected.extend(self.statics.claimants(prefix).iter().cloned());
                 news.prefixes.insert(*prefix);
             }
-            let over_ipv6 = |known: &Option<Known>| usize::from(known.as_ref().is_some_and(|k| k.endpoint.is_ipv6()));
+            let over_ipv6 =
+                |known: &Option<Known>| usize::from(known.as_ref().is_some_and(|k| k.endpoint.is_ipv6()));
             self.over_ipv6 = self.over_ipv6 + over_ipv6(&new) - over_ipv6(&old);
             let bare = members.get(&name).is_some() && new.is_none();
             news.conditions |=

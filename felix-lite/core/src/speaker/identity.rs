@@ -101,7 +101,9 @@ impl Identities {
         let mut conditions = Vec::new();
         if let Some((id, fault)) = self.known.get(name) {
             conditions.extend(
-                fault.as_ref().map(|fault| condition(Reason::Invalid, format!("no session with it: {fault}"))),
+                fault
+                    .as_ref()
+                    .map(|fault| condition(Reason::Invalid, format!("no session with it: {fault}"))),
             );
             let holder = self.ids.holder(id).filter(|holder| *holder != name);
             conditions.extend(holder.map(|other| {

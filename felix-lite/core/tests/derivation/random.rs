@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_api::annotation::{AS_NUMBER, ROUTER_ID, ROUTE_REFLECTOR_CLUSTER_ID};
+use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
 use cairn_api::kinds::{
     AffinityState, BgpConfiguration, BgpPeer, EncapMode, IpPool, UnencryptedPeers, WireguardPeer,
 };
@@ -14,11 +14,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use crate::wireguard::{configuration, key, key_object};
 use crate::world::{
     Reader, World, affinity, bgp, complete, derived, endpoint, gone, host, ip, learned, node, peer, pool,
     prefix,
 };
-use crate::wireguard::{configuration, key, key_object};
 
 const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const ADDRESSES: [&str; 5] = ["192.0.2.1", "192.0.2.2", "192.0.2.3/24", "198.51.100.4", "203.0.113.5"];
@@ -85,20 +85,25 @@ fn any_host() -> impl Strategy<Value = Update> {
 }
 
 fn any_peer() -> impl Strategy<Value = Update> {
-    (select(&["192.0.2.254", "192.0.2.2"][..]), select(&["", "name == 'b'"][..])).prop_map(|(address, nodes)| {
-        let mut spec = BgpPeer::default();
-        if nodes.is_empty() {
-            (spec.peer_ip, spec.as_number) = (Some(address.parse().unwrap()), Some(cairn_net::Asn(65001).into()));
-        } else {
-            spec.peer_selector = Some(nodes.parse().unwrap());
-        }
-        peer("peer", spec)
-    })
+    (select(&["192.0.2.254", "192.0.2.2"][..]), select(&["", "name == 'b'"][..])).prop_map(
+        |(address, nodes)| {
+            let mut spec = BgpPeer::default();
+            if nodes.is_empty() {
+                (spec.peer_ip, spec.as_number) =
+                    (Some(address.parse().unwrap()), Some(cairn_net::Asn(65001).into()));
+            } else {
+                spec.peer_selector = Some(nodes.parse().unwrap());
+            }
+            peer("peer", spec)
+        },
+    )
 }
 
 fn fact() -> impl Strategy<Value = Update> {
-    let hops = vec(select(&["192.0.2.2", "192.0.2.3", "198.51.100.4", "192.0.2.254", "2001:db8::2"][..]), 1..3);
-    const ROUTES: [&str; 6] = ["10.0.1.0/26", "10.0.2.7/32", "10.99.0.0/24", "198.51.100.0/24", "203.0.113.0/24", "0.0.0.0/0"];
+    let hops =
+        vec(select(&["192.0.2.2", "192.0.2.3", "198.51.100.4", "192.0.2.254", "2001:db8::2"][..]), 1..3);
+    const ROUTES: [&str; 6] =
+        ["10.0.1.0/26", "10.0.2.7/32", "10.99.0.0/24", "198.51.100.0/24", "203.0.113.0/24", "0.0.0.0/0"];
     prop_oneof![
         6 => any_node(),
         2 => any_pool(),

@@ -126,7 +126,8 @@ pub(super) struct Needs {
 impl Needs {
     /// Those of elements, and of what is there: connections that are translated go on when no new ones are.
     pub(super) fn of(holds: impl Fn(SetName) -> bool, chains: &BTreeSet<String>) -> Self {
-        let of_any_family = |set: fn(Family) -> SetName| Family::ALL.into_iter().any(|family| holds(set(family)));
+        let of_any_family =
+            |set: fn(Family) -> SetName| Family::ALL.into_iter().any(|family| holds(set(family)));
         Self {
             encapsulation: holds(SetName::TunnelPorts) || holds(SetName::TunnelProtocols),
             encryption: of_any_family(SetName::Encrypted),
