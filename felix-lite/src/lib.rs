@@ -23,6 +23,8 @@ pub mod cni;
 pub mod daemon;
 mod dataplane;
 pub mod endpoint;
+mod egress;
+mod egress_members;
 mod engine;
 mod health;
 mod ipam;

@@ -61,7 +61,7 @@ fn travels(world: &World, from: &PodOn, to: &PodOn, in_vxlan: bool) -> Result<()
 }
 
 /// Gives every node these settings.
-fn configure(world: &World, settings: &str) -> Result<()> {
+pub(crate) fn configure(world: &World, settings: &str) -> Result<()> {
     let directory = world.directory().join("volumes/objects/nodeconfigurations");
     std::fs::create_dir_all(&directory)?;
     let object = format!(

@@ -66,7 +66,7 @@ fn a_lost_node_takes_only_its_own_routes(families: Families) -> Result<()> {
 }
 
 /// Asks for BFD in every BGPPeer, as an operator would: by an edit of the objects.
-fn ask_for_bfd(world: &World) -> Result<()> {
+pub(crate) fn ask_for_bfd(world: &World) -> Result<()> {
     let peers = world.directory().join("volumes/objects/bgppeers");
     for entry in std::fs::read_dir(&peers).with_context(|| peers.display().to_string())? {
         let path = entry?.path();
@@ -79,7 +79,7 @@ fn ask_for_bfd(world: &World) -> Result<()> {
 }
 
 /// Waits until the node's sessions of both kinds with both ToRs are up.
-fn await_bfd(world: &World, node: &str) -> Result<()> {
+pub(crate) fn await_bfd(world: &World, node: &str) -> Result<()> {
     eventually(SETTLES, || {
         let sessions = world.bfd_sessions(node)?;
         let up = sessions.iter().filter(|session| session.local.state == BfdState::Up && !session.polling);

@@ -13,11 +13,13 @@
 mod announce;
 mod change;
 mod condition;
+mod egress;
 mod endpoint;
 mod fabric;
 mod firewall;
 mod host;
 mod mtu;
+mod nat;
 mod route;
 mod settings;
 mod speaker;
@@ -27,6 +29,7 @@ mod update;
 
 pub use change::Change;
 pub use condition::{Condition, Reason};
+pub use egress::{Claim, Detour, EGRESS_MARKS, EgressSlot};
 pub use endpoint::Endpoint;
 pub use fabric::{
     Encapsulation, HostTunnel, HostWireguard, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings,
@@ -34,7 +37,11 @@ pub use fabric::{
 };
 pub use firewall::Element;
 pub use host::{Host, HostAddress, HostHop, HostLink, HostRoute};
+pub use nat::Nat;
 pub use route::{Gateway, NextHop, Route};
 pub use settings::Settings;
 pub use state::State;
 pub use update::Update;
+
+/// The labels of an object.
+pub type Labels = std::collections::BTreeMap<String, String>;

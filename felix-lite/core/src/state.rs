@@ -1,6 +1,7 @@
 //! The facts, and what follows from them.
 
 mod derive;
+mod egress;
 mod fabric;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,11 +12,12 @@ use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_api::Object;
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
-    WireguardPeer as KeyObject,
+    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool,
+    NodeConfiguration, WireguardPeer as KeyObject,
 };
 use cairn_net::{Family, Prefix};
 
+use crate::egress::Derived as Egress;
 use crate::fabric::Derived;
 use crate::firewall::Element;
 use crate::host::Host;
@@ -23,7 +25,7 @@ use crate::route::Routes;
 use crate::settings::Settings;
 use crate::speaker::Member;
 use crate::table::Table;
-use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer};
+use crate::{Claim, Condition, Detour, EgressSlot, Endpoint, Labels, Nat, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer};
 
 /// The only BGPConfiguration that counts.
 const DEFAULT: &str = "default";
@@ -39,6 +41,8 @@ struct Dirty {
     /// How large they may be, and what tunnels have.
     tunnels: bool,
     announcements: bool,
+    /// Who has which address outside.
+    egress: bool,
     /// Endpoint addresses whose announcement may differ.
     addresses: BTreeSet<IpAddr>,
     conditions: bool,
@@ -63,6 +67,11 @@ pub struct State {
     configurations: BTreeMap<String, Box<Object<NodeConfiguration>>>,
     secrets: BTreeMap<String, Box<Object<Secret>>>,
     wireguard: BTreeMap<String, Box<Object<KeyObject>>>,
+    gateways: BTreeMap<String, Box<Object<EgressGateway>>>,
+    members: BTreeMap<String, Box<Object<EgressMembers>>>,
+    /// The labels of this node's pods and of namespaces, of those that have any.
+    pods: BTreeMap<String, Labels>,
+    namespaces: BTreeMap<String, Labels>,
     endpoints: HashMap<String, Endpoint>,
     /// Which interface has an address; the first one to claim it.
     holders: HashMap<IpAddr, Vec<Arc<str>>>,
@@ -73,14 +82,17 @@ pub struct State {
     dirty: Dirty,
     configuration: NodeConfiguration,
     fabric: Derived,
+    egress: Egress,
     routes: Routes,
     elements: Table<Element, ()>,
     announced: Table<Prefix, OriginatedRoute>,
     tunnels: Table<TunnelKind, Tunnel>,
     tunnel_peers: Table<(TunnelKind, IpAddr), TunnelPeer>,
     wireguard_peers: Table<String, WireguardPeer>,
+    detours: Table<(Family, EgressSlot), Detour>,
     config: Table<(), Box<Config>>,
     settings: Table<(), Settings>,
+    nat: Table<(), Nat>,
     conditions: Table<Condition, ()>,
     speaker_conditions: Vec<Condition>,
     pool_conditions: Vec<Condition>,
@@ -104,6 +116,10 @@ impl State {
             configurations: BTreeMap::new(),
             secrets: BTreeMap::new(),
             wireguard: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+            members: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
             endpoints: HashMap::new(),
             holders: HashMap::new(),
             host: Host::default(),
@@ -111,6 +127,7 @@ impl State {
             complete: false,
             configuration: NodeConfiguration::default(),
             fabric: Derived::default(),
+            egress: Egress::default(),
             dirty: Dirty {
                 settings: true,
                 speaker: true,
@@ -126,8 +143,10 @@ impl State {
             tunnels: Table::default(),
             tunnel_peers: Table::default(),
             wireguard_peers: Table::default(),
+            detours: Table::default(),
             config: Table::default(),
             settings: Table::default(),
+            nat: Table::default(),
             conditions: Table::default(),
             speaker_conditions: Vec::new(),
             pool_conditions: Vec::new(),
@@ -161,10 +180,21 @@ impl State {
                     (self.dirty.fabric, self.dirty.pools) = (true, true);
                 }
             }
+            Update::EgressGateway(name, gateway) => self.dirty.egress |= put(&mut self.gateways, name, gateway),
+            Update::EgressMembers(node, members) => self.dirty.egress |= put(&mut self.members, node, members),
+            Update::Pod(name, pod) => {
+                let labels = pod.map(|pod| pod.metadata.labels).filter(|labels| !labels.is_empty());
+                self.dirty.egress |= put(&mut self.pods, name, labels);
+            }
+            Update::Namespace(name, namespace) => {
+                let labels = namespace.map(|found| found.metadata.labels).filter(|labels| !labels.is_empty());
+                self.dirty.egress |= put(&mut self.namespaces, name, labels);
+            }
             Update::Secret(name, secret) => self.dirty.speaker |= put(&mut self.secrets, name, secret),
             Update::Endpoint(interface, endpoint) => self.endpoint_updated(interface, endpoint),
             Update::Learned(prefix, next_hops) => {
                 self.routes.set_learned(prefix, next_hops.as_deref());
+                self.dirty.egress |= self.egress.addresses.contains(&prefix);
                 self.dirty.conditions |= self.blocks.contains(&prefix);
             }
             Update::Host(host) => self.host_updated(*host),
@@ -174,6 +204,8 @@ impl State {
             }
             Update::Complete => {
                 self.dirty.fabric |= !self.complete;
+                self.dirty.pools |= !self.complete;
+                self.dirty.egress = true;
                 self.complete = true;
             }
         }
@@ -229,6 +261,16 @@ impl State {
         &self.fabric.tunnel_pools
     }
 
+    /// This node's pods that egress gateways select, by gateway.
+    pub const fn egress_members(&self) -> &BTreeMap<String, BTreeSet<IpAddr>> {
+        &self.egress.members
+    }
+
+    /// What decides about the addresses of each egress gateway.
+    pub const fn egress_claims(&self) -> &BTreeMap<String, Claim> {
+        &self.egress.claims
+    }
+
     /// Is anything encrypted on this node?
     pub fn encrypts(&self) -> bool {
         self.fabric.fabric.secured.is_some()
@@ -242,16 +284,14 @@ impl State {
 
     /// The addresses that this node is known by: IPv4, IPv6.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let me = self.nodes.get(&self.node);
-        me.into_iter()
-            .flat_map(|me| me.families().filter_map(|family| Some(me.identity.address(family)?.addr)))
+        self.nodes.get(&self.node).into_iter().flat_map(Member::addresses)
     }
 
     fn node_updated(&mut self, name: String, member: Option<Member>) {
         let own = name == self.node;
         // Most changes of a Node are heartbeats; only what counts is compared.
         if put(&mut self.nodes, name, member) {
-            (self.dirty.speaker, self.dirty.fabric) = (true, true);
+            (self.dirty.speaker, self.dirty.fabric, self.dirty.pools) = (true, true, true);
             self.dirty.settings |= own;
             self.dirty.announcements |= own;
         }
@@ -287,6 +327,7 @@ impl State {
         if old == endpoint {
             return;
         }
+        self.dirty.egress |= !self.gateways.is_empty();
         let interface: Arc<str> = interface.into();
         let before = old.into_iter().flat_map(|endpoint| endpoint.addresses);
         for address in before {
@@ -323,7 +364,7 @@ impl State {
             return;
         }
         self.routes.set_host(host.clone());
-        if self.host.addresses != host.addresses {
+        if self.host.addresses != host.addresses || self.host.loopback != host.loopback {
             (self.dirty.speaker, self.dirty.pools) = (true, true);
         }
         self.dirty.fabric |= self.host.addresses != host.addresses

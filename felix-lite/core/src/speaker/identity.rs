@@ -1,6 +1,7 @@
 //! Who the nodes are in BGP.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use cairn_api::Object;
 use cairn_api::core::{Node, NodeIdentity};
@@ -33,12 +34,17 @@ impl Member {
     pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
         Family::ALL.into_iter().filter(|family| self.identity.address(*family).is_some())
     }
+
+    /// Its addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        Family::ALL.into_iter().filter_map(|family| Some(self.identity.address(family)?.addr))
+    }
 }
 
 /// The BGP identifier: as annotated, else the IPv4 address, else derived from the node's name (FNV-1a).
 pub(crate) fn router_id(name: &str, identity: &NodeIdentity) -> RouterId {
     let from_address = || match identity.ipv4.map(|own| own.addr) {
-        Some(std::net::IpAddr::V4(v4)) => RouterId::try_from(v4).ok(),
+        Some(IpAddr::V4(v4)) => RouterId::try_from(v4).ok(),
         _ => None,
     };
     let from_name = || {
@@ -71,7 +77,7 @@ pub(super) fn check(inputs: Inputs<'_>) -> Vec<Condition> {
         report(inputs.node, Reason::AddressUnknown, message);
     }
     for own in me.families().filter_map(|family| me.identity.address(family)) {
-        if !inputs.host.addresses.is_empty() && !inputs.host.has(own.addr) {
+        if !inputs.host.addresses.is_empty() && !inputs.host.receives(own.addr) {
             let message = format!("no interface of this node has its address {}", own.addr);
             report(inputs.node, Reason::AddressUnknown, message);
         }

@@ -55,9 +55,7 @@ impl State {
             return false;
         }
         let others = self.nodes.iter().filter(|(name, _)| **name != self.node);
-        let addresses = others.flat_map(|(_, member)| {
-            member.families().filter_map(|family| Some(member.identity.address(family)?.addr))
-        });
+        let addresses = others.flat_map(|(_, member)| member.addresses());
         let own = self.nodes.get(&self.node);
         let own = Family::ALL.map(|family| Some(own?.identity.address(family)?.addr));
         let paths = Paths::of(addresses, |address| self.routes.path_mtu(address), own, &self.host);

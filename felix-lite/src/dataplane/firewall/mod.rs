@@ -4,8 +4,8 @@
 //! at the start and whenever the kernel tells that somebody else changed something in it: what is missing is put back, and what is not
 //! ours goes, but not before the picture is complete. At no time is the live state flushed.
 //!
-//! Sets of prefixes are written only once the picture is complete: until then what an earlier run left there stays in
-//! force, because a new prefix might overlap an old one that has yet to be recognised as such.
+//! Sets of prefixes, and maps, are written only once the picture is complete: until then what an earlier run left there stays in
+//! force, because a new prefix might overlap an old one that has yet to be recognised as such, and a key has one value.
 
 mod ruleset;
 
@@ -15,10 +15,11 @@ use cairn_kernel::Error;
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{self, Element, ListedRule, Table, Transaction, Value};
 use cairn_net::Family;
-use felix_core::Element as Wanted;
+use felix_api::WORKLOAD;
+use felix_core::{Element as Wanted, Nat};
 use tracing::{debug, info};
 
-use ruleset::SetName;
+use ruleset::{Egress, SetName};
 
 type Elements = BTreeMap<SetName, BTreeSet<Element>>;
 
@@ -31,6 +32,12 @@ pub(super) struct Firewall {
     actual: Elements,
     /// Elements that may differ between the two.
     pending: BTreeSet<(SetName, Element)>,
+    /// What leaves the pools gets these sources; `None` while that is not known. What an earlier run wrote is in force then.
+    nat: Option<Nat>,
+    /// Is the chain for egress gateways there?
+    egress: bool,
+    /// Are the rules to be written anew?
+    outdated: bool,
     /// The rules as the kernel numbered them when they were written.
     rules: Vec<ListedRule>,
     /// Is the picture complete?
@@ -42,13 +49,17 @@ impl Firewall {
     pub(super) fn open() -> Result<Self, Error> {
         let mut socket = Socket::open(Protocol::Netfilter)?;
         let mut transaction = Transaction::new(Table::CAIRN);
-        ruleset::write(&mut transaction);
+        let egress = nftables::chains(&mut socket, Table::CAIRN)?.iter().any(|chain| ruleset::is_egress(chain));
+        ruleset::write(&mut transaction, None, Egress { wanted: egress, there: egress });
         transaction.commit(&mut socket)?;
         let mut firewall = Self {
             socket,
             wanted: Elements::new(),
             actual: Elements::new(),
             pending: BTreeSet::new(),
+            nat: None,
+            egress,
+            outdated: false,
             rules: Vec::new(),
             swept: false,
         };
@@ -57,6 +68,12 @@ impl Firewall {
         let adopted: usize = firewall.actual.values().map(BTreeSet::len).sum();
         info!(adopted, "firewall is in the kernel");
         Ok(firewall)
+    }
+
+    /// What leaves the pools is to get these sources, from the next [`Self::write`] on.
+    pub(super) fn translate(&mut self, nat: Nat) {
+        self.outdated |= self.nat != Some(nat);
+        self.nat = Some(nat);
     }
 
     /// Wants an element, from the next [`Self::write`] on.
@@ -93,10 +110,11 @@ impl Firewall {
     /// Brings the kernel up to date, in one transaction. If it refuses, the table is read again and what is
     /// missing then is tried once more, in case somebody had changed it.
     pub(super) fn write(&mut self) -> Result<(), Error> {
-        if self.pending.is_empty() {
+        self.outdated |= self.wants_egress() != self.egress;
+        if self.pending.is_empty() && !self.outdated {
             return Ok(());
         }
-        match self.commit(false) {
+        match self.commit(self.outdated) {
             Ok(_) => Ok(()),
             Err(error) => {
                 debug!(%error, "the firewall is read again");
@@ -110,6 +128,11 @@ impl Firewall {
         &self.socket
     }
 
+    /// Chains of other tables that drop what pods send each other.
+    pub(super) fn blocked(&mut self) -> Result<Vec<String>, Error> {
+        nftables::forward_drops(&mut self.socket, Table::CAIRN, WORKLOAD)
+    }
+
     /// Reads the table and puts back what is missing or changed. True if something was.
     pub(super) fn repair(&mut self) -> Result<bool, Error> {
         let mut chains = nftables::chains(&mut self.socket, Table::CAIRN)?;
@@ -119,14 +142,18 @@ impl Firewall {
         let mut expected = SetName::ALL.map(SetName::as_str);
         expected.sort_unstable();
         let rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
-        let whole = chains == ruleset::chains() && sets == expected && rules == self.rules;
+        self.egress = chains.iter().any(|chain| ruleset::is_egress(chain));
+        let whole = chains == ruleset::chains(self.wants_egress()) && sets == expected && rules == self.rules;
         self.read()?;
         self.compare();
-        let changed = self.commit(!whole)?;
-        if !whole {
-            self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
-        }
+        let changed = self.commit(!whole || self.outdated)?;
         Ok(changed || !whole)
+    }
+
+    /// Is there anything for the chain of egress gateways to do? Before all is known, what is there stays.
+    fn wants_egress(&self) -> bool {
+        let any = |family| self.wanted.get(&SetName::EgressMembers(family)).is_some_and(|set| !set.is_empty());
+        if self.swept { Family::ALL.into_iter().any(any) } else { self.egress }
     }
 
     /// Marks every difference that may be mended now.
@@ -146,11 +173,12 @@ impl Firewall {
     fn commit(&mut self, with_rules: bool) -> Result<bool, Error> {
         let mut transaction = Transaction::new(Table::CAIRN);
         if with_rules {
-            ruleset::write(&mut transaction);
+            let egress = Egress { wanted: self.wants_egress(), there: self.egress };
+            ruleset::write(&mut transaction, self.nat, egress);
         }
         let (mut missing, mut strange) = (Elements::new(), Elements::new());
         for (set, element) in &self.pending {
-            if set.holds_prefixes() && !self.swept {
+            if set.waits() && !self.swept {
                 continue;
             }
             let holds = |elements: &Elements| elements.get(set).is_some_and(|found| found.contains(element));
@@ -171,6 +199,10 @@ impl Firewall {
             return Ok(false);
         }
         transaction.commit(&mut self.socket)?;
+        if with_rules {
+            (self.outdated, self.egress) = (false, self.wants_egress());
+            self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
+        }
         self.pending.clear();
         for (set, elements) in strange {
             let actual = self.actual.entry(set).or_default();
@@ -206,6 +238,24 @@ fn members(element: &Wanted) -> (SetName, Vec<Element>) {
         }
         Wanted::Encrypted(prefix) => {
             (SetName::Encrypted(prefix.family()), Element::prefix(*prefix).collect())
+        }
+        Wanted::EgressMember { address, mark } => {
+            let member = Element::with_value(&[Value::Address(*address)], Value::Mark(*mark));
+            (SetName::EgressMembers(Family::of(*address)), vec![member])
+        }
+        Wanted::EgressDestination { mark, prefix } => {
+            let member = Element::marked_prefix(*mark, *prefix);
+            (SetName::EgressDestinations(prefix.family()), vec![member])
+        }
+        Wanted::EgressExcluded { mark, prefix } => {
+            (SetName::EgressExcluded(prefix.family()), vec![Element::marked_prefix(*mark, *prefix)])
+        }
+        Wanted::EgressExempt(prefix) => {
+            (SetName::EgressExempt(prefix.family()), Element::prefix(*prefix).collect())
+        }
+        Wanted::EgressAddress { mark, address } => {
+            let member = Element::with_value(&[Value::Mark(*mark)], Value::Address(*address));
+            (SetName::EgressAddresses(Family::of(*address)), vec![member])
         }
         Wanted::Node(address) => {
             (SetName::Nodes(Family::of(*address)), vec![Element::new(&[Value::Address(*address)])])

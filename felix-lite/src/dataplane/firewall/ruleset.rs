@@ -1,4 +1,4 @@
-//! The table `inet cairn`: its sets, chains and rules, which never change while the daemon runs.
+//! The table `inet cairn`: its sets, chains and rules. Only those that translate ever change, with the node's configuration.
 //!
 //! Hooks in the order in which a packet of a pod meets them; the gaps are for what comes later:
 //!
@@ -7,9 +7,10 @@
 //! | `source-check` | prerouting, -310 | pods send from their own addresses only (`from-pods`); packets of pods of other nodes come through WireGuard only, where nothing else is to be taken (`cleartext`); before conntrack, so that a forged packet leaves no entry |
 //! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only; decapsulated ones go on as if the tunnel were a wire |
 //! | (services) | prerouting, -100 | |
+//! | `egress` | prerouting, -90 | packets of pods of egress gateways get a mark; only where there are such |
 //! | `forged` | forward, -10 | pods send no encapsulated packets to nodes, also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
-//! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with the node's address |
+//! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with an address of the node |
 //!
 //! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question.
 //!
@@ -18,12 +19,14 @@
 //! (RFC 4861, RFC 3810) and nothing else; link-local packets are not forwarded, so they reach no further than the node.
 
 use cairn_kernel::nftables::{
-    Chain, ChainType, Comparison, DataType, Expression, Hook, MetaKey, PayloadBase, Register, Rule, Set,
-    Transaction, Verdict,
+    Chain, ChainType, Comparison, ConntrackKey, DataType, Expression, Hook, MetaKey, PayloadBase, Ports, Register, Rule, Set,
+    Transaction, Verdict, nfproto,
 };
+use std::net::IpAddr;
+
 use cairn_net::Family;
 use felix_api::WORKLOAD;
-use felix_core::TunnelKind;
+use felix_core::{EGRESS_MARKS, Nat, TunnelKind};
 
 /// Types of ICMPv6 that a pod may send from a link-local or unassigned source: router solicitation, neighbour
 /// solicitation and advertisement, multicast listener report version 2.
@@ -40,8 +43,11 @@ const CLEARTEXT: &str = "cleartext";
 /// The interface of what this node sends to itself.
 const LOOPBACK: &[u8] = b"lo\0";
 const FORGED: &str = "forged";
+const EGRESS: &str = "egress";
 /// Protocol number of UDP.
 const UDP: u8 = 17;
+/// TCP, UDP, SCTP, DCCP.
+const WITH_PORTS: [u8; 4] = [6, UDP, 132, 33];
 
 /// Which set an element is in, for a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,13 +56,18 @@ pub(super) enum SetName {
     Pools(Family),
     Masquerade(Family),
     Encrypted(Family),
+    EgressMembers(Family),
+    EgressDestinations(Family),
+    EgressExcluded(Family),
+    EgressExempt(Family),
+    EgressAddresses(Family),
     Nodes(Family),
     TunnelPorts,
     TunnelProtocols,
 }
 
 impl SetName {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Sources(Family::Ipv4),
         Self::Sources(Family::Ipv6),
         Self::Pools(Family::Ipv4),
@@ -65,6 +76,16 @@ impl SetName {
         Self::Masquerade(Family::Ipv6),
         Self::Encrypted(Family::Ipv4),
         Self::Encrypted(Family::Ipv6),
+        Self::EgressMembers(Family::Ipv4),
+        Self::EgressMembers(Family::Ipv6),
+        Self::EgressDestinations(Family::Ipv4),
+        Self::EgressDestinations(Family::Ipv6),
+        Self::EgressExcluded(Family::Ipv4),
+        Self::EgressExcluded(Family::Ipv6),
+        Self::EgressExempt(Family::Ipv4),
+        Self::EgressExempt(Family::Ipv6),
+        Self::EgressAddresses(Family::Ipv4),
+        Self::EgressAddresses(Family::Ipv6),
         Self::Nodes(Family::Ipv4),
         Self::Nodes(Family::Ipv6),
         Self::TunnelPorts,
@@ -81,6 +102,16 @@ impl SetName {
             Self::Masquerade(Family::Ipv6) => "masquerade-v6",
             Self::Encrypted(Family::Ipv4) => "encrypted-v4",
             Self::Encrypted(Family::Ipv6) => "encrypted-v6",
+            Self::EgressMembers(Family::Ipv4) => "egress-members-v4",
+            Self::EgressMembers(Family::Ipv6) => "egress-members-v6",
+            Self::EgressDestinations(Family::Ipv4) => "egress-destinations-v4",
+            Self::EgressDestinations(Family::Ipv6) => "egress-destinations-v6",
+            Self::EgressExcluded(Family::Ipv4) => "egress-excluded-v4",
+            Self::EgressExcluded(Family::Ipv6) => "egress-excluded-v6",
+            Self::EgressExempt(Family::Ipv4) => "egress-exempt-v4",
+            Self::EgressExempt(Family::Ipv6) => "egress-exempt-v6",
+            Self::EgressAddresses(Family::Ipv4) => "egress-addresses-v4",
+            Self::EgressAddresses(Family::Ipv6) => "egress-addresses-v6",
             Self::Nodes(Family::Ipv4) => "nodes-v4",
             Self::Nodes(Family::Ipv6) => "nodes-v6",
             Self::TunnelPorts => "tunnel-ports",
@@ -88,9 +119,19 @@ impl SetName {
         }
     }
 
-    /// Does it hold prefixes, which may not overlap?
-    pub(super) const fn holds_prefixes(self) -> bool {
-        matches!(self, Self::Pools(_) | Self::Masquerade(_) | Self::Encrypted(_))
+    /// Does it hold prefixes, which may not overlap, or values, of which each key has one?
+    pub(super) const fn waits(self) -> bool {
+        match self {
+            Self::Pools(_)
+            | Self::Masquerade(_)
+            | Self::Encrypted(_)
+            | Self::EgressMembers(_)
+            | Self::EgressDestinations(_)
+            | Self::EgressExcluded(_)
+            | Self::EgressExempt(_)
+            | Self::EgressAddresses(_) => true,
+            Self::Sources(_) | Self::Nodes(_) | Self::TunnelPorts | Self::TunnelProtocols => false,
+        }
     }
 
     fn set(self) -> Set {
@@ -98,8 +139,18 @@ impl SetName {
             Self::Sources(family) => {
                 Set::hash(self.as_str(), &[DataType::Interface, DataType::Address(family)])
             }
-            Self::Pools(family) | Self::Masquerade(family) | Self::Encrypted(family) => {
-                Set::prefixes(self.as_str(), family)
+            Self::Pools(family)
+            | Self::Masquerade(family)
+            | Self::Encrypted(family)
+            | Self::EgressExempt(family) => Set::prefixes(self.as_str(), family),
+            Self::EgressMembers(family) => {
+                Set::values(self.as_str(), &[DataType::Address(family)], DataType::Mark)
+            }
+            Self::EgressAddresses(family) => {
+                Set::values(self.as_str(), &[DataType::Mark], DataType::Address(family))
+            }
+            Self::EgressDestinations(family) | Self::EgressExcluded(family) => {
+                Set::marked_prefixes(self.as_str(), family)
             }
             Self::Nodes(family) => Set::hash(self.as_str(), &[DataType::Address(family)]),
             Self::TunnelPorts => Set::hash(self.as_str(), &[DataType::Port]),
@@ -108,8 +159,9 @@ impl SetName {
     }
 }
 
-/// Puts everything but the elements in place, whatever is there already; the rules are written anew.
-pub(super) fn write(transaction: &mut Transaction) {
+/// Puts everything but the elements in place, whatever is there already; the rules are written anew. Those that translate stay as they are
+/// while nobody knows what they should be: there is nothing that they apply to, or they are of an earlier run.
+pub(super) fn write(transaction: &mut Transaction, nat: Option<Nat>, egress: Egress) {
     transaction.create_table();
     for name in SetName::ALL {
         transaction.create_set(&name.set());
@@ -122,20 +174,111 @@ pub(super) fn write(transaction: &mut Transaction) {
         .create_chain(&Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10))
         .create_chain(&Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10))
         .create_chain(&Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100));
-    for chain in [OWN_LINK, FROM_PODS, CLEARTEXT, SOURCE_CHECK, ENCAPSULATED, FORGED, MASQUERADE] {
+    for chain in [OWN_LINK, FROM_PODS, CLEARTEXT, SOURCE_CHECK, ENCAPSULATED, FORGED] {
         transaction.flush_chain(chain);
     }
     for rule in rules() {
         transaction.append_rule(&rule);
     }
+    write_egress(transaction, egress);
+    if let Some(nat) = nat {
+        transaction.flush_chain(MASQUERADE);
+        for rule in Family::ALL.into_iter().filter(|_| egress.wanted).flat_map(egress_source_rules) {
+            transaction.append_rule(&rule);
+        }
+        for rule in Family::ALL.into_iter().flat_map(|family| nat_rules(family, nat)) {
+            transaction.append_rule(&rule);
+        }
+    }
+}
+
+/// The chain for egress gateways: every packet would be asked, so there is none where no packet has to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Egress {
+    /// Should it be there?
+    pub(super) wanted: bool,
+    /// Is it?
+    pub(super) there: bool,
+}
+
+fn write_egress(transaction: &mut Transaction, egress: Egress) {
+    if egress.wanted {
+        transaction.create_chain(&Chain::at(EGRESS, ChainType::Filter, Hook::Prerouting, -90));
+    }
+    if egress.wanted || egress.there {
+        transaction.flush_chain(EGRESS);
+    }
+    if egress.wanted {
+        for family in Family::ALL {
+            transaction.append_rule(&egress_rule(family));
+        }
+    } else if egress.there {
+        transaction.delete_chain(EGRESS);
+    }
 }
 
 /// The names of the chains, sorted.
-pub(super) fn chains() -> [&'static str; 7] {
-    [CLEARTEXT, ENCAPSULATED, FORGED, FROM_PODS, MASQUERADE, OWN_LINK, SOURCE_CHECK]
+pub(super) fn chains(egress: bool) -> Vec<&'static str> {
+    let all = [CLEARTEXT, EGRESS, ENCAPSULATED, FORGED, FROM_PODS, MASQUERADE, OWN_LINK, SOURCE_CHECK];
+    all.into_iter().filter(|chain| egress || *chain != EGRESS).collect()
 }
 
-/// The rules in the order of their chains.
+/// Is it the chain for egress gateways?
+pub(super) fn is_egress(chain: &str) -> bool {
+    chain == EGRESS
+}
+
+/// What a pod of a gateway begins with a destination of the gateway gets its mark; behind services, whose addresses are translated by then.
+fn egress_rule(family: Family) -> Rule {
+    let (own, mark, to) = (Register(0), Register(8), Register(9));
+    let lookup = |set: SetName, key, inverted| Expression::Lookup { set: set.as_str().to_owned(), key, inverted };
+    let mut parts = of_family(family, own).to_vec();
+    parts.extend([
+        source(family, own),
+        Expression::Map { map: SetName::EgressMembers(family).as_str().to_owned(), key: own, into: mark },
+        // The answers of a pod that others began to speak to go back as they came: only the first way of a connection is led elsewhere.
+        Expression::Conntrack { key: ConntrackKey::Direction, into: own },
+        equal(own, &[0]),
+        destination(family, to),
+        lookup(SetName::EgressExempt(family), to, true),
+        lookup(SetName::EgressExcluded(family), mark, true),
+        lookup(SetName::EgressDestinations(family), mark, false),
+        Expression::SetMeta { key: MetaKey::Mark, from: mark },
+    ]);
+    rule(EGRESS, "what egress gateways are for", parts)
+}
+
+/// Marked packets leave with the gateway's address where this node has it, and else with their own, to the node that has.
+fn egress_source_rules(family: Family) -> [Rule; 2] {
+    let mark = [
+        Expression::Meta { key: MetaKey::Mark, into: Register(0) },
+        Expression::Bitwise { register: Register(0), mask: EGRESS_MARKS.to_ne_bytes().to_vec(), xor: vec![0; 4] },
+    ];
+    let map = |set: SetName| Expression::Map { map: set.as_str().to_owned(), key: Register(0), into: Register(4) };
+    let mut here = of_family(family, Register(0)).to_vec();
+    here.extend(mark.clone());
+    // The port stays as it is where it is free: so a connection may go on when another node takes the address.
+    let ports = Ports { range: None, fully_random: false };
+    here.extend([
+        map(SetName::EgressAddresses(family)),
+        Expression::SourceNat { family, address: Register(4), ports },
+    ]);
+    let mut away = of_family(family, Register(0)).to_vec();
+    away.extend([source(family, Register(0)), map(SetName::EgressMembers(family))]);
+    away.extend(mark);
+    away.push(Expression::Compare {
+        register: Register(0),
+        operator: Comparison::NotEqual,
+        value: vec![0; 4],
+    });
+    away.push(Expression::Verdict(Verdict::Accept));
+    [
+        rule(MASQUERADE, "pods of egress gateways leave with their address", here),
+        rule(MASQUERADE, "pods of egress gateways of other nodes", away),
+    ]
+}
+
+/// The rules in the order of their chains, but those that translate.
 pub(super) fn rules() -> Vec<Rule> {
     let mut rules = Vec::new();
     for kind in OWN_LINK_TYPES {
@@ -161,9 +304,6 @@ pub(super) fn rules() -> Vec<Rule> {
     }
     for family in Family::ALL {
         rules.extend(forged_rules(family));
-    }
-    for family in Family::ALL {
-        rules.push(masquerade_rule(family));
     }
     rules
 }
@@ -294,8 +434,40 @@ fn own_link_rule(kind: u8, what: &'static str, first: u16, mask: u16) -> Rule {
     rule(OWN_LINK, what, parts)
 }
 
-/// From a masqueraded pool to an address of no pool.
-fn masquerade_rule(family: Family) -> Rule {
+/// From a masqueraded pool to an address of no pool. A range of ports is for protocols that have ports: others, such as ICMP, have a rule of their own.
+fn nat_rules(family: Family, nat: Nat) -> Vec<Rule> {
+    let with_ports = nat.ports.into_iter().flat_map(|range| {
+        let load = |port: u16, into| Expression::Immediate { value: port.to_be_bytes().to_vec(), into };
+        WITH_PORTS.map(|protocol| {
+            let mut parts = vec![
+                Expression::Meta { key: MetaKey::TransportProtocol, into: Register(0) },
+                equal(Register(0), &[protocol]),
+                load(range.first(), Register(4)),
+                load(range.last(), Register(5)),
+            ];
+            let ports = Ports { range: Some((Register(4), Register(5))), fully_random: nat.random };
+            parts.extend(translation(family, nat.address(family), ports));
+            parts
+        })
+    });
+    let ports = Ports { range: None, fully_random: nat.random };
+    let rest = translation(family, nat.address(family), ports);
+    with_ports.chain([rest]).map(|parts| leaving_rule(family, parts)).collect()
+}
+
+/// Another source: this address, or that of the interface.
+fn translation(family: Family, address: Option<IpAddr>, ports: Ports) -> Vec<Expression> {
+    let value = match address {
+        None => return vec![Expression::Masquerade { ports }],
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => address.octets().to_vec(),
+    };
+    let load = Expression::Immediate { value, into: Register(0) };
+    vec![load, Expression::SourceNat { family, address: Register(0), ports }]
+}
+
+/// What becomes of packets from a masqueraded pool to an address of no pool.
+fn leaving_rule(family: Family, what: Vec<Expression>) -> Rule {
     let lookup = |set: SetName, inverted| Expression::Lookup {
         set: set.as_str().to_owned(),
         key: Register(0),
@@ -307,8 +479,8 @@ fn masquerade_rule(family: Family) -> Rule {
         lookup(SetName::Masquerade(family), false),
         destination(family, Register(0)),
         lookup(SetName::Pools(family), true),
-        Expression::Masquerade { fully_random: true },
     ]);
+    parts.extend(what);
     rule(MASQUERADE, "pods leave all pools with the node's address", parts)
 }
 
@@ -320,13 +492,9 @@ fn equal(register: Register, value: &[u8]) -> Expression {
     Expression::Compare { register, operator: Comparison::Equal, value: value.to_vec() }
 }
 
-/// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+/// Packets of a family.
 fn of_family(family: Family, register: Register) -> [Expression; 2] {
-    let number = match family {
-        Family::Ipv4 => 2,
-        Family::Ipv6 => 10,
-    };
-    [Expression::Meta { key: MetaKey::NetworkProtocol, into: register }, equal(register, &[number])]
+    [Expression::Meta { key: MetaKey::NetworkProtocol, into: register }, equal(register, &[nfproto(family)])]
 }
 
 /// The source address (RFC 791 section 3.1, RFC 8200 section 3).
