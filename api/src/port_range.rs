@@ -61,7 +61,10 @@ mod tests {
     #[test]
     fn a_range_is_ascending_and_has_no_port_0() {
         let range: PortRange = "32768:65535".parse().unwrap();
-        assert_eq!((range.first(), range.last(), range.to_string()), (32768, 65535, "32768:65535".to_owned()));
+        assert_eq!(
+            (range.first(), range.last(), range.to_string()),
+            (32768, 65535, "32768:65535".to_owned())
+        );
         assert_eq!("80".parse::<PortRange>().unwrap().to_string(), "80:80");
         for wrong in ["", ":", "0:9", "9:8", "1:65536", "1-9", "+1:9", " 1:2", "1:2:3"] {
             assert!(wrong.parse::<PortRange>().is_err(), "{wrong}");

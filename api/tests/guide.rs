@@ -2,8 +2,8 @@
 
 use cairn_api::core::{Node, Secret};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, IpReservation, IpamConfiguration, NodeConfiguration,
-    WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, IpReservation, IpamConfiguration,
+    NodeConfiguration, WireguardPeer,
 };
 use cairn_api::load::{LoadError, documents};
 

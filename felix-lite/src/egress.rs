@@ -144,7 +144,12 @@ impl Wait {
 }
 
 /// Makes the step. True unless it is to be tried again: a conflict is told by the watch, and judged anew.
-async fn settle<D: Datastore>(store: &D, node: &str, object: &Arc<Object<EgressGateway>>, step: Step) -> bool {
+async fn settle<D: Datastore>(
+    store: &D,
+    node: &str,
+    object: &Arc<Object<EgressGateway>>,
+    step: Step,
+) -> bool {
     let name = object.name();
     let (taker, status, reason, message) = match step {
         Step::Take => {
@@ -171,8 +176,12 @@ async fn settle<D: Datastore>(store: &D, node: &str, object: &Arc<Object<EgressG
         Ok(_) => {
             let before = before.unwrap_or_else(|| "nobody".to_owned());
             match step {
-                Step::Take => info!(gateway = name, before, "this node takes the addresses of an egress gateway"),
-                Step::GiveBack => info!(gateway = name, "this node gives the addresses of an egress gateway back"),
+                Step::Take => {
+                    info!(gateway = name, before, "this node takes the addresses of an egress gateway")
+                }
+                Step::GiveBack => {
+                    info!(gateway = name, "this node gives the addresses of an egress gateway back")
+                }
             }
             true
         }

@@ -82,8 +82,12 @@ mod tests {
         let holds = async {
             loop {
                 let found = store.get::<EgressMembers>(&Key::named("a")).await.ok();
-                let found = found.map(|found| found.spec.members["g"].iter().map(ToString::to_string).collect());
-                if found.as_ref().map(Vec::<String>::as_slice).map(|f| f.iter().map(String::as_str).collect::<Vec<_>>())
+                let found =
+                    found.map(|found| found.spec.members["g"].iter().map(ToString::to_string).collect());
+                if found
+                    .as_ref()
+                    .map(Vec::<String>::as_slice)
+                    .map(|f| f.iter().map(String::as_str).collect::<Vec<_>>())
                     == wanted.map(<[&str]>::to_vec)
                 {
                     return;
@@ -103,7 +107,8 @@ mod tests {
         let tell = |addresses: &[&str]| {
             let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
             let members = [("g".to_owned(), addresses)].into();
-            sender.send_modify(|facts| facts.egress = Some(EgressFacts { members, ..EgressFacts::default() }));
+            sender
+                .send_modify(|facts| facts.egress = Some(EgressFacts { members, ..EgressFacts::default() }));
         };
         tell(&["10.0.0.2", "10.0.0.1"]);
         becomes(&store, Some(&["10.0.0.1", "10.0.0.2"])).await;

@@ -5,8 +5,8 @@ use std::process::Command;
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{
     Chain, ChainType, Comparison, ConntrackKey, DataType, Element, Expression, FibResult, FibSelector,
-    Generation, Hook, MetaKey, PayloadBase, Ports, Register, Rule, Set, Table, Transaction, Value, Verdict, chains,
-    ct_state, elements, forward_drops, rules, sets,
+    Generation, Hook, MetaKey, PayloadBase, Ports, Register, Rule, Set, Table, Transaction, Value, Verdict,
+    chains, ct_state, elements, forward_drops, rules, sets,
 };
 use cairn_net::Family;
 use nix::sched::{CloneFlags, unshare};
@@ -240,7 +240,8 @@ fn marks_choose_the_source_of_what_leaves() {
         let r = Register;
         let ipv4 = Family::Ipv4;
         let address = |offset, into| Expression::Payload { base: PayloadBase::Network, offset, len: 4, into };
-        let map = |name: &str, key, into| Expression::Map { map: name.to_owned(), key: r(key), into: r(into) };
+        let map =
+            |name: &str, key, into| Expression::Map { map: name.to_owned(), key: r(key), into: r(into) };
         let known = |inverted| Expression::Lookup { set: "destinations".to_owned(), key: r(4), inverted };
         let rule = |chain: &str, expressions| Rule { chain: chain.to_owned(), expressions, comment: "" };
         let load = |value: &[u8], into| Expression::Immediate { value: value.to_vec(), into: r(into) };
@@ -260,34 +261,43 @@ fn marks_choose_the_source_of_what_leaves() {
             .create_set(&Set::marked_prefixes("destinations", ipv4))
             .create_chain(&Chain::at("mark", ChainType::Filter, Hook::Prerouting, -90))
             .create_chain(&Chain::at("leave", ChainType::Nat, Hook::Postrouting, 100))
-            .append_rule(&rule("mark", vec![
-                protocol.clone(),
-                equal(&[2]),
-                Expression::Conntrack { key: ConntrackKey::Direction, into: r(0) },
-                equal(&[0]),
-                address(12, r(0)),
-                map("members", 0, 4),
-                address(16, r(5)),
-                known(false),
-                Expression::SetMeta { key: MetaKey::Mark, from: r(4) },
-            ]))
-            .append_rule(&rule("leave", vec![
-                protocol.clone(),
-                equal(&[2]),
-                Expression::Meta { key: MetaKey::Mark, into: r(0) },
-                map("addresses", 0, 4),
-                Expression::SourceNat { family: ipv4, address: r(4), ports: ports(None) },
-            ]))
-            .append_rule(&rule("leave", vec![
-                protocol,
-                equal(&[2]),
-                transport,
-                equal(&[6]),
-                load(&[192, 0, 2, 1], 0),
-                load(&40000_u16.to_be_bytes(), 1),
-                load(&40099_u16.to_be_bytes(), 2),
-                Expression::SourceNat { family: ipv4, address: r(0), ports: ports(Some((r(1), r(2)))) },
-            ]));
+            .append_rule(&rule(
+                "mark",
+                vec![
+                    protocol.clone(),
+                    equal(&[2]),
+                    Expression::Conntrack { key: ConntrackKey::Direction, into: r(0) },
+                    equal(&[0]),
+                    address(12, r(0)),
+                    map("members", 0, 4),
+                    address(16, r(5)),
+                    known(false),
+                    Expression::SetMeta { key: MetaKey::Mark, from: r(4) },
+                ],
+            ))
+            .append_rule(&rule(
+                "leave",
+                vec![
+                    protocol.clone(),
+                    equal(&[2]),
+                    Expression::Meta { key: MetaKey::Mark, into: r(0) },
+                    map("addresses", 0, 4),
+                    Expression::SourceNat { family: ipv4, address: r(4), ports: ports(None) },
+                ],
+            ))
+            .append_rule(&rule(
+                "leave",
+                vec![
+                    protocol,
+                    equal(&[2]),
+                    transport,
+                    equal(&[6]),
+                    load(&[192, 0, 2, 1], 0),
+                    load(&40000_u16.to_be_bytes(), 1),
+                    load(&40099_u16.to_be_bytes(), 2),
+                    Expression::SourceNat { family: ipv4, address: r(0), ports: ports(Some((r(1), r(2)))) },
+                ],
+            ));
         let mark = 0x0100_0000;
         let member = |address: &str, mark| {
             Element::with_value(&[Value::Address(address.parse().unwrap())], Value::Mark(mark))
@@ -323,7 +333,8 @@ fn marks_choose_the_source_of_what_leaves() {
         transaction.delete_elements("members", [member("10.244.0.1", mark)]);
         transaction.add_elements("members", [member("10.244.0.1", 2 * mark)]);
         transaction.delete_elements("destinations", destinations[..1].to_vec());
-        transaction.add_elements("destinations", [Element::marked_prefix(mark, "10.0.0.0/9".parse().unwrap())]);
+        transaction
+            .add_elements("destinations", [Element::marked_prefix(mark, "10.0.0.0/9".parse().unwrap())]);
         transaction.commit(socket).unwrap();
         assert_eq!(elements(socket, Table::CAIRN, "members").unwrap(), [member("10.244.0.1", 2 * mark)]);
         let mut found = elements(socket, Table::CAIRN, "destinations").unwrap();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use cairn_kernel::Rtnl;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::object::{
-    IfIndex, Link, Neighbour, Nexthop, NexthopId, NexthopTarget, Object, PROTOCOL, Route, RouteKind, RouteTarget,
-    Rule, RuleAction, TableId, Veth, VethEnd,
+    IfIndex, Link, Neighbour, Nexthop, NexthopId, NexthopTarget, Object, PROTOCOL, Route, RouteKind,
+    RouteTarget, Rule, RuleAction, TableId, Veth, VethEnd,
 };
 use cairn_kernel::reconciler::{BackOff, Reconciler, Rtnetlink, Tables};
 use cairn_net::{Family, Mac, Prefix};
@@ -190,8 +190,10 @@ fn neighbours_are_adopted_by_their_mark() {
 async fn rules_and_the_tables_behind_them_are_kept() {
     let host = Namespace::new();
     let tables = || Tables::range(1000..=1001);
-    let mut routes =
-        Reconciler::new(Rtnetlink::<Route>::new(Rtnl::open_in(&host.netns).unwrap(), tables()), BackOff::default());
+    let mut routes = Reconciler::new(
+        Rtnetlink::<Route>::new(Rtnl::open_in(&host.netns).unwrap(), tables()),
+        BackOff::default(),
+    );
     let rules = || {
         let rtnl = Rtnl::open_in(&host.netns).unwrap();
         let mut rules = Reconciler::new(Rtnetlink::<Rule>::new(rtnl, ()), BackOff::default());

@@ -96,7 +96,10 @@ fn what_leaves_the_pools_gets_the_source_that_is_said(families: Families) -> Res
             }
         }
 
-        configure(world, &format!("{addresses}, natOutgoingExcludedCIDRs: [198.51.100.0/31, '2001:db8:100::/127']"))?;
+        configure(
+            world,
+            &format!("{addresses}, natOutgoingExcludedCIDRs: [198.51.100.0/31, '2001:db8:100::/127']"),
+        )?;
         for address in &pod.pod.addresses {
             let own = address.to_string();
             eventually(SETTLES, || all_are(world, &pod, outside(*address)?, &own, false))?;

@@ -177,7 +177,12 @@ impl Kind for NodeConfiguration {
             if let Some(address) = object.spec.nat_address(family) {
                 let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
                 let usable = !address.is_unspecified() && !address.is_loopback() && !address.is_multicast();
-                faults.require(usable && !link_local, field, address, "a unicast address that others can answer");
+                faults.require(
+                    usable && !link_local,
+                    field,
+                    address,
+                    "a unicast address that others can answer",
+                );
             }
         }
         if let Some(time) = object.spec.wireguard_keep_alive {

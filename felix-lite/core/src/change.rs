@@ -3,7 +3,10 @@ use std::net::IpAddr;
 use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_net::{Family, Prefix};
 
-use crate::{Condition, Detour, EgressSlot, Element, Nat, Route, Settings, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
+use crate::{
+    Condition, Detour, EgressSlot, Element, Nat, Route, Settings, Tunnel, TunnelKind, TunnelPeer,
+    WireguardPeer,
+};
 
 /// A difference between what the reader has seen and what should be.
 ///

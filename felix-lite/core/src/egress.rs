@@ -157,8 +157,10 @@ fn serve(
     }
     if is_here {
         // What a node that is gone has left says nothing, and this node knows its own pods best.
-        let others =
-            inputs.members.iter().filter(|(node, _)| *node != inputs.node && inputs.nodes.contains_key(*node));
+        let others = inputs
+            .members
+            .iter()
+            .filter(|(node, _)| *node != inputs.node && inputs.nodes.contains_key(*node));
         let others = others.filter_map(|(_, object)| object.spec.members.get(gateway.name)).flatten();
         for address in others.filter(of_family).filter(|address| !(inputs.is_local)(**address)) {
             marks.entry(*address).or_insert(mark);
@@ -169,16 +171,16 @@ fn serve(
         let way = gateway.node.map(|node| (inputs.way)(node, family));
         if let Some(Err(why)) = &way {
             let node = gateway.node.unwrap_or_default();
-            let message =
-                format!("packets of its pods do not get from this node to Node/{node}, and are refused: {why}");
+            let message = format!(
+                "packets of its pods do not get from this node to Node/{node}, and are refused: {why}"
+            );
             derived.conditions.push(condition(gateway.name, Reason::NextHopUnreachable, message));
         }
         let detour = way.and_then(Result::ok).map_or(Detour::Refused, Detour::Gateway);
         derived.detours.insert((family, gateway.slot), detour);
     }
-    let all = |prefixes: &[Prefix]| {
-        outermost(prefixes.iter().copied().filter(|prefix| prefix.family() == family))
-    };
+    let all =
+        |prefixes: &[Prefix]| outermost(prefixes.iter().copied().filter(|prefix| prefix.family() == family));
     let destinations = match gateway.spec.destination_cidrs.as_slice() {
         [] => vec![everywhere(family)],
         said => all(said),
@@ -209,7 +211,8 @@ fn served<'a>(inputs: &Inputs<'a>, conditions: &mut Vec<Condition>) -> Vec<Serve
         }
         let first = usize::try_from(hash(name) % MOST as u64).unwrap_or(0);
         let free = (0..MOST).map(|step| (first + step) % MOST).find(|place| !taken[*place]);
-        let Some((place, number)) = free.and_then(|place| Some((place, u8::try_from(place + 1).ok()?))) else {
+        let Some((place, number)) = free.and_then(|place| Some((place, u8::try_from(place + 1).ok()?)))
+        else {
             let message = format!("it is one of more than {MOST}: it is not in force");
             conditions.push(condition(name, Reason::Unsupported, message));
             continue;
@@ -231,15 +234,19 @@ fn objection<'a>(
     for address in &spec.egress_ips {
         let pool = inputs.pools.iter().find(|(_, pool)| pool.spec.cidr.contains(*address));
         if let Some((pool, _)) = pool {
-            let message = format!("its address {address} is in the range of IPPool/{pool}: it is not in force");
+            let message =
+                format!("its address {address} is in the range of IPPool/{pool}: it is not in force");
             return Some((Reason::CidrOverlap, message));
         }
-        if let Some((node, _)) = inputs.nodes.iter().find(|(_, node)| node.addresses().any(|own| own == *address)) {
+        if let Some((node, _)) =
+            inputs.nodes.iter().find(|(_, node)| node.addresses().any(|own| own == *address))
+        {
             let message = format!("its address {address} is that of Node/{node}: it is not in force");
             return Some((Reason::Ambiguous, message));
         }
         if let Some(other) = owners.get(address) {
-            let message = format!("its address {address} is that of EgressGateway/{other}, too: it is not in force");
+            let message =
+                format!("its address {address} is that of EgressGateway/{other}, too: it is not in force");
             return Some((Reason::Ambiguous, message));
         }
     }

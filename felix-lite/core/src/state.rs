@@ -25,7 +25,10 @@ use crate::route::Routes;
 use crate::settings::Settings;
 use crate::speaker::Member;
 use crate::table::Table;
-use crate::{Claim, Condition, Detour, EgressSlot, Endpoint, Labels, Nat, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer};
+use crate::{
+    Claim, Condition, Detour, EgressSlot, Endpoint, Labels, Nat, Tunnel, TunnelKind, TunnelPeer, TunnelPools,
+    Update, WireguardPeer,
+};
 
 /// The only BGPConfiguration that counts.
 const DEFAULT: &str = "default";
@@ -180,8 +183,12 @@ impl State {
                     (self.dirty.fabric, self.dirty.pools) = (true, true);
                 }
             }
-            Update::EgressGateway(name, gateway) => self.dirty.egress |= put(&mut self.gateways, name, gateway),
-            Update::EgressMembers(node, members) => self.dirty.egress |= put(&mut self.members, node, members),
+            Update::EgressGateway(name, gateway) => {
+                self.dirty.egress |= put(&mut self.gateways, name, gateway);
+            }
+            Update::EgressMembers(node, members) => {
+                self.dirty.egress |= put(&mut self.members, node, members);
+            }
             Update::Pod(name, pod) => {
                 let labels = pod.map(|pod| pod.metadata.labels).filter(|labels| !labels.is_empty());
                 self.dirty.egress |= put(&mut self.pods, name, labels);

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use cairn_api::Object;
 use cairn_api::core::{Namespace, Node, Pod, Secret};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool, NodeConfiguration,
-    WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool,
+    NodeConfiguration, WireguardPeer,
 };
 use cairn_net::{Family, Prefix};
 

@@ -40,8 +40,8 @@ impl Detours {
     /// Adopts what is there.
     pub(super) fn open() -> Result<Self, Error> {
         let tables = Tables::range(TABLES..=TABLES + u32::from(u8::MAX));
-        let mut routes = Reconciler::new(Rtnetlink::new(Rtnl::open()?, tables), BackOff::default());
-        let mut rules = Reconciler::new(Rtnetlink::new(Rtnl::open()?, ()), BackOff::default());
+        let mut routes = Reconciler::new(Rtnetlink::<Route>::new(Rtnl::open()?, tables), BackOff::default());
+        let mut rules = Reconciler::new(Rtnetlink::<Rule>::new(Rtnl::open()?, ()), BackOff::default());
         routes.resync()?;
         rules.resync()?;
         let (leaving, faults) = (BTreeSet::new(), BTreeMap::new());

@@ -34,7 +34,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cairn_net::{Family, Prefix};
-use felix_core::{Change, Detour, EgressSlot, Element, Endpoint, Host, Nat, Route, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
+use felix_core::{
+    Change, Detour, EgressSlot, Element, Endpoint, Host, Nat, Route, Tunnel, TunnelKind, TunnelPeer,
+    WireguardPeer,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::EndpointError;

@@ -369,7 +369,8 @@ impl Worker {
                 }
             }
         }
-        let faulty = written.is_err() || detours.is_err() || tunnels.is_err() || self.firewall_fault.is_some();
+        let faulty =
+            written.is_err() || detours.is_err() || tunnels.is_err() || self.firewall_fault.is_some();
         self.retry_at = faulty.then(|| Instant::now() + RETRY);
     }
 
@@ -398,7 +399,14 @@ impl Worker {
         }
         let firewall = self.firewall_fault.iter().chain(&self.repairs.fault).map(ToString::to_string);
         let refused = firewall
-            .chain(self.tunnels.faults().chain(self.routes.faults()).chain(self.detours.faults()).take(REPORTED).cloned())
+            .chain(
+                self.tunnels
+                    .faults()
+                    .chain(self.routes.faults())
+                    .chain(self.detours.faults())
+                    .take(REPORTED)
+                    .cloned(),
+            )
             .map(KernelFault::Refused);
         let contested = self.routes.quarrels().take(REPORTED).cloned().chain(self.firewall_quarrel());
         let blocked = self.blocked.iter().map(|chain| {
@@ -406,7 +414,8 @@ impl Worker {
                 "{chain} drops forwarded packets, pods' too: let interfaces {WORKLOAD}* through there, as docs/guide/host.md says"
             ))
         });
-        let mut faults: Vec<_> = refused.chain(contested.map(KernelFault::Contested)).chain(blocked).collect();
+        let mut faults: Vec<_> =
+            refused.chain(contested.map(KernelFault::Contested)).chain(blocked).collect();
         faults.sort_unstable();
         if faults != self.reported {
             self.reported.clone_from(&faults);

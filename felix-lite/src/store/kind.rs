@@ -1,7 +1,7 @@
 use cairn_api::core::{Namespace, Node, Pod, Secret};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool, NodeConfiguration,
-    WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool,
+    NodeConfiguration, WireguardPeer,
 };
 use cairn_api::{Kind, Object};
 use felix_core::Update;

@@ -142,8 +142,7 @@ impl Element {
         let bytes = |found: Attribute<'_>| Some(found.nested().find(data::VALUE)?.value.to_vec());
         let last = attributes.find(element::KEY_END).and_then(bytes);
         let value = attributes.find(element::DATA);
-        let verdict =
-            value.map(Attribute::nested).and_then(|value: Attributes<'_>| Verdict::decode(value));
+        let verdict = value.map(Attribute::nested).and_then(|value: Attributes<'_>| Verdict::decode(value));
         let interval_end = flags & element::FLAG_INTERVAL_END != 0;
         Some(Self { key, interval_end, last, verdict, value: value.and_then(bytes) })
     }

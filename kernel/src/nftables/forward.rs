@@ -32,18 +32,22 @@ pub fn forward_drops(socket: &mut Socket, ours: Table, interfaces: &str) -> Resu
         }
     };
     let chains = socket.dump(ask(message::GET_CHAIN), dropping).map_err(refused)?;
-    let chains: BTreeSet<(Place, String)> =
-        chains.into_iter().filter(|((family, table), _)| (*family, table.as_str()) != (ours.family.number(), ours.name)).collect();
+    let chains: BTreeSet<(Place, String)> = chains
+        .into_iter()
+        .filter(|((family, table), _)| (*family, table.as_str()) != (ours.family.number(), ours.name))
+        .collect();
     if chains.is_empty() {
         return Ok(Vec::new());
     }
     let passing = |frame: Frame<'_>| passes(frame, interfaces);
     let passed: BTreeSet<(Place, u32)> =
         socket.dump(ask(message::GET_RULE), passing).map_err(refused)?.into_iter().collect();
-    let closed = chains.into_iter().filter(|(place, _)| {
-        [INPUT, OUTPUT].into_iter().any(|way| !passed.contains(&(place.clone(), way)))
-    });
-    Ok(closed.filter_map(|((family, table), chain)| Some(format!("{} {table}: {chain}", name(family)?))).collect())
+    let closed = chains
+        .into_iter()
+        .filter(|(place, _)| [INPUT, OUTPUT].into_iter().any(|way| !passed.contains(&(place.clone(), way))));
+    Ok(closed
+        .filter_map(|((family, table), chain)| Some(format!("{} {table}: {chain}", name(family)?)))
+        .collect())
 }
 
 /// IPv4 and IPv6 alone or together; what bridges forward is no concern of hosts.
@@ -84,7 +88,9 @@ fn passes(frame: Frame<'_>, interfaces: &str) -> Option<(Place, u32)> {
             // Equal, and as many bytes as the name begins with: a whole name would be one interface.
             Some("cmp") => {
                 let equal = data.find(2).and_then(Attribute::be32) == Some(0);
-                named |= equal && matches!(way, Some(INPUT | OUTPUT)) && value(data) == Some(interfaces.as_bytes());
+                named |= equal
+                    && matches!(way, Some(INPUT | OUTPUT))
+                    && value(data) == Some(interfaces.as_bytes());
             }
             Some("immediate") => {
                 let verdict = data.find(2).map(Attribute::nested).and_then(Verdict::decode);

@@ -30,7 +30,8 @@ impl State {
             self.derive_pools();
         }
         // The ways to other nodes follow from much: all that is looked at again.
-        let moved = dirty.fabric || dirty.settings || dirty.pools || dirty.tunnels || self.routes.will_resolve();
+        let moved =
+            dirty.fabric || dirty.settings || dirty.pools || dirty.tunnels || self.routes.will_resolve();
         if dirty.egress || (moved && !self.gateways.is_empty()) {
             let (addresses, conditions) = self.derive_egress();
             dirty.announcements |= addresses;
@@ -107,7 +108,8 @@ impl State {
         let behind = self.wireguard.values().filter(|_| self.fabric.fabric.secured.is_some());
         let behind = behind.flat_map(|peer| peer.spec.allowed_ips.iter().copied());
         let said = self.configuration.nat_outgoing_excluded_cidrs.iter().flatten().copied();
-        let hosts = self.configuration.nat_outgoing_exclusions == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
+        let hosts =
+            self.configuration.nat_outgoing_exclusions == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
         let hosts = self.nodes.values().filter(|_| hosts).flat_map(Member::addresses).map(Prefix::host);
         let outside: Vec<Prefix> = behind.chain(said).chain(hosts).collect();
         let (wanted, mut conditions) = firewall::pools(&self.pools, &outside, &self.host);
@@ -142,7 +144,8 @@ impl State {
         let blocks = self.blocks.iter().filter_map(|block| policy.block(*block));
         let borrowed = self.holders.keys().filter_map(|address| policy.address(*address));
         let egress = self.egress.held.iter().filter_map(|prefix| policy.egress(*prefix));
-        let routes: Vec<_> = blocks.chain(borrowed).chain(egress).map(|route| (route.prefix, route)).collect();
+        let routes: Vec<_> =
+            blocks.chain(borrowed).chain(egress).map(|route| (route.prefix, route)).collect();
         self.announced.replace(routes);
     }
 
@@ -200,7 +203,11 @@ impl State {
             ),
         });
         let all = self.speaker_conditions.iter().chain(&self.pool_conditions);
-        let all = all.chain(&self.egress.conditions).chain(&self.fabric.conditions).chain(&self.mtu_conditions).cloned();
+        let all = all
+            .chain(&self.egress.conditions)
+            .chain(&self.fabric.conditions)
+            .chain(&self.mtu_conditions)
+            .cloned();
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

@@ -4,7 +4,7 @@ use cairn_net::Family;
 
 use super::State;
 use crate::egress::{self, Inputs};
-use crate::fabric::Way;
+use crate::fabric::{Secured, Way};
 use crate::firewall::Element;
 use crate::route::Gateway;
 
@@ -51,7 +51,7 @@ impl State {
     fn egress_way(&self, node: &str, family: Family) -> Result<Gateway, String> {
         let member = self.nodes.get(node).ok_or("it does not exist")?;
         let fabric = &self.fabric.fabric;
-        let refused = fabric.secured.iter().flat_map(|secured| secured.refused_pools());
+        let refused = fabric.secured.iter().flat_map(Secured::refused_pools);
         if refused.into_iter().any(|pool| pool.family() == family) {
             let why = "wireguardUnencryptedPeers is Refuse, and WireGuard carries packets to a node's own pods only";
             return Err(why.to_owned());

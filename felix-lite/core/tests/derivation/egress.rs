@@ -8,7 +8,12 @@ use felix_core::{Detour, EGRESS_MARKS, Element, Endpoint, Gateway, Reason, Route
 
 use crate::world::{Reader, affinity, complete, derived, host, ip, learned, node, pool, prefix};
 
-fn gateway(name: &str, addresses: &[&str], node: Option<&str>, change: impl FnOnce(&mut EgressGateway)) -> Update {
+fn gateway(
+    name: &str,
+    addresses: &[&str],
+    node: Option<&str>,
+    change: impl FnOnce(&mut EgressGateway),
+) -> Update {
     let mut spec = EgressGateway {
         egress_ips: addresses.iter().map(|address| ip(address)).collect(),
         namespace_selector: Selector::default(),
@@ -95,7 +100,8 @@ fn a_pod_is_led_to_the_node_that_has_the_address() {
     }
     let here = |element: &Element| matches!(element, Element::EgressAddress { .. });
     assert!(!found.elements.keys().any(here) && found.announced.len() == 3, "{:?}", found.announced);
-    let ways: Vec<_> = found.detours.iter().map(|((family, slot), way)| (*family, slot.mark(), *way)).collect();
+    let ways: Vec<_> =
+        found.detours.iter().map(|((family, slot), way)| (*family, slot.mark(), *way)).collect();
     let to = |address| Detour::Gateway(Gateway::on(ip(address), 2));
     assert_eq!(ways, [(Family::Ipv4, mark, to("192.0.2.2")), (Family::Ipv6, mark, to("2001:db8::2"))]);
 }
@@ -103,7 +109,9 @@ fn a_pod_is_led_to_the_node_that_has_the_address() {
 #[test]
 fn the_node_that_has_the_address_announces_it_and_knows_the_pods_of_others() {
     let found = with([
-        gateway("g", &["203.0.113.1"], Some("a"), |spec| spec.destination_cidrs = vec![prefix("198.51.100.0/24")]),
+        gateway("g", &["203.0.113.1"], Some("a"), |spec| {
+            spec.destination_cidrs = vec![prefix("198.51.100.0/24")]
+        }),
         members("c", "g", &["10.0.9.9", "fd00::9"]),
         members("a", "g", &["10.0.0.77"]),
     ]);
@@ -112,7 +120,9 @@ fn the_node_that_has_the_address_announces_it_and_knows_the_pods_of_others() {
     assert_eq!(mark_of(&found, "10.0.0.77"), None, "what it wrote itself is not news");
     let address = ip("203.0.113.1");
     assert!(found.elements.contains_key(&Element::EgressAddress { mark, address }));
-    assert!(found.elements.contains_key(&Element::EgressDestination { mark, prefix: prefix("198.51.100.0/24") }));
+    assert!(
+        found.elements.contains_key(&Element::EgressDestination { mark, prefix: prefix("198.51.100.0/24") })
+    );
     assert!(found.detours.is_empty());
     let host = prefix("203.0.113.1/32");
     assert_eq!(found.announced[&host].next_hop, Some(ip("192.0.2.1")));
@@ -128,10 +138,7 @@ fn while_nobody_that_is_reached_has_the_address_packets_are_refused() {
         assert_eq!(found.has_condition(Reason::NextHopUnreachable, "Node/gone"), node.is_some());
     }
     // Behind a router, who would send the packets elsewhere.
-    let far = [
-        node("b", &["198.51.100.2"], &[]),
-        gateway("g", &["203.0.113.1"], Some("b"), |_| {}),
-    ];
+    let far = [node("b", &["198.51.100.2"], &[]), gateway("g", &["203.0.113.1"], Some("b"), |_| {})];
     let found = with(far);
     assert_eq!(found.detours.values().collect::<Vec<_>>(), [&Detour::Refused]);
     assert!(found.has_condition(Reason::NextHopUnreachable, "is on no link of this node"));
@@ -145,7 +152,9 @@ fn addresses_of_others_are_not_taken_for_a_gateways() {
         ("203.0.113.9", "that of EgressGateway/first, too"),
     ] {
         let found = with([
-            gateway("first", &["203.0.113.9"], None, |spec| spec.pod_selector = "app == 'none'".parse().unwrap()),
+            gateway("first", &["203.0.113.9"], None, |spec| {
+                spec.pod_selector = "app == 'none'".parse().unwrap()
+            }),
             gateway("g", &[address], Some("a"), |_| {}),
         ]);
         assert!(found.conditions.keys().any(|found| found.message.contains(words)), "{:?}", found.conditions);
@@ -179,7 +188,9 @@ fn a_pod_has_one_gateway_and_namespaces_select_too() {
     let members = state.egress_members();
     assert_eq!(members.keys().collect::<Vec<_>>(), ["by-label", "by-team"]);
     assert_eq!(members["by-team"].iter().collect::<Vec<_>>(), [&ip("10.0.0.2")]);
-    assert!(reader.has_condition(Reason::Ambiguous, "EgressGateway/by-team: Ambiguous: it selects pod shop/bill"));
+    assert!(
+        reader.has_condition(Reason::Ambiguous, "EgressGateway/by-team: Ambiguous: it selects pod shop/bill")
+    );
     // A pod that loses its labels leaves; the others' marks stay.
     let before = mark_of(&reader, "10.0.0.2");
     state.apply(Update::Pod("shop/bill".to_owned(), None));

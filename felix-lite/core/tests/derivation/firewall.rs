@@ -73,8 +73,10 @@ fn excluded_destinations_count_as_pools() {
         found.elements.keys().filter_map(pool).collect::<Vec<_>>()
     };
     assert_eq!(pools(excluded.clone()), ["10.0.0.0/16", "172.16.0.0/12"]);
-    let with_hosts =
-        NodeConfiguration { nat_outgoing_exclusions: Some(NatOutgoingExclusions::IpPoolsAndHostIps), ..excluded };
+    let with_hosts = NodeConfiguration {
+        nat_outgoing_exclusions: Some(NatOutgoingExclusions::IpPoolsAndHostIps),
+        ..excluded
+    };
     let expected = ["10.0.0.0/16", "172.16.0.0/12", "192.0.2.1/32", "192.0.2.2/32", "2001:db8::2/128"];
     assert_eq!(pools(with_hosts), expected);
 }
@@ -89,7 +91,9 @@ fn what_leaves_the_pools_gets_an_address_of_the_node() {
             ..NodeConfiguration::default()
         })
     };
-    let cluster = |address| [node("a", &["192.0.2.1"], &[]), host(&[("192.0.2.1", 24), ("192.0.2.8", 24)], &[]), of(address)];
+    let cluster = |address| {
+        [node("a", &["192.0.2.1"], &[]), host(&[("192.0.2.1", 24), ("192.0.2.8", 24)], &[]), of(address)]
+    };
     for own in ["192.0.2.1", "192.0.2.8"] {
         let found = derived(cluster(own));
         let ports = Some("40000:49999".parse().unwrap());

@@ -8,8 +8,8 @@ use cairn_api::kinds::{AffinityState, BgpConfiguration, BgpPeer, BlockAffinity, 
 use cairn_api::{Metadata, Object, annotation};
 use cairn_net::{Family, Prefix};
 use felix_core::{
-    Change, Condition, Detour, EgressSlot, Element, Endpoint, Host, HostAddress, HostHop, HostLink, HostRoute, Nat, Route, Settings,
-    State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
+    Change, Condition, Detour, EgressSlot, Element, Endpoint, Host, HostAddress, HostHop, HostLink,
+    HostRoute, Nat, Route, Settings, State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
 };
 
 pub(crate) fn ip(text: &str) -> IpAddr {
@@ -208,7 +208,9 @@ impl Reader {
             Change::SetRoute(prefix, route) => {
                 assert_ne!(self.routes.insert(prefix, route.clone()), Some(route), "{prefix} did not change");
             }
-            Change::SetDetour(key, detour) => assert_ne!(self.detours.insert(key, detour), Some(detour), "{key:?}"),
+            Change::SetDetour(key, detour) => {
+                assert_ne!(self.detours.insert(key, detour), Some(detour), "{key:?}")
+            }
             Change::RemoveDetour(key) => assert!(self.detours.remove(&key).is_some(), "{key:?}"),
             Change::Announce(route) => {
                 let old = self.announced.insert(route.prefix, route.clone());

@@ -49,7 +49,8 @@ impl Firewall {
     pub(super) fn open() -> Result<Self, Error> {
         let mut socket = Socket::open(Protocol::Netfilter)?;
         let mut transaction = Transaction::new(Table::CAIRN);
-        let egress = nftables::chains(&mut socket, Table::CAIRN)?.iter().any(|chain| ruleset::is_egress(chain));
+        let egress =
+            nftables::chains(&mut socket, Table::CAIRN)?.iter().any(|chain| ruleset::is_egress(chain));
         ruleset::write(&mut transaction, None, Egress { wanted: egress, there: egress });
         transaction.commit(&mut socket)?;
         let mut firewall = Self {
@@ -152,7 +153,8 @@ impl Firewall {
 
     /// Is there anything for the chain of egress gateways to do? Before all is known, what is there stays.
     fn wants_egress(&self) -> bool {
-        let any = |family| self.wanted.get(&SetName::EgressMembers(family)).is_some_and(|set| !set.is_empty());
+        let any =
+            |family| self.wanted.get(&SetName::EgressMembers(family)).is_some_and(|set| !set.is_empty());
         if self.swept { Family::ALL.into_iter().any(any) } else { self.egress }
     }
 

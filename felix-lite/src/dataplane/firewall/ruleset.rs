@@ -19,8 +19,8 @@
 //! (RFC 4861, RFC 3810) and nothing else; link-local packets are not forwarded, so they reach no further than the node.
 
 use cairn_kernel::nftables::{
-    Chain, ChainType, Comparison, ConntrackKey, DataType, Expression, Hook, MetaKey, PayloadBase, Ports, Register, Rule, Set,
-    Transaction, Verdict, nfproto,
+    Chain, ChainType, Comparison, ConntrackKey, DataType, Expression, Hook, MetaKey, PayloadBase, Ports,
+    Register, Rule, Set, Transaction, Verdict, nfproto,
 };
 use std::net::IpAddr;
 
@@ -231,7 +231,8 @@ pub(super) fn is_egress(chain: &str) -> bool {
 /// What a pod of a gateway begins with a destination of the gateway gets its mark; behind services, whose addresses are translated by then.
 fn egress_rule(family: Family) -> Rule {
     let (own, mark, to) = (Register(0), Register(8), Register(9));
-    let lookup = |set: SetName, key, inverted| Expression::Lookup { set: set.as_str().to_owned(), key, inverted };
+    let lookup =
+        |set: SetName, key, inverted| Expression::Lookup { set: set.as_str().to_owned(), key, inverted };
     let mut parts = of_family(family, own).to_vec();
     parts.extend([
         source(family, own),
@@ -252,9 +253,14 @@ fn egress_rule(family: Family) -> Rule {
 fn egress_source_rules(family: Family) -> [Rule; 2] {
     let mark = [
         Expression::Meta { key: MetaKey::Mark, into: Register(0) },
-        Expression::Bitwise { register: Register(0), mask: EGRESS_MARKS.to_ne_bytes().to_vec(), xor: vec![0; 4] },
+        Expression::Bitwise {
+            register: Register(0),
+            mask: EGRESS_MARKS.to_ne_bytes().to_vec(),
+            xor: vec![0; 4],
+        },
     ];
-    let map = |set: SetName| Expression::Map { map: set.as_str().to_owned(), key: Register(0), into: Register(4) };
+    let map =
+        |set: SetName| Expression::Map { map: set.as_str().to_owned(), key: Register(0), into: Register(4) };
     let mut here = of_family(family, Register(0)).to_vec();
     here.extend(mark.clone());
     // The port stays as it is where it is free: so a connection may go on when another node takes the address.
