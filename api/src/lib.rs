@@ -5,6 +5,7 @@
 //! - [`core`]: Node, Pod, Namespace and Secret, trimmed to what is used; unknown fields are tolerated.
 //! - [`Selector`]: label expressions, parsed once when an object is read.
 //! - [`Fault`]: one violated rule, by field path; `validate` collects all of them.
+//! - `schema` (a feature): the CustomResourceDefinitions of the kinds.
 //! - [`load`]: YAML in and out, with file, line, column and field path in each error.
 //!
 //! Pure: no IO but what `load` is handed as text, no clock, no runtime.
@@ -22,6 +23,8 @@ mod metadata;
 pub mod name;
 mod object;
 mod port_range;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod selector;
 mod timestamp;
 mod wireguard_key;

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cairn_datastore::{Datastore, DirectoryStore};
+use cairn_datastore::{AnyStore, ConnectError, Datastore};
 use cairn_ipam::{IpamError, NodeAllocator};
 use felix_core::State;
 use thiserror::Error;
@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use crate::args::{Args, StoreUrl};
+use crate::args::Args;
 use crate::bgp::Bgp;
 use crate::dataplane::Dataplane;
 use crate::endpoint::Endpoints;
@@ -48,6 +48,9 @@ pub enum DaemonError {
         /// The system's error.
         source: io::Error,
     },
+    /// Nothing says where the API server is.
+    #[error("--datastore: {0}")]
+    Store(#[from] ConnectError),
     /// The host has no name, and none was given.
     #[error("--node-name is not given, and the host's name cannot be used: {0}")]
     NodeName(String),
@@ -78,7 +81,6 @@ pub enum DaemonError {
 /// # Errors
 /// See [`DaemonError`]. What is in the kernel stays in every case.
 pub async fn run(args: Args) -> Result<(), DaemonError> {
-    let StoreUrl::Directory(root) = args.datastore.clone();
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
     // A file at the limit of its size is an error of that write, not the end of the daemon.
@@ -89,7 +91,8 @@ pub async fn run(args: Args) -> Result<(), DaemonError> {
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    serve(args, DirectoryStore::new(root), stop).await
+    let store = AnyStore::open(&args.datastore).await?;
+    serve(args, store, stop).await
 }
 
 async fn serve<D: Datastore + Clone>(
@@ -186,6 +189,7 @@ async fn cni_server<D: Datastore>(
         spool: args.data_dir.join("cni-del"),
     };
     let (mtu, mtu_seen) = watch::channel(FALLBACK_MTU);
+    let (attachments, attachments_seen) = watch::channel(facts.borrow().attachments.clone());
     let (not_ready, not_ready_seen) = watch::channel(facts.borrow().not_ready.clone());
     let follow = async move {
         let mut told = false;
@@ -197,6 +201,7 @@ async fn cni_server<D: Datastore>(
                     std::mem::replace(mtu, known) != known || !std::mem::replace(&mut told, true)
                 });
             }
+            attachments.send_replace(now.attachments);
             not_ready.send_replace(now.not_ready);
             if facts.changed().await.is_err() {
                 return;
@@ -204,7 +209,7 @@ async fn cni_server<D: Datastore>(
         }
     };
     let serve = async move {
-        let facts = cni::Facts { mtu: mtu_seen, not_ready: not_ready_seen };
+        let facts = cni::Facts { mtu: mtu_seen, attachments: attachments_seen, not_ready: not_ready_seen };
         let (server, listener) = cni::Server::start(config, endpoints, allocator, namespaces, facts).await?;
         tokio::select! {
             () = Arc::clone(&server).run(listener, std::future::pending()) => {}

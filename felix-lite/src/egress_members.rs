@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cairn_api::kinds::EgressMembers;
+use cairn_api::kinds::{EgressMembers, GatewayMembers};
 use cairn_api::{Metadata, Object};
 use cairn_datastore::{Datastore, Key, Precondition, StoreError};
 use tokio::sync::watch;
@@ -54,7 +54,9 @@ async fn settle<D: Datastore>(
     members: BTreeMap<String, BTreeSet<IpAddr>>,
 ) -> Result<(), StoreError> {
     let members = members.into_iter().filter(|(_, addresses)| !addresses.is_empty());
-    let members = members.map(|(name, addresses)| (name, addresses.into_iter().collect())).collect();
+    let members = members
+        .map(|(gateway, addresses)| GatewayMembers { gateway, addresses: addresses.into_iter().collect() })
+        .collect();
     let spec = EgressMembers { members };
     match object {
         None if spec.members.is_empty() => Ok(()),
@@ -82,14 +84,9 @@ mod tests {
         let holds = async {
             loop {
                 let found = store.get::<EgressMembers>(&Key::named("a")).await.ok();
-                let found =
-                    found.map(|found| found.spec.members["g"].iter().map(ToString::to_string).collect());
-                if found
-                    .as_ref()
-                    .map(Vec::<String>::as_slice)
-                    .map(|f| f.iter().map(String::as_str).collect::<Vec<_>>())
-                    == wanted.map(<[&str]>::to_vec)
-                {
+                let found = found.map(|found| found.spec.of("g").iter().map(ToString::to_string).collect());
+                let wanted = wanted.map(|wanted| wanted.iter().map(ToString::to_string).collect());
+                if found == wanted.filter(|wanted: &Vec<String>| !wanted.is_empty()) {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -113,7 +110,7 @@ mod tests {
         tell(&["10.0.0.2", "10.0.0.1"]);
         becomes(&store, Some(&["10.0.0.1", "10.0.0.2"])).await;
         let mut object = store.get::<EgressMembers>(&Key::named("a")).await.unwrap();
-        object.spec.members.insert("g".to_owned(), vec!["10.0.0.9".parse().unwrap()]);
+        object.spec.members[0].addresses = vec!["10.0.0.9".parse().unwrap()];
         store.update(&object).await.unwrap();
         becomes(&store, Some(&["10.0.0.1", "10.0.0.2"])).await;
         tell(&[]);

@@ -19,7 +19,9 @@ use bgpd_api::peer::{Peer, PeerEvent, SessionState};
 use bgpd_api::route::RouteSource;
 use cairn_api::WireguardKey;
 use cairn_net::{Family, Prefix};
-use felix_core::{Change, Claim, Condition, Endpoint, NextHop, State, TunnelKind, TunnelPools, Update};
+use felix_core::{
+    Change, Claim, Condition, Endpoint, NextHop, PoolAttachment, State, TunnelKind, TunnelPools, Update,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -42,6 +44,8 @@ pub(crate) struct NodeFacts {
     pub(crate) warm_addresses: u32,
     /// MTU of pods in bytes; `None` while no interface of the node is known.
     pub(crate) mtu: Option<u32>,
+    /// How pods are attached, of pools where that is not by routes alone.
+    pub(crate) attachments: BTreeMap<String, PoolAttachment>,
     /// Pools that addresses of the node's tunnels may be of.
     pub(crate) tunnel_pools: BTreeMap<Family, TunnelPools>,
     /// The addresses on the node's tunnels; `None` before the kernel was read.
@@ -384,6 +388,7 @@ impl Engine {
                     info!(subject = condition.subject, reason = %condition.reason, "no longer: {}", condition.message);
                 }
                 change @ (Change::SetNat(_)
+                | Change::UseDriver(_)
                 | Change::AddElement(_)
                 | Change::RemoveElement(_)
                 | Change::SetTunnel(..)
@@ -400,13 +405,16 @@ impl Engine {
         }
         let encryption = self.encryption();
         let (labels, tunnel_pools) = (self.state.labels(), self.state.tunnel_pools());
+        let attachments = self.state.attachments();
         self.facts.send_if_modified(|facts| {
             let differs = facts.labels != *labels
+                || facts.attachments != *attachments
                 || facts.tunnel_pools != *tunnel_pools
                 || facts.encryption != encryption;
             if differs {
                 facts.encryption = encryption;
                 facts.labels.clone_from(labels);
+                facts.attachments.clone_from(attachments);
                 facts.tunnel_pools.clone_from(tunnel_pools);
             }
             differs

@@ -38,4 +38,4 @@ mod tunnel_address;
 mod wireguard_key;
 mod wireguard_peer;
 
-pub use args::{Args, StoreUrl};
+pub use args::Args;

@@ -196,7 +196,7 @@ async fn rules_and_the_tables_behind_them_are_kept() {
     );
     let rules = || {
         let rtnl = Rtnl::open_in(&host.netns).unwrap();
-        let mut rules = Reconciler::new(Rtnetlink::<Rule>::new(rtnl, ()), BackOff::default());
+        let mut rules = Reconciler::new(Rtnetlink::<Rule>::new(rtnl, 202), BackOff::default());
         rules.resync().unwrap();
         rules
     };

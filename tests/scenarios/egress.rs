@@ -131,7 +131,7 @@ fn pods_leave_with_the_address_of_their_gateway(families: Families) -> Result<()
         join_nodes(world)?;
         set_modes(world, "vxlanMode: Always")?;
         masquerade_pools(world)?;
-        ask_for_bfd(world)?;
+        ask_for_bfd(world, "bfd: {multiplier: 4}")?;
         let nodes = world.cairn_nodes();
         nodes.iter().try_for_each(|node| await_bfd(world, node))?;
         for (node, name, app) in [

@@ -3,16 +3,19 @@
 //! A package whose directory is named `fuzz` holds targets, each a program of it. Its seeds lie in
 //! `../testdata/<target>/`: `.hex` files of hex digits and `#` comments, `.txt` files with one input on each line.
 //! Coverage is LLVM's own pass, which needs no nightly flag, only the linked libFuzzer (and so a C++ compiler).
-//! What a run learns is kept under `target/fuzz/corpus`; what crashes, under `target/fuzz/crashes`.
+//! As many targets run at a time as there are processors. What a run learns is kept under `target/fuzz/corpus`; what crashes, under `target/fuzz/crashes`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{process, workspace};
+use crate::{process, progress, workspace};
 
 /// What makes rustc instrument everything for libFuzzer, and check arithmetic as in a debug build.
 const RUSTFLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 \
@@ -68,12 +71,26 @@ pub(crate) fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Resu
         metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
     let directory = Path::new(directory).join("fuzz");
     let programs = build(&targets, &directory)?;
-    let mut failed = 0;
-    for target in &targets {
-        let passed = target.fuzz(&programs, &directory, seconds, seed)?;
-        failed += usize::from(!passed);
-    }
-    Ok((targets.len() - failed, failed))
+    let (waiting, passed) = (Mutex::new(targets.iter()), AtomicUsize::new(0));
+    // A target is one thread: as many at a time as there are processors.
+    let work = || -> Result<()> {
+        loop {
+            let next = waiting.lock().map_or(None, |mut targets| targets.next());
+            let Some(target) = next else { return Ok(()) };
+            let success = target.fuzz(&programs, &directory, seconds, seed)?;
+            passed.fetch_add(usize::from(success), Ordering::Relaxed);
+        }
+    };
+    let workers = available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })?;
+    let passed = passed.into_inner();
+    Ok((passed, targets.len() - passed))
 }
 
 /// A fuzz target.
@@ -131,7 +148,6 @@ impl Target {
         let crashes = directory.join("crashes").join(&self.name);
         fs::create_dir_all(&crashes)?;
         let seeds = plant(&self.seeds, &corpus).with_context(|| format!("seeds of {}", self.name))?;
-        println!("{}: {seconds} s, {seeds} seeds", self.name);
         let log = crashes.join("log");
         let output = fs::File::create(&log)?;
         let status = Command::new(programs.join(&self.name))
@@ -150,12 +166,19 @@ impl Target {
         let text = fs::read(&log)?;
         let text = String::from_utf8_lossy(&text);
         if status.success() {
-            println!("  {}", summary(&text));
+            println!("{}: {seconds} s, {seeds} seeds\n  {}", self.name, summary(&text));
+            progress::flush();
             return Ok(true);
         }
-        failure(&text).for_each(|line| println!("  {line}"));
-        println!("  {} FAILED; to run one input again: {}/{} FILE", self.name, programs.display(), self.name);
-        println!("  inputs and log: {}", crashes.display());
+        let said: String = failure(&text).map(|line| format!("  {line}\n")).collect();
+        println!(
+            "{} FAILED\n{said}  to run one input again: {}/{} FILE\n  inputs and log: {}",
+            self.name,
+            programs.display(),
+            self.name,
+            crashes.display()
+        );
+        progress::flush();
         Ok(false)
     }
 }

@@ -7,6 +7,7 @@ use crate::{Condition, Faults, Kind, Object, Selector};
 
 /// An address that some pods have outside of the cluster, wherever they run: one node at a time announces it and gives it to their packets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EgressGateway {
     /// The addresses: one, or one of each family. Of no pool and of no node.
@@ -31,6 +32,7 @@ pub struct EgressGateway {
 
 /// Who has the addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EgressGatewayStatus {
     /// The node, which alone announces them. Changed by compare-and-swap, and only while nobody announces them or by the node itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

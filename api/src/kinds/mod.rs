@@ -3,6 +3,7 @@
 //! There is no handle kind: a handle is a field of each allocation in its block, and the node that holds the
 //! addresses finds them in its own blocks, so that a pod's start writes one object and not two.
 
+mod attachment;
 mod bfd;
 mod bgp_configuration;
 mod bgp_filter;
@@ -19,6 +20,9 @@ mod node_configuration;
 mod node_status;
 mod wireguard_peer;
 
+pub use attachment::{
+    Attachment, AttachmentJudgement, AttachmentMode, AttachmentRefused, IpvlanMode, UnderlayKind, attachments,
+};
 pub use bfd::Bfd;
 pub use bgp_configuration::{
     BgpConfiguration, BgpPassword, CommunityRef, NamedCommunity, PrefixAdvertisement, SecretKeyRef,
@@ -30,7 +34,7 @@ pub use bgp_filter::{
 pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, ReversePeering, SourceAddress};
 pub use block_affinity::{AffinityState, BlockAffinity};
 pub use egress_gateway::{EgressGateway, EgressGatewayStatus};
-pub use egress_members::EgressMembers;
+pub use egress_members::{EgressMembers, GatewayMembers};
 pub use encapsulation::{EncapsulationRefused, Judgement, Modes, encapsulations};
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool, IpPoolStatus};
 pub use ip_reservation::IpReservation;

@@ -11,6 +11,7 @@ use crate::{Faults, GoDuration, Kind, Object, PortRange, Selector};
 /// Where several select a node, they are merged field by field in order of name, `default` first, later ones winning:
 /// see [`NodeConfiguration::effective`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeConfiguration {
     /// The nodes it is for. Default: all.
@@ -35,6 +36,9 @@ pub struct NodeConfiguration {
     /// The same for IPv6 pods.
     #[serde(default, rename = "wireguardEnabledV6", skip_serializing_if = "Option::is_none")]
     pub wireguard_enabled_v6: Option<bool>,
+    /// Encrypt what this node itself sends to other nodes' own addresses, too, of the families that are encrypted for pods. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_host_encryption_enabled: Option<bool>,
     /// UDP port of WireGuard, the same on all nodes. Range: 1 to 65535. Default: 51820.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wireguard_listening_port: Option<u16>,
@@ -71,6 +75,7 @@ pub struct NodeConfiguration {
 
 /// Which destinations are not translated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum NatOutgoingExclusions {
     /// Addresses of pools.
     #[default]
@@ -83,6 +88,7 @@ pub enum NatOutgoingExclusions {
 
 /// What becomes of packets between pods that cannot be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum UnencryptedPeers {
     /// They travel as if there were no encryption: nothing breaks while it is switched on node by node.
     #[default]
@@ -117,6 +123,10 @@ impl NodeConfiguration {
             vxlan_vni: object.spec.vxlan_vni.or(merged.vxlan_vni),
             wireguard_enabled: object.spec.wireguard_enabled.or(merged.wireguard_enabled),
             wireguard_enabled_v6: object.spec.wireguard_enabled_v6.or(merged.wireguard_enabled_v6),
+            wireguard_host_encryption_enabled: object
+                .spec
+                .wireguard_host_encryption_enabled
+                .or(merged.wireguard_host_encryption_enabled),
             wireguard_listening_port: object
                 .spec
                 .wireguard_listening_port

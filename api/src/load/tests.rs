@@ -113,6 +113,8 @@ fn a_peer_is_an_address_an_interface_or_nodes() {
         }
     };
     assert!(faults("{interface: eth1, asNumber: 65001}").is_empty());
+    assert!(faults("{interface: eth1, asNumber: external}").is_empty());
+    assert!(faults("{peerIP: 192.0.2.1, asNumber: internal}").is_empty());
     for (spec, path, rule) in [
         (
             "{asNumber: 65001}",
@@ -121,6 +123,8 @@ fn a_peer_is_an_address_an_interface_or_nodes() {
         ),
         ("{peerIP: 192.0.2.1, interface: eth1, asNumber: 65001}", "spec.peerIP", "exactly one of"),
         ("{peerSelector: all(), interface: eth1}", "spec.interface", "exactly one of"),
+        ("{interface: eth1, asNumber: 0}", "spec.asNumber", "1 to 4294967294"),
+        ("{peerSelector: all(), asNumber: external}", "spec.asNumber", "not together with spec.peerSelector"),
         ("{interface: eth1}", "spec.asNumber", "required with spec.peerIP and spec.interface"),
         ("{interface: longer-than-15-bytes, asNumber: 65001}", "spec.interface", "1 to 15 bytes"),
         ("{interface: a/b, asNumber: 65001}", "spec.interface", "slash"),

@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use bgpd_api::config::{Config, OriginatedRoute};
+use cairn_api::kinds::AttachmentMode;
 use cairn_net::{Family, Prefix};
 
 use crate::{
@@ -20,6 +21,8 @@ pub enum Change {
     Settings(Settings),
     /// What leaves the pools gets these sources.
     SetNat(Nat),
+    /// The kernel should have the driver of an attachment: [`Host::lacking`](crate::Host::lacking) says if it does not.
+    UseDriver(AttachmentMode),
     /// A set of the firewall gains an element.
     AddElement(Element),
     /// There is this tunnel device.

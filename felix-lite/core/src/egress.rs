@@ -24,9 +24,10 @@ use crate::speaker::Member;
 use crate::{Endpoint, Labels};
 
 /// The bits of a packet's mark that are ours.
-pub const EGRESS_MARKS: u32 = 0xff00_0000;
-/// How many gateways there can be: each has a value of these bits.
-const MOST: usize = 255;
+pub const EGRESS_MARKS: u32 = 0x0ff0_0000;
+/// How many gateways there can be: each has a value of these bits, but 0 and that of encrypted packets (docs/adr/0032).
+const MOST: usize = 254;
+const ENCRYPTED: usize = 0xca;
 
 /// A gateway's place on this node: which value its packets' marks have. Never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,7 +162,7 @@ fn serve(
             .members
             .iter()
             .filter(|(node, _)| *node != inputs.node && inputs.nodes.contains_key(*node));
-        let others = others.filter_map(|(_, object)| object.spec.members.get(gateway.name)).flatten();
+        let others = others.flat_map(|(_, object)| object.spec.of(gateway.name));
         for address in others.filter(of_family).filter(|address| !(inputs.is_local)(**address)) {
             marks.entry(*address).or_insert(mark);
         }
@@ -211,8 +212,7 @@ fn served<'a>(inputs: &Inputs<'a>, conditions: &mut Vec<Condition>) -> Vec<Serve
         }
         let first = usize::try_from(hash(name) % MOST as u64).unwrap_or(0);
         let free = (0..MOST).map(|step| (first + step) % MOST).find(|place| !taken[*place]);
-        let Some((place, number)) = free.and_then(|place| Some((place, u8::try_from(place + 1).ok()?)))
-        else {
+        let Some((place, number)) = free.and_then(|place| Some((place, number(place)?))) else {
             let message = format!("it is one of more than {MOST}: it is not in force");
             conditions.push(condition(name, Reason::Unsupported, message));
             continue;
@@ -222,6 +222,12 @@ fn served<'a>(inputs: &Inputs<'a>, conditions: &mut Vec<Condition>) -> Vec<Serve
         served.push(Served { name, slot: EgressSlot(number), spec: &object.spec, node });
     }
     served
+}
+
+/// The value of a place, past the one that is somebody else's.
+fn number(place: usize) -> Option<u8> {
+    let number = place + 1;
+    u8::try_from(if number < ENCRYPTED { number } else { number + 1 }).ok()
 }
 
 /// Why a gateway cannot be in force.

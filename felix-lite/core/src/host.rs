@@ -4,10 +4,11 @@
 //! Not here: interfaces of pods, and routes of Cairn's own protocol; the shell leaves them out, so that a pod's
 //! coming and going never touches this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cairn_net::{Family, Prefix};
+use cairn_api::kinds::AttachmentMode;
+use cairn_net::{Family, Mac, Prefix};
 
 use crate::{HostTunnel, HostWireguard, TunnelKind};
 
@@ -66,15 +67,23 @@ pub struct Host {
     pub tunnels: BTreeMap<TunnelKind, HostTunnel>,
     /// What is known of those of WireGuard besides.
     pub wireguard: BTreeMap<TunnelKind, HostWireguard>,
+    /// Attachments whose driver was asked for and is not there.
+    pub lacking: BTreeSet<AttachmentMode>,
 }
 
 /// An interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostLink {
     /// Its name.
     pub name: String,
     /// Largest packet in bytes.
     pub mtu: u32,
+    /// Ethernet address, where it has one.
+    pub mac: Option<Mac>,
+    /// What it is a port of, as the kernel calls such: `bridge`, `bond`, `vrf` ...
+    pub master: Option<String>,
+    /// Is it wireless?
+    pub wireless: bool,
 }
 
 impl Host {

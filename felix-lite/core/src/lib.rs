@@ -25,6 +25,7 @@ mod settings;
 mod speaker;
 mod state;
 mod table;
+mod underlay;
 mod update;
 
 pub use change::Change;
@@ -32,8 +33,8 @@ pub use condition::{Condition, Reason};
 pub use egress::{Claim, Detour, EGRESS_MARKS, EgressSlot};
 pub use endpoint::Endpoint;
 pub use fabric::{
-    Encapsulation, HostTunnel, HostWireguard, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings,
-    WireguardPeer,
+    Encapsulation, HostTunnel, HostWireguard, OwnAddresses, Tunnel, TunnelKind, TunnelPeer, TunnelPools,
+    VxlanSettings, WireguardPeer,
 };
 pub use firewall::Element;
 pub use host::{Host, HostAddress, HostHop, HostLink, HostRoute};
@@ -41,6 +42,7 @@ pub use nat::Nat;
 pub use route::{Gateway, NextHop, Route};
 pub use settings::Settings;
 pub use state::State;
+pub use underlay::{PoolAttachment, Underlay};
 pub use update::Update;
 
 /// The labels of an object.

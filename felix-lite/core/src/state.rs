@@ -12,8 +12,8 @@ use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_api::Object;
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool,
-    NodeConfiguration, WireguardPeer as KeyObject,
+    AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway,
+    EgressMembers, IpPool, NodeConfiguration, WireguardPeer as KeyObject,
 };
 use cairn_net::{Family, Prefix};
 
@@ -25,9 +25,10 @@ use crate::route::Routes;
 use crate::settings::Settings;
 use crate::speaker::Member;
 use crate::table::Table;
+use crate::underlay::Underlays;
 use crate::{
-    Claim, Condition, Detour, EgressSlot, Endpoint, Labels, Nat, Tunnel, TunnelKind, TunnelPeer, TunnelPools,
-    Update, WireguardPeer,
+    Claim, Condition, Detour, EgressSlot, Endpoint, Labels, Nat, PoolAttachment, Tunnel, TunnelKind,
+    TunnelPeer, TunnelPools, Update, WireguardPeer,
 };
 
 /// The only BGPConfiguration that counts.
@@ -41,6 +42,8 @@ struct Dirty {
     pools: bool,
     /// How packets travel between nodes.
     fabric: bool,
+    /// How pods are attached.
+    underlays: bool,
     /// How large they may be, and what tunnels have.
     tunnels: bool,
     announcements: bool,
@@ -86,6 +89,8 @@ pub struct State {
     configuration: NodeConfiguration,
     fabric: Derived,
     egress: Egress,
+    underlays: Underlays,
+    drivers: Table<AttachmentMode, ()>,
     routes: Routes,
     elements: Table<Element, ()>,
     announced: Table<Prefix, OriginatedRoute>,
@@ -131,6 +136,8 @@ impl State {
             configuration: NodeConfiguration::default(),
             fabric: Derived::default(),
             egress: Egress::default(),
+            underlays: Underlays::default(),
+            drivers: Table::default(),
             dirty: Dirty {
                 settings: true,
                 speaker: true,
@@ -164,7 +171,7 @@ impl State {
             Update::Pool(name, pool) => {
                 if put(&mut self.pools, name, pool) {
                     (self.dirty.pools, self.dirty.announcements) = (true, true);
-                    self.dirty.fabric = true;
+                    (self.dirty.fabric, self.dirty.underlays, self.dirty.speaker) = (true, true, true);
                 }
             }
             Update::Affinity(name, affinity) => self.affinity_updated(name, affinity.as_deref()),
@@ -278,6 +285,11 @@ impl State {
         &self.egress.claims
     }
 
+    /// How pods are attached, of pools where that is not by routes alone.
+    pub const fn attachments(&self) -> &BTreeMap<String, PoolAttachment> {
+        &self.underlays.by_pool
+    }
+
     /// Is anything encrypted on this node?
     pub fn encrypts(&self) -> bool {
         self.fabric.fabric.secured.is_some()
@@ -300,6 +312,7 @@ impl State {
         if put(&mut self.nodes, name, member) {
             (self.dirty.speaker, self.dirty.fabric, self.dirty.pools) = (true, true, true);
             self.dirty.settings |= own;
+            self.dirty.underlays |= own;
             self.dirty.announcements |= own;
         }
     }
@@ -321,7 +334,7 @@ impl State {
         let confirmed = confirmed.filter(|spec| spec.node == self.node).map(|spec| spec.cidr);
         if put(&mut self.affinities, name, confirmed) {
             self.blocks = self.affinities.values().copied().collect();
-            self.routes.set_blocks(self.blocks.clone());
+            self.place_blocks();
             (self.dirty.announcements, self.dirty.conditions) = (true, true);
         }
     }
@@ -378,6 +391,7 @@ impl State {
             || self.host.tunnels != host.tunnels
             || self.host.wireguard != host.wireguard;
         self.dirty.tunnels = true;
+        self.dirty.underlays = true;
         self.dirty.conditions = true;
         self.host = host;
     }

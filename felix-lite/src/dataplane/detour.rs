@@ -17,9 +17,9 @@ use felix_core::{Detour, EGRESS_MARKS, EgressSlot};
 use tracing::warn;
 
 /// Priority of our rules: before the main table's, which is 32766, and behind the local table's.
-const PRIORITY: u32 = 202;
+const PRIORITY: u32 = 10_201;
 /// The table of a slot has its number behind this.
-const TABLES: u32 = 0xca00_0000;
+const TABLES: u32 = 0x0ca0_0100;
 /// Metric of our routes, as in the main table.
 const METRIC: u32 = 1024;
 
@@ -41,7 +41,7 @@ impl Detours {
     pub(super) fn open() -> Result<Self, Error> {
         let tables = Tables::range(TABLES..=TABLES + u32::from(u8::MAX));
         let mut routes = Reconciler::new(Rtnetlink::<Route>::new(Rtnl::open()?, tables), BackOff::default());
-        let mut rules = Reconciler::new(Rtnetlink::<Rule>::new(Rtnl::open()?, ()), BackOff::default());
+        let mut rules = Reconciler::new(Rtnetlink::<Rule>::new(Rtnl::open()?, PRIORITY), BackOff::default());
         routes.resync()?;
         rules.resync()?;
         let (leaving, faults) = (BTreeSet::new(), BTreeMap::new());

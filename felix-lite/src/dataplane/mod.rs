@@ -4,6 +4,7 @@
 //! Netlink calls block, so they have a thread of their own and never hold up the engine.
 //!
 //! - `detour`: rules and tables for packets of egress gateways;
+//! - `driver`: drivers of the kernel that pools ask for;
 //! - `firewall`: the table `inet cairn`;
 //! - `host`: the node's own addresses and routes, read for the core;
 //! - `nexthop`: nexthop objects and groups, shared by the routes that use them;
@@ -18,6 +19,7 @@
 //! the engine says that its picture is complete.
 
 mod detour;
+mod driver;
 mod firewall;
 mod host;
 mod nexthop;
@@ -33,6 +35,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use cairn_api::kinds::AttachmentMode;
 use cairn_net::{Family, Prefix};
 use felix_core::{
     Change, Detour, EgressSlot, Element, Endpoint, Host, Nat, Route, Tunnel, TunnelKind, TunnelPeer,
@@ -65,6 +68,8 @@ struct Orders {
     detours: BTreeMap<(Family, EgressSlot), Option<Detour>>,
     /// Routes that are wanted, or no longer.
     routes: BTreeMap<Prefix, Option<Route>>,
+    /// Attachments whose driver is wanted.
+    drivers: BTreeSet<AttachmentMode>,
     /// Who wants another WireGuard key.
     rotations: Vec<oneshot::Sender<Result<(), String>>>,
     /// Who waits until all of this, and what was before, is written.
@@ -129,7 +134,7 @@ impl Dataplane {
         Ok(Self { orders, events })
     }
 
-    /// Applies changes of elements, tunnels and routes; others are not its business.
+    /// Applies changes of drivers, elements, tunnels and routes; others are not its business.
     pub(crate) fn apply(&self, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
@@ -138,6 +143,7 @@ impl Dataplane {
             for change in changes {
                 match change {
                     Change::SetNat(nat) => orders.nat = Some(nat),
+                    Change::UseDriver(mode) => drop(orders.drivers.insert(mode)),
                     Change::AddElement(element) => drop(orders.elements.insert(element, true)),
                     Change::RemoveElement(element) => drop(orders.elements.insert(element, false)),
                     Change::SetTunnel(kind, tunnel) => drop(orders.tunnels.insert(kind, Some(tunnel))),

@@ -102,7 +102,7 @@ impl Tunnels {
         let mut rtnl = Rtnl::open()?;
         let now = Instant::now();
         let mut devices = BTreeMap::new();
-        let mut encryption = Encryption::new(keys);
+        let mut encryption = Encryption::open(keys)?;
         for link in rtnl.list::<Link>(None)? {
             if let Some(kind) = device::kind_of(&link) {
                 let port = device::port_of(&link);
@@ -238,7 +238,7 @@ impl Tunnels {
 
     /// All that is wrong.
     pub(super) fn faults(&self) -> impl Iterator<Item = &String> {
-        self.device_faults.values().chain(&self.object_faults).chain(self.encryption.fault())
+        self.device_faults.values().chain(&self.object_faults).chain(self.encryption.faults())
     }
 
     /// When [`Self::write`] should be called again, at the latest.
@@ -339,6 +339,8 @@ impl Tunnels {
         // are known.
         if self.swept && self.encrypts() {
             self.encryption.write(now);
+        } else if self.swept {
+            self.encryption.let_go(now);
         }
         self.write_objects(now)
     }

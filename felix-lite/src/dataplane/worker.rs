@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::detour::{Detours, is_detour};
+use super::driver::Drivers;
 use super::firewall::Firewall;
 use super::route::Routes;
 use super::tunnel::{Tunnels, is_tunnel};
@@ -47,6 +48,7 @@ pub(super) struct Worker {
     detours: Detours,
     firewall: Firewall,
     tunnels: Tunnels,
+    drivers: Drivers,
     waiting: Vec<Waiting>,
     /// Why the last write failed as a whole.
     firewall_fault: Option<Error>,
@@ -100,6 +102,7 @@ impl Worker {
             detours,
             firewall,
             tunnels,
+            drivers: Drivers::default(),
             waiting: Vec::new(),
             firewall_fault: None,
             firewall_at: None,
@@ -305,6 +308,13 @@ impl Worker {
                 self.firewall.remove(element);
             }
         }
+        for mode in orders.drivers {
+            match self.drivers.ask(self.routes.rtnl(), mode) {
+                Ok(true) => self.host_at = Some(Instant::now()),
+                Ok(false) => {}
+                Err(error) => warn!(%error, "whether the kernel has a driver is not known"),
+            }
+        }
         for (kind, tunnel) in orders.tunnels {
             self.tunnels.want(kind, tunnel);
         }
@@ -438,7 +448,8 @@ impl Worker {
             Ok((host, on_tunnels)) => {
                 let (tunnels, wireguard) = (self.tunnels.usable(), self.tunnels.wireguard());
                 self.tell(DataplaneEvent::TunnelAddresses(on_tunnels)).await?;
-                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, ..host })).await
+                let lacking = self.drivers.lacking();
+                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, lacking, ..host })).await
             }
             Err(error) => {
                 warn!(%error, "the node's own addresses and routes cannot be read: trying again");

@@ -1,4 +1,4 @@
-//! The backend for what rtnetlink carries: routes, nexthop objects, addresses, neighbours, forwarding entries.
+//! The backend for what rtnetlink carries: routes, rules, nexthop objects, addresses, neighbours, forwarding entries.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -88,29 +88,6 @@ impl Owned for Route {
     /// Routes of all protocols share prefix, table and metric: a `replace` by somebody else ends ours without a word.
     fn rival_key(&self, tables: &Tables) -> Option<Self::Key> {
         tables.has(self.table).then(|| RouteKey { protocol: PROTOCOL, ..self.key() })
-    }
-}
-
-/// Rules of protocol 202.
-impl Owned for Rule {
-    type Scope = ();
-
-    fn is_owned(&self, (): &()) -> bool {
-        self.protocol == PROTOCOL
-    }
-
-    fn list_owned(rtnl: &mut Rtnl, scope: &()) -> Result<Vec<Self>, Error> {
-        let mut rules = Vec::new();
-        for family in Family::ALL {
-            rules.extend(rtnl.list::<Self>(Some(family))?);
-        }
-        rules.retain(|rule| rule.is_owned(scope));
-        Ok(rules)
-    }
-
-    /// Rules of others are beside ours, never in their place.
-    fn rival_key(&self, (): &()) -> Option<Self::Key> {
-        None
     }
 }
 

@@ -1,6 +1,7 @@
 //! The guest's PID 1: makes the host's files its root, runs the command, says how it ended, and switches the machine off.
 
 mod ports;
+mod processors;
 mod root;
 
 use std::fs::File;
@@ -40,6 +41,7 @@ fn live() -> Result<()> {
     let text = std::fs::read(job::PATH).context("cannot read the job")?;
     let job: Job = serde_json::from_slice(&text).context("cannot understand the job")?;
     root::kernel_files()?;
+    processors::switch_on()?;
     root::load_early_modules()?;
     let mut reports = ports::open(job::REPORTS)?;
     let outcome = prepare_and_run(&job, &mut reports);

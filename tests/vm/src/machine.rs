@@ -20,9 +20,11 @@ const QEMU: &str = "qemu-system-x86_64";
 /// Directories that the guest's PID 1 begins with.
 const DIRECTORIES: [&str; 8] = ["/dev", "/early", "/host", "/memory", "/proc", "/root", "/run", "/sys"];
 
-/// What the kernel is told. Nothing that only slows a machine down which lives for a minute; a panic ends it.
+/// What the kernel is told. Nothing that only slows a machine down which lives for a minute; a panic ends it. It boots on one
+/// processor, and PID 1 switches the others on: a booting kernel rewrites its own code by breakpoints, and QEMU before 8.1 could
+/// translate an instruction just before it was rewritten for another processor, which then ran into a breakpoint that was gone.
 const KERNEL_OPTIONS: &str = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr cryptomgr.notests=1 \
-     random.trust_cpu=on audit=0 no_timer_check nosoftlockup";
+     random.trust_cpu=on audit=0 no_timer_check nosoftlockup maxcpus=1";
 
 /// A machine that is to be started.
 pub(crate) struct Machine {

@@ -49,32 +49,38 @@ enum End {
 
 /// Runs a job in a machine of its own and returns its exit code.
 pub(crate) fn run(machine: &Machine, mut job: Job) -> Result<u8> {
-    let candidates = Accelerator::candidates()?;
-    for (index, accelerator) in candidates.iter().enumerate() {
+    let mut tries = tries(&Accelerator::candidates()?).into_iter().peekable();
+    while let Some(accelerator) = tries.next() {
         let directory = tempfile::Builder::new().prefix("cairn-vm-").tempdir().context("no directory")?;
         let places = Places { directory: directory.path().to_owned() };
         job.env.insert(ACCELERATOR.to_owned(), accelerator.name().to_owned());
         machine.write_initial(&job, &places)?;
-        let end = attempt(machine, &job, *accelerator, &places)?;
+        let end = attempt(machine, &job, accelerator, &places)?;
         if machine.log || !matches!(end, End::Code(_)) {
             show_log(&places.log());
         }
-        match end {
-            End::Code(code) => return Ok(code),
-            End::Late => {
+        match (end, tries.peek()) {
+            (End::Code(code), _) => return Ok(code),
+            (End::Late, _) => {
                 eprintln!(
                     "cairn-vm: ended after {} s: the time is over; the kernel's log is above",
                     machine.limit.as_secs()
                 );
                 return Ok(TIME_IS_OVER);
             }
-            End::Failed { up: false, reason } if index + 1 < candidates.len() => {
-                eprintln!("cairn-vm: with {} {reason}; trying without", accelerator.name());
+            (End::Failed { up: false, reason }, Some(next)) => {
+                eprintln!("cairn-vm: with {} {reason}; trying {}", accelerator.name(), next.name());
             }
-            End::Failed { reason, .. } => bail!("{reason}; the kernel's log is above"),
+            (End::Failed { reason, .. }, _) => bail!("{reason}; the kernel's log is above"),
         }
     }
     bail!("no way to run a machine was tried")
+}
+
+/// With what a machine is tried that does not come up: each candidate, the last one twice, for nothing is lost by a second boot as
+/// long as the command has not been started, and a translated kernel dies now and then while it boots.
+fn tries(candidates: &[Accelerator]) -> Vec<Accelerator> {
+    candidates.iter().chain(candidates.last()).copied().collect()
 }
 
 fn attempt(machine: &Machine, job: &Job, accelerator: Accelerator, places: &Places) -> Result<End> {
@@ -206,5 +212,17 @@ fn show_log(path: &Path) {
     let lines: Vec<&str> = text.lines().collect();
     for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
         eprintln!("kernel: {line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tries;
+    use crate::accelerator::Accelerator::{Kvm, Tcg};
+
+    #[test]
+    fn the_last_way_to_run_a_machine_has_a_second_chance() {
+        assert_eq!(tries(&[Kvm, Tcg]), [Kvm, Tcg, Tcg]);
+        assert_eq!(tries(&[Kvm]), [Kvm, Kvm]);
     }
 }

@@ -46,6 +46,9 @@ const MACHINE: [(&str, &str); 5] = [
     ("tc", "iproute2"),
 ];
 
+/// As [`NEEDED`], for what needs a real Kubernetes.
+const KUBERNETES: [(&str, &str); 2] = [("go", "golang-go"), ("curl", "curl")];
+
 /// Package, and the service that comes along with it: it must run neither now nor after the next boot.
 const SERVICES: [(&str, &str); 6] = [
     ("bird2", "bird"),
@@ -67,6 +70,11 @@ pub(super) fn for_lab() -> Result<()> {
 /// Installs what is missing for the virtual machine, after saying so.
 pub(crate) fn for_machine() -> Result<()> {
     install(&MACHINE)
+}
+
+/// Installs what is missing to build and run Kubernetes, after saying so.
+pub(super) fn for_kubernetes() -> Result<()> {
+    install(&KUBERNETES)
 }
 
 fn install(programs: &[(&str, &str)]) -> Result<()> {

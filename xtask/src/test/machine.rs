@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::{process, workspace};
 
+/// The exit code of `cairn-vm run` when the machine itself failed.
+pub(super) const FAILED: i32 = 125;
+
 /// A machine that can be started.
 pub(super) struct Machine {
     program: PathBuf,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::machine::Machine;
+use super::machine::{self, Machine};
 use crate::{process, progress, workspace};
 
 /// How many tests passed and failed.
@@ -44,8 +44,9 @@ const MOST_SECOND_TRIES: usize = 4;
 
 /// What a run of a test program came to.
 struct Outcome {
-    passed: usize,
-    failed: usize,
+    count: Count,
+    /// Whether the virtual machine died under it, so that nothing is known of the tests.
+    machine_failed: bool,
     /// What it printed.
     text: String,
 }
@@ -91,17 +92,22 @@ impl Suite {
         })
     }
 
+    /// Is it for the k8s tier?
+    pub(super) fn needs_kubernetes(&self) -> bool {
+        self.directory.ends_with("tests/k8s")
+    }
+
     /// Runs what needs no root.
     pub(super) fn run_plain(&self, filter: Option<&str>, programs: &Path) -> Count {
         let mut command = self.command(&Place::Host, programs);
         command.args(filter);
         match self.tests(&command) {
             Ok(0) => Count::default(),
-            number => self.report(&mut command, number.unwrap_or(1)).0,
+            number => self.report(&mut command, number.unwrap_or(1)).count,
         }
     }
 
-    /// The names of the tests that are marked as needing root.
+    /// The names of the tests that are marked as needing root, or a real Kubernetes.
     pub(super) fn marked(&self, programs: &Path) -> Result<Vec<String>> {
         let mut list = self.command(&Place::Host, programs);
         list.args(["--list", "--ignored", "--format=terse"]);
@@ -124,7 +130,13 @@ impl Suite {
         }
         let mut command = self.command(place, programs);
         command.args(["--ignored", "--exact", &format!("--test-threads={threads}")]).args(names);
-        let (mut count, failed) = self.report(&mut command, names.len());
+        let mut outcome = self.report(&mut command, names.len());
+        if outcome.machine_failed {
+            println!("  the machine died, not a test; all of it again in another one:");
+            flaky.push(format!("the machine of {}", self.name));
+            outcome = self.report(&mut command, names.len());
+        }
+        let (mut count, failed) = (outcome.count, failures(&outcome.text));
         if failed.len() > MOST_SECOND_TRIES {
             return (count, flaky);
         }
@@ -133,7 +145,7 @@ impl Suite {
             progress::flush();
             let mut command = self.command(place, programs);
             command.args(["--ignored", "--exact", &name]);
-            let again = Self::output(&mut command);
+            let again = Self::output(&mut command).count;
             if again.passed == 1 && again.failed == 0 {
                 count = Count { passed: count.passed + 1, failed: count.failed.saturating_sub(1) };
                 println!("passed: it is flaky");
@@ -164,8 +176,8 @@ impl Suite {
         command
     }
 
-    /// Runs to the end and prints the suite's line; failures are shown in full. Returns also the names of tests that failed.
-    fn report(&self, command: &mut Command, number: usize) -> (Count, Vec<String>) {
+    /// Runs to the end and prints the suite's line; failures are shown in full.
+    fn report(&self, command: &mut Command, number: usize) -> Outcome {
         if number > 1 {
             print!("  {} ({number} tests) ... ", self.name);
         } else {
@@ -173,32 +185,30 @@ impl Suite {
         }
         progress::flush();
         let started = Instant::now();
-        let result = Self::output(command);
-        let count = Count { passed: result.passed, failed: result.failed };
-        if count.failed > 0 {
-            println!("FAILED\n{}", result.text);
+        let outcome = Self::output(command);
+        if outcome.count.failed > 0 {
+            println!("FAILED\n{}", outcome.text);
         }
-        println!("{count} ({:.1} s)", started.elapsed().as_secs_f64());
+        println!("{} ({:.1} s)", outcome.count, started.elapsed().as_secs_f64());
         progress::flush();
-        (count, failures(&result.text))
+        outcome
     }
 
     /// Runs to the end. A program that dies or cannot be started counts as one failure.
     fn output(command: &mut Command) -> Outcome {
         match command.stderr(Stdio::piped()).stdout(Stdio::piped()).output() {
             Ok(output) => {
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
                 let mut count = parse(&text).unwrap_or_default();
-                if output.status.success() {
-                    return Outcome { passed: count.passed, failed: count.failed, text };
+                if !output.status.success() {
+                    count.failed = count.failed.max(1);
+                    text = format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
                 }
-                count.failed = count.failed.max(1);
-                let text = format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
-                Outcome { passed: count.passed, failed: count.failed, text }
+                Outcome { count, machine_failed: output.status.code() == Some(machine::FAILED), text }
             }
             Err(error) => {
                 let text = format!("cannot start {}: {error}", command.get_program().display());
-                Outcome { passed: 0, failed: 1, text }
+                Outcome { count: Count { passed: 0, failed: 1 }, machine_failed: false, text }
             }
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) node: &'a str,
     pub(crate) nodes: &'a BTreeMap<String, speaker::Member>,
     pub(crate) pools: &'a BTreeMap<String, Box<Object<IpPool>>>,
+    /// Ranges of pods whose packets pass by the node, so that it encrypts none of them.
+    pub(crate) passing: &'a [Prefix],
     pub(crate) configuration: &'a NodeConfiguration,
     pub(crate) wireguard: &'a BTreeMap<String, Box<Object<WireguardPeer>>>,
     pub(crate) host: &'a Host,
@@ -128,7 +130,8 @@ pub(crate) fn derive(inputs: Inputs<'_>) -> Derived {
     let labels = me.map_or(&nothing, |me| &me.labels);
     for (pool, judged) in inputs.pools.values().zip(&judged) {
         let crosses = judged.modes.any() || wireguard::is_on_for(configuration, judged.cidr.family());
-        if crosses && pool.spec.allowed_uses.contains(&AllowedUse::Tunnel) {
+        let routed = !inputs.passing.contains(&judged.cidr);
+        if crosses && routed && pool.spec.allowed_uses.contains(&AllowedUse::Tunnel) {
             let pools = derived.tunnel_pools.entry(judged.cidr.family()).or_default();
             pools.fit.insert(pool.name().to_owned(), judged.cidr);
             let leaves = pool.spec.disabled || pool.metadata.deletion_timestamp.is_some();

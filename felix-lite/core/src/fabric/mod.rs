@@ -22,7 +22,7 @@ use cairn_api::kinds::{EncapMode, Modes};
 use cairn_net::{Family, Mac, Prefix};
 
 pub use tunnel::{Encapsulation, HostTunnel, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings};
-pub use wireguard::{HostWireguard, WireguardPeer};
+pub use wireguard::{HostWireguard, OwnAddresses, WireguardPeer};
 
 pub(crate) use derive::{Derived, Inputs, Wanted, derive};
 pub(crate) use wireguard::{Encrypted, Secured, sole};

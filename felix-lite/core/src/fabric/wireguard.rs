@@ -32,6 +32,18 @@ pub struct WireguardPeer {
     pub keepalive: u16,
     /// The addresses behind it.
     pub allowed: BTreeSet<Prefix>,
+    /// Its own addresses that this node's packets go to through the tunnel, each with the one of this node that they come from. Unlike what is behind
+    /// it they have another way: the one that encrypted packets take.
+    pub own: Vec<OwnAddresses>,
+}
+
+/// The addresses of two nodes, of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnAddresses {
+    /// This node's.
+    pub here: IpAddr,
+    /// The other one's.
+    pub there: IpAddr,
 }
 
 /// A WireGuard device of Cairn that the kernel has.
@@ -52,6 +64,8 @@ pub(crate) struct Secured {
     pools: Vec<Prefix>,
     /// What has no other way is refused.
     refuse: bool,
+    /// This node's addresses of the families whose packets between nodes are encrypted.
+    own: Addresses,
     /// Addresses that an object says to be behind a peer.
     statics: BTreeMap<Prefix, String>,
     /// Everybody whose key is known, by name.
@@ -69,6 +83,8 @@ struct Known {
     key: WireguardKey,
     endpoint: SocketAddr,
     mac: Mac,
+    /// Its own, if it is a node.
+    addresses: Addresses,
 }
 
 /// The way of a packet as far as encryption decides about it.
@@ -96,6 +112,11 @@ pub(super) fn is_on_for(configuration: &NodeConfiguration, family: Family) -> bo
     field.unwrap_or(false)
 }
 
+/// Is what nodes send to each other's own addresses encrypted, of a family?
+fn encrypts_nodes(configuration: &NodeConfiguration, family: Family) -> bool {
+    is_on_for(configuration, family) && configuration.wireguard_host_encryption_enabled == Some(true)
+}
+
 pub(super) fn port(configuration: &NodeConfiguration) -> u16 {
     configuration.wireguard_listening_port.unwrap_or(NodeConfiguration::DEFAULT_WIREGUARD_PORT)
 }
@@ -105,11 +126,14 @@ impl Secured {
     pub(super) fn of(inputs: Inputs<'_>, fabric: &Fabric, conditions: &mut Vec<Condition>) -> Self {
         let configuration = inputs.configuration;
         let cidrs = inputs.pools.values().map(|pool| pool.spec.cidr);
+        let cidrs = cidrs.filter(|cidr| !inputs.passing.contains(cidr));
         let keepalive = configuration.wireguard_keep_alive.map_or(0, |time| time.get().as_secs());
         let host = inputs.host.wireguard.get(&TunnelKind::Wireguard);
         let mut secured = Self {
             pools: cidrs.filter(|cidr| is_on_for(configuration, cidr.family())).collect(),
             refuse: configuration.wireguard_unencrypted_peers == Some(UnencryptedPeers::Refuse),
+            own: Family::ALL
+                .map(|family| fabric.own[slot(family)].filter(|_| encrypts_nodes(configuration, family))),
             keepalive: u16::try_from(keepalive).unwrap_or(u16::MAX),
             ready: host.map(|host| host.ready.clone()).unwrap_or_default(),
             known: host.map(|host| host.known.clone()).unwrap_or_default(),
@@ -140,7 +164,8 @@ impl Secured {
                 report(name, Reason::AddressUnknown, message.to_owned());
                 continue;
             };
-            secured.peers.insert(name.clone(), Known { key, endpoint, mac: mac_of(name) });
+            let addresses = member.map(|member| member.addresses).unwrap_or_default();
+            secured.peers.insert(name.clone(), Known { key, endpoint, mac: mac_of(name), addresses });
             for prefix in &peer.spec.allowed_ips {
                 if let Some(other) = secured.statics.get(prefix) {
                     let message = format!("spec.allowedIPs: {prefix} is behind {other}, too: it stays there");
@@ -209,8 +234,16 @@ impl Secured {
 
     /// A peer with the addresses behind it.
     pub(crate) fn peer_with(&self, name: &str, allowed: BTreeSet<Prefix>) -> Option<WireguardPeer> {
-        let Known { key, endpoint, .. } = *self.peers.get(name)?;
-        Some(WireguardPeer { key, endpoint, keepalive: self.keepalive, allowed })
+        let Known { key, endpoint, addresses, .. } = *self.peers.get(name)?;
+        // Always taken, so that whether they are sent is the sender's choice alone: nobody has to know what the other one does.
+        let free = |address: &IpAddr| !self.is_static(Prefix::host(*address));
+        let theirs = addresses.map(|address| address.filter(free));
+        let ways = self.own.into_iter().zip(theirs);
+        let own =
+            ways.filter_map(|(here, there)| Some(OwnAddresses { here: here?, there: there? })).collect();
+        let mut allowed = allowed;
+        allowed.extend(theirs.into_iter().flatten().map(Prefix::host));
+        Some(WireguardPeer { key, endpoint, keepalive: self.keepalive, allowed, own })
     }
 
     /// The names of all peers.

@@ -141,7 +141,7 @@ fn with_node<'a>(
         Some(own) => Some(Session {
             target: Target::Address(own.addr),
             port: None,
-            remote: Remote { node: Some(node), asn: inputs.asn(member) },
+            remote: Remote { node: Some(node), asn: inputs.asn(member).into() },
             origin,
         }),
         None => {

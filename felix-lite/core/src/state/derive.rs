@@ -11,6 +11,7 @@ use crate::announce::Policy;
 use crate::firewall::{self, Element};
 use crate::nat;
 use crate::speaker::{self, Inputs, Member, Secrets};
+use crate::underlay;
 use crate::{Change, Condition, Reason};
 
 impl State {
@@ -19,6 +20,9 @@ impl State {
         let mut dirty = std::mem::take(&mut self.dirty);
         if dirty.settings {
             self.derive_configuration();
+        }
+        if dirty.underlays && self.derive_underlays() {
+            (dirty.pools, dirty.announcements, dirty.fabric) = (true, true, true);
         }
         if dirty.fabric || dirty.settings {
             self.derive_fabric();
@@ -52,6 +56,7 @@ impl State {
             || dirty.speaker
             || dirty.pools
             || dirty.fabric
+            || dirty.underlays
             || dirty.settings
             || self.routes.unresolved_changed()
         {
@@ -66,6 +71,8 @@ impl State {
         let mut changes: Vec<Change> =
             settings.set.into_iter().map(|((), settings)| Change::Settings(settings)).collect();
         changes.extend(nat.set.into_iter().map(|((), nat)| Change::SetNat(nat)));
+        // One that is no longer asked for is there all the same.
+        changes.extend(self.drivers.take().set.into_iter().map(|(mode, ())| Change::UseDriver(mode)));
         changes.extend(elements.set.into_iter().map(|(element, ())| Change::AddElement(element)));
         changes.extend(tunnels.set.into_iter().map(|(kind, tunnel)| Change::SetTunnel(kind, tunnel)));
         changes.extend(peers.set.into_iter().map(|(key, peer)| Change::SetPeer(key, peer)));
@@ -98,6 +105,7 @@ impl State {
             filters: &self.filters,
             secrets: Secrets { namespace: &self.secret_namespace, by_name: &self.secrets },
             host: &self.host,
+            ipv4_pods: self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv4),
         });
         self.config.put(&(), config.map(Box::new));
         self.speaker_conditions = conditions;
@@ -112,7 +120,7 @@ impl State {
             self.configuration.nat_outgoing_exclusions == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
         let hosts = self.nodes.values().filter(|_| hosts).flat_map(Member::addresses).map(Prefix::host);
         let outside: Vec<Prefix> = behind.chain(said).chain(hosts).collect();
-        let (wanted, mut conditions) = firewall::pools(&self.pools, &outside, &self.host);
+        let (wanted, mut conditions) = firewall::pools(&self.pools, &outside, &self.underlays, &self.host);
         // Before all is known it would be another than that which is in force.
         if self.complete {
             let has = |address| self.host.receives(address) || self.addresses().any(|own| own == address);
@@ -124,6 +132,29 @@ impl State {
             matches!(element, Element::Pool(_) | Element::Masquerade(_))
         });
         self.pool_conditions = conditions;
+    }
+
+    /// True if there are other ranges than before that are as no others.
+    fn derive_underlays(&mut self) -> bool {
+        let derived = underlay::derive(underlay::Inputs {
+            pools: &self.pools,
+            me: self.nodes.get(&self.node),
+            host: &self.host,
+        });
+        let before = std::mem::replace(&mut self.underlays, derived);
+        self.drivers.replace(self.underlays.drivers.iter().map(|mode| (*mode, ())).collect::<Vec<_>>());
+        if (&before.on_link, &before.passing) == (&self.underlays.on_link, &self.underlays.passing) {
+            return false;
+        }
+        self.place_blocks();
+        true
+    }
+
+    /// Own blocks lead nowhere but for their pods. Where pods are found on the link, those of other nodes may be in them, too.
+    pub(super) fn place_blocks(&mut self) {
+        let on_link = |block: &Prefix| self.underlays.on_link.iter().any(|cidr| cidr.covers(*block));
+        let routed = self.blocks.iter().copied().filter(|block| !on_link(block)).collect();
+        self.routes.set_blocks(routed);
     }
 
     /// Makes the elements of some kinds these.
@@ -168,6 +199,7 @@ impl State {
         Policy {
             blocks: &self.blocks,
             pools: &self.pools,
+            on_link: &self.underlays.on_link,
             bgp: self.bgp.get(DEFAULT).map_or(default, |object| &object.spec),
             next_hop: Family::ALL.map(address),
         }
@@ -204,6 +236,7 @@ impl State {
         });
         let all = self.speaker_conditions.iter().chain(&self.pool_conditions);
         let all = all
+            .chain(&self.underlays.conditions)
             .chain(&self.egress.conditions)
             .chain(&self.fabric.conditions)
             .chain(&self.mtu_conditions)

@@ -23,6 +23,7 @@ impl State {
             node: &self.node,
             nodes: &self.nodes,
             pools: &self.pools,
+            passing: &self.underlays.passing,
             configuration: &self.configuration,
             wireguard: &self.wireguard,
             host: &self.host,

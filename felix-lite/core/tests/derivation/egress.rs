@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use cairn_api::core::{Namespace, Pod};
-use cairn_api::kinds::{AffinityState, EgressGateway, EgressGatewayStatus, EgressMembers, IpPool};
+use cairn_api::kinds::{
+    AffinityState, EgressGateway, EgressGatewayStatus, EgressMembers, GatewayMembers, IpPool,
+};
 use cairn_api::{Metadata, Object, Selector};
 use cairn_net::Family;
 use felix_core::{Detour, EGRESS_MARKS, Element, Endpoint, Gateway, Reason, Route, Update};
@@ -49,7 +51,7 @@ fn pod(name: &str, app: &str, addresses: &[&str]) -> [Update; 2] {
 
 fn members(node: &str, gateway: &str, addresses: &[&str]) -> Update {
     let addresses = addresses.iter().map(|address| ip(address)).collect();
-    let spec = EgressMembers { members: [(gateway.to_owned(), addresses)].into() };
+    let spec = EgressMembers { members: vec![GatewayMembers { gateway: gateway.to_owned(), addresses }] };
     Update::EgressMembers(node.to_owned(), Some(Box::new(Object::new(Metadata::named(node), spec))))
 }
 

@@ -104,3 +104,20 @@ fn what_leaves_the_pools_gets_an_address_of_the_node() {
     assert!(found.has_condition(Reason::AddressUnknown, "natOutgoingAddress 192.0.2.9"));
     assert_eq!(derived([]).nat, Some(Nat::default()));
 }
+
+#[test]
+fn a_node_without_an_address_to_masquerade_with_says_so() {
+    let six = host(&[("2001:db8::1", 64)], &[]);
+    let found = derived([six, pool("v4", nat("10.0.0.0/16")), pool("v6", nat("fd00::/64"))]);
+    assert!(
+        found.has_condition(
+            Reason::AddressUnknown,
+            "IPPool/v4: AddressUnknown: natOutgoing, but no interface"
+        )
+    );
+    assert!(!found.has_condition(Reason::AddressUnknown, "IPPool/v6"));
+    assert!(
+        found.elements.contains_key(&Element::Masquerade(prefix("10.0.0.0/16"))),
+        "nothing leaves as it is"
+    );
+}

@@ -7,5 +7,6 @@ mod fabric;
 mod firewall;
 mod routes;
 mod sessions;
+mod underlay;
 mod wireguard;
 mod world;

@@ -1,16 +1,21 @@
 //! Cluster states for tests, and a reader that keeps what the core gives out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bgpd_api::config::{Config, Neighbor, OriginatedRoute};
-use cairn_api::kinds::{AffinityState, BgpConfiguration, BgpPeer, BlockAffinity, IpPool, NodeConfiguration};
+use cairn_api::kinds::{
+    AffinityState, AttachmentMode, BgpConfiguration, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
+};
 use cairn_api::{Metadata, Object, annotation};
-use cairn_net::{Family, Prefix};
+use cairn_net::{Family, Mac, Prefix};
 use felix_core::{
     Change, Condition, Detour, EgressSlot, Element, Endpoint, Host, HostAddress, HostHop, HostLink,
     HostRoute, Nat, Route, Settings, State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
 };
+
+/// Of the host's one interface.
+pub(crate) const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 
 pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -118,8 +123,8 @@ pub(crate) fn peer(name: &str, spec: BgpPeer) -> Update {
 
 pub(crate) fn endpoint(interface: &str, addresses: &[&str]) -> Update {
     let addresses = addresses.iter().map(|address| ip(address)).collect();
-    let endpoint =
-        Endpoint { interface: interface.to_owned(), addresses, owner: format!("default/{interface}") };
+    let owner = format!("default/{interface}");
+    let endpoint = Endpoint { interface: interface.to_owned(), addresses, owner, enforceable: true };
     Update::Endpoint(interface.to_owned(), Some(endpoint))
 }
 
@@ -150,15 +155,9 @@ pub(crate) fn host(addresses: &[(&str, u8)], gateways: &[&str]) -> Update {
         mtu: None,
     });
     let routes = connected.chain(defaults).collect();
-    let links = [(2, HostLink { name: "eth0".to_owned(), mtu: 1500 })].into();
-    Update::Host(Box::new(Host {
-        addresses,
-        loopback: Vec::new(),
-        routes,
-        links,
-        tunnels: BTreeMap::new(),
-        wireguard: BTreeMap::new(),
-    }))
+    let links =
+        [(2, HostLink { name: "eth0".to_owned(), mtu: 1500, mac: Some(MAC), ..HostLink::default() })].into();
+    Update::Host(Box::new(Host { addresses, routes, links, ..Host::default() }))
 }
 
 /// What a reader of the changes holds; refuses changes that make no sense or come out of order.
@@ -175,6 +174,18 @@ pub(crate) struct Reader {
     pub(crate) announced: BTreeMap<Prefix, OriginatedRoute>,
     pub(crate) config: Option<Config>,
     pub(crate) conditions: BTreeMap<Condition, ()>,
+    /// Whatever was asked for once.
+    pub(crate) drivers: Drivers,
+}
+
+/// Readers of one state are equal, whatever was asked for on the way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Drivers(pub(crate) BTreeSet<AttachmentMode>);
+
+impl PartialEq for Drivers {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Reader {
@@ -194,6 +205,7 @@ impl Reader {
         match change {
             Change::Settings(settings) => self.settings = Some(settings),
             Change::SetNat(nat) => assert_ne!(self.nat.replace(nat), Some(nat), "it did not change"),
+            Change::UseDriver(mode) => drop(self.drivers.0.insert(mode)),
             Change::AddElement(element) => assert_eq!(self.elements.insert(element, ()), None),
             Change::SetTunnel(kind, tunnel) => {
                 assert_ne!(self.tunnels.insert(kind, tunnel.clone()), Some(tunnel), "{kind} did not change");
@@ -244,7 +256,7 @@ impl Reader {
 
 fn rank(change: &Change) -> u8 {
     match change {
-        Change::Settings(_) => 0,
+        Change::Settings(_) | Change::UseDriver(_) => 0,
         Change::SetNat(_) => 1,
         Change::AddElement(_) => 2,
         Change::SetTunnel(..) => 3,
