@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{Asn, Prefix};
+use crate::{Asn, Prefix, RemoteAs};
 
 impl JsonSchema for Prefix {
     fn schema_name() -> Cow<'static, str> {
@@ -38,5 +38,25 @@ impl JsonSchema for Asn {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": u32::MAX })
+    }
+}
+
+impl JsonSchema for RemoteAs {
+    fn schema_name() -> Cow<'static, str> {
+        "RemoteAs".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "x-kubernetes-int-or-string": true,
+            "x-kubernetes-validations": [{
+                "rule": "type(self) == int ? self >= 0 && self <= 4294967295 : self == 'external' || self == 'internal'",
+                "message": "an AS number, external or internal",
+            }],
+        })
     }
 }

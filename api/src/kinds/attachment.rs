@@ -13,6 +13,7 @@ use crate::{Faults, Object};
 
 /// How pods with addresses of a pool are attached. It holds for pods that are made from then on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attachment {
     /// To the node's routes, or to the network that the node itself is in.
@@ -34,6 +35,7 @@ pub struct Attachment {
 
 /// Where a pod's interface leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AttachmentMode {
     /// Through a veth pair to the node, which routes and checks its packets.
     #[default]
@@ -48,6 +50,7 @@ pub enum AttachmentMode {
 
 /// How far up an ipvlan interface goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum IpvlanMode {
     /// The pod is a neighbour of the hosts on the network.
     #[default]

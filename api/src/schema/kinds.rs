@@ -148,7 +148,7 @@ impl Resource for BgpPeer {
     const COLUMNS: &'static [Column] = &[
         column("Peer", "string", ".spec.peerIP"),
         column("Interface", "string", ".spec.interface"),
-        column("AS", "integer", ".spec.asNumber"),
+        column("AS", "string", ".spec.asNumber"),
         column("Node", "string", ".spec.node"),
         column("Nodes", "string", ".spec.nodeSelector"),
         wide("Peers", "string", ".spec.peerSelector"),
@@ -177,7 +177,10 @@ impl Resource for BgpPeer {
             );
         schema.at("spec.node").length(NAME);
         schema.at("spec.interface").length(15).pattern("^[^/:\\s]*$");
-        speaker_asn(schema, "spec.asNumber");
+        schema.at("spec.asNumber").rule(
+            "type(self) != int || (self >= 1 && self <= 4294967294 && self != 23456 && self != 65535)",
+            "1 to 4294967294, but not 23456 or 65535, which are reserved",
+        );
         speaker_asn(schema, "spec.localASNumber");
         schema.at("spec.numAllowedLocalASNumbers").range(0, 10);
         schema.at("spec.ttlSecurity").range(1, 255);
@@ -243,8 +246,28 @@ impl Resource for IpPool {
                 "cidr must not be loopback or multicast",
             );
         schema.at("spec.blockSize").range(20, 128);
+        attachment(schema);
+        schema.at("spec.attachment.interface").length(15);
         schema.at("spec.allowedUses").items(1, 3);
     }
+}
+
+/// What pods are attached to, and what of that goes together.
+fn attachment(schema: &mut Refinement<'_>) {
+    schema.at("spec").rule(
+        "!has(self.attachment) || !has(self.attachment.subnet) || (isCIDR(self.attachment.subnet) && cidr(self.attachment.subnet).containsCIDR(self.cidr))",
+        "attachment.subnet is a range around cidr",
+    );
+    schema
+        .at("spec.attachment")
+        .rule("!has(self.ipvlanMode) || self.mode == 'IPVLAN'", "ipvlanMode with mode IPVLAN only")
+        .rule("!has(self.interface) || self.mode != 'Routed'", "interface with mode MACVLAN or IPVLAN only")
+        .rule(
+            "(!has(self.subnet) && !has(self.gateway)) || self.mode == 'MACVLAN' || (self.mode == 'IPVLAN' && (!has(self.ipvlanMode) || self.ipvlanMode == 'L2'))",
+            "subnet and gateway with mode MACVLAN, or IPVLAN in mode L2, only",
+        );
+    schema.at("spec.attachment.interface").length(15).pattern("^[^/:%\\s]+$");
+    schema.at("spec.attachment.gateway").length(45).rule("isIP(self)", "an address");
 }
 
 impl Resource for IpReservation {
