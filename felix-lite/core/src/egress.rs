@@ -284,6 +284,14 @@ fn select(
             );
             conditions.push(condition(other.name, Reason::Ambiguous, message));
         }
+        if !endpoint.enforceable {
+            let message = format!(
+                "it selects pod {}, whose packets do not pass its node: they keep their source",
+                endpoint.owner
+            );
+            conditions.push(condition(first.name, Reason::Unsupported, message));
+            continue;
+        }
         let known = |address: &&IpAddr| first.spec.address(Family::of(**address)).is_some();
         let addresses = endpoint.addresses.iter().filter(known).copied();
         selected.entry(first.name.to_owned()).or_default().extend(addresses);

@@ -91,6 +91,29 @@ impl Owned for Route {
     }
 }
 
+/// Rules of protocol 202 and one priority.
+impl Owned for Rule {
+    type Scope = u32;
+
+    fn is_owned(&self, priority: &u32) -> bool {
+        self.protocol == PROTOCOL && self.priority == *priority
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, priority: &u32) -> Result<Vec<Self>, Error> {
+        let mut rules = Vec::new();
+        for family in Family::ALL {
+            rules.extend(rtnl.list::<Self>(Some(family))?);
+        }
+        rules.retain(|rule| rule.is_owned(priority));
+        Ok(rules)
+    }
+
+    /// The same rule of another owner stays beside ours.
+    fn rival_key(&self, _: &u32) -> Option<Self::Key> {
+        None
+    }
+}
+
 /// Nexthop objects in our range of numbers. The owner sets members before their groups.
 impl Owned for Nexthop {
     type Scope = ();

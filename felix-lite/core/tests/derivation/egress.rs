@@ -42,6 +42,7 @@ fn pod(name: &str, app: &str, addresses: &[&str]) -> [Update; 2] {
         interface: format!("crn{name}"),
         addresses: addresses.iter().map(|address| ip(address)).collect(),
         owner: format!("shop/{name}"),
+        enforceable: true,
     };
     [
         Update::Pod(format!("shop/{name}"), Some(Box::new(object))),
