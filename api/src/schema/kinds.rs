@@ -247,7 +247,6 @@ impl Resource for IpPool {
             );
         schema.at("spec.blockSize").range(20, 128);
         attachment(schema);
-        schema.at("spec.attachment.interface").length(15);
         schema.at("spec.allowedUses").items(1, 3);
     }
 }

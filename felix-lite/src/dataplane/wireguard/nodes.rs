@@ -133,10 +133,10 @@ impl NodeRoutes {
 /// Wants these objects and no others.
 fn replace<O: cairn_kernel::reconciler::Owned>(engine: &mut Reconciler<Rtnetlink<O>>, objects: Vec<O>)
 where
-    O::Key: Clone + PartialEq,
+    O::Key: Clone + Ord,
 {
     let known: Vec<O::Key> = engine.desired().map(|(key, _)| key.clone()).collect();
-    let kept: Vec<O::Key> = objects.iter().map(O::key).collect();
+    let kept: BTreeSet<O::Key> = objects.iter().map(O::key).collect();
     known.iter().filter(|key| !kept.contains(key)).for_each(|key| engine.unset(key));
     objects.into_iter().for_each(|object| engine.set_object(object));
 }
