@@ -22,6 +22,7 @@ pub mod load;
 mod metadata;
 pub mod name;
 mod object;
+mod port_range;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod selector;
@@ -35,6 +36,7 @@ pub use fault::{Fault, Faults};
 pub use kind::{GROUP_VERSION, Kind, NoStatus};
 pub use metadata::Metadata;
 pub use object::Object;
+pub use port_range::{PortRange, PortRangeError};
 pub use selector::{Selector, SelectorError};
 pub use timestamp::Timestamp;
 pub use wireguard_key::WireguardKey;

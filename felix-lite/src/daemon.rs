@@ -1,6 +1,6 @@
 //! Starts the parts of the daemon and waits for the end.
 //!
-//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, the node's public key, reports on node and pools, CNI server, health; a thread for the
+//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, the node's public key, reports on node and pools, egress gateways and their members, CNI server, health; a thread for the
 //! kernel. A part
 //! that ends takes the daemon with it, to be started again by its supervisor: a half-dead daemon helps nobody, and the
 //! kernel goes on forwarding meanwhile (I2).
@@ -28,7 +28,7 @@ use crate::health::Health;
 use crate::namespace::Namespaces;
 use crate::store::Feed;
 use crate::wireguard_key::KeyFile;
-use crate::{cni, health, ipam, pool_status, status, tunnel_address, wireguard_peer};
+use crate::{cni, egress, egress_members, health, ipam, pool_status, status, tunnel_address, wireguard_peer};
 
 /// MTU of pods before the node's interfaces are known: what every IPv6 link carries is too small to be useful, what
 /// Ethernet carries is what nearly all nodes have. Bytes.
@@ -116,7 +116,7 @@ async fn serve<D: Datastore + Clone>(
     let (news, news_seen) = watch::channel(());
     let (tunnels, tunnels_seen) = watch::channel(tunnel_address::known(&allocator));
     let inputs = Inputs {
-        feed: Feed::start(&store, &args.secret_namespace),
+        feed: Feed::start(&store, &node, &args.secret_namespace),
         bgp: Bgp::start(args.bgpd_socket.clone()),
         dataplane: Dataplane::start(KeyFile::in_directory(&args.data_dir))?,
         requests,
@@ -128,6 +128,8 @@ async fn serve<D: Datastore + Clone>(
     let allocation = tokio::spawn(ipam::run(store.clone(), Arc::clone(&allocator), facts_seen.clone()));
     let addressing = tokio::spawn(tunnel_address::run(Arc::clone(&allocator), facts_seen.clone(), tunnels));
     let publishing = tokio::spawn(wireguard_peer::run(store.clone(), node.clone(), facts_seen.clone()));
+    let gateways = tokio::spawn(egress::run(store.clone(), node.clone(), facts_seen.clone()));
+    let members = tokio::spawn(egress_members::run(store.clone(), node.clone(), facts_seen.clone()));
     let pools = tokio::spawn(pool_status::run(store.clone(), node.clone()));
     let (namespaces, follow) = Namespaces::follow(&store);
     let names = tokio::spawn(follow);
@@ -152,6 +154,8 @@ async fn serve<D: Datastore + Clone>(
         _ = publishing => Err(DaemonError::Ended("public key")),
         _ = reports => Err(DaemonError::Ended("report")),
         _ = pools => Err(DaemonError::Ended("conditions of pools")),
+        _ = gateways => Err(DaemonError::Ended("egress gateways")),
+        _ = members => Err(DaemonError::Ended("members of egress gateways")),
         _ = names => Err(DaemonError::Ended("namespaces")),
         Err(error) = tell_health(args.health_address, health) => Err(error),
         served = served => served.and(Err(DaemonError::Ended("CNI server"))),

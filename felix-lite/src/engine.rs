@@ -21,7 +21,7 @@ use cairn_api::WireguardKey;
 use cairn_api::kinds::Flowtable;
 use cairn_net::{Family, Prefix};
 use felix_core::{
-    Change, Condition, Endpoint, NextHop, PoolAttachment, State, TunnelKind, TunnelPools, Update,
+    Change, Claim, Condition, Endpoint, NextHop, PoolAttachment, State, TunnelKind, TunnelPools, Update,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -53,8 +53,21 @@ pub(crate) struct NodeFacts {
     pub(crate) on_tunnels: Option<BTreeSet<IpAddr>>,
     /// What the other nodes are to know of its key.
     pub(crate) encryption: Encryption,
+    /// Who has the addresses of egress gateways, and who may; `None` until all is known that this follows from.
+    pub(crate) egress: Option<EgressFacts>,
     /// Why the node is not ready for pods.
     pub(crate) not_ready: Option<String>,
+}
+
+/// What the node knows of egress gateways.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct EgressFacts {
+    /// This node's pods, by gateway.
+    pub(crate) members: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// What decides about each gateway's addresses.
+    pub(crate) claims: BTreeMap<String, Claim>,
+    /// Is there any session, so that what others announce is heard?
+    pub(crate) connected: bool,
 }
 
 /// Is anything encrypted, and with which public key?
@@ -246,6 +259,7 @@ impl Engine {
             }
             BgpEvent::Peer(event) => self.peer_changed(*event),
         }
+        self.tell_egress();
         self.news.send_replace(());
     }
 
@@ -354,6 +368,7 @@ impl Engine {
     /// Passes on what follows from the facts.
     fn dispatch(&mut self) {
         let changes = self.state.changes();
+        self.tell_egress();
         if changes.is_empty() {
             return;
         }
@@ -376,7 +391,8 @@ impl Engine {
                 Change::Retract(condition) => {
                     info!(subject = condition.subject, reason = %condition.reason, "no longer: {}", condition.message);
                 }
-                change @ (Change::UseDriver(_)
+                change @ (Change::SetNat(_)
+                | Change::UseDriver(_)
                 | Change::AddElement(_)
                 | Change::RemoveElement(_)
                 | Change::SetTunnel(..)
@@ -385,6 +401,8 @@ impl Engine {
                 | Change::RemovePeer(_)
                 | Change::SetWireguardPeer(..)
                 | Change::RemoveWireguardPeer(_)
+                | Change::SetDetour(..)
+                | Change::RemoveDetour(_)
                 | Change::SetRoute(..)
                 | Change::RemoveRoute(_)) => kernel.push(change),
             }
@@ -425,11 +443,32 @@ impl Engine {
             info!("routes are in sync");
             self.inputs.dataplane.sweep_routes();
         }
+        self.tell_egress();
         let (not_ready, encryption) = (self.progress.not_ready(), self.encryption());
         self.facts.send_if_modified(|facts| {
             let differs = facts.not_ready != not_ready || facts.encryption != encryption;
             (facts.not_ready, facts.encryption) = (not_ready, encryption);
             differs
+        });
+    }
+
+    /// Claims follow from what is learned, so they are told once all of that is.
+    fn tell_egress(&self) {
+        if !self.progress.is_in_sync() {
+            return;
+        }
+        let established = |peer: &Peer| peer.state == SessionState::Established;
+        let connected = self.peers.values().any(established);
+        let (members, claims) = (self.state.egress_members(), self.state.egress_claims());
+        self.facts.send_if_modified(|facts| {
+            let same = facts.egress.as_ref().is_some_and(|known| {
+                known.connected == connected && known.members == *members && known.claims == *claims
+            });
+            if !same {
+                let (members, claims) = (members.clone(), claims.clone());
+                facts.egress = Some(EgressFacts { members, claims, connected });
+            }
+            !same
         });
     }
 

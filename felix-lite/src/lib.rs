@@ -22,6 +22,8 @@ mod bgp;
 pub mod cni;
 pub mod daemon;
 mod dataplane;
+mod egress;
+mod egress_members;
 pub mod endpoint;
 mod engine;
 mod health;

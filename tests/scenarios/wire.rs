@@ -37,6 +37,11 @@ impl Watch {
         Ok(watch)
     }
 
+    /// What was captured so far, a line or more for each packet.
+    pub(crate) fn now(&self, world: &World) -> Result<String> {
+        Ok(world.exec(&self.node, &["tcpdump", "-nn", "-r", &self.file])?.stdout)
+    }
+
     /// What was captured, a line or more for each packet, once there is a line that is waited for.
     pub(crate) fn until(&self, world: &World, wanted: impl Fn(&str) -> bool) -> Result<String> {
         self.read_until(world, "-nn", wanted)

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::{Node, Secret};
-use crate::kinds::{Bfd, BgpConfiguration, BgpFilter, BgpPeer, IpPool};
+use crate::kinds::{Bfd, BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, NodeConfiguration};
 
 const POOL: &str = "\
 apiVersion: cairn.network/v1alpha1
@@ -245,4 +245,42 @@ fn neither_size_nor_aliases_nor_depth_exhaust_the_reader() {
     assert_eq!(spots, "f.yaml:7:106: nested too deeply: at most 100 levels");
     let dashes = error::<IpPool>(&format!("{POOL}  x:\n{}", "- ".repeat(100_000)));
     assert_eq!(dashes, "f.yaml:8:1: nested too deeply: at most 100 levels");
+}
+
+#[test]
+fn sources_that_cannot_be_given_outside_are_refused_by_field_value_and_rule() {
+    let configuration = |spec: &str| {
+        error::<NodeConfiguration>(&format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: NodeConfiguration\nmetadata: {{name: default}}\nspec: {{{spec}}}\n"
+        ))
+    };
+    for (spec, words) in [
+        ("natOutgoingAddress: 'fd00::1'", "IPv4"),
+        ("natOutgoingAddressV6: 192.0.2.1", "IPv6"),
+        ("natOutgoingAddress: 127.0.0.1", "spec.natOutgoingAddress"),
+        ("natOutgoingAddressV6: 'fe80::1'", "spec.natOutgoingAddressV6"),
+        ("natPortRange: '9:8'", "not a valid range of ports"),
+        ("natPortRange: '0:9'", "not a valid range of ports"),
+        ("natOutgoingExclusions: Nodes", "IPPoolsAndHostIPs"),
+        ("natOutgoingExcludedCIDRs: [10.0.0.1/8]", "10.0.0.1/8"),
+    ] {
+        let found = configuration(spec);
+        assert!(found.contains(words), "{spec}: {found}");
+    }
+    let gateway = |spec: &str| {
+        error::<EgressGateway>(&format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: EgressGateway\nmetadata: {{name: g}}\nspec: {{{spec}}}\n"
+        ))
+    };
+    for (spec, words) in [
+        ("egressIPs: []", "one address, or one of each family"),
+        ("egressIPs: [192.0.2.1, 192.0.2.2]", "one address, or one of each family"),
+        ("egressIPs: ['fe80::1']", "fe80::1"),
+        ("egressIPs: [192.0.2.1], destinationCIDRs: ['2001:db8::/32']", "spec.destinationCIDRs"),
+        ("egressIPs: [192.0.2.1], podSelector: 'a ='", "podSelector"),
+        ("egressIPs: [192.0.2.1], addresses: []", "addresses"),
+    ] {
+        let found = gateway(spec);
+        assert!(found.contains(words), "{spec}: {found}");
+    }
 }

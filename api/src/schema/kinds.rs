@@ -2,8 +2,8 @@
 
 use super::{Column, Refinement, Resource};
 use crate::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, IpReservation, IpamBlock, IpamConfiguration,
-    NodeConfiguration, NodeStatus, WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool, IpReservation,
+    IpamBlock, IpamConfiguration, NodeConfiguration, NodeStatus, WireguardPeer,
 };
 
 /// Most entries of a list that people write.
@@ -247,7 +247,6 @@ impl Resource for IpPool {
             );
         schema.at("spec.blockSize").range(20, 128);
         attachment(schema);
-        schema.at("spec.attachment.interface").length(15);
         schema.at("spec.allowedUses").items(1, 3);
     }
 }
@@ -276,6 +275,44 @@ impl Resource for IpReservation {
 
     fn refine(schema: &mut Refinement<'_>) {
         schema.at("spec.reservedCIDRs").items(0, LIST);
+    }
+}
+
+impl Resource for EgressGateway {
+    const SHORT_NAMES: &'static [&'static str] = &["egw"];
+    const COLUMNS: &'static [Column] = &[
+        column("Addresses", "string", ".spec.egressIPs"),
+        column("Node", "string", ".status.node"),
+        wide("Pods", "string", ".spec.podSelector"),
+        wide("Namespaces", "string", ".spec.namespaceSelector"),
+        wide("Destinations", "string", ".spec.destinationCIDRs"),
+    ];
+
+    fn refine(schema: &mut Refinement<'_>) {
+        schema.at("spec.egressIPs").items(1, 2).rule(
+            "self.size() < 2 || ip(self[0]).family() != ip(self[1]).family()",
+            "one address, or one of each family",
+        );
+        schema
+            .at("spec.egressIPs[]")
+            .length(64)
+            .rule("isIP(self) && ip(self).isGlobalUnicast()", "an address that others can answer");
+        schema.at("spec.destinationCIDRs").items(0, LIST);
+        schema.at("spec.excludedCIDRs").items(0, LIST);
+        schema.at("spec").rule(
+            "!has(self.destinationCIDRs) || self.destinationCIDRs.all(to, self.egressIPs.exists(own, own.contains(':') == to.contains(':')))",
+            "destinationCIDRs are of families that have an address in egressIPs",
+        );
+    }
+}
+
+impl Resource for EgressMembers {
+    const SHORT_NAMES: &'static [&'static str] = &["egm"];
+    const COLUMNS: &'static [Column] = &[column("Gateways", "string", ".spec.members[*].gateway")];
+
+    fn refine(schema: &mut Refinement<'_>) {
+        schema.at("spec.members").items(0, LIST).keyed_by("gateway");
+        schema.at("spec.members[].gateway").length(NAME);
     }
 }
 
@@ -332,6 +369,18 @@ impl Resource for NodeConfiguration {
         schema.at("spec.wireguardListeningPort").range(PORTS.0, PORTS.1);
         schema.at("spec.wireguardMTU").range(MTU.0, MTU.1);
         whole_seconds(schema, "spec.wireguardKeepAlive", 0, 65535);
+        schema.at("spec.natOutgoingExcludedCIDRs").items(0, LIST);
+        let rule = "an address that others can answer";
+        schema
+            .at("spec.natOutgoingAddress")
+            .rule("isIP(self) && ip(self).family() == 4 && ip(self).isGlobalUnicast()", rule);
+        schema
+            .at("spec.natOutgoingAddressV6")
+            .rule("isIP(self) && ip(self).family() == 6 && ip(self).isGlobalUnicast()", rule);
+        schema.at("spec.natPortRange").rule(
+            "self.split(':').all(port, int(port) <= 65535) && (!self.contains(':') || int(self.split(':')[0]) <= int(self.split(':')[1]))",
+            "first:last, 1 to 65535 and ascending",
+        );
     }
 }
 

@@ -20,8 +20,8 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use crate::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, IpReservation, IpamBlock, IpamConfiguration,
-    NodeConfiguration, NodeStatus, WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool, IpReservation,
+    IpamBlock, IpamConfiguration, NodeConfiguration, NodeStatus, WireguardPeer,
 };
 use crate::{GROUP_VERSION, Kind, NoStatus, Object};
 
@@ -85,6 +85,8 @@ pub fn manifests() -> Result<Vec<(String, String)>, SchemaError> {
         manifest::<BgpFilter>()?,
         manifest::<BgpPeer>()?,
         manifest::<BlockAffinity>()?,
+        manifest::<EgressGateway>()?,
+        manifest::<EgressMembers>()?,
         manifest::<IpPool>()?,
         manifest::<IpReservation>()?,
         manifest::<IpamBlock>()?,

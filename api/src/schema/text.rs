@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::kinds::{CommunityRef, PeerAddress};
 use crate::selector::MAX_LENGTH;
-use crate::{Community, GoDuration, NoStatus, Selector, Timestamp, WireguardKey};
+use crate::{Community, GoDuration, NoStatus, PortRange, Selector, Timestamp, WireguardKey};
 
 macro_rules! text {
     ($($type:ident => $schema:tt),* $(,)?) => {
@@ -32,6 +32,7 @@ text! {
     CommunityRef => { "type": "string", "minLength": 1, "maxLength": 64 },
     GoDuration => { "type": "string", "maxLength": 32, "pattern": "^([0-9]+(h|m|s|ms))+$" },
     PeerAddress => { "type": "string", "maxLength": 64, "pattern": "^[0-9a-fA-F.:]+$|^\\[[0-9a-fA-F.:]+\\]:[0-9]+$" },
+    PortRange => { "type": "string", "maxLength": 11, "pattern": "^[1-9][0-9]{0,4}(:[1-9][0-9]{0,4})?$" },
     Selector => { "type": "string", "maxLength": MAX_LENGTH },
     Timestamp => { "type": "string", "format": "date-time" },
     WireguardKey => { "type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$" },

@@ -1,4 +1,5 @@
-//! What this node announces: its confirmed blocks, and the addresses that its pods borrow from others' blocks.
+//! What this node announces: its confirmed blocks, the addresses that its pods borrow from others' blocks, and those of egress gateways that
+//! it has.
 //!
 //! Invariant I3: a block is announced only while its affinity is `Confirmed` for this node; an address outside
 //! such a block only while a pod of this node has it, which the allocator gave it by compare-and-swap.
@@ -37,6 +38,11 @@ impl Policy<'_> {
         let before = self.blocks.range(..=Prefix::host(address)).next_back();
         let covered = before.is_some_and(|block| block.contains(address));
         (!covered).then(|| self.route(Prefix::host(address))).flatten()
+    }
+
+    /// The announcement of an address of an egress gateway that this node has.
+    pub(crate) fn egress(&self, prefix: Prefix) -> Option<OriginatedRoute> {
+        self.route(prefix)
     }
 
     fn route(&self, prefix: Prefix) -> Option<OriginatedRoute> {

@@ -30,6 +30,36 @@ pub enum Element {
     Masquerade(Prefix),
     /// Addresses of pods whose packets are taken from this node's own pods and through WireGuard alone. No two overlap.
     Encrypted(Prefix),
+    /// Packets from this address of a pod to a destination of its egress gateway get this mark.
+    EgressMember {
+        /// The pod's.
+        address: IpAddr,
+        /// The gateway's.
+        mark: u32,
+    },
+    /// A destination of the gateway with this mark. No two of one gateway overlap.
+    EgressDestination {
+        /// The gateway's.
+        mark: u32,
+        /// The destination.
+        prefix: Prefix,
+    },
+    /// What is no destination of the gateway, though another prefix says so. No two of one gateway overlap.
+    EgressExcluded {
+        /// The gateway's.
+        mark: u32,
+        /// The destination.
+        prefix: Prefix,
+    },
+    /// What is no destination of any gateway. No two overlap.
+    EgressExempt(Prefix),
+    /// Packets with this mark leave with this source.
+    EgressAddress {
+        /// The gateway's.
+        mark: u32,
+        /// The source.
+        address: IpAddr,
+    },
     /// An address of a node of the cluster: encapsulated packets are taken from there alone.
     Node(IpAddr),
     /// A UDP port that encapsulated packets come to.

@@ -57,6 +57,8 @@ pub struct HostHop {
 pub struct Host {
     /// Every address of every interface but pods'.
     pub addresses: Vec<HostAddress>,
+    /// Addresses of the loopback interface that others may know the node by.
+    pub loopback: Vec<IpAddr>,
     /// Every unicast route of the main table but Cairn's.
     pub routes: Vec<HostRoute>,
     /// Every interface but pods', tunnels and the loopback, by number.
@@ -85,9 +87,14 @@ pub struct HostLink {
 }
 
 impl Host {
-    /// Is it an address of this node?
+    /// Is it an address of one of this node's links?
     pub fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.address == address)
+    }
+
+    /// Is what is sent to this address received by this node?
+    pub fn receives(&self, address: IpAddr) -> bool {
+        self.has(address) || self.loopback.contains(&address)
     }
 
     /// Would a route to this prefix take over the node's own address, or the subnet around it?

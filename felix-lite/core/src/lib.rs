@@ -14,11 +14,13 @@ mod announce;
 mod change;
 mod claims;
 mod condition;
+mod egress;
 mod endpoint;
 mod fabric;
 mod firewall;
 mod host;
 mod mtu;
+mod nat;
 mod paths;
 mod route;
 mod settings;
@@ -30,6 +32,7 @@ mod update;
 
 pub use change::Change;
 pub use condition::{Condition, Reason};
+pub use egress::{Claim, Detour, EGRESS_MARKS, EgressSlot};
 pub use endpoint::Endpoint;
 pub use fabric::{
     Encapsulation, HostTunnel, HostWireguard, OwnAddresses, Tunnel, TunnelKind, TunnelPeer, TunnelPools,
@@ -37,8 +40,12 @@ pub use fabric::{
 };
 pub use firewall::Element;
 pub use host::{Host, HostAddress, HostHop, HostLink, HostRoute};
+pub use nat::Nat;
 pub use route::{Gateway, NextHop, Route};
 pub use settings::Settings;
 pub use state::State;
 pub use underlay::{PoolAttachment, Underlay};
 pub use update::Update;
+
+/// The labels of an object.
+pub type Labels = std::collections::BTreeMap<String, String>;

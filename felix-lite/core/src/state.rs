@@ -1,6 +1,7 @@
 //! The facts, and what follows from them.
 
 mod derive;
+mod egress;
 mod fabric;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,11 +12,12 @@ use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_api::Object;
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool,
-    NodeConfiguration, WireguardPeer as KeyObject,
+    AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway,
+    EgressMembers, IpPool, NatOutgoingExclusions, NodeConfiguration, WireguardPeer as KeyObject,
 };
 use cairn_net::{Family, Prefix};
 
+use crate::egress::Derived as Egress;
 use crate::fabric::Network;
 use crate::firewall::Element;
 use crate::host::Host;
@@ -26,8 +28,8 @@ use crate::speaker::{Identities, Member};
 use crate::table::Table;
 use crate::underlay::Underlays;
 use crate::{
-    Condition, Endpoint, PoolAttachment, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer,
-    speaker,
+    Claim, Condition, Detour, EgressSlot, Endpoint, Labels, Nat, PoolAttachment, Tunnel, TunnelKind,
+    TunnelPeer, TunnelPools, Update, WireguardPeer, speaker,
 };
 
 /// The only BGPConfiguration that counts.
@@ -50,6 +52,8 @@ struct Dirty {
     /// How large they may be, and what tunnels have.
     tunnels: bool,
     announcements: bool,
+    /// Who has which address outside.
+    egress: bool,
     /// Endpoint addresses whose announcement may differ.
     addresses: BTreeSet<IpAddr>,
     conditions: bool,
@@ -74,6 +78,11 @@ pub struct State {
     configurations: BTreeMap<String, Box<Object<NodeConfiguration>>>,
     secrets: BTreeMap<String, Box<Object<Secret>>>,
     wireguard: BTreeMap<String, Box<Object<KeyObject>>>,
+    gateways: BTreeMap<String, Box<Object<EgressGateway>>>,
+    members: BTreeMap<String, Box<Object<EgressMembers>>>,
+    /// The labels of this node's pods and of namespaces, of those that have any.
+    pods: BTreeMap<String, Labels>,
+    namespaces: BTreeMap<String, Labels>,
     endpoints: HashMap<String, Endpoint>,
     /// Which interface has an address; the first one to claim it.
     holders: HashMap<IpAddr, Vec<Arc<str>>>,
@@ -86,6 +95,7 @@ pub struct State {
     identities: Identities,
     paths: PathTable,
     network: Network,
+    egress: Egress,
     underlays: Underlays,
     drivers: Table<AttachmentMode, ()>,
     routes: Routes,
@@ -94,8 +104,10 @@ pub struct State {
     tunnels: Table<TunnelKind, Tunnel>,
     tunnel_peers: Table<(TunnelKind, IpAddr), TunnelPeer>,
     wireguard_peers: Table<String, WireguardPeer>,
+    detours: Table<(Family, EgressSlot), Detour>,
     config: Table<(), Box<Config>>,
     settings: Table<(), Settings>,
+    nat: Table<(), Nat>,
     conditions: Table<Condition, ()>,
     speaker_conditions: Vec<Condition>,
     pool_conditions: Vec<Condition>,
@@ -119,6 +131,10 @@ impl State {
             configurations: BTreeMap::new(),
             secrets: BTreeMap::new(),
             wireguard: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+            members: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
             endpoints: HashMap::new(),
             holders: HashMap::new(),
             host: Host::default(),
@@ -128,6 +144,7 @@ impl State {
             identities: Identities::default(),
             paths: PathTable::default(),
             network: Network::default(),
+            egress: Egress::default(),
             underlays: Underlays::default(),
             drivers: Table::default(),
             dirty: Dirty {
@@ -145,8 +162,10 @@ impl State {
             tunnels: Table::default(),
             tunnel_peers: Table::default(),
             wireguard_peers: Table::default(),
+            detours: Table::default(),
             config: Table::default(),
             settings: Table::default(),
+            nat: Table::default(),
             conditions: Table::default(),
             speaker_conditions: Vec::new(),
             pool_conditions: Vec::new(),
@@ -184,11 +203,26 @@ impl State {
                     self.dirty.nodes.insert(name);
                 }
             }
+            Update::EgressGateway(name, gateway) => {
+                self.dirty.egress |= put(&mut self.gateways, name, gateway);
+            }
+            Update::EgressMembers(node, members) => {
+                self.dirty.egress |= put(&mut self.members, node, members);
+            }
+            Update::Pod(name, pod) => {
+                let labels = pod.map(|pod| pod.metadata.labels).filter(|labels| !labels.is_empty());
+                self.dirty.egress |= put(&mut self.pods, name, labels);
+            }
+            Update::Namespace(name, namespace) => {
+                let labels = namespace.map(|found| found.metadata.labels).filter(|labels| !labels.is_empty());
+                self.dirty.egress |= put(&mut self.namespaces, name, labels);
+            }
             Update::Secret(name, secret) => self.dirty.speaker |= put(&mut self.secrets, name, secret),
             Update::Endpoint(interface, endpoint) => self.endpoint_updated(interface, endpoint),
             Update::Learned(prefix, next_hops) => {
                 self.routes.set_learned(prefix, next_hops.as_deref());
                 self.paths.expire_within(prefix);
+                self.dirty.egress |= self.egress.addresses.contains(&prefix);
                 self.dirty.conditions |= self.blocks.contains(&prefix);
             }
             Update::Host(host) => self.host_updated(*host),
@@ -198,6 +232,8 @@ impl State {
             }
             Update::Complete => {
                 self.dirty.fabric |= !self.complete;
+                self.dirty.pools |= !self.complete;
+                self.dirty.egress = true;
                 self.complete = true;
             }
         }
@@ -253,6 +289,16 @@ impl State {
         self.network.tunnel_pools()
     }
 
+    /// This node's pods that egress gateways select, by gateway.
+    pub const fn egress_members(&self) -> &BTreeMap<String, BTreeSet<IpAddr>> {
+        &self.egress.members
+    }
+
+    /// What decides about the addresses of each egress gateway.
+    pub const fn egress_claims(&self) -> &BTreeMap<String, Claim> {
+        &self.egress.claims
+    }
+
     /// How pods are attached, of pools where that is not by routes alone.
     pub const fn attachments(&self) -> &BTreeMap<String, PoolAttachment> {
         &self.underlays.by_pool
@@ -290,6 +336,10 @@ impl State {
             member.iter().flat_map(addresses).for_each(|address| self.paths.add(address));
             self.dirty.nodes.insert(name.clone());
         }
+        // Of other nodes only where what goes to their addresses is not translated.
+        let untranslated = self.configuration.nat_outgoing_exclusions;
+        self.dirty.pools |=
+            name == self.node || untranslated == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
         let both = [old.as_ref(), member.as_ref()];
         // What is dirty already need not be asked for.
         self.dirty.speaker = self.dirty.speaker
@@ -332,6 +382,7 @@ impl State {
         if old == endpoint {
             return;
         }
+        self.dirty.egress |= !self.gateways.is_empty();
         let interface: Arc<str> = interface.into();
         let before = old.into_iter().flat_map(|endpoint| endpoint.addresses);
         for address in before {
@@ -367,11 +418,13 @@ impl State {
         if self.host == host {
             return;
         }
-        let Host { addresses, routes, links, .. } = &self.host;
-        if (addresses, routes, links) != (&host.addresses, &host.routes, &host.links) {
+        let Host { addresses, loopback, routes, links, .. } = &self.host;
+        if (addresses, loopback, routes, links)
+            != (&host.addresses, &host.loopback, &host.routes, &host.links)
+        {
             self.routes.set_host(host.clone());
         }
-        if self.host.addresses != host.addresses {
+        if self.host.addresses != host.addresses || self.host.loopback != host.loopback {
             (self.dirty.speaker, self.dirty.pools) = (true, true);
         }
         self.dirty.fabric |= self.host.addresses != host.addresses || self.host.tunnels != host.tunnels;

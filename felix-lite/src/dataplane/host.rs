@@ -21,6 +21,10 @@ pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeSet<IpAddr>), Error> {
     let all = rtnl.list::<Address>(None)?;
     let on_tunnel = |address: &&Address| links.get(&address.link).is_some_and(is_tunnel);
     let on_tunnels = all.iter().filter(on_tunnel).map(|address| address.addr).collect();
+    let on_loopback = |address: &&Address| links.get(&address.link).is_some_and(|link| link.flags.loopback);
+    let mut loopback: Vec<IpAddr> = all.iter().filter(on_loopback).map(|address| address.addr).collect();
+    loopback.retain(|address| !address.is_loopback());
+    loopback.sort_unstable();
     links.retain(|_, link| !is_workload(link) && !is_tunnel(link) && !link.flags.loopback);
     let mut addresses: Vec<HostAddress> = all
         .into_iter()
@@ -39,7 +43,7 @@ pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeSet<IpAddr>), Error> {
     }
     routes.sort_unstable();
     let links = links.values().map(|link| (link.index.0, host_link(link, &links))).collect();
-    Ok((Host { addresses, routes, links, ..Host::default() }, on_tunnels))
+    Ok((Host { addresses, loopback, routes, links, ..Host::default() }, on_tunnels))
 }
 
 fn host_link(link: &Link, all: &BTreeMap<IfIndex, Link>) -> HostLink {

@@ -3,6 +3,7 @@
 //! It takes the core's changes in their order, writes them in batches, and tells the engine what the kernel has besides.
 //! Netlink calls block, so they have a thread of their own and never hold up the engine.
 //!
+//! - `detour`: rules and tables for packets of egress gateways;
 //! - `driver`: drivers of the kernel that pools ask for;
 //! - `fast_path`: the flowtable of pods' connections;
 //! - `firewall`: the table `inet cairn`;
@@ -18,6 +19,7 @@
 //! Invariants: nothing is removed at the end of the thread (I2); what was there before is adopted, and swept only when
 //! the engine says that its picture is complete.
 
+mod detour;
 mod driver;
 mod fast_path;
 mod firewall;
@@ -36,8 +38,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cairn_api::kinds::AttachmentMode;
-use cairn_net::Prefix;
-use felix_core::{Change, Element, Endpoint, Host, Route, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
+use cairn_net::{Family, Prefix};
+use felix_core::{
+    Change, Detour, EgressSlot, Element, Endpoint, Host, Nat, Route, Tunnel, TunnelKind, TunnelPeer,
+    WireguardPeer,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::EndpointError;
@@ -51,6 +56,8 @@ const QUEUE: usize = 16;
 /// What the engine tells the thread, merged by key.
 #[derive(Debug, Default)]
 struct Orders {
+    /// What leaves the pools gets these sources.
+    nat: Option<Nat>,
     /// Elements that are wanted, or no longer.
     elements: BTreeMap<Element, bool>,
     /// Tunnel devices that are wanted, or no longer.
@@ -59,6 +66,8 @@ struct Orders {
     peers: BTreeMap<(TunnelKind, IpAddr), Option<TunnelPeer>>,
     /// Peers to whom packets are encrypted, or no longer.
     wireguard_peers: BTreeMap<String, Option<WireguardPeer>>,
+    /// Ways of packets of egress gateways, or none any longer.
+    detours: BTreeMap<(Family, EgressSlot), Option<Detour>>,
     /// Routes that are wanted, or no longer.
     routes: BTreeMap<Prefix, Option<Route>>,
     /// Whether established connections take the fast path, once that is known or changes.
@@ -104,6 +113,8 @@ pub(crate) enum KernelFault {
     Refused(String),
     /// Somebody keeps changing it: what, and who.
     Contested(String),
+    /// Another table drops what pods send each other: which.
+    Blocked(String),
 }
 
 /// The engine's end of the thread.
@@ -135,6 +146,7 @@ impl Dataplane {
         self.orders.write(|orders| {
             for change in changes {
                 match change {
+                    Change::SetNat(nat) => orders.nat = Some(nat),
                     Change::UseDriver(mode) => drop(orders.drivers.insert(mode)),
                     Change::AddElement(element) => drop(orders.elements.insert(element, true)),
                     Change::RemoveElement(element) => drop(orders.elements.insert(element, false)),
@@ -148,6 +160,8 @@ impl Dataplane {
                     Change::RemoveWireguardPeer(name) => drop(orders.wireguard_peers.insert(name, None)),
                     Change::SetRoute(prefix, route) => drop(orders.routes.insert(prefix, Some(route))),
                     Change::RemoveRoute(prefix) => drop(orders.routes.insert(prefix, None)),
+                    Change::SetDetour(key, detour) => drop(orders.detours.insert(key, Some(detour))),
+                    Change::RemoveDetour(key) => drop(orders.detours.insert(key, None)),
                     Change::Settings(_)
                     | Change::Announce(_)
                     | Change::Withdraw(_)

@@ -198,7 +198,8 @@ impl Encryption {
     /// Leads packets to other nodes' own addresses to those who are there.
     fn lead_to_nodes(&mut self, now: Instant) {
         let Some(device) = &self.device else { return self.let_go(now) };
-        let ways = self.wanted.values().flat_map(|peer| {
+        let by_option = self.wanted.values().filter(|peer| !peer.own.is_empty());
+        let ways = by_option.flat_map(|peer| {
             let known = device.peers.get(&PublicKey(peer.key.0));
             let known = known.filter(|known| known.answers.is_there(now));
             let is_behind = move |way: &&OwnAddresses| {

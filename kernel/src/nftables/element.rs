@@ -51,7 +51,11 @@ pub struct Element {
     key: Vec<u8>,
     /// Just behind an interval: `key` is the first one that is not in it.
     interval_end: bool,
+    /// The last key of a range, where keys have several fields.
+    last: Option<Vec<u8>>,
     verdict: Option<Verdict>,
+    /// The value of a map that has no verdicts.
+    value: Option<Vec<u8>>,
 }
 
 impl Element {
@@ -64,7 +68,20 @@ impl Element {
                 key.resize(key.len().next_multiple_of(4), 0);
             }
         }
-        Self { key, interval_end: false, verdict: None }
+        Self { key, interval_end: false, last: None, verdict: None, value: None }
+    }
+
+    /// An element of a map of values.
+    pub fn with_value(fields: &[Value<'_>], value: Value<'_>) -> Self {
+        let mut bytes = Vec::new();
+        value.append(&mut bytes);
+        Self { value: Some(bytes), ..Self::new(fields) }
+    }
+
+    /// A prefix in a set of prefixes behind marks.
+    pub fn marked_prefix(mark: u32, prefix: Prefix) -> Self {
+        let at = |address| Self::new(&[Value::Mark(mark), Value::Address(address)]);
+        Self { last: Some(at(prefix.last()).key), ..at(prefix.addr()) }
     }
 
     /// An element of a verdict map.
@@ -89,7 +106,8 @@ impl Element {
     /// Roughly what it takes in a message.
     pub(super) fn encoded_len(&self) -> usize {
         let verdict = self.verdict.as_ref().map_or(0, |verdict| 24 + verdict.chain().map_or(0, str::len));
-        self.key.len() + 24 + verdict
+        let more = [&self.last, &self.value].map(|bytes| bytes.as_ref().map_or(0, |bytes| bytes.len() + 8));
+        self.key.len() + 24 + verdict + more.iter().sum::<usize>()
     }
 
     pub(super) fn encode(&self, list: &mut Message<'_>) {
@@ -97,11 +115,21 @@ impl Element {
             out.nest(element::KEY, |key| {
                 key.bytes(data::VALUE, &self.key);
             });
+            if let Some(last) = &self.last {
+                out.nest(element::KEY_END, |key| {
+                    key.bytes(data::VALUE, last);
+                });
+            }
             if self.interval_end {
                 out.be32(element::FLAGS, element::FLAG_INTERVAL_END);
             }
             if let Some(verdict) = &self.verdict {
                 out.nest(element::DATA, |value| verdict.encode(value));
+            }
+            if let Some(bytes) = &self.value {
+                out.nest(element::DATA, |value| {
+                    value.bytes(data::VALUE, bytes);
+                });
             }
         });
     }
@@ -111,11 +139,12 @@ impl Element {
         let attributes = member.nested();
         let key = attributes.find(element::KEY)?.nested().find(data::VALUE)?.value.to_vec();
         let flags = attributes.find(element::FLAGS).and_then(Attribute::be32).unwrap_or(0);
-        let verdict = attributes
-            .find(element::DATA)
-            .map(Attribute::nested)
-            .and_then(|value: Attributes<'_>| Verdict::decode(value));
-        Some(Self { key, interval_end: flags & element::FLAG_INTERVAL_END != 0, verdict })
+        let bytes = |found: Attribute<'_>| Some(found.nested().find(data::VALUE)?.value.to_vec());
+        let last = attributes.find(element::KEY_END).and_then(bytes);
+        let value = attributes.find(element::DATA);
+        let verdict = value.map(Attribute::nested).and_then(|value: Attributes<'_>| Verdict::decode(value));
+        let interval_end = flags & element::FLAG_INTERVAL_END != 0;
+        Some(Self { key, interval_end, last, verdict, value: value.and_then(bytes) })
     }
 }
 

@@ -105,6 +105,7 @@ pub(super) mod element {
     pub(in super::super) const KEY: u16 = 1;
     pub(in super::super) const DATA: u16 = 2;
     pub(in super::super) const FLAGS: u16 = 3;
+    pub(in super::super) const KEY_END: u16 = 10;
     pub(in super::super) const FLAG_INTERVAL_END: u32 = 1;
 }
 

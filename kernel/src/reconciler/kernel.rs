@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use cairn_net::Family;
 
@@ -38,16 +39,46 @@ pub trait Owned: Object {
     fn rival_key(&self, scope: &Self::Scope) -> Option<Self::Key>;
 }
 
-/// Routes of protocol 202 in one table.
-impl Owned for Route {
-    type Scope = TableId;
+/// Some tables of routes, by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables(RangeInclusive<u32>);
 
-    fn is_owned(&self, table: &TableId) -> bool {
-        self.protocol == PROTOCOL && self.table == *table
+impl Tables {
+    /// These.
+    pub const fn range(numbers: RangeInclusive<u32>) -> Self {
+        Self(numbers)
     }
 
-    fn list_owned(rtnl: &mut Rtnl, table: &TableId) -> Result<Vec<Self>, Error> {
-        rtnl.routes(*table, PROTOCOL, Family::ALL)
+    fn has(&self, table: TableId) -> bool {
+        self.0.contains(&table.0)
+    }
+}
+
+impl From<TableId> for Tables {
+    fn from(table: TableId) -> Self {
+        Self(table.0..=table.0)
+    }
+}
+
+/// Routes of protocol 202 in some tables.
+impl Owned for Route {
+    type Scope = Tables;
+
+    fn is_owned(&self, tables: &Tables) -> bool {
+        self.protocol == PROTOCOL && tables.has(self.table)
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, tables: &Tables) -> Result<Vec<Self>, Error> {
+        let (first, last) = (*tables.0.start(), *tables.0.end());
+        if first == last {
+            return rtnl.routes(TableId(first), PROTOCOL, Family::ALL);
+        }
+        let mut routes = Vec::new();
+        for family in Family::ALL {
+            routes.extend(rtnl.list::<Self>(Some(family))?);
+        }
+        routes.retain(|route| route.is_owned(tables));
+        Ok(routes)
     }
 
     fn normalised(self) -> Self {
@@ -55,8 +86,8 @@ impl Owned for Route {
     }
 
     /// Routes of all protocols share prefix, table and metric: a `replace` by somebody else ends ours without a word.
-    fn rival_key(&self, table: &TableId) -> Option<Self::Key> {
-        (self.table == *table).then(|| RouteKey { protocol: PROTOCOL, ..self.key() })
+    fn rival_key(&self, tables: &Tables) -> Option<Self::Key> {
+        tables.has(self.table).then(|| RouteKey { protocol: PROTOCOL, ..self.key() })
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use cairn_api::core::{Namespace, Node, Secret};
+use cairn_api::core::{Namespace, Node, Pod, Secret};
 use cairn_api::kinds::{
-    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, IpPoolStatus, IpReservation,
-    IpamBlock, IpamConfiguration, NodeConfiguration, NodeReport, NodeStatus, WireguardPeer,
+    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressGatewayStatus,
+    EgressMembers, IpPool, IpPoolStatus, IpReservation, IpamBlock, IpamConfiguration, NodeConfiguration,
+    NodeReport, NodeStatus, WireguardPeer,
 };
 use cairn_api::{Kind, Metadata, Object, WireguardKey, load};
 use cairn_datastore::contract::next;
@@ -72,11 +73,14 @@ async fn watched<K: Kind>(node: &KubeStore, query: Query) {
 async fn everything_that_is_watched(node: &KubeStore) {
     watched::<Node>(node, Query::all()).await;
     watched::<Namespace>(node, Query::all()).await;
+    watched::<Pod>(node, Query::all().with_field("spec.nodeName", "n1")).await;
     watched::<Secret>(node, Query { namespace: Some("cairn-system".to_owned()), ..Query::all() }).await;
     watched::<BgpConfiguration>(node, Query::all()).await;
     watched::<BgpFilter>(node, Query::all()).await;
     watched::<BgpPeer>(node, Query::all()).await;
     watched::<BlockAffinity>(node, Query::all()).await;
+    watched::<EgressGateway>(node, Query::all()).await;
+    watched::<EgressMembers>(node, Query::all()).await;
     watched::<IpPool>(node, Query::all()).await;
     watched::<IpReservation>(node, Query::all()).await;
     watched::<IpamConfiguration>(node, Query::all()).await;
@@ -99,6 +103,13 @@ async fn everything_that_is_written(cluster: &Cluster, node: &KubeStore) -> Resu
     let mut pool = cluster.store.create(&pool).await?;
     pool.status = Some(IpPoolStatus::default());
     node.update_status(&pool).await?;
+
+    let gateway = r#"{"egressIPs": ["192.0.2.7"]}"#;
+    let gateway = Object::new(Metadata::named("g"), serde_json::from_str::<EgressGateway>(gateway)?);
+    let mut gateway = cluster.store.create(&gateway).await?;
+    gateway.status = Some(EgressGatewayStatus { node: Some("n1".to_owned()), conditions: Vec::new() });
+    node.update_status(&gateway).await?;
+    written(node, Object::new(Metadata::named("n1"), EgressMembers::default())).await?;
 
     let cidr = "10.0.0.64/26".parse()?;
     let named = || Metadata::named(cairn_api::name::of_prefix(cidr));

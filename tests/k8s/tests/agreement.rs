@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, IpReservation, IpamBlock, IpamConfiguration,
-    NodeConfiguration, WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool, IpReservation,
+    IpamBlock, IpamConfiguration, NodeConfiguration, WireguardPeer,
 };
 use cairn_api::load::{self, Document};
 use cairn_api::{GROUP_VERSION, Kind, Object};
@@ -26,6 +26,8 @@ macro_rules! of_kind {
             "BGPFilter" => $do::<BgpFilter>($($argument),*).await,
             "BGPPeer" => $do::<BgpPeer>($($argument),*).await,
             "BlockAffinity" => $do::<BlockAffinity>($($argument),*).await,
+            "EgressGateway" => $do::<EgressGateway>($($argument),*).await,
+            "EgressMembers" => $do::<EgressMembers>($($argument),*).await,
             "IPPool" => $do::<IpPool>($($argument),*).await,
             "IPReservation" => $do::<IpReservation>($($argument),*).await,
             "IPAMBlock" => $do::<IpamBlock>($($argument),*).await,

@@ -52,6 +52,8 @@ pub(crate) struct Routes {
     lookup: Lookup,
     pods: HashMap<IpAddr, Arc<str>>,
     blocks: BTreeSet<Prefix>,
+    /// Addresses of egress gateways that this node has: what comes for them and is no answer goes nowhere.
+    held: BTreeSet<Prefix>,
     /// Blocks of other nodes, with their owners.
     owners: HashMap<Prefix, Arc<str>>,
     blocks_of: HashMap<Arc<str>, BTreeSet<Prefix>>,
@@ -89,6 +91,18 @@ impl Routes {
     pub(crate) fn set_blocks(&mut self, blocks: BTreeSet<Prefix>) {
         self.dirty.extend(self.blocks.symmetric_difference(&blocks));
         self.blocks = blocks;
+    }
+
+    /// The addresses of egress gateways that this node has.
+    pub(crate) fn set_held(&mut self, held: BTreeSet<Prefix>) {
+        self.dirty.extend(self.held.symmetric_difference(&held));
+        self.held = held;
+    }
+
+    /// A node with an address on a link of this one.
+    pub(crate) fn neighbour(&self, address: IpAddr) -> Option<Gateway> {
+        let gateways = self.lookup.gateways(address.into(), &self.host);
+        gateways.into_iter().find(|gateway| gateway.address == address)
     }
 
     /// The best path's next hops for a prefix, or none.
@@ -304,7 +318,7 @@ impl Routes {
         {
             return Some(Route::Interface(Arc::clone(interface)));
         }
-        self.blocks.contains(&prefix).then_some(Route::Blackhole)
+        (self.blocks.contains(&prefix) || self.held.contains(&prefix)).then_some(Route::Blackhole)
     }
 
     /// The route of a prefix that is at home elsewhere, and whether it is another one than what was learned says.

@@ -141,7 +141,7 @@ pub(super) fn check(inputs: Inputs<'_>) -> Vec<Condition> {
         report(Reason::AddressUnknown, message);
     }
     for own in me.families().filter_map(|family| me.identity.address(family)) {
-        if !inputs.host.addresses.is_empty() && !inputs.host.has(own.addr) {
+        if !inputs.host.addresses.is_empty() && !inputs.host.receives(own.addr) {
             let message = format!("no interface of this node has its address {}", own.addr);
             report(Reason::AddressUnknown, message);
         }

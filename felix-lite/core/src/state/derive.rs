@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use cairn_api::kinds::BgpConfiguration;
+use cairn_api::kinds::{BgpConfiguration, NatOutgoingExclusions};
 use cairn_net::{Family, Prefix};
 
 use super::{DEFAULT, State};
 use crate::announce::Policy;
 use crate::fabric::Facts;
 use crate::firewall::{self, Element};
-use crate::speaker::{self, Inputs, Secrets};
+use crate::nat;
+use crate::speaker::{self, Inputs, Member, Secrets};
 use crate::underlay;
 use crate::{Change, Condition, Reason};
 
@@ -33,6 +34,14 @@ impl State {
         }
         if dirty.pools || dirty.settings {
             self.derive_pools();
+        }
+        // The ways to other nodes follow from much: all that is looked at again.
+        let fabric = network.all.is_some() || dirty.keys || !dirty.nodes.is_empty();
+        let moved = fabric || ground || dirty.pools || dirty.tunnels || self.routes.will_resolve();
+        if dirty.egress || (moved && !self.gateways.is_empty()) {
+            let (addresses, conditions) = self.derive_egress();
+            dirty.announcements |= addresses;
+            dirty.conditions |= conditions;
         }
         if dirty.announcements {
             self.derive_announcements();
@@ -58,13 +67,14 @@ impl State {
             self.derive_conditions();
         }
 
-        let (settings, config) = (self.settings.take(), self.config.take());
+        let (settings, config, nat) = (self.settings.take(), self.config.take(), self.nat.take());
         let (elements, announced, conditions) =
             (self.elements.take(), self.announced.take(), self.conditions.take());
         let (tunnels, peers) = (self.tunnels.take(), self.tunnel_peers.take());
-        let wireguard = self.wireguard_peers.take();
+        let (wireguard, detours) = (self.wireguard_peers.take(), self.detours.take());
         let mut changes: Vec<Change> =
             settings.set.into_iter().map(|((), settings)| Change::Settings(settings)).collect();
+        changes.extend(nat.set.into_iter().map(|((), nat)| Change::SetNat(nat)));
         // One that is no longer asked for is there all the same.
         changes.extend(self.drivers.take().set.into_iter().map(|(mode, ())| Change::UseDriver(mode)));
         changes.extend(elements.set.into_iter().map(|(element, ())| Change::AddElement(element)));
@@ -72,11 +82,13 @@ impl State {
         changes.extend(peers.set.into_iter().map(|(key, peer)| Change::SetPeer(key, peer)));
         changes.extend(wireguard.set.into_iter().map(|(name, peer)| Change::SetWireguardPeer(name, peer)));
         changes.extend(routes.set.into_iter().map(|(prefix, route)| Change::SetRoute(prefix, route)));
+        changes.extend(detours.set.into_iter().map(|(key, detour)| Change::SetDetour(key, detour)));
         changes.extend(announced.set.into_iter().map(|(_, route)| Change::Announce(route)));
         changes.extend(config.set.into_iter().map(|((), config)| Change::Configure(config)));
         changes.extend(conditions.set.into_iter().map(|(condition, ())| Change::Report(condition)));
         changes.extend(conditions.removed.into_iter().map(|(condition, ())| Change::Retract(condition)));
         changes.extend(announced.removed.into_iter().rev().map(|(prefix, _)| Change::Withdraw(prefix)));
+        changes.extend(detours.removed.into_iter().rev().map(|(key, _)| Change::RemoveDetour(key)));
         changes.extend(routes.removed.into_iter().rev().map(|(prefix, _)| Change::RemoveRoute(prefix)));
         changes
             .extend(wireguard.removed.into_iter().rev().map(|(name, _)| Change::RemoveWireguardPeer(name)));
@@ -110,13 +122,21 @@ impl State {
 
     fn derive_pools(&mut self) {
         // What is behind a host that packets are encrypted to is answered by it as it is: no other address would come back through here.
-        let outside: Vec<Prefix> = self
-            .wireguard
-            .values()
-            .filter(|_| self.network.fabric.secured.is_some())
-            .flat_map(|peer| peer.spec.allowed_ips.iter().copied())
-            .collect();
-        let (wanted, conditions) = firewall::pools(&self.pools, &outside, &self.underlays, &self.host);
+        let behind = self.wireguard.values().filter(|_| self.network.fabric.secured.is_some());
+        let behind = behind.flat_map(|peer| peer.spec.allowed_ips.iter().copied());
+        let said = self.configuration.nat_outgoing_excluded_cidrs.iter().flatten().copied();
+        let hosts =
+            self.configuration.nat_outgoing_exclusions == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
+        let hosts = self.nodes.values().filter(|_| hosts).flat_map(Member::addresses).map(Prefix::host);
+        let outside: Vec<Prefix> = behind.chain(said).chain(hosts).collect();
+        let (wanted, mut conditions) = firewall::pools(&self.pools, &outside, &self.underlays, &self.host);
+        // Before all is known it would be another than that which is in force.
+        if self.complete {
+            let has = |address| self.host.receives(address) || self.addresses().any(|own| own == address);
+            let (nat, wrong) = nat::derive(&self.configuration, &self.node, has);
+            self.nat.put(&(), Some(nat));
+            conditions.extend(wrong);
+        }
         self.put_elements(&wanted.into_iter().collect(), |element| {
             matches!(element, Element::Pool(_) | Element::Masquerade(_))
         });
@@ -163,7 +183,9 @@ impl State {
         let policy = self.policy(&default);
         let blocks = self.blocks.iter().filter_map(|block| policy.block(*block));
         let borrowed = self.holders.keys().filter_map(|address| policy.address(*address));
-        let routes: Vec<_> = blocks.chain(borrowed).map(|route| (route.prefix, route)).collect();
+        let egress = self.egress.held.iter().filter_map(|prefix| policy.egress(*prefix));
+        let routes: Vec<_> =
+            blocks.chain(borrowed).chain(egress).map(|route| (route.prefix, route)).collect();
         self.announced.replace(routes);
     }
 
@@ -223,7 +245,9 @@ impl State {
         });
         let all = self.speaker_conditions.iter().chain(self.identities.conditions());
         let all = all.chain(&self.pool_conditions).chain(&self.mtu_conditions).cloned();
-        let all = all.chain(self.underlays.conditions.iter().cloned()).chain(self.network.conditions());
+        let all = all
+            .chain(self.underlays.conditions.iter().chain(&self.egress.conditions).cloned())
+            .chain(self.network.conditions());
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

@@ -1,6 +1,7 @@
 //! What the core derives from cluster states, through its public interface.
 
 mod announcements;
+mod egress;
 mod expansion;
 mod fabric;
 mod firewall;

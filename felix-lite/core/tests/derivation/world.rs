@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bgpd_api::config::{Config, Neighbor, OriginatedRoute};
-use cairn_api::kinds::{AffinityState, AttachmentMode, BgpConfiguration, BgpPeer, BlockAffinity, IpPool};
+use cairn_api::kinds::{
+    AffinityState, AttachmentMode, BgpConfiguration, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
+};
 use cairn_api::{Metadata, Object, annotation};
-use cairn_net::{Mac, Prefix};
+use cairn_net::{Family, Mac, Prefix};
 use felix_core::{
-    Change, Condition, Element, Endpoint, Host, HostAddress, HostHop, HostLink, HostRoute, Route, Settings,
-    State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
+    Change, Condition, Detour, EgressSlot, Element, Endpoint, Host, HostAddress, HostHop, HostLink,
+    HostRoute, Nat, Route, Settings, State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
 };
 
 /// Of the host's one interface.
@@ -40,6 +42,10 @@ pub(crate) fn key(update: &Update) -> String {
         Update::BgpFilter(name, _) => ("filter", name.clone()),
         Update::NodeConfiguration(name, _) => ("configuration", name.clone()),
         Update::WireguardPeer(name, _) => ("wireguard", name.clone()),
+        Update::EgressGateway(name, _) => ("gateway", name.clone()),
+        Update::EgressMembers(name, _) => ("members", name.clone()),
+        Update::Pod(name, _) => ("pod", name.clone()),
+        Update::Namespace(name, _) => ("namespace", name.clone()),
         Update::Secret(name, _) => ("secret", name.clone()),
         Update::Endpoint(name, _) => ("endpoint", name.clone()),
         Update::Learned(prefix, _) => ("learned", prefix.to_string()),
@@ -61,6 +67,10 @@ pub(crate) fn gone(update: &Update) -> Update {
         Update::BgpFilter(name, _) => Update::BgpFilter(name, None),
         Update::NodeConfiguration(name, _) => Update::NodeConfiguration(name, None),
         Update::WireguardPeer(name, _) => Update::WireguardPeer(name, None),
+        Update::EgressGateway(name, _) => Update::EgressGateway(name, None),
+        Update::EgressMembers(name, _) => Update::EgressMembers(name, None),
+        Update::Pod(name, _) => Update::Pod(name, None),
+        Update::Namespace(name, _) => Update::Namespace(name, None),
         Update::Secret(name, _) => Update::Secret(name, None),
         Update::Endpoint(name, _) => Update::Endpoint(name, None),
         Update::Learned(prefix, _) => Update::Learned(prefix, None),
@@ -97,6 +107,10 @@ pub(crate) fn affinity(block: &str, node: &str, state: AffinityState) -> Update 
     let name = cairn_api::name::of_prefix(cidr);
     let spec = BlockAffinity { cidr, node: node.to_owned(), pool: "pool".to_owned(), state };
     Update::Affinity(name.clone(), Some(named(&name, spec)))
+}
+
+pub(crate) fn configuration(spec: NodeConfiguration) -> Update {
+    Update::NodeConfiguration("default".to_owned(), Some(named("default", spec)))
 }
 
 pub(crate) fn bgp(spec: BgpConfiguration) -> Update {
@@ -150,11 +164,13 @@ pub(crate) fn host(addresses: &[(&str, u8)], gateways: &[&str]) -> Update {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Reader {
     pub(crate) settings: Option<Settings>,
+    pub(crate) nat: Option<Nat>,
     pub(crate) elements: BTreeMap<Element, ()>,
     pub(crate) routes: BTreeMap<Prefix, Route>,
     pub(crate) tunnels: BTreeMap<TunnelKind, Tunnel>,
     pub(crate) peers: BTreeMap<(TunnelKind, IpAddr), TunnelPeer>,
     pub(crate) wireguard: BTreeMap<String, WireguardPeer>,
+    pub(crate) detours: BTreeMap<(Family, EgressSlot), Detour>,
     pub(crate) announced: BTreeMap<Prefix, OriginatedRoute>,
     pub(crate) config: Option<Config>,
     pub(crate) conditions: BTreeMap<Condition, ()>,
@@ -188,6 +204,7 @@ impl Reader {
     fn take(&mut self, change: Change) {
         match change {
             Change::Settings(settings) => self.settings = Some(settings),
+            Change::SetNat(nat) => assert_ne!(self.nat.replace(nat), Some(nat), "it did not change"),
             Change::UseDriver(mode) => drop(self.drivers.0.insert(mode)),
             Change::AddElement(element) => assert_eq!(self.elements.insert(element, ()), None),
             Change::SetTunnel(kind, tunnel) => {
@@ -203,6 +220,10 @@ impl Reader {
             Change::SetRoute(prefix, route) => {
                 assert_ne!(self.routes.insert(prefix, route.clone()), Some(route), "{prefix} did not change");
             }
+            Change::SetDetour(key, detour) => {
+                assert_ne!(self.detours.insert(key, detour), Some(detour), "{key:?}")
+            }
+            Change::RemoveDetour(key) => assert!(self.detours.remove(&key).is_some(), "{key:?}"),
             Change::Announce(route) => {
                 let old = self.announced.insert(route.prefix, route.clone());
                 assert_ne!(old, Some(route), "announcement did not change");
@@ -236,21 +257,24 @@ impl Reader {
 fn rank(change: &Change) -> u8 {
     match change {
         Change::Settings(_) | Change::UseDriver(_) => 0,
-        Change::AddElement(_) => 1,
-        Change::SetTunnel(..) => 2,
-        Change::SetPeer(..) => 3,
-        Change::SetWireguardPeer(..) => 4,
-        Change::SetRoute(..) => 5,
-        Change::Announce(_) => 6,
-        Change::Configure(_) => 7,
-        Change::Report(_) => 8,
-        Change::Retract(_) => 9,
-        Change::Withdraw(_) => 10,
-        Change::RemoveRoute(_) => 11,
-        Change::RemoveWireguardPeer(_) => 12,
-        Change::RemovePeer(_) => 13,
-        Change::RemoveTunnel(_) => 14,
-        Change::RemoveElement(_) => 15,
+        Change::SetNat(_) => 1,
+        Change::AddElement(_) => 2,
+        Change::SetTunnel(..) => 3,
+        Change::SetPeer(..) => 4,
+        Change::SetWireguardPeer(..) => 5,
+        Change::SetRoute(..) => 6,
+        Change::SetDetour(..) => 7,
+        Change::Announce(_) => 8,
+        Change::Configure(_) => 9,
+        Change::Report(_) => 10,
+        Change::Retract(_) => 11,
+        Change::Withdraw(_) => 12,
+        Change::RemoveDetour(_) => 13,
+        Change::RemoveRoute(_) => 14,
+        Change::RemoveWireguardPeer(_) => 15,
+        Change::RemovePeer(_) => 16,
+        Change::RemoveTunnel(_) => 17,
+        Change::RemoveElement(_) => 18,
     }
 }
 

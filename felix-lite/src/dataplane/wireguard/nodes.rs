@@ -47,7 +47,7 @@ impl NodeRoutes {
     pub(super) fn open() -> Result<Self, Error> {
         let back_off = BackOff::default();
         let (routes, rules) = (Rtnl::open()?, Rtnl::open()?);
-        let mut routes = Reconciler::new(Rtnetlink::new(routes, TableId(NODES_TABLE)), back_off);
+        let mut routes = Reconciler::new(Rtnetlink::new(routes, TableId(NODES_TABLE).into()), back_off);
         let mut rules = Reconciler::new(Rtnetlink::new(rules, NODES_PRIORITY), back_off);
         // Written only once all is known.
         routes.allow_prune(true);
@@ -133,10 +133,10 @@ impl NodeRoutes {
 /// Wants these objects and no others.
 fn replace<O: cairn_kernel::reconciler::Owned>(engine: &mut Reconciler<Rtnetlink<O>>, objects: Vec<O>)
 where
-    O::Key: Clone + PartialEq,
+    O::Key: Clone + Ord,
 {
     let known: Vec<O::Key> = engine.desired().map(|(key, _)| key.clone()).collect();
-    let kept: Vec<O::Key> = objects.iter().map(O::key).collect();
+    let kept: BTreeSet<O::Key> = objects.iter().map(O::key).collect();
     known.iter().filter(|key| !kept.contains(key)).for_each(|key| engine.unset(key));
     objects.into_iter().for_each(|object| engine.set_object(object));
 }
