@@ -256,8 +256,8 @@ impl Reader {
 
 fn rank(change: &Change) -> u8 {
     match change {
-        Change::Settings(_) | Change::UseDriver(_) => 0,
-        Change::SetNat(_) => 1,
+        Change::Settings(_) => 0,
+        Change::SetNat(_) | Change::UseDriver(_) => 1,
         Change::AddElement(_) => 2,
         Change::SetTunnel(..) => 3,
         Change::SetPeer(..) => 4,
