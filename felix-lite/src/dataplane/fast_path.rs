@@ -229,6 +229,8 @@ impl FastPath {
             match self.wanted {
                 Some(true) if !self.is_there => self.make(now),
                 Some(false) if self.is_there => self.remove(),
+                // What could not be made is not missed any more.
+                Some(false) => self.fault = None,
                 _ => {}
             }
         }
