@@ -100,7 +100,7 @@ fn the_options_of_a_session_reach_the_speaker() {
            maxPrefixes: 1000, maxPrefixesWarning: 90, maxPrefixesRestartTime: 30, bindInterface: eth1}]\n",
     );
     let peer = only_peer(&settings);
-    let local_as = speaker::LocalAs { asn: cairn_net::Asn(65010), no_prepend: false, replace_as: true };
+    let local_as = speaker::LocalAs { asn: Asn(65010), no_prepend: false, replace_as: true };
     assert_eq!(peer.local_as, Some(local_as));
     assert_eq!(peer.role, Some(speaker::RoleConfig { role: Role::Customer, strict: true }));
     let limit = peer.max_prefixes.unwrap();
