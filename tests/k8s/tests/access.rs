@@ -46,7 +46,7 @@ fn the_command_line_reads_the_cluster(kubeconfig: &Path) -> Result<()> {
     let output = command.output().context("cannot run cairnctl")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    ensure!(text.contains("10.0.0.0/16"), "{text}");
+    ensure!(text.contains(r#"{"name":"p","size":65536,"#), "{text}");
     Ok(())
 }
 
