@@ -227,10 +227,8 @@ mod tests {
         assert_eq!(of(&both, Family::Ipv4), (1400, 1450));
         assert_eq!(of(&both, Family::Ipv6), (1400, 1400), "no tunnel leads over it");
         // Jumbo frames, encrypted to peers behind addresses of IPv6.
-        let encrypted = [
-            link("cairn-wg", 8920, Kind::Other("wireguard".to_owned())),
-            link("crn0123", 8920, Kind::Veth),
-        ];
+        let encrypted =
+            [link("cairn-wg", 8920, Kind::Other("wireguard".to_owned())), link("crn0123", 8920, Kind::Veth)];
         assert_eq!(of(&encrypted, Family::Ipv6), (8920, 9000));
         assert_eq!(of(&encrypted, Family::Ipv4), (8920, 8980));
     }
