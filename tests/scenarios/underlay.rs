@@ -124,8 +124,8 @@ fn moves(world: &World, address: &str, on_wire: impl Fn(&PodOn) -> Result<String
     Ok(())
 }
 
-/// Daemons end and come back while packets are under way; and when the pods are gone, so is all that was made for them.
-fn nothing_is_lost_and_nothing_is_left(world: &World, pods: &[PodOn]) -> Result<()> {
+/// Daemons end and come back while packets are under way.
+fn nothing_is_lost(world: &World, pods: &[PodOn]) -> Result<()> {
     let flows = Flows::start(world, &pods[0], &pods[1])?;
     for (node, signal) in [("node1", Signal::SIGKILL), ("node2", Signal::SIGTERM)] {
         let old = world.processes(node, "felix-lite")?;
@@ -139,7 +139,11 @@ fn nothing_is_lost_and_nothing_is_left(world: &World, pods: &[PodOn]) -> Result<
         world.pod(node, &format!("after-{node}"))?;
         world.delete_pod(node, &format!("after-{node}"))?;
     }
-    flows.end_without_loss()?;
+    flows.end_without_loss()
+}
+
+/// When the pods are gone, so is all that was made for them.
+fn nothing_is_left(world: &World, pods: &[PodOn]) -> Result<()> {
     for pod in pods {
         world.delete_pod(&pod.node, &pod.pod.name)?;
     }
@@ -178,7 +182,8 @@ mod needs_macvlan {
                 moves(world, address, |pod| Ok(pod_mac(pod)?.to_owned()))?;
             }
             an_interface_that_is_not_there_is_named(world)?;
-            nothing_is_lost_and_nothing_is_left(world, &pods)
+            nothing_is_lost(world, &pods)?;
+            nothing_is_left(world, &pods)
         })
     }
 
@@ -217,7 +222,8 @@ mod needs_ipvlan {
             for address in ["10.0.0.120", "fd10::1:abc"] {
                 moves(world, address, |pod| mac(world, &pod.node, "eth1"))?;
             }
-            nothing_is_lost_and_nothing_is_left(world, &pods)
+            nothing_is_lost(world, &pods)?;
+            nothing_is_left(world, &pods)
         })
     }
 
@@ -239,7 +245,7 @@ mod needs_ipvlan {
             for pod in &pods {
                 seen_as(world, pod, &mac(world, &pod.node, "eth1")?)?;
             }
-            nothing_is_lost_and_nothing_is_left(world, &pods)
+            nothing_is_left(world, &pods)
         })
     }
 
