@@ -177,10 +177,10 @@ async fn settle<D: Datastore>(
             let before = before.unwrap_or_else(|| "nobody".to_owned());
             match step {
                 Step::Take => {
-                    info!(gateway = name, before, "this node takes the addresses of an egress gateway")
+                    info!(gateway = name, before, "this node takes the addresses of an egress gateway");
                 }
                 Step::GiveBack => {
-                    info!(gateway = name, "this node gives the addresses of an egress gateway back")
+                    info!(gateway = name, "this node gives the addresses of an egress gateway back");
                 }
             }
             true

@@ -1,5 +1,6 @@
 //! Our nf_tables against the kernel's, with `nft` as the oracle. Each test has a namespace of its own.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use cairn_kernel::netlink::{Protocol, Socket};
@@ -235,6 +236,23 @@ fn a_transaction_is_in_force_whole_or_not_at_all() {
 
 #[test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn prefixes_that_are_neighbours_go_into_one_set() {
+    in_namespace(|socket| {
+        let prefixes = ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32", "10.244.0.0/16"];
+        let wanted: BTreeSet<_> =
+            prefixes.into_iter().flat_map(|prefix| Element::prefix(prefix.parse().unwrap())).collect();
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction.create_table().create_set(&Set::prefixes("hosts", Family::Ipv4));
+        transaction.add_elements("hosts", wanted.iter().cloned());
+        transaction.commit(socket).unwrap();
+        let found: BTreeSet<_> = elements(socket, Table::CAIRN, "hosts").unwrap().into_iter().collect();
+        assert_eq!(found, wanted);
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+#[expect(clippy::too_many_lines, reason = "a table is read as a whole")]
 fn marks_choose_the_source_of_what_leaves() {
     in_namespace(|socket| {
         let r = Register;
@@ -270,8 +288,18 @@ fn marks_choose_the_source_of_what_leaves() {
                     equal(&[0]),
                     address(12, r(0)),
                     map("members", 0, 4),
+                    Expression::SetMeta { key: MetaKey::Mark, from: r(4) },
+                ],
+            ))
+            .append_rule(&rule(
+                "mark",
+                vec![
+                    protocol.clone(),
+                    equal(&[2]),
+                    Expression::Meta { key: MetaKey::Mark, into: r(4) },
                     address(16, r(5)),
-                    known(false),
+                    known(true),
+                    load(&[0; 4], 4),
                     Expression::SetMeta { key: MetaKey::Mark, from: r(4) },
                 ],
             ))
@@ -298,7 +326,8 @@ fn marks_choose_the_source_of_what_leaves() {
                     Expression::SourceNat { family: ipv4, address: r(0), ports: ports(Some((r(1), r(2)))) },
                 ],
             ));
-        let mark = 0x0100_0000;
+        // The same from both ends: nft shows numbers that are values of maps, or parts of keys, in the byte order of the network.
+        let mark = 0x0100_0001;
         let member = |address: &str, mark| {
             Element::with_value(&[Value::Address(address.parse().unwrap())], Value::Mark(mark))
         };
@@ -313,10 +342,12 @@ fn marks_choose_the_source_of_what_leaves() {
 
         let listed = nft(&["list", "table", "inet", "cairn"]);
         for expected in [
-            "10.244.0.1 : 0x01000000",
-            "0x01000000 : 203.0.113.1",
-            "0x01000000 . 10.0.0.0/8",
-            "0x01000000 . 192.0.2.0/25",
+            "10.244.0.1 : 0x01000001",
+            "0x01000001 : 203.0.113.1",
+            "0x01000001 . 10.0.0.0/8",
+            "0x01000001 . 192.0.2.0/25",
+            "meta mark set ip saddr map @members",
+            "meta mark . ip daddr != @destinations meta mark set 0x00000000",
             "snat ip to meta mark map @addresses",
             "tcp",
             "snat ip to 192.0.2.1:40000-40099",

@@ -13,8 +13,8 @@ use crate::wait::eventually;
 use crate::wire::Watch;
 use crate::world::{PodOn, SETTLES, World, play};
 
-/// Ports that connections may get.
-const PORTS: std::ops::RangeInclusive<u16> = 40000..=40099;
+/// Ports that connections may get: more than all of a scenario together need, for each stays taken for half a minute.
+const PORTS: std::ops::RangeInclusive<u16> = 40000..=40999;
 /// What is sent to on the host outside, which listens nowhere.
 const PORT: u16 = 9;
 

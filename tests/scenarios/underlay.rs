@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cairn_lab::lab::Families;
 use cairn_lab::pod::Request;
 use nix::sys::signal::Signal;
@@ -160,7 +160,21 @@ fn nothing_is_left(world: &World, pods: &[PodOn]) -> Result<()> {
 }
 
 fn pods(world: &World) -> Result<Vec<PodOn>> {
-    Ok(vec![world.pod("node1", "a")?, world.pod("node2", "b")?, world.pod("node1", "c")?])
+    Ok(vec![pod(world, "node1", "a")?, pod(world, "node2", "b")?, pod(world, "node1", "c")?])
+}
+
+/// A pod with a way out. Its node's daemon may not have heard of the node's own router yet, and a pod keeps what there was when it was made.
+fn pod(world: &World, node: &str, name: &str) -> Result<PodOn> {
+    eventually(SETTLES, || {
+        let pod = world.pod(node, name)?;
+        let show = ["sh", "-c", "ip route show default; ip -6 route show default"];
+        let ways = world.exec_in(node, Some(name), &show)?;
+        if ways.matches("default").count() == pod.pod.addresses.len() {
+            return Ok(pod);
+        }
+        world.delete_pod(node, name)?;
+        bail!("{name} on {node} has no way out: {ways}")
+    })
 }
 
 mod needs_macvlan {

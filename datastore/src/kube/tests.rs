@@ -18,12 +18,15 @@ use tower::service_fn;
 use super::*;
 use crate::Event;
 
+/// More than a test says before it is heard.
+const SAID: usize = 64;
+
 /// One request as it came.
 #[derive(Debug)]
 struct Asked {
     line: String,
     body: Value,
-    answer: mpsc::UnboundedSender<Said>,
+    answer: mpsc::Sender<Said>,
 }
 
 /// A part of an answer.
@@ -34,8 +37,8 @@ enum Said {
 
 impl Asked {
     fn says(self, code: u16, value: Value) {
-        self.answer.send(Said::Status(code)).ok();
-        self.answer.send(Said::Json(value)).ok();
+        self.answer.try_send(Said::Status(code)).ok();
+        self.answer.try_send(Said::Json(value)).ok();
     }
 
     fn refuses(self, code: u16, reason: &str) {
@@ -44,20 +47,20 @@ impl Asked {
 
     /// Begins to stream.
     fn streams(&self) {
-        self.answer.send(Said::Status(200)).ok();
+        self.answer.try_send(Said::Status(200)).ok();
     }
 
-    fn event(&self, kind: &str, object: Value) {
-        self.answer.send(Said::Json(json!({ "type": kind, "object": object }))).ok();
+    fn event(&self, kind: &str, object: &Value) {
+        self.answer.try_send(Said::Json(json!({ "type": kind, "object": object }))).ok();
     }
 }
 
 /// A server that does what the test tells it to.
-struct Server(mpsc::UnboundedReceiver<Asked>);
+struct Server(mpsc::Receiver<Asked>);
 
 impl Server {
     fn new() -> (KubeStore, Self) {
-        let (asked, requests) = mpsc::unbounded_channel();
+        let (asked, requests) = mpsc::channel(SAID);
         let service = service_fn(move |request: Request<Body>| answer_one(request, asked.clone()));
         (KubeStore::of(Client::new(service, "default")), Self(requests))
     }
@@ -72,13 +75,13 @@ impl Server {
 
 async fn answer_one(
     request: Request<Body>,
-    asked: mpsc::UnboundedSender<Asked>,
+    asked: mpsc::Sender<Asked>,
 ) -> Result<Response<http_body_util::combinators::BoxBody<Bytes, std::io::Error>>, std::io::Error> {
     let line = format!("{} {}", request.method(), request.uri());
     let bytes = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
-    let (answer, mut parts) = mpsc::unbounded_channel();
-    asked.send(Asked { line, body, answer }).map_err(std::io::Error::other)?;
+    let (answer, mut parts) = mpsc::channel(SAID);
+    asked.send(Asked { line, body, answer }).await.map_err(std::io::Error::other)?;
     let Some(Said::Status(code)) = parts.recv().await else {
         return Err(std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "nobody there"));
     };
@@ -103,7 +106,7 @@ fn pool(name: &str, version: &str) -> Value {
     })
 }
 
-fn listing(version: &str, items: Value) -> Value {
+fn listing(version: &str, items: &Value) -> Value {
     json!({ "kind": "IPPoolList", "metadata": { "resourceVersion": version }, "items": items })
 }
 
@@ -126,7 +129,7 @@ const POOLS: &str = "/apis/cairn.network/v1alpha1/ippools";
 /// A watch that has listed `a` at version 5, and its open request.
 async fn watching(store: &KubeStore, server: &mut Server) -> (Watch<IpPool>, Asked) {
     let mut watch = store.watch::<IpPool>(Query::all());
-    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("5", json!([pool("a", "3")])));
+    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("5", &json!([pool("a", "3")])));
     assert_eq!(name(watch.next().await), "[a]");
     let stream =
         server.asked(&format!("GET {POOLS}?watch=true&allowWatchBookmarks=true&resourceVersion=5")).await;
@@ -138,13 +141,13 @@ async fn watching(store: &KubeStore, server: &mut Server) -> (Watch<IpPool>, Ask
 async fn a_list_is_read_page_by_page_and_anew_where_a_page_expired() {
     let (store, mut server) = Server::new();
     let read = tokio::spawn(async move { store.list::<IpPool>(&Query::all()).await });
-    let mut first = listing("5", json!([pool("b", "3")]));
+    let mut first = listing("5", &json!([pool("b", "3")]));
     first["metadata"]["continue"] = json!("more");
     server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, first.clone());
     server.asked(&format!("GET {POOLS}?limit=500&continue=more")).await.refuses(410, "Expired");
     server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, first);
     let broken = json!({ "metadata": { "name": "c" }, "spec": {} });
-    let rest = listing("5", json!([pool("a", "4"), broken]));
+    let rest = listing("5", &json!([pool("a", "4"), broken]));
     server.asked(&format!("GET {POOLS}?limit=500&continue=more")).await.says(200, rest);
     let list = read.await.unwrap().unwrap();
     let names: Vec<_> = list.objects.iter().map(Object::name).collect();
@@ -155,20 +158,20 @@ async fn a_list_is_read_page_by_page_and_anew_where_a_page_expired() {
 async fn a_watch_resumes_where_it_ended_bookmarks_included() {
     let (store, mut server) = Server::new();
     let (mut watch, stream) = watching(&store, &mut server).await;
-    stream.event("ADDED", pool("b", "6"));
-    stream.event("MODIFIED", pool("a", "7"));
-    stream.event("DELETED", pool("b", "8"));
+    stream.event("ADDED", &pool("b", "6"));
+    stream.event("MODIFIED", &pool("a", "7"));
+    stream.event("DELETED", &pool("b", "8"));
     assert_eq!(name(watch.next().await), "+b");
     assert_eq!(name(watch.next().await), "~a");
     assert_eq!(name(watch.next().await), "-b");
     let bookmark = json!({ "apiVersion": "cairn.network/v1alpha1", "kind": "IPPool", "metadata": { "resourceVersion": "40" } });
-    stream.event("BOOKMARK", bookmark);
+    stream.event("BOOKMARK", &bookmark);
     drop(stream);
     let stream =
         server.asked(&format!("GET {POOLS}?watch=true&allowWatchBookmarks=true&resourceVersion=40")).await;
     stream.streams();
     // A line that is cut off in the middle of an event is no event.
-    stream.event("ADDED", pool("c", "41"));
+    stream.event("ADDED", &pool("c", "41"));
     assert_eq!(name(watch.next().await), "+c");
 }
 
@@ -177,14 +180,14 @@ async fn a_version_that_the_server_has_forgotten_means_a_list_from_the_start() {
     let (store, mut server) = Server::new();
     let (mut watch, stream) = watching(&store, &mut server).await;
     stream
-        .event("ERROR", json!({ "kind": "Status", "code": 410, "reason": "Expired", "message": "too old" }));
-    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("9", json!([pool("b", "8")])));
+        .event("ERROR", &json!({ "kind": "Status", "code": 410, "reason": "Expired", "message": "too old" }));
+    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("9", &json!([pool("b", "8")])));
     assert_eq!(name(watch.next().await), "[b]");
     server
         .asked(&format!("GET {POOLS}?watch=true&allowWatchBookmarks=true&resourceVersion=9"))
         .await
         .refuses(410, "Gone");
-    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("10", json!([])));
+    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("10", &json!([])));
     assert_eq!(name(watch.next().await), "[]");
 }
 
@@ -215,7 +218,7 @@ async fn an_hour_without_a_server_costs_few_questions_and_loses_nothing() {
     let stream =
         server.asked(&format!("GET {POOLS}?watch=true&allowWatchBookmarks=true&resourceVersion=5")).await;
     stream.streams();
-    stream.event("ADDED", pool("b", "6"));
+    stream.event("ADDED", &pool("b", "6"));
     assert_eq!(listen.await.unwrap(), "+b", "resumed, not listed anew");
     assert!(*told.lock().unwrap() >= questions, "each failure is told");
 }
@@ -242,7 +245,7 @@ async fn a_silent_connection_is_given_up() {
     assert!(started.elapsed() >= Duration::from_secs(150));
     assert_eq!(name(watch.next().await), "?");
     again.streams();
-    again.event("ADDED", pool("b", "6"));
+    again.event("ADDED", &pool("b", "6"));
     assert_eq!(name(watch.next().await), "+b");
     drop(stream);
 }
@@ -253,17 +256,17 @@ async fn an_invalid_object_leaves_its_last_good_form_in_force_over_a_new_list_to
     let (mut watch, stream) = watching(&store, &mut server).await;
     let mut bad = pool("a", "6");
     bad["spec"]["blockSize"] = json!(8);
-    stream.event("MODIFIED", bad.clone());
+    stream.event("MODIFIED", &bad.clone());
     assert_eq!(name(watch.next().await), "!a");
-    stream.event("ERROR", json!({ "kind": "Status", "code": 410, "reason": "Expired" }));
-    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("7", json!([bad])));
+    stream.event("ERROR", &json!({ "kind": "Status", "code": 410, "reason": "Expired" }));
+    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("7", &json!([bad])));
     assert_eq!(name(watch.next().await), "[a]");
     assert_eq!(name(watch.next().await), "!a");
     let stream = server.asked(&format!("GET {POOLS}?watch=true")).await;
     stream.streams();
-    stream.event("MODIFIED", pool("a", "8"));
+    stream.event("MODIFIED", &pool("a", "8"));
     assert_eq!(name(watch.next().await), "~a", "told, so that the fault can be taken back");
-    stream.event("DELETED", json!({ "metadata": { "name": "a", "resourceVersion": "9" } }));
+    stream.event("DELETED", &json!({ "metadata": { "name": "a", "resourceVersion": "9" } }));
     assert_eq!(name(watch.next().await), "-a");
 }
 
@@ -279,12 +282,12 @@ async fn a_heartbeat_of_a_node_is_no_news() {
             "status": { "conditions": [{ "type": "Ready", "lastHeartbeatTime": at }] },
         })
     };
-    server.asked("GET /api/v1/nodes?limit=500").await.says(200, listing("1", json!([node("1", "t1", "a")])));
+    server.asked("GET /api/v1/nodes?limit=500").await.says(200, listing("1", &json!([node("1", "t1", "a")])));
     assert_eq!(name(watch.next().await), "[n]");
     let stream = server.asked("GET /api/v1/nodes?watch=true").await;
     stream.streams();
-    stream.event("MODIFIED", node("2", "t2", "a"));
-    stream.event("MODIFIED", node("3", "t3", "b"));
+    stream.event("MODIFIED", &node("2", "t2", "a"));
+    stream.event("MODIFIED", &node("3", "t3", "b"));
     let Some(Event::Modified(told)) = watch.next().await else { panic!("a change") };
     assert_eq!((told.metadata.labels["rack"].as_str(), told.metadata.resource_version.as_str()), ("b", "3"));
 }

@@ -18,6 +18,8 @@ const BATCH: usize = 64;
 /// How often one node changes.
 const CHANGES: u32 = 501;
 
+// It is its clock that it is for.
+#[allow(clippy::disallowed_methods)]
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let nodes: u32 = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(5000);

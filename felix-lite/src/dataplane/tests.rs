@@ -200,7 +200,7 @@ fn there_are_no_hooks_that_nothing_needs() {
 
         let mut after = Firewall::open().unwrap();
         assert_eq!(hooks(), ["prerouting", "postrouting"], "as after a restart");
-        run("nft delete chain inet cairn masquerade");
+        run("nft delete chain inet cairn masquerades");
         assert!(after.repair().unwrap());
         assert!(!after.repair().unwrap());
         assert_eq!(hooks(), ["prerouting"], "whoever wants it gone now has his way");

@@ -49,8 +49,9 @@ impl Value<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Element {
     key: Vec<u8>,
-    /// Just behind an interval: `key` is the first one that is not in it.
-    interval_end: bool,
+    /// Whether the key is in the set. Not where it ends an interval, as the first one behind it: such elements sort before one that begins at the same
+    /// key, and the kernel takes neighbouring intervals in that order alone.
+    inside: bool,
     /// The last key of a range, where keys have several fields.
     last: Option<Vec<u8>>,
     verdict: Option<Verdict>,
@@ -68,7 +69,7 @@ impl Element {
                 key.resize(key.len().next_multiple_of(4), 0);
             }
         }
-        Self { key, interval_end: false, last: None, verdict: None, value: None }
+        Self { key, inside: true, last: None, verdict: None, value: None }
     }
 
     /// An element of a map of values.
@@ -93,8 +94,8 @@ impl Element {
     /// of all, where it has ended.
     pub fn prefix(prefix: Prefix) -> impl Iterator<Item = Self> {
         let begin = Self::new(&[Value::Address(prefix.addr())]);
-        let end = successor(prefix.last())
-            .map(|addr| Self { interval_end: true, ..Self::new(&[Value::Address(addr)]) });
+        let end =
+            successor(prefix.last()).map(|addr| Self { inside: false, ..Self::new(&[Value::Address(addr)]) });
         std::iter::once(begin).chain(end)
     }
 
@@ -120,7 +121,7 @@ impl Element {
                     key.bytes(data::VALUE, last);
                 });
             }
-            if self.interval_end {
+            if !self.inside {
                 out.be32(element::FLAGS, element::FLAG_INTERVAL_END);
             }
             if let Some(verdict) = &self.verdict {
@@ -143,8 +144,8 @@ impl Element {
         let last = attributes.find(element::KEY_END).and_then(bytes);
         let value = attributes.find(element::DATA);
         let verdict = value.map(Attribute::nested).and_then(|value: Attributes<'_>| Verdict::decode(value));
-        let interval_end = flags & element::FLAG_INTERVAL_END != 0;
-        Some(Self { key, interval_end, last, verdict, value: value.and_then(bytes) })
+        let inside = flags & element::FLAG_INTERVAL_END == 0;
+        Some(Self { key, inside, last, verdict, value: value.and_then(bytes) })
     }
 }
 
@@ -167,7 +168,7 @@ mod tests {
     fn a_prefix_has_a_begin_and_an_end_behind_it() {
         let elements = prefix("10.1.0.0/16");
         assert_eq!(elements[0].key(), [10, 1, 0, 0]);
-        assert_eq!((elements[1].key(), elements[1].interval_end), ([10, 2, 0, 0].as_slice(), true));
+        assert_eq!((elements[1].key(), elements[1].inside), ([10, 2, 0, 0].as_slice(), false));
         assert_eq!(prefix("255.0.0.0/8").len(), 1, "there is no address behind the last one");
         assert_eq!(prefix("::/0").len(), 1);
     }

@@ -39,8 +39,11 @@ impl Comparison {
     }
 }
 
-/// What is told of a path: its name, how many digits behind the point, and what it is.
-const FIGURES: [(&str, usize, fn(&Sample) -> f64); 4] = [
+/// Its name, how many digits behind the point, and what it is.
+type Figure = (&'static str, usize, fn(&Sample) -> f64);
+
+/// What is told of a path.
+const FIGURES: [Figure; 4] = [
     ("gbitPerSecond", 2, |sample| sample.octets.per_second * 8e-9),
     ("cpuSecondsPerGigabyte", 3, |sample| sample.octets.cpu * 1e9),
     ("roundTripsPerSecond", 0, |sample| sample.round_trips.per_second),

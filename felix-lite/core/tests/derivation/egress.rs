@@ -113,7 +113,7 @@ fn a_pod_is_led_to_the_node_that_has_the_address() {
 fn the_node_that_has_the_address_announces_it_and_knows_the_pods_of_others() {
     let found = with([
         gateway("g", &["203.0.113.1"], Some("a"), |spec| {
-            spec.destination_cidrs = vec![prefix("198.51.100.0/24")]
+            spec.destination_cidrs = vec![prefix("198.51.100.0/24")];
         }),
         members("c", "g", &["10.0.9.9", "fd00::9"]),
         members("a", "g", &["10.0.0.77"]),
@@ -156,7 +156,7 @@ fn addresses_of_others_are_not_taken_for_a_gateways() {
     ] {
         let found = with([
             gateway("first", &["203.0.113.9"], None, |spec| {
-                spec.pod_selector = "app == 'none'".parse().unwrap()
+                spec.pod_selector = "app == 'none'".parse().unwrap();
             }),
             gateway("g", &[address], Some("a"), |_| {}),
         ]);

@@ -221,7 +221,7 @@ impl Reader {
                 assert_ne!(self.routes.insert(prefix, route.clone()), Some(route), "{prefix} did not change");
             }
             Change::SetDetour(key, detour) => {
-                assert_ne!(self.detours.insert(key, detour), Some(detour), "{key:?}")
+                assert_ne!(self.detours.insert(key, detour), Some(detour), "{key:?}");
             }
             Change::RemoveDetour(key) => assert!(self.detours.remove(&key).is_some(), "{key:?}"),
             Change::Announce(route) => {

@@ -10,7 +10,7 @@
 //! | `egress` | prerouting, -90 | packets of pods of egress gateways get a mark; only where there are such |
 //! | `forged` | forward, -10 | pods send no encapsulated packets to nodes, also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
-//! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with an address of the node |
+//! | `masquerades` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with an address of the node |
 //!
 //! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question, and what nothing
 //! needs is not there: see [`Needs`]. Without translation nothing has the kernel track connections.
@@ -40,13 +40,15 @@ const ICMPV6: u8 = 58;
 const SOURCE_CHECK: &str = "source-check";
 const FROM_PODS: &str = "from-pods";
 const OWN_LINK: &str = "own-link";
-const MASQUERADE: &str = "masquerade";
+/// Not `masquerade`: that is a word of nft's language, so that no command of it could name the chain.
+const MASQUERADE: &str = "masquerades";
 const ENCAPSULATED: &str = "encapsulated";
 const CLEARTEXT: &str = "cleartext";
 /// The interface of what this node sends to itself.
 const LOOPBACK: &[u8] = b"lo\0";
 const FORGED: &str = "forged";
 const EGRESS: &str = "egress";
+const EGRESS_MARKED: &str = "egress-marked";
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 /// TCP, UDP, SCTP, DCCP.
@@ -235,6 +237,7 @@ fn all_chains(needs: Needs) -> (Vec<Chain>, Vec<Chain>) {
         (true, Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310)),
         (needs.encapsulation, Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10)),
         (needs.egress, Chain::at(EGRESS, ChainType::Filter, Hook::Prerouting, -90)),
+        (needs.egress, Chain::regular(EGRESS_MARKED)),
         (needs.encapsulation, Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10)),
         (needs.translation, Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100)),
     ];
@@ -251,24 +254,47 @@ fn translating_rules(needs: Needs) -> Vec<Rule> {
 }
 
 /// What a pod of a gateway begins with a destination of the gateway gets its mark; behind services, whose addresses are translated by then.
-fn egress_rule(family: Family) -> Rule {
+///
+/// The mark is set first and taken away again from what is not for the gateway: a value that comes straight out of a map cannot be part of a key, for nft
+/// up to 1.0.6 at least ends by an assertion when it lists such a rule.
+fn egress_rules(family: Family) -> [Rule; 4] {
     let (own, mark, to) = (Register(0), Register(8), Register(9));
     let lookup =
         |set: SetName, key, inverted| Expression::Lookup { set: set.as_str().to_owned(), key, inverted };
-    let mut parts = of_family(family, own).to_vec();
-    parts.extend([
-        source(family, own),
-        Expression::Map { map: SetName::EgressMembers(family).as_str().to_owned(), key: own, into: mark },
+    let set_mark = Expression::SetMeta { key: MetaKey::Mark, from: mark };
+    let no_mark = [Expression::Immediate { value: vec![0; 4], into: mark }, set_mark.clone()];
+    let mut member = of_family(family, own).to_vec();
+    member.extend([
         // The answers of a pod that others began to speak to go back as they came: only the first way of a connection is led elsewhere.
         Expression::Conntrack { key: ConntrackKey::Direction, into: own },
         equal(own, &[0]),
         destination(family, to),
         lookup(SetName::EgressExempt(family), to, true),
-        lookup(SetName::EgressExcluded(family), mark, true),
-        lookup(SetName::EgressDestinations(family), mark, false),
-        Expression::SetMeta { key: MetaKey::Mark, from: mark },
+        source(family, own),
+        Expression::Map { map: SetName::EgressMembers(family).as_str().to_owned(), key: own, into: mark },
+        set_mark,
+        Expression::Verdict(Verdict::Goto(EGRESS_MARKED.to_owned())),
     ]);
-    rule(EGRESS, "what egress gateways are for", parts)
+    let marked = |set: SetName| {
+        let mut parts = of_family(family, own).to_vec();
+        let key = Expression::Meta { key: MetaKey::Mark, into: mark };
+        parts.extend([key, destination(family, to), lookup(set, mark, false)]);
+        parts
+    };
+    let accept = Expression::Verdict(Verdict::Accept);
+    let mut excluded = marked(SetName::EgressExcluded(family));
+    excluded.extend(no_mark.clone());
+    excluded.push(accept.clone());
+    let mut wanted = marked(SetName::EgressDestinations(family));
+    wanted.push(accept);
+    let mut others = of_family(family, own).to_vec();
+    others.extend(no_mark);
+    [
+        rule(EGRESS, "what pods of egress gateways send outside", member),
+        rule(EGRESS_MARKED, "not what a gateway excludes", excluded),
+        rule(EGRESS_MARKED, "what a gateway is for", wanted),
+        rule(EGRESS_MARKED, "not what it is not for", others),
+    ]
 }
 
 /// Marked packets leave with the gateway's address where this node has it, and else with their own, to the node that has.
@@ -332,7 +358,7 @@ fn rules(needs: Needs) -> Vec<Rule> {
         rules.extend(Family::ALL.into_iter().flat_map(forged_rules));
     }
     if needs.egress {
-        rules.extend(Family::ALL.map(egress_rule));
+        rules.extend(Family::ALL.into_iter().flat_map(egress_rules));
     }
     rules
 }
