@@ -165,16 +165,19 @@ fn pods(world: &World) -> Result<Vec<PodOn>> {
 
 /// A pod with a way out. Its node's daemon may not have heard of the node's own router yet, and a pod keeps what there was when it was made.
 fn pod(world: &World, node: &str, name: &str) -> Result<PodOn> {
+    let mut made = None;
     eventually(SETTLES, || {
         let pod = world.pod(node, name)?;
         let show = ["sh", "-c", "ip route show default; ip -6 route show default"];
         let ways = world.exec_in(node, Some(name), &show)?;
-        if ways.matches("default").count() == pod.pod.addresses.len() {
-            return Ok(pod);
+        if ways.matches("default").count() != pod.pod.addresses.len() {
+            world.delete_pod(node, name)?;
+            bail!("{name} on {node} has no way out: {ways}");
         }
-        world.delete_pod(node, name)?;
-        bail!("{name} on {node} has no way out: {ways}")
-    })
+        made = Some(pod);
+        Ok(())
+    })?;
+    made.context("it was made")
 }
 
 mod needs_macvlan {
