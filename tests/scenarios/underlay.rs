@@ -169,7 +169,7 @@ fn pod(world: &World, node: &str, name: &str) -> Result<PodOn> {
     eventually(SETTLES, || {
         let pod = world.pod(node, name)?;
         let show = ["sh", "-c", "ip route show default; ip -6 route show default"];
-        let ways = world.exec_in(node, Some(name), &show)?;
+        let ways = world.exec_in(node, Some(name), &show)?.stdout;
         if ways.matches("default").count() != pod.pod.addresses.len() {
             world.delete_pod(node, name)?;
             bail!("{name} on {node} has no way out: {ways}");
