@@ -23,6 +23,8 @@ pub trait Kind: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send 
     const NAMESPACED: bool = false;
     /// Are unknown fields refused? True for our own kinds.
     const STRICT: bool = true;
+    /// Is nothing used of it but its metadata? Then a store need not hand out more.
+    const METADATA_ONLY: bool = false;
     /// Do the fields stand beside `metadata` instead of inside `spec`? True for Secret.
     const INLINE: bool = false;
 

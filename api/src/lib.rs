@@ -5,6 +5,7 @@
 //! - [`core`]: Node, Pod, Namespace and Secret, trimmed to what is used; unknown fields are tolerated.
 //! - [`Selector`]: label expressions, parsed once when an object is read.
 //! - [`Fault`]: one violated rule, by field path; `validate` collects all of them.
+//! - `schema` (a feature): the CustomResourceDefinitions of the kinds.
 //! - [`load`]: YAML in and out, with file, line, column and field path in each error.
 //!
 //! Pure: no IO but what `load` is handed as text, no clock, no runtime.
@@ -21,6 +22,9 @@ pub mod load;
 mod metadata;
 pub mod name;
 mod object;
+mod port_range;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod selector;
 mod timestamp;
 mod wireguard_key;
@@ -32,6 +36,7 @@ pub use fault::{Fault, Faults};
 pub use kind::{GROUP_VERSION, Kind, NoStatus};
 pub use metadata::Metadata;
 pub use object::Object;
+pub use port_range::{PortRange, PortRangeError};
 pub use selector::{Selector, SelectorError};
 pub use timestamp::Timestamp;
 pub use wireguard_key::WireguardKey;

@@ -110,7 +110,14 @@ pub fn value<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, LoadError
 ///
 /// Errors: only if a kind's own serialisation fails; with a text for people.
 pub fn to_yaml<K: Kind>(object: &Object<K>) -> Result<String, String> {
-    serde_yaml::to_string(object).map_err(|error| error.to_string())
+    value_to_yaml(object)
+}
+
+/// Writes any value.
+///
+/// Errors: with a text for people.
+pub fn value_to_yaml(value: &impl serde::Serialize) -> Result<String, String> {
+    serde_yaml::to_string(value).map_err(|error| error.to_string())
 }
 
 /// A manifest that somebody wrote, with the object's status in place of its own: comments, order and line breaks of the rest stay.

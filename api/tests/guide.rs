@@ -2,8 +2,8 @@
 
 use cairn_api::core::{Node, Secret};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, IpPool, IpReservation, IpamConfiguration, NodeConfiguration,
-    WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, IpReservation, IpamConfiguration,
+    NodeConfiguration, WireguardPeer,
 };
 use cairn_api::load::{LoadError, documents};
 
@@ -11,7 +11,7 @@ use cairn_api::load::{LoadError, documents};
 fn every_object_of_the_guide_is_valid() {
     let file = "docs/guide/objects.yaml";
     let documents = documents(file, include_str!("../../docs/guide/objects.yaml")).unwrap();
-    assert_eq!(documents.len(), 12);
+    assert_eq!(documents.len(), 14);
     for document in documents {
         let checked: Result<(), LoadError> = match document.type_meta().unwrap().kind.as_str() {
             "IPPool" => document.object::<IpPool>().map(drop),
@@ -22,6 +22,7 @@ fn every_object_of_the_guide_is_valid() {
             "BGPFilter" => document.object::<BgpFilter>().map(drop),
             "NodeConfiguration" => document.object::<NodeConfiguration>().map(drop),
             "WireguardPeer" => document.object::<WireguardPeer>().map(drop),
+            "EgressGateway" => document.object::<EgressGateway>().map(drop),
             "Node" => document.object::<Node>().map(|node| drop(node.spec)),
             "Secret" => document.object::<Secret>().map(drop),
             kind => panic!("{kind} has no reader here"),

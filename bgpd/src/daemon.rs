@@ -157,7 +157,7 @@ struct Running {
     /// Neighbours that the document does not keep down, for look-ups.
     enabled: HashSet<IpAddr>,
     /// BFD sessions by neighbour.
-    bfd: BTreeMap<IpAddr, (bfd_core::Key, bfd_core::SessionConfig)>,
+    bfd: BTreeMap<IpAddr, crate::bfd::Session>,
 }
 
 impl Daemon {

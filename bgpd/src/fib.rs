@@ -148,6 +148,7 @@ async fn follow(daemon: &Handle) -> Result<(), FibError> {
                 | Event::Nexthop(_)
                 | Event::Neighbour(_)
                 | Event::Forwarding(_)
+                | Event::Rule(_)
                 | Event::Table => {}
             },
             () = due(doubts.due()) => writer.look(&mut doubts)?,

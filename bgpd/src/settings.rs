@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     /// Keys that sign TCP segments.
     pub(crate) keys: Keys,
     /// BFD sessions by neighbour.
-    pub(crate) bfd: BTreeMap<IpAddr, (bfd_core::Key, bfd_core::SessionConfig)>,
+    pub(crate) bfd: BTreeMap<IpAddr, crate::bfd::Session>,
 }
 
 /// A document that is valid but cannot be run here.
@@ -137,9 +137,8 @@ impl Settings {
         for (address, interface, options) in named.chain(found) {
             let host = Prefix::host(address);
             keys.extend(key::key(host, &options)?.map(|key| (host, key)));
-            if let Some((key, session)) = bfd::session(address, &options)? {
-                bfd.insert(address, (bfd_core::Key { interface, ..key }, session));
-            }
+            let session = bfd::session(address, interface, &options)?;
+            bfd.extend(session.map(|session| (address, session)));
             let sent = outbound::outbound(&options, &lists);
             let mut peer = peer(config, host.family(), options, &policies);
             peer.outbound = sent;
@@ -170,8 +169,9 @@ fn graceful_restart(config: &Config, kept: Families) -> Option<speaker::Graceful
 }
 
 fn peer(config: &Config, family: Family, options: PeerOptions, policies: &Compiled) -> speaker::PeerConfig {
-    // The document is valid, so every neighbour has an AS.
-    let mut peer = speaker::PeerConfig::new(options.remote_as.unwrap_or(config.local_as));
+    let (asn, remote_as) = session::remote_as(config, &options);
+    let mut peer = speaker::PeerConfig::new(asn);
+    peer.remote_as = remote_as;
     let policy = |chain: Option<FilterChain>| policy::policy(chain.as_ref(), policies);
     let ttl = ttl(&options);
     peer.local_as = session::local_as(&options);

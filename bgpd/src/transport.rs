@@ -20,4 +20,4 @@ pub(crate) use discovery::{Discovery, Heard};
 pub(crate) use event::{Event, Events};
 pub(crate) use linger::{farewell, linger};
 pub(crate) use listener::{ListenError, Listener, NO_DEVICE, NO_DEVICE_HINT, Place};
-pub(crate) use option::{PeerOptions, Socket, change_key};
+pub(crate) use option::{PeerOptions, Socket, bind_device, change_key};

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use cairn_net::{Family, Prefix};
-use felix_api::{Attached, Code, IfName, Refusal, gateway};
+use cairn_net::Family;
+use felix_api::{Attached, Code, IfName, Network, Refusal, gateway};
 use serde_json::{Map, Value, json};
 
 use crate::SpecVersion;
@@ -37,23 +37,40 @@ pub(crate) fn success_json(shape: Shape<'_>, attached: &Attached) -> Result<Valu
         }
         interfaces.push(interface);
     }
-    let families = attached.addresses.iter().map(|addr| Family::of(*addr));
+    let networks = attached.addresses.iter().enumerate().map(|(at, addr)| {
+        let network = attached.networks.get(at).copied();
+        (*addr, network.unwrap_or_else(|| routed(*addr)))
+    });
     list(&mut result, "ips")?
-        .extend(attached.addresses.iter().map(|addr| address(shape.version, *addr, pod_index)));
-    list(&mut result, "routes")?.extend(families.map(|family| {
-        // A prefix of length 0 always exists: the fallback is never taken.
-        let everything = Prefix::new(family.unspecified(), 0).unwrap_or(Prefix::host(family.unspecified()));
-        json!({ "dst": everything, "gw": gateway(family) })
-    }));
+        .extend(networks.clone().map(|(addr, network)| address(shape.version, addr, network, pod_index)));
+    list(&mut result, "routes")?.extend(networks.filter(|(_, network)| network.has_default).map(
+        |(addr, network)| {
+            let everything = format!("{}/0", Family::of(addr).unspecified());
+            let mut route = json!({ "dst": everything });
+            if let Some(gateway) = network.gateway {
+                set(&mut route, "gw", gateway.to_string().into());
+            }
+            route
+        },
+    ));
     if let Some(dns) = shape.dns {
         result.insert("dns".to_owned(), dns.clone());
     }
     Ok(Value::Object(result))
 }
 
-fn address(version: SpecVersion, addr: IpAddr, interface: usize) -> Value {
+/// Where the node routes.
+const fn routed(addr: IpAddr) -> Network {
     let family = Family::of(addr);
-    let mut ip = json!({ "address": Prefix::host(addr), "gateway": gateway(family), "interface": interface });
+    Network { prefix_len: family.bits(), has_default: true, gateway: Some(gateway(family)) }
+}
+
+fn address(version: SpecVersion, addr: IpAddr, network: Network, interface: usize) -> Value {
+    let family = Family::of(addr);
+    let mut ip = json!({ "address": format!("{addr}/{}", network.prefix_len), "interface": interface });
+    if let Some(gateway) = network.gateway {
+        set(&mut ip, "gateway", gateway.to_string().into());
+    }
     if version < SpecVersion::V1_0_0 {
         set(&mut ip, "version", if family == Family::Ipv4 { "4" } else { "6" }.into());
     }

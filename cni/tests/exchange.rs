@@ -76,6 +76,7 @@ fn add_asks_felix_lite_and_prints_its_answer() {
         pod_mac: cairn_net::Mac([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
         addresses: vec!["10.0.0.7".parse().unwrap()],
+        networks: Vec::new(),
     };
     let server = place.serve(Reply::Attached(attached), 1);
     let outcome = place.call("ADD", r#","mtu":1400,"ipam":{"ipv4_pools":["a"]}"#);

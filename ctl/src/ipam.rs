@@ -35,7 +35,7 @@ enum Command {
 }
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
-    let holdings = read(&arguments.store.open()?).await?;
+    let holdings = read(&arguments.store.open().await?).await?;
     let found = report(&holdings, SystemTime::now().into());
     let mut output = Output::new(format);
     match arguments.command {

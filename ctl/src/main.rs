@@ -62,6 +62,8 @@ enum Error {
     Bgpd(#[from] bgpd_api::ClientError),
     #[error(transparent)]
     Store(#[from] cairn_datastore::StoreError),
+    #[error(transparent)]
+    Connect(#[from] cairn_datastore::ConnectError),
     #[error("{path}: {source}")]
     File { path: String, source: io::Error },
     #[error(transparent)]

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::output::{Format, Output};
 use crate::place::{Store, ThisNode};
-use crate::table::{Table, age};
+use crate::table::{Table, age, remote_as};
 
 /// How long a daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -137,6 +137,18 @@ fn rotate(socket: &std::path::Path, format: Format) -> Result<(), Error> {
     output.line("the node has another WireGuard key: cairnctl node status shows it")
 }
 
+/// The node's blocks, and what its felix-lite reported.
+async fn stored(arguments: &Arguments, node: &str) -> Result<(Vec<Block>, Option<NodeReport>), Error> {
+    let store = arguments.store.open().await?;
+    let found = report(&crate::ipam::read(&store).await?, SystemTime::now().into());
+    let blocks = found.blocks.iter().filter(|block| block.node == node).map(Block::of).collect();
+    match store.get::<NodeStatus>(&Key::named(node)).await {
+        Ok(object) => Ok((blocks, object.status)),
+        Err(StoreError::NotFound { .. }) => Ok((blocks, None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 async fn gather(arguments: &Arguments) -> Result<Status, Error> {
     let node = arguments.node.name()?;
     let (bgpd, sessions) = bgpd(&arguments.bgpd_socket).await;
@@ -146,22 +158,17 @@ async fn gather(arguments: &Arguments) -> Result<Status, Error> {
         .filter(|daemon| !daemon.ready)
         .map(|daemon| format!("{}: {}", daemon.name, daemon.detail))
         .collect();
-    let (mut blocks, mut reported) = (Vec::new(), None);
-    if let Some(store) = arguments.store.find() {
-        let holdings = crate::ipam::read(&store).await?;
-        let found = report(&holdings, SystemTime::now().into());
-        blocks = found.blocks.iter().filter(|block| block.node == node).map(Block::of).collect();
-        reported = match store.get::<NodeStatus>(&Key::named(&node)).await {
-            Ok(object) => object.status,
-            Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        if reported.is_none() {
+    let (blocks, reported) = match stored(arguments, &node).await {
+        Ok((blocks, Some(report))) => (blocks, Some(report)),
+        Ok((blocks, None)) => {
             problems.push(format!("there is no NodeStatus {node}: felix-lite has never run here"));
+            (blocks, None)
         }
-    } else {
-        problems.push(format!("there is no store in {}", arguments.store.path.display()));
-    }
+        Err(error) => {
+            problems.push(format!("the store cannot be read: {error}"));
+            (Vec::new(), None)
+        }
+    };
     let down = sessions.iter().filter(|session| session.state != SessionState::Established.to_string());
     problems.extend(down.map(|session| {
         let why = if session.last_error.is_empty() { "no connection yet" } else { &session.last_error };
@@ -281,7 +288,7 @@ fn print(status: &Status, output: &mut Output) -> Result<(), Error> {
         let since = age(Duration::from_secs(session.for_seconds));
         table.row(vec![
             session.address.to_string(),
-            session.remote_as.to_string(),
+            remote_as(session.remote_as),
             session.state.clone(),
             since,
             session.accepted.to_string(),
@@ -320,6 +327,8 @@ fn print(status: &Status, output: &mut Output) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use cairn_datastore::StoreUrl;
+
     use super::*;
 
     fn condition(kind: &str, status: ConditionStatus) -> Condition {
@@ -345,7 +354,7 @@ mod tests {
     async fn a_node_without_daemons_is_shown_with_what_is_missing() {
         let arguments = Arguments {
             node: ThisNode { name: Some("n1".to_owned()) },
-            store: Store { path: "/nonexistent/store".into() },
+            store: Store { url: StoreUrl::Directory("/nonexistent/store".into()) },
             bgpd_socket: "/nonexistent/bgpd.sock".into(),
             cni_socket: "/nonexistent/cni.sock".into(),
             command: Command::Status,

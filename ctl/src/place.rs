@@ -1,34 +1,36 @@
 //! Which node, and which store: options that several subjects have.
 
-use std::path::PathBuf;
-
-use cairn_datastore::DirectoryStore;
+use cairn_datastore::{AnyStore, StoreUrl};
 use clap::Args;
 
 use crate::Error;
 
 /// Where the directory store is unless told otherwise, as for felix-lite.
-const STORE: &str = "/etc/cairn/objects";
+const STORE: &str = "dir:/etc/cairn/objects";
 
 #[derive(Args)]
 pub(crate) struct Store {
-    /// Directory of the store.
-    #[arg(long = "store", value_name = "PATH", env = "CAIRN_STORE", global = true, default_value = STORE)]
-    pub(crate) path: PathBuf,
+    /// Where the cluster's objects are, as for felix-lite: dir:/path or the path alone, kubeconfig:/path, kubernetes.
+    #[arg(long = "store", value_name = "STORE", env = "CAIRN_STORE", global = true, default_value = STORE, value_parser = url)]
+    pub(crate) url: StoreUrl,
+}
+
+/// A path alone is that of a directory.
+fn url(text: &str) -> Result<StoreUrl, String> {
+    let path = text.starts_with(['/', '.']) || !text.contains(':') && text != "kubernetes";
+    if path { Ok(StoreUrl::Directory(text.into())) } else { text.parse() }
 }
 
 impl Store {
-    /// The store, if its directory is there.
-    pub(crate) fn find(&self) -> Option<DirectoryStore> {
-        self.path.is_dir().then(|| DirectoryStore::new(self.path.clone()))
-    }
-
-    /// The store; an error where its directory is not there.
-    pub(crate) fn open(&self) -> Result<DirectoryStore, Error> {
-        self.find().ok_or_else(|| Error::File {
-            path: self.path.display().to_string(),
-            source: std::io::ErrorKind::NotFound.into(),
-        })
+    /// The store; an error where its directory is not there, or nothing says where the API server is.
+    pub(crate) async fn open(&self) -> Result<AnyStore, Error> {
+        if let StoreUrl::Directory(path) = &self.url
+            && !path.is_dir()
+        {
+            let source = std::io::ErrorKind::NotFound.into();
+            return Err(Error::File { path: path.display().to_string(), source });
+        }
+        Ok(AnyStore::open(&self.url).await?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tables for people: columns as wide as what is in them.
 
+use cairn_net::Asn;
+
 use crate::Error;
 use crate::output::Output;
 
@@ -37,6 +39,11 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// A neighbour's AS: none is known of an external one before its first session.
+pub(crate) fn remote_as(asn: Asn) -> String {
+    if asn == Asn::ZERO { "external".to_owned() } else { asn.to_string() }
 }
 
 /// A time as people read it: `47s`, `12m3s`, `5h2m`, `3d4h`.

@@ -2,16 +2,26 @@
 //!
 //! - [`Datastore`]: get, list, watch, create, compare-and-swap, delete; the rules that every store keeps.
 //! - [`DirectoryStore`]: YAML files in a directory, shared by any number of processes.
+//! - [`KubeStore`]: the API server of a Kubernetes cluster.
+//! - [`AnyStore`]: whichever of these two the command line names.
 //! - [`MemoryStore`]: for tests and simulations, with faults on demand.
+//!
+//! `contract`, a feature, has the tests that all of them pass.
 //!
 //! Not here: what objects mean (`cairn-api`), who reacts to them.
 
+mod any;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod directory;
 mod error;
+mod kube;
 mod memory;
 mod store;
 mod watch;
 
+pub use self::kube::{Access, ConnectError, KubeStore};
+pub use any::{AnyStore, StoreUrl};
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use memory::{Fault, MemoryStore, Operation};

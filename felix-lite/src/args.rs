@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
+use cairn_datastore::StoreUrl;
 use clap::{Parser, ValueEnum};
 
 /// Cairn's node daemon: routes, links, firewall and the CNI server of one node.
@@ -11,7 +11,7 @@ pub struct Args {
     /// Name of this node's Node object [default: the host's name]
     #[arg(long, env = "CAIRN_NODE_NAME", value_name = "NAME")]
     pub node_name: Option<String>,
-    /// Where the cluster's objects are: dir:/path
+    /// Where the cluster's objects are: dir:/path, kubernetes (as a pod of the cluster), or kubeconfig:/path
     #[arg(long, env = "CAIRN_DATASTORE", value_name = "STORE", default_value = "dir:/etc/cairn/objects")]
     pub datastore: StoreUrl,
     /// Socket of bgpd
@@ -46,36 +46,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where objects are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// YAML files in a directory.
-    Directory(PathBuf),
-}
-
-impl FromStr for StoreUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("dir:") {
-            Some(path) if path.starts_with('/') => Ok(Self::Directory(path.into())),
-            _ => Err("must be dir: and an absolute path, such as dir:/etc/cairn/objects".to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_store_is_a_directory_with_an_absolute_path() {
+    fn what_is_no_store_or_no_address_is_refused() {
         let parsed =
             Args::try_parse_from(["felix-lite", "--datastore", "dir:/tmp/x", "--log-format", "json"])
                 .unwrap();
         assert_eq!(parsed.datastore, StoreUrl::Directory("/tmp/x".into()));
         assert_eq!(parsed.log_format, LogFormat::Json);
-        for bad in ["", "dir:", "dir:relative", "/tmp/x", "etcd:/x"] {
+        for bad in ["", "dir:relative", "etcd:/x"] {
             assert!(Args::try_parse_from(["felix-lite", "--datastore", bad]).is_err(), "{bad}");
         }
         for bad in ["", "9099", "localhost:9099", "127.0.0.1:x"] {

@@ -1,6 +1,6 @@
 //! Starts the parts of the daemon and waits for the end.
 //!
-//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, the node's public key, reports on node and pools, CNI server, health; a thread for the
+//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, the node's public key, reports on node and pools, egress gateways and their members, CNI server, health; a thread for the
 //! kernel. A part
 //! that ends takes the daemon with it, to be started again by its supervisor: a half-dead daemon helps nobody, and the
 //! kernel goes on forwarding meanwhile (I2).
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cairn_datastore::{Datastore, DirectoryStore};
+use cairn_datastore::{AnyStore, ConnectError, Datastore};
 use cairn_ipam::{IpamError, NodeAllocator};
 use felix_core::State;
 use thiserror::Error;
@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use crate::args::{Args, StoreUrl};
+use crate::args::Args;
 use crate::bgp::Bgp;
 use crate::dataplane::Dataplane;
 use crate::endpoint::Endpoints;
@@ -28,7 +28,7 @@ use crate::health::Health;
 use crate::namespace::Namespaces;
 use crate::store::Feed;
 use crate::wireguard_key::KeyFile;
-use crate::{cni, health, ipam, pool_status, status, tunnel_address, wireguard_peer};
+use crate::{cni, egress, egress_members, health, ipam, pool_status, status, tunnel_address, wireguard_peer};
 
 /// MTU of pods before the node's interfaces are known: what every IPv6 link carries is too small to be useful, what
 /// Ethernet carries is what nearly all nodes have. Bytes.
@@ -48,6 +48,9 @@ pub enum DaemonError {
         /// The system's error.
         source: io::Error,
     },
+    /// Nothing says where the API server is.
+    #[error("--datastore: {0}")]
+    Store(#[from] ConnectError),
     /// The host has no name, and none was given.
     #[error("--node-name is not given, and the host's name cannot be used: {0}")]
     NodeName(String),
@@ -78,7 +81,6 @@ pub enum DaemonError {
 /// # Errors
 /// See [`DaemonError`]. What is in the kernel stays in every case.
 pub async fn run(args: Args) -> Result<(), DaemonError> {
-    let StoreUrl::Directory(root) = args.datastore.clone();
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
     // A file at the limit of its size is an error of that write, not the end of the daemon.
@@ -89,7 +91,8 @@ pub async fn run(args: Args) -> Result<(), DaemonError> {
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    serve(args, DirectoryStore::new(root), stop).await
+    let store = AnyStore::open(&args.datastore).await?;
+    serve(args, store, stop).await
 }
 
 async fn serve<D: Datastore + Clone>(
@@ -113,7 +116,7 @@ async fn serve<D: Datastore + Clone>(
     let (news, news_seen) = watch::channel(());
     let (tunnels, tunnels_seen) = watch::channel(tunnel_address::known(&allocator));
     let inputs = Inputs {
-        feed: Feed::start(&store, &args.secret_namespace),
+        feed: Feed::start(&store, &node, &args.secret_namespace),
         bgp: Bgp::start(args.bgpd_socket.clone()),
         dataplane: Dataplane::start(KeyFile::in_directory(&args.data_dir))?,
         requests,
@@ -125,6 +128,8 @@ async fn serve<D: Datastore + Clone>(
     let allocation = tokio::spawn(ipam::run(store.clone(), Arc::clone(&allocator), facts_seen.clone()));
     let addressing = tokio::spawn(tunnel_address::run(Arc::clone(&allocator), facts_seen.clone(), tunnels));
     let publishing = tokio::spawn(wireguard_peer::run(store.clone(), node.clone(), facts_seen.clone()));
+    let gateways = tokio::spawn(egress::run(store.clone(), node.clone(), facts_seen.clone()));
+    let members = tokio::spawn(egress_members::run(store.clone(), node.clone(), facts_seen.clone()));
     let pools = tokio::spawn(pool_status::run(store.clone(), node.clone()));
     let (namespaces, follow) = Namespaces::follow(&store);
     let names = tokio::spawn(follow);
@@ -149,6 +154,8 @@ async fn serve<D: Datastore + Clone>(
         _ = publishing => Err(DaemonError::Ended("public key")),
         _ = reports => Err(DaemonError::Ended("report")),
         _ = pools => Err(DaemonError::Ended("conditions of pools")),
+        _ = gateways => Err(DaemonError::Ended("egress gateways")),
+        _ = members => Err(DaemonError::Ended("members of egress gateways")),
         _ = names => Err(DaemonError::Ended("namespaces")),
         Err(error) = tell_health(args.health_address, health) => Err(error),
         served = served => served.and(Err(DaemonError::Ended("CNI server"))),
@@ -182,6 +189,7 @@ async fn cni_server<D: Datastore>(
         spool: args.data_dir.join("cni-del"),
     };
     let (mtu, mtu_seen) = watch::channel(FALLBACK_MTU);
+    let (attachments, attachments_seen) = watch::channel(facts.borrow().attachments.clone());
     let (not_ready, not_ready_seen) = watch::channel(facts.borrow().not_ready.clone());
     let follow = async move {
         let mut told = false;
@@ -193,6 +201,7 @@ async fn cni_server<D: Datastore>(
                     std::mem::replace(mtu, known) != known || !std::mem::replace(&mut told, true)
                 });
             }
+            attachments.send_replace(now.attachments);
             not_ready.send_replace(now.not_ready);
             if facts.changed().await.is_err() {
                 return;
@@ -200,7 +209,7 @@ async fn cni_server<D: Datastore>(
         }
     };
     let serve = async move {
-        let facts = cni::Facts { mtu: mtu_seen, not_ready: not_ready_seen };
+        let facts = cni::Facts { mtu: mtu_seen, attachments: attachments_seen, not_ready: not_ready_seen };
         let (server, listener) = cni::Server::start(config, endpoints, allocator, namespaces, facts).await?;
         tokio::select! {
             () = Arc::clone(&server).run(listener, std::future::pending()) => {}

@@ -18,8 +18,11 @@ use std::net::IpAddr;
 use bgpd_api::peer::{Peer, PeerEvent, SessionState};
 use bgpd_api::route::RouteSource;
 use cairn_api::WireguardKey;
+use cairn_api::kinds::Flowtable;
 use cairn_net::{Family, Prefix};
-use felix_core::{Change, Condition, Endpoint, NextHop, State, TunnelKind, TunnelPools, Update};
+use felix_core::{
+    Change, Claim, Condition, Endpoint, NextHop, PoolAttachment, State, TunnelKind, TunnelPools, Update,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -42,14 +45,29 @@ pub(crate) struct NodeFacts {
     pub(crate) warm_addresses: u32,
     /// MTU of pods in bytes; `None` while no interface of the node is known.
     pub(crate) mtu: Option<u32>,
+    /// How pods are attached, of pools where that is not by routes alone.
+    pub(crate) attachments: BTreeMap<String, PoolAttachment>,
     /// Pools that addresses of the node's tunnels may be of.
     pub(crate) tunnel_pools: BTreeMap<Family, TunnelPools>,
     /// The addresses on the node's tunnels; `None` before the kernel was read.
     pub(crate) on_tunnels: Option<BTreeSet<IpAddr>>,
     /// What the other nodes are to know of its key.
     pub(crate) encryption: Encryption,
+    /// Who has the addresses of egress gateways, and who may; `None` until all is known that this follows from.
+    pub(crate) egress: Option<EgressFacts>,
     /// Why the node is not ready for pods.
     pub(crate) not_ready: Option<String>,
+}
+
+/// What the node knows of egress gateways.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct EgressFacts {
+    /// This node's pods, by gateway.
+    pub(crate) members: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// What decides about each gateway's addresses.
+    pub(crate) claims: BTreeMap<String, Claim>,
+    /// Is there any session, so that what others announce is heard?
+    pub(crate) connected: bool,
 }
 
 /// Is anything encrypted, and with which public key?
@@ -241,6 +259,7 @@ impl Engine {
             }
             BgpEvent::Peer(event) => self.peer_changed(*event),
         }
+        self.tell_egress();
         self.news.send_replace(());
     }
 
@@ -349,16 +368,20 @@ impl Engine {
     /// Passes on what follows from the facts.
     fn dispatch(&mut self) {
         let changes = self.state.changes();
+        self.tell_egress();
         if changes.is_empty() {
             return;
         }
         let mut kernel = Vec::new();
         for change in changes {
             match change {
-                Change::Settings(settings) => self.facts.send_modify(|facts| {
-                    facts.warm_addresses = settings.warm_addresses;
-                    facts.mtu = settings.mtu;
-                }),
+                Change::Settings(settings) => {
+                    self.inputs.dataplane.fast_path(settings.flowtable == Flowtable::Software);
+                    self.facts.send_modify(|facts| {
+                        facts.warm_addresses = settings.warm_addresses;
+                        facts.mtu = settings.mtu;
+                    });
+                }
                 Change::Announce(route) => self.inputs.bgp.announce(route),
                 Change::Withdraw(prefix) => self.inputs.bgp.withdraw(prefix),
                 Change::Configure(config) => self.inputs.bgp.configure(config),
@@ -368,7 +391,9 @@ impl Engine {
                 Change::Retract(condition) => {
                     info!(subject = condition.subject, reason = %condition.reason, "no longer: {}", condition.message);
                 }
-                change @ (Change::AddElement(_)
+                change @ (Change::SetNat(_)
+                | Change::UseDriver(_)
+                | Change::AddElement(_)
                 | Change::RemoveElement(_)
                 | Change::SetTunnel(..)
                 | Change::RemoveTunnel(_)
@@ -376,19 +401,24 @@ impl Engine {
                 | Change::RemovePeer(_)
                 | Change::SetWireguardPeer(..)
                 | Change::RemoveWireguardPeer(_)
+                | Change::SetDetour(..)
+                | Change::RemoveDetour(_)
                 | Change::SetRoute(..)
                 | Change::RemoveRoute(_)) => kernel.push(change),
             }
         }
         let encryption = self.encryption();
         let (labels, tunnel_pools) = (self.state.labels(), self.state.tunnel_pools());
+        let attachments = self.state.attachments();
         self.facts.send_if_modified(|facts| {
             let differs = facts.labels != *labels
+                || facts.attachments != *attachments
                 || facts.tunnel_pools != *tunnel_pools
                 || facts.encryption != encryption;
             if differs {
                 facts.encryption = encryption;
                 facts.labels.clone_from(labels);
+                facts.attachments.clone_from(attachments);
                 facts.tunnel_pools.clone_from(tunnel_pools);
             }
             differs
@@ -413,11 +443,32 @@ impl Engine {
             info!("routes are in sync");
             self.inputs.dataplane.sweep_routes();
         }
+        self.tell_egress();
         let (not_ready, encryption) = (self.progress.not_ready(), self.encryption());
         self.facts.send_if_modified(|facts| {
             let differs = facts.not_ready != not_ready || facts.encryption != encryption;
             (facts.not_ready, facts.encryption) = (not_ready, encryption);
             differs
+        });
+    }
+
+    /// Claims follow from what is learned, so they are told once all of that is.
+    fn tell_egress(&self) {
+        if !self.progress.is_in_sync() {
+            return;
+        }
+        let established = |peer: &Peer| peer.state == SessionState::Established;
+        let connected = self.peers.values().any(established);
+        let (members, claims) = (self.state.egress_members(), self.state.egress_claims());
+        self.facts.send_if_modified(|facts| {
+            let same = facts.egress.as_ref().is_some_and(|known| {
+                known.connected == connected && known.members == *members && known.claims == *claims
+            });
+            if !same {
+                let (members, claims) = (members.clone(), claims.clone());
+                facts.egress = Some(EgressFacts { members, claims, connected });
+            }
+            !same
         });
     }
 

@@ -5,11 +5,23 @@ use std::sync::Arc;
 use cairn_api::kinds::{IpPool, IpReservation, IpamConfiguration};
 use cairn_datastore::Datastore;
 use cairn_ipam::{NodeAllocator, Settings};
+use cairn_net::{Family, Prefix};
+use felix_core::PoolAttachment;
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::engine::NodeFacts;
 use crate::store::Known;
+
+/// The addresses of an IPv4 subnet that no host in it can have: the subnet's own and that of its broadcasts (RFC 1122 section 3.2.1.3).
+fn no_hosts(attachment: &PoolAttachment) -> impl Iterator<Item = Prefix> + use<> {
+    let subnet = match attachment {
+        PoolAttachment::Underlay(underlay) => underlay.subnet,
+        PoolAttachment::Routed | PoolAttachment::Unavailable(_) => None,
+    };
+    let subnet = subnet.filter(|subnet| subnet.family() == Family::Ipv4 && subnet.len() < 31);
+    subnet.into_iter().flat_map(|subnet| [subnet.addr(), subnet.last()]).map(Prefix::host)
+}
 
 /// Keeps the allocator's settings what the cluster says, and runs it. Ends only if the store is closed.
 pub(crate) async fn run<D: Datastore>(
@@ -46,6 +58,7 @@ pub(crate) async fn run<D: Datastore>(
                     .objects
                     .iter()
                     .flat_map(|found| found.spec.reserved_cidrs.clone())
+                    .chain(facts.attachments.values().flat_map(no_hosts))
                     .collect(),
                 ipam: configurations
                     .objects
@@ -66,5 +79,33 @@ pub(crate) async fn run<D: Datastore>(
     tokio::select! {
         () = configure => {}
         () = allocator.run() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_api::kinds::UnderlayKind;
+    use felix_core::Underlay;
+
+    use super::*;
+
+    #[test]
+    fn no_pod_gets_the_address_of_a_subnet_or_of_its_broadcasts() {
+        let reserved = |subnet: &str| -> Vec<String> {
+            let underlay = Underlay {
+                kind: UnderlayKind::Macvlan,
+                index: 2,
+                interface: "eth0".to_owned(),
+                mac: None,
+                mtu: 1500,
+                subnet: Some(subnet.parse().unwrap()),
+                gateway: None,
+                node: Vec::new(),
+            };
+            no_hosts(&PoolAttachment::Underlay(underlay)).map(|prefix| prefix.to_string()).collect()
+        };
+        assert_eq!(reserved("192.0.2.0/24"), ["192.0.2.0/32", "192.0.2.255/32"]);
+        assert!(reserved("192.0.2.4/31").is_empty() && reserved("2001:db8::/64").is_empty());
+        assert_eq!(no_hosts(&PoolAttachment::Routed).count(), 0);
     }
 }

@@ -22,6 +22,8 @@ mod bgp;
 pub mod cni;
 pub mod daemon;
 mod dataplane;
+mod egress;
+mod egress_members;
 pub mod endpoint;
 mod engine;
 mod health;
@@ -36,4 +38,4 @@ mod tunnel_address;
 mod wireguard_key;
 mod wireguard_peer;
 
-pub use args::{Args, StoreUrl};
+pub use args::Args;

@@ -1,6 +1,6 @@
-//! The conditions `Allocatable` and `Encapsulation` of each IPPool, and which encapsulation is in force.
+//! The conditions `Allocatable`, `Encapsulation` and, where it is not routed, `Attachment` of each IPPool, and what of them is in force.
 //!
-//! Every node sees the same pools and judges them by the same rules (`cairn_ipam::unallocatable`, `cairn_api::kinds::encapsulations`), so any node may write what it
+//! Every node sees the same pools and judges them by the same rules (`cairn_ipam::unallocatable`, `cairn_api::kinds::encapsulations`, `cairn_api::kinds::attachments`), so any node may write what it
 //! finds, and one is enough. Each waits for its turn, in the order of the nodes' names, and writes what is still not said then: no
 //! election, and a node that is down is passed over.
 
@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cairn_api::core::Node;
-use cairn_api::kinds::{IpPool, IpPoolStatus, Judgement, encapsulations};
+use cairn_api::kinds::{
+    Attachment, AttachmentJudgement, IpPool, IpPoolStatus, Judgement, attachments, encapsulations,
+};
 use cairn_api::{Condition, ConditionStatus, Object, Timestamp};
-use cairn_datastore::{Datastore, StoreError};
+use cairn_datastore::{Datastore, Query, StoreError};
 use cairn_ipam::unallocatable;
 use tokio::time::Instant;
 use tracing::debug;
@@ -21,6 +23,7 @@ use crate::store::Known;
 /// The conditions.
 const ALLOCATABLE: &str = "Allocatable";
 const ENCAPSULATION: &str = "Encapsulation";
+const ATTACHMENT: &str = "Attachment";
 /// How long a node leaves the writing to the one before it.
 const TURN: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 1000 });
 /// The longest wait, however many nodes there are; also after a write that failed.
@@ -29,12 +32,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Keeps the conditions true. Ends only if the store is closed.
 pub(crate) async fn run<D: Datastore>(store: D, node: String) {
     let mut pools = Known::<IpPool>::new(&store);
-    let mut nodes = Known::<Node>::new(&store);
     let mut turn: Option<Instant> = None;
     loop {
         let open = tokio::select! {
             open = pools.follow() => open,
-            open = nodes.follow() => open,
             () = at(turn) => {
                 turn = None;
                 if write(&store, &pools.objects).await {
@@ -48,17 +49,28 @@ pub(crate) async fn run<D: Datastore>(store: D, node: String) {
         if !open {
             return;
         }
-        if pools.listed && nodes.listed {
-            let missing = !unsaid(&pools.objects).is_empty();
-            turn = missing.then(|| turn.unwrap_or_else(|| Instant::now() + wait(&node, &nodes.objects)));
+        if pools.listed {
+            turn = match (unsaid(&pools.objects).is_empty(), turn) {
+                (true, _) => None,
+                (false, Some(turn)) => Some(turn),
+                (false, None) => Some(Instant::now() + wait(&store, &node).await),
+            };
         }
     }
 }
 
-/// How long this node leaves it to others.
-fn wait(node: &str, nodes: &[Arc<Object<Node>>]) -> Duration {
-    let before = nodes.iter().filter(|other| other.name() < node).count();
-    TURN.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST)
+/// How long this node leaves it to others. They are read for that: pools have something new to say far less often than nodes change.
+async fn wait<D: Datastore>(store: &D, node: &str) -> Duration {
+    match store.list::<Node>(&Query::all()).await {
+        Ok(nodes) => {
+            let before = nodes.objects.iter().filter(|other| other.name() < node).count();
+            TURN.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST)
+        }
+        Err(error) => {
+            debug!(%error, "nobody knows how many nodes are before this one");
+            LONGEST
+        }
+    }
 }
 
 /// Pools of which not everything is said as it should be, with the right status.
@@ -67,6 +79,9 @@ fn unsaid(pools: &[Arc<Object<IpPool>>]) -> Vec<(&Object<IpPool>, IpPoolStatus)>
     let judged = encapsulations(pools.iter().map(|pool| &**pool));
     let by_name: BTreeMap<&str, Judgement<'_>> =
         judged.into_iter().map(|judged| (judged.name, judged)).collect();
+    let attached = attachments(pools.iter().map(|pool| &**pool));
+    let attached: BTreeMap<&str, AttachmentJudgement<'_>> =
+        attached.into_iter().map(|judged| (judged.name, judged)).collect();
     let mut found = Vec::new();
     for pool in pools {
         let mut status = pool.status.clone().unwrap_or_default();
@@ -77,16 +92,34 @@ fn unsaid(pools: &[Arc<Object<IpPool>>]) -> Vec<(&Object<IpPool>, IpPoolStatus)>
             status.conditions.push(wanted);
         };
         say(allocatable(pool, pools, now));
-        if let Some(judged) = by_name.get(pool.name()) {
+        // Of a pool that is attached like all others nothing is to be said of that, unless something was.
+        let judged = (by_name.get(pool.name()), attached.get(pool.name()));
+        let attached_as =
+            judged.1.filter(|_| !pool.spec.attachment.is_default() || pool_told(pool).is_some());
+        if let Some(judged) = judged.0 {
             say(encapsulation(pool, judged, now));
-            said &= status.encapsulation == Some(judged.modes);
-            status.encapsulation = Some(judged.modes);
+        }
+        if let Some(judged) = attached_as {
+            say(attachment(pool, judged, now));
+        }
+        if let Some(modes) = judged.0.map(|judged| judged.modes) {
+            said &= status.encapsulation == Some(modes);
+            status.encapsulation = Some(modes);
+        }
+        if let Some(in_force) = attached_as.map(|judged| judged.attachment.clone()) {
+            said &= status.attachment.as_ref() == Some(&in_force);
+            status.attachment = Some(in_force);
         }
         if !said {
             found.push((&**pool, status));
         }
     }
     found
+}
+
+/// The attachment that the status says to be in force.
+fn pool_told(pool: &Object<IpPool>) -> Option<&Attachment> {
+    pool.status.as_ref()?.attachment.as_ref()
 }
 
 fn allocatable(pool: &Object<IpPool>, pools: &[Arc<Object<IpPool>>], now: Timestamp) -> Condition {
@@ -99,6 +132,13 @@ fn encapsulation(pool: &Object<IpPool>, judged: &Judgement<'_>, now: Timestamp) 
     let why = judged.refused.as_ref();
     let why = why.map(|why| (why.reason(), format!("{why}; in force stays {}", judged.modes)));
     judge(pool, ENCAPSULATION, why, now)
+}
+
+fn attachment(pool: &Object<IpPool>, judged: &AttachmentJudgement<'_>, now: Timestamp) -> Condition {
+    let in_force = judged.attachment.underlay().map_or_else(|| "Routed".to_owned(), |kind| kind.to_string());
+    let why = judged.refused.as_ref();
+    let why = why.map(|why| (why.reason(), format!("{why}; in force stays {in_force}")));
+    judge(pool, ATTACHMENT, why, now)
 }
 
 fn judge(
@@ -157,6 +197,7 @@ async fn at(time: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use cairn_api::Metadata;
+    use cairn_api::kinds::AttachmentMode;
     use cairn_datastore::{Key, MemoryStore};
 
     use super::*;
@@ -196,6 +237,33 @@ mod tests {
         said(&store, "a", "PoolDisabled").await;
         store.delete::<IpPool>(&Key::named("a"), &Default::default()).await.unwrap();
         said(&store, "b", "OK").await;
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn an_attachment_that_cannot_be_had_leaves_the_one_before_in_force() {
+        let store = MemoryStore::new();
+        let macvlan = Attachment { mode: AttachmentMode::Macvlan, ..Attachment::default() };
+        let mut a = pool("a", "192.0.2.64/26");
+        a.spec.attachment = macvlan.clone();
+        store.create(&a).await.unwrap();
+        let task = tokio::spawn(run(store.clone(), "n1".to_owned()));
+        let told = async |reason: &str| loop {
+            let pool = store.get::<IpPool>(&Key::named("a")).await.unwrap();
+            if condition(&pool, ATTACHMENT).is_some_and(|found| found.reason == reason) {
+                return pool;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let patience = Duration::from_secs(30);
+        let mut pool = tokio::time::timeout(patience, told("OK")).await.unwrap();
+        assert_eq!(pool.status.as_ref().unwrap().attachment, Some(macvlan.clone()));
+        pool.spec.nat_outgoing = true;
+        store.update(&pool).await.unwrap();
+        let pool = tokio::time::timeout(patience, told("NATOutgoing")).await.unwrap();
+        assert_eq!(pool.status.as_ref().unwrap().attachment, Some(macvlan));
+        let message = &condition(&pool, ATTACHMENT).unwrap().message;
+        assert!(message.ends_with("natOutgoing must be false; in force stays MACVLAN"), "{message}");
         task.abort();
     }
 

@@ -86,6 +86,7 @@ fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> N
         let (kind, reason, message) = match fault {
             KernelFault::Refused(message) => ("KernelRefused", "Refused", message),
             KernelFault::Contested(message) => ("KernelContested", "Interference", message),
+            KernelFault::Blocked(message) => ("ForwardingBlocked", "PolicyDrop", message),
         };
         condition(kind, ConditionStatus::True, reason, message.clone(), now)
     }));

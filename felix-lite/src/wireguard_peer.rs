@@ -23,15 +23,14 @@ pub(crate) async fn run<D: Datastore>(store: D, node: String, mut facts: watch::
     loop {
         let now = facts.borrow_and_update().encryption;
         let mut settled = true;
-        if known.listed {
-            let object = known.objects.iter().find(|object| object.name() == node);
-            if let Err(error) = settle(&store, &node, object.map(|object| &**object), now).await {
-                // A conflict is told by the watch as well, but maybe not before this is tried again.
-                if !matches!(error, StoreError::Conflict { .. }) {
-                    warn!(%error, "the node's public key is not in the datastore: trying again");
-                }
-                settled = false;
+        if known.listed
+            && let Err(error) = settle(&store, &node, known.get(&node), now).await
+        {
+            // A conflict is told by the watch as well, but maybe not before this is tried again.
+            if !matches!(error, StoreError::Conflict { .. }) {
+                warn!(%error, "the node's public key is not in the datastore: trying again");
             }
+            settled = false;
         }
         tokio::select! {
             changed = facts.changed() => if changed.is_err() {

@@ -3,21 +3,22 @@
 //! One mutex guards ledger and journal; it is never held over an await. What needs the store is in `driver`, one operation at a
 //! time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use cairn_api::Timestamp;
+use cairn_api::kinds::IpPool;
 use cairn_datastore::{Datastore, StoreError};
 use cairn_net::{Families, Family};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
+use crate::clock::{Now, system_clock};
 use crate::driver::Driver;
 use crate::journal::{self, Journal};
 use crate::ledger::{Hold, Ledger};
@@ -29,7 +30,7 @@ pub struct NodeAllocator<D> {
     pub(crate) store: D,
     pub(crate) node: String,
     path: PathBuf,
-    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    clock: Box<dyn Fn() -> Now + Send + Sync>,
     inner: Mutex<Inner>,
     routes: watch::Sender<Arc<Routes>>,
     /// One operation on the store at a time.
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     journal: Journal<Record>,
     /// Warm addresses that one request is collecting and no other may take.
     pub(crate) pinned: BTreeSet<IpAddr>,
+    /// When this process has released an address, by the clock that nobody sets, while it rests.
+    pub(crate) resting: BTreeMap<IpAddr, Duration>,
 }
 
 /// What a request lacks.
@@ -76,14 +79,14 @@ impl<D: Datastore> NodeAllocator<D> {
     ///
     /// Errors: [`IpamError::Journal`], also where the journal is another node's.
     pub fn open(store: D, node: &str, journal: &Path) -> Result<Self, IpamError> {
-        Self::open_with_clock(store, node, journal, || SystemTime::now().into())
+        Self::open_with_clock(store, node, journal, system_clock())
     }
 
     pub(crate) fn open_with_clock(
         store: D,
         node: &str,
         path: &Path,
-        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+        clock: impl Fn() -> Now + Send + Sync + 'static,
     ) -> Result<Self, IpamError> {
         let failed = |source| IpamError::Journal { path: path.to_owned(), source };
         let (file, replay) = Journal::<Record>::open(path).map_err(failed)?;
@@ -99,7 +102,7 @@ impl<D: Datastore> NodeAllocator<D> {
         if replay.gap || new_boot {
             ledger.distrust();
         }
-        let mut inner = Inner { ledger, journal: file, pinned: BTreeSet::new() };
+        let mut inner = Inner { ledger, journal: file, pinned: BTreeSet::new(), resting: BTreeMap::new() };
         if new_boot {
             inner.record(&[Record::Node { name: node.to_owned(), boot }]).map_err(failed)?;
         }
@@ -161,7 +164,7 @@ impl<D: Datastore> NodeAllocator<D> {
         let record = Record::Assign {
             handle: request.handle.clone(),
             pod: request.pod.clone(),
-            since: self.now(),
+            since: self.now().wall,
             addresses: chosen.iter().map(|assigned| (assigned.address, assigned.block)).collect(),
         };
         inner.record(&[record]).map_err(|source| Attempt::Failed(self.journal_error(source)))?;
@@ -180,7 +183,9 @@ impl<D: Datastore> NodeAllocator<D> {
         if held.is_empty() {
             return Ok(held);
         }
-        let record = [Record::Release { handle: handle.clone(), since: self.now() }];
+        let Now { wall, steady } = self.now();
+        let record = [Record::Release { handle: handle.clone(), since: wall }];
+        inner.resting.extend(held.iter().map(|assigned| (assigned.address, steady)));
         let recorded = inner.record(&record);
         if recorded.is_err() {
             record.iter().for_each(|record| inner.ledger.apply(record));
@@ -195,6 +200,11 @@ impl<D: Datastore> NodeAllocator<D> {
     /// Is any pool known?
     pub fn has_pools(&self) -> bool {
         !self.inner().ledger.settings.pools.is_empty()
+    }
+
+    /// A pool as it was told of last, by its name.
+    pub fn pool(&self, name: &str) -> Option<IpPool> {
+        self.inner().ledger.settings.pool(name).map(|pool| pool.spec.clone())
     }
 
     /// The addresses of a handle; empty if it has none.
@@ -230,7 +240,7 @@ impl<D: Datastore> NodeAllocator<D> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Now {
         (self.clock)()
     }
 
@@ -260,9 +270,11 @@ impl<D: Datastore> NodeAllocator<D> {
         Ok(())
     }
 
-    /// Compacts the journal if it is due.
+    /// Compacts the journal if it is due, and forgets what has rested.
     pub(crate) fn compact(&self) {
-        let mut inner = self.inner();
+        let (mut inner, now) = (self.inner(), self.now().steady);
+        let cooldown = Self::cooldown(&inner);
+        inner.resting.retain(|_, released| now.saturating_sub(*released) < cooldown);
         if inner.journal.is_bloated() {
             let snapshot = inner.ledger.snapshot();
             if let Err(error) = inner.journal.compact(&snapshot) {

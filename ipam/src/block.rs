@@ -3,6 +3,7 @@
 //! Invariants: an entry of another node is never touched until it is released and rested; so whoever wins the
 //! compare-and-swap holds the address alone.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use cairn_api::Timestamp;
 use cairn_api::kinds::{Allocation, AllocationState, IpamBlock};
 
 use crate::Handle;
+use crate::clock::Now;
 use crate::ledger::{Hold, Ledger};
 use crate::record::Record;
 
@@ -31,17 +33,26 @@ pub(crate) struct Reconciled {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claimant<'a> {
     pub(crate) node: &'a str,
-    pub(crate) now: Timestamp,
+    pub(crate) now: Now,
     pub(crate) cooldown: Duration,
+    /// When the claimant himself released an address, by his steady clock.
+    pub(crate) resting: &'a BTreeMap<IpAddr, Duration>,
 }
 
 impl Claimant<'_> {
     /// Is a released address still resting?
     pub(crate) fn rests(&self, entry: &Allocation) -> bool {
-        entry.state == AllocationState::Released
-            && self.now.since(entry.since) < self.cooldown
-            // A clock that was far ahead must not lock an address for ever.
-            && entry.since.since(self.now) <= self.cooldown + SKEW
+        if entry.state != AllocationState::Released {
+            return false;
+        }
+        // Whoever sets the time of day must not give an address away that was in use a moment ago.
+        let released = self.resting.get(&entry.address);
+        if released.is_some_and(|released| self.now.steady.saturating_sub(*released) < self.cooldown) {
+            return true;
+        }
+        let now = self.now.wall;
+        // A clock that was far ahead must not lock an address for ever.
+        now.since(entry.since) < self.cooldown && entry.since.since(now) <= self.cooldown + SKEW
     }
 
     fn is_free(&self, entry: &Allocation) -> bool {
@@ -109,7 +120,7 @@ impl Claimant<'_> {
             state: AllocationState::Reserved,
             handle: String::new(),
             pod: String::new(),
-            since: self.now,
+            since: self.now.wall,
         }
     }
 
@@ -172,7 +183,7 @@ impl Claimant<'_> {
             AllocationState::Reserved => Some(Record::Released {
                 handle: Handle::new(""),
                 pod: String::new(),
-                since: self.now,
+                since: self.now.wall,
                 address: entry.address,
                 block: block.cidr,
             }),

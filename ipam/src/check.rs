@@ -10,6 +10,7 @@ use cairn_net::Prefix;
 use serde::Serialize;
 
 use crate::block::Claimant;
+use crate::clock::Now;
 
 /// All that is looked at.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +96,9 @@ pub fn report(holdings: &Holdings, now: Timestamp) -> Report {
     let owners: BTreeMap<Prefix, &BlockAffinity> =
         holdings.affinities.iter().map(|object| (object.spec.cidr, &object.spec)).collect();
     let cooldown = Duration::from_secs(holdings.ipam.ip_cooldown_seconds.into());
-    let claimant = Claimant { node: "", now, cooldown };
+    let nothing = BTreeMap::new();
+    let now = Now { wall: now, steady: Duration::ZERO };
+    let claimant = Claimant { node: "", now, cooldown, resting: &nothing };
     for object in &holdings.blocks {
         let owner = owners.get(&object.spec.cidr).copied();
         let block = count(&object.spec, owner, &claimant, &mut nodes);

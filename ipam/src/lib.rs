@@ -18,6 +18,7 @@
 mod allocator;
 mod block;
 pub mod check;
+mod clock;
 mod driver;
 mod error;
 mod journal;

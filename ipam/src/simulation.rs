@@ -22,6 +22,7 @@ use cairn_net::{Families, Family};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::clock::Now;
 use crate::{Handle, IpamError, NodeAllocator, Request, Settings};
 
 const NODES: usize = 3;
@@ -30,6 +31,12 @@ const COOLDOWN: u32 = 30;
 
 type Allocator = NodeAllocator<MemoryStore>;
 type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Both clocks of every node.
+fn moment(seconds: &AtomicU64) -> Now {
+    let seconds = seconds.load(Ordering::Relaxed);
+    Now { wall: Timestamp::from_unix(seconds), steady: std::time::Duration::from_secs(seconds) }
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -145,7 +152,7 @@ impl World {
 
     fn open(&self, node: usize) -> Arc<Allocator> {
         let clock = Arc::clone(&self.clock);
-        let now = move || Timestamp::from_unix(clock.load(Ordering::Relaxed));
+        let now = move || moment(&clock);
         let opened =
             Allocator::open_with_clock(self.store.clone(), &format!("n{node}"), &self.path(node), now);
         let allocator = opened.unwrap();
@@ -212,9 +219,7 @@ impl World {
         self.model.borrow_mut().asking.retain(|(owner, _), _| *owner != node);
         let clock = Arc::clone(&self.clock);
         let other = self.directory.path().join(format!("none{node}.journal"));
-        let nobody = Allocator::open_with_clock(self.store.clone(), "none", &other, move || {
-            Timestamp::from_unix(clock.load(Ordering::Relaxed))
-        });
+        let nobody = Allocator::open_with_clock(self.store.clone(), "none", &other, move || moment(&clock));
         self.nodes[node] = Arc::new(nobody.unwrap());
     }
 

@@ -49,11 +49,12 @@ pub enum Answer {
 }
 
 impl Echo {
-    /// A socket towards an address. `identifier` tells this prober's answers from those of others on this host.
+    /// A socket towards an address. `identifier` tells this prober's answers from those of others on this host; `mark` is that of its packets, for
+    /// routing rules, 0: none.
     ///
     /// # Errors
     /// Without `CAP_NET_RAW`, or where no route leads to the address.
-    pub fn open(destination: IpAddr, identifier: u16) -> io::Result<Self> {
+    pub fn open(destination: IpAddr, identifier: u16, mark: u32) -> io::Result<Self> {
         let family = Family::of(destination);
         let (af, protocol) = match family {
             Family::Ipv4 => (AddressFamily::Inet, SockProtocol::Icmp),
@@ -64,6 +65,9 @@ impl Echo {
         match family {
             Family::Ipv4 => set(fd.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &PROBE)?,
             Family::Ipv6 => set(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, &PROBE)?,
+        }
+        if mark != 0 {
+            set(fd.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark)?;
         }
         connect(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(destination, 0)))?;
         Ok(Self { fd, family, identifier, sequence: 0, length: 0 })
@@ -122,7 +126,7 @@ impl Echo {
                     if left.is_zero() {
                         return Ok(Answer::Silent);
                     }
-                    poll::wait([self.fd.as_fd()], Some(left))?;
+                    poll::wait(&[self.fd.as_fd()], Some(left))?;
                 }
                 Err(errno) => return Err(errno.into()),
             }

@@ -1,4 +1,4 @@
-//! What the kernel tells of its own accord: links and their settings, addresses, routes, nexthops, neighbours, forwarding entries and tables of nf_tables as they
+//! What the kernel tells of its own accord: links and their settings, addresses, routes, rules, nexthops, neighbours, forwarding entries and tables of nf_tables as they
 //! change.
 //!
 //! Invariant: nothing is lost in silence. Where the kernel had to drop notifications, [`Event::Resync`] says so, and
@@ -23,7 +23,7 @@ use crate::netlink::option::{self, Filter};
 use crate::netlink::{Frame, Frames, Socket};
 use crate::netns::Netns;
 use crate::nftables::{self, Table};
-use crate::object::{Address, Change, Forwarding, IfIndex, Link, Neighbour, Nexthop, Object, Route};
+use crate::object::{Address, Change, Forwarding, IfIndex, Link, Neighbour, Nexthop, Object, Route, Rule};
 
 /// A notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum Event {
     Neighbour(Change<Neighbour>),
     /// A forwarding entry of a VXLAN device was set or deleted.
     Forwarding(Change<Forwarding>),
+    /// A rule of policy routing was added or deleted.
+    Rule(Change<Rule>),
     /// Something in the table that is watched, or the table itself: see [`Monitor::open_table`].
     Table,
     /// Notifications were lost.
@@ -59,6 +61,8 @@ pub enum Topic {
     Addresses,
     /// Routes of both families.
     Routes,
+    /// Rules of policy routing, of both families.
+    Rules,
     /// Nexthop objects.
     Nexthops,
     /// Neighbours, and forwarding entries.
@@ -74,6 +78,7 @@ impl Topic {
             Self::Neighbours => &[3],
             Self::Addresses => &[5, 9],
             Self::Routes => &[7, 11],
+            Self::Rules => &[8, 19],
             Self::Nexthops => &[32],
         }
     }
@@ -240,6 +245,7 @@ fn decode(frame: Frame<'_>) -> Option<Event> {
         28 | 29 => Neighbour::decode(frame)
             .map(Event::Neighbour)
             .or_else(|| Forwarding::decode(frame).map(Event::Forwarding)),
+        32 | 33 => Rule::decode(frame).map(Event::Rule),
         // `RTM_NEWNETCONF`: a header of one byte and its padding, then `NETCONFA_IFINDEX`, which is negative for `all` and `default`.
         80 => {
             let index =

@@ -13,11 +13,11 @@ use nix::sys::time::TimeSpec;
 ///
 /// # Errors
 /// If a descriptor is not one.
-pub fn wait<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<Duration>) -> io::Result<[bool; N]> {
-    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+pub fn wait(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     match ppoll(&mut polled, timeout.map(TimeSpec::from_duration), None) {
-        Ok(_) => Ok(polled.map(|fd| fd.any().unwrap_or(true))),
-        Err(Errno::EINTR) => Ok([false; N]),
+        Ok(_) => Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
+        Err(Errno::EINTR) => Ok(vec![false; fds.len()]),
         Err(error) => Err(error.into()),
     }
 }
@@ -34,8 +34,8 @@ mod tests {
     fn the_one_that_can_be_read_is_named_and_the_time_limit_ends_the_wait() {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (_c, d) = UnixStream::pair().unwrap();
-        assert_eq!(wait([b.as_fd(), d.as_fd()], Some(Duration::from_micros(300))).unwrap(), [false, false]);
+        assert_eq!(wait(&[b.as_fd(), d.as_fd()], Some(Duration::from_micros(300))).unwrap(), [false, false]);
         a.write_all(b"x").unwrap();
-        assert_eq!(wait([b.as_fd(), d.as_fd()], None).unwrap(), [true, false]);
+        assert_eq!(wait(&[b.as_fd(), d.as_fd()], None).unwrap(), [true, false]);
     }
 }

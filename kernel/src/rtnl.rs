@@ -10,8 +10,8 @@ use crate::error::Refusal;
 use crate::netlink::{Batch, Frame, Protocol, Socket};
 use crate::netns::Netns;
 use crate::object::{
-    Change, Hop, Link, LinkChange, LinkRef, Neighbour, Object, Route, TableId, Verb, Veth,
-    encode_link_delete, encode_link_delete_group, encode_link_get,
+    Change, Hop, Link, LinkChange, LinkRef, Neighbour, Object, Route, Stacked, StackedKind, TableId, Verb,
+    Veth, encode_link_delete, encode_link_delete_group, encode_link_get, encode_link_trial,
 };
 
 /// Several requests that are sent together and carried out in order.
@@ -59,6 +59,12 @@ impl Requests {
     pub fn create_veth(&mut self, veth: &Veth<'_>) -> &mut Self {
         veth.encode(&mut self.batch);
         self.note("create", &format_args!("veth {} with peer {}", veth.host.name, veth.peer.name))
+    }
+
+    /// An interface on top of another one.
+    pub fn create_stacked(&mut self, stacked: &Stacked<'_>) -> &mut Self {
+        stacked.encode(&mut self.batch);
+        self.note("create", &format_args!("{} {}", stacked.kind.driver(), stacked.name))
     }
 
     /// A change of an interface, which an earlier request may have made.
@@ -165,6 +171,18 @@ impl Rtnl {
             Some((_, refusal)) => Err(Error::refused("create", name, refusal)),
             None => found.ok_or(Error::Malformed { what: "interface just made", rule: "is there" }),
         }
+    }
+
+    /// Has the kernel the driver of such interfaces? Its module is loaded if need be.
+    ///
+    /// One on top of none is asked for: the driver refuses that, and where there is no driver the kernel says so.
+    pub fn has_driver(&mut self, kind: StackedKind) -> Result<bool, Error> {
+        let mut batch = Batch::new();
+        encode_link_trial(kind, &mut batch);
+        let results = self.socket.execute(&mut batch).map_err(|refusal| lost("write", refusal))?;
+        let refused = results.into_iter().next().and_then(Result::err);
+        let refused = refused.map(|refusal| Error::refused("try", kind.driver(), refusal));
+        Ok(refused.is_none_or(|error| error.errno() != Some(nix::errno::Errno::EOPNOTSUPP)))
     }
 
     /// Changes an interface.
@@ -275,8 +293,15 @@ impl Rtnl {
     ///
     /// Of several equal ways the kernel's hash picks one. The gateway is `None` where the address is on the link.
     pub fn resolve(&mut self, addr: IpAddr) -> Result<Option<Hop>, Error> {
+        self.resolve_marked(addr, 0)
+    }
+
+    /// As [`Rtnl::resolve`], of a packet with a mark; 0: none.
+    ///
+    /// Errors: the kernel's refusal, but for an address that no route leads to.
+    pub fn resolve_marked(&mut self, addr: IpAddr, mark: u32) -> Result<Option<Hop>, Error> {
         let mut batch = Batch::new();
-        Route::encode_resolve(addr, &mut batch);
+        Route::encode_resolve(addr, mark, &mut batch);
         let mut found = None;
         let answer =
             self.socket.query(&mut batch, |frame| found = found.take().or(Route::decode_resolved(frame)));

@@ -45,6 +45,10 @@ pub enum Conf {
     AcceptRa,
     /// Duplicate address detection (IPv6).
     AcceptDad,
+    /// Tell the neighbours of an address by ARP when the interface comes up (IPv4).
+    ArpNotify,
+    /// Tell them by unsolicited advertisements (IPv6).
+    NdiscNotify,
     /// Neighbour solicitations sent before an address is used (IPv6).
     DadTransmits,
     /// Link-local address by: 0 MAC, 1 none, 2 stable secret, 3 random (IPv6).
@@ -77,6 +81,7 @@ impl Conf {
             Self::AcceptRedirects => 4,
             Self::SendRedirects => 6,
             Self::RpFilter => 8,
+            Self::ArpNotify => 22,
             Self::RouteLocalnet => 26,
             _ => return None,
         })
@@ -94,6 +99,8 @@ impl Conf {
             Self::ProxyNdp => ("conf", "proxy_ndp"),
             Self::AcceptRa => ("conf", "accept_ra"),
             Self::AcceptDad => ("conf", "accept_dad"),
+            Self::ArpNotify => ("conf", "arp_notify"),
+            Self::NdiscNotify => ("conf", "ndisc_notify"),
             Self::DadTransmits => ("conf", "dad_transmits"),
             Self::AddrGenMode => ("conf", "addr_gen_mode"),
             Self::DisableIpv6 => ("conf", "disable_ipv6"),

@@ -217,7 +217,7 @@ mod tests {
             }
             let mut all = Vec::new();
             while all.len() < 3 {
-                assert_eq!(poll::wait([receiver.as_fd()], None).unwrap(), [true]);
+                assert_eq!(poll::wait(&[receiver.as_fd()], None).unwrap(), [true]);
                 batch.receive(receiver.as_fd()).unwrap();
                 for one in batch.iter() {
                     assert_eq!((one.source, one.destination, one.ttl), (here, here, 255));

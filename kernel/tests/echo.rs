@@ -34,7 +34,7 @@ fn what_is_too_large_for_the_far_end_is_lost_in_silence() {
     for far_end in ["192.0.2.2", "2001:db8::2"] {
         let probe = |size, patience| {
             near.netns
-                .run(|| Echo::open(far_end.parse().unwrap(), 7).unwrap().probe(size, patience))
+                .run(|| Echo::open(far_end.parse().unwrap(), 7, 0).unwrap().probe(size, patience))
                 .unwrap()
                 .unwrap()
         };
@@ -43,6 +43,6 @@ fn what_is_too_large_for_the_far_end_is_lost_in_silence() {
         assert_eq!(probe(1450, IMPATIENCE), Answer::Silent, "{far_end}");
         assert_eq!(probe(1501, PATIENCE), Answer::TooLarge, "{far_end}");
     }
-    let nowhere = near.netns.run(|| Echo::open("198.51.100.1".parse().unwrap(), 7)).unwrap();
+    let nowhere = near.netns.run(|| Echo::open("198.51.100.1".parse().unwrap(), 7, 0)).unwrap();
     assert!(nowhere.is_err());
 }

@@ -1,12 +1,13 @@
 //! Our nf_tables against the kernel's, with `nft` as the oracle. Each test has a namespace of its own.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{
     Chain, ChainType, Comparison, ConntrackKey, DataType, Element, Expression, FibResult, FibSelector,
-    Generation, Hook, MetaKey, PayloadBase, Register, Rule, Set, Table, Transaction, Value, Verdict, chains,
-    ct_state, elements, rules, sets,
+    Generation, Hook, MetaKey, PayloadBase, Ports, Register, Rule, Set, Table, Transaction, Value, Verdict,
+    chains, ct_state, elements, forward_drops, rules, sets,
 };
 use cairn_net::Family;
 use nix::sched::{CloneFlags, unshare};
@@ -100,7 +101,7 @@ fn table(transaction: &mut Transaction) {
                         operator: Comparison::NotEqual,
                         value: 2u32.to_ne_bytes().to_vec(),
                     },
-                    Expression::Masquerade { fully_random: true },
+                    Expression::Masquerade { ports: Ports { fully_random: true, range: None } },
                 ],
             ],
         ))
@@ -230,5 +231,174 @@ fn a_transaction_is_in_force_whole_or_not_at_all() {
         transaction.delete_table();
         transaction.commit(socket).unwrap();
         assert!(chains(socket, Table::CAIRN).unwrap().is_empty());
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn prefixes_that_are_neighbours_go_into_one_set() {
+    in_namespace(|socket| {
+        let prefixes = ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32", "10.244.0.0/16"];
+        let wanted: BTreeSet<_> =
+            prefixes.into_iter().flat_map(|prefix| Element::prefix(prefix.parse().unwrap())).collect();
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction.create_table().create_set(&Set::prefixes("hosts", Family::Ipv4));
+        transaction.add_elements("hosts", wanted.iter().cloned());
+        transaction.commit(socket).unwrap();
+        let found: BTreeSet<_> = elements(socket, Table::CAIRN, "hosts").unwrap().into_iter().collect();
+        assert_eq!(found, wanted);
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+#[expect(clippy::too_many_lines, reason = "a table is read as a whole")]
+fn marks_choose_the_source_of_what_leaves() {
+    in_namespace(|socket| {
+        let r = Register;
+        let ipv4 = Family::Ipv4;
+        let address = |offset, into| Expression::Payload { base: PayloadBase::Network, offset, len: 4, into };
+        let map =
+            |name: &str, key, into| Expression::Map { map: name.to_owned(), key: r(key), into: r(into) };
+        let known = |inverted| Expression::Lookup { set: "destinations".to_owned(), key: r(4), inverted };
+        let rule = |chain: &str, expressions| Rule { chain: chain.to_owned(), expressions, comment: "" };
+        let load = |value: &[u8], into| Expression::Immediate { value: value.to_vec(), into: r(into) };
+        let equal = |value: &[u8]| Expression::Compare {
+            register: r(0),
+            operator: Comparison::Equal,
+            value: value.to_vec(),
+        };
+        let protocol = Expression::Meta { key: MetaKey::NetworkProtocol, into: r(0) };
+        let transport = Expression::Meta { key: MetaKey::TransportProtocol, into: r(0) };
+        let ports = |range| Ports { range, fully_random: false };
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction
+            .create_table()
+            .create_set(&Set::values("members", &[DataType::Address(ipv4)], DataType::Mark))
+            .create_set(&Set::values("addresses", &[DataType::Mark], DataType::Address(ipv4)))
+            .create_set(&Set::marked_prefixes("destinations", ipv4))
+            .create_chain(&Chain::at("mark", ChainType::Filter, Hook::Prerouting, -90))
+            .create_chain(&Chain::at("leave", ChainType::Nat, Hook::Postrouting, 100))
+            .append_rule(&rule(
+                "mark",
+                vec![
+                    protocol.clone(),
+                    equal(&[2]),
+                    Expression::Conntrack { key: ConntrackKey::Direction, into: r(0) },
+                    equal(&[0]),
+                    address(12, r(0)),
+                    map("members", 0, 4),
+                    Expression::SetMeta { key: MetaKey::Mark, from: r(4) },
+                ],
+            ))
+            .append_rule(&rule(
+                "mark",
+                vec![
+                    protocol.clone(),
+                    equal(&[2]),
+                    Expression::Meta { key: MetaKey::Mark, into: r(4) },
+                    address(16, r(5)),
+                    known(true),
+                    load(&[0; 4], 4),
+                    Expression::SetMeta { key: MetaKey::Mark, from: r(4) },
+                ],
+            ))
+            .append_rule(&rule(
+                "leave",
+                vec![
+                    protocol.clone(),
+                    equal(&[2]),
+                    Expression::Meta { key: MetaKey::Mark, into: r(0) },
+                    map("addresses", 0, 4),
+                    Expression::SourceNat { family: ipv4, address: r(4), ports: ports(None) },
+                ],
+            ))
+            .append_rule(&rule(
+                "leave",
+                vec![
+                    protocol,
+                    equal(&[2]),
+                    transport,
+                    equal(&[6]),
+                    load(&[192, 0, 2, 1], 0),
+                    load(&40000_u16.to_be_bytes(), 1),
+                    load(&40099_u16.to_be_bytes(), 2),
+                    Expression::SourceNat { family: ipv4, address: r(0), ports: ports(Some((r(1), r(2)))) },
+                ],
+            ));
+        // The same from both ends: nft shows numbers that are values of maps, or parts of keys, in the byte order of the network.
+        let mark = 0x0100_0001;
+        let member = |address: &str, mark| {
+            Element::with_value(&[Value::Address(address.parse().unwrap())], Value::Mark(mark))
+        };
+        let destinations: Vec<_> = ["10.0.0.0/8", "192.0.2.0/25"]
+            .map(|prefix| Element::marked_prefix(mark, prefix.parse().unwrap()))
+            .into();
+        let given = Element::with_value(&[Value::Mark(mark)], Value::Address("203.0.113.1".parse().unwrap()));
+        transaction.add_elements("members", [member("10.244.0.1", mark)]);
+        transaction.add_elements("addresses", [given.clone()]);
+        transaction.add_elements("destinations", destinations.clone());
+        transaction.commit(socket).unwrap();
+
+        let listed = nft(&["list", "table", "inet", "cairn"]);
+        for expected in [
+            "10.244.0.1 : 0x01000001",
+            "0x01000001 : 203.0.113.1",
+            "0x01000001 . 10.0.0.0/8",
+            "0x01000001 . 192.0.2.0/25",
+            "meta mark set ip saddr map @members",
+            "meta mark . ip daddr != @destinations meta mark set 0x00000000",
+            "snat ip to meta mark map @addresses",
+            "tcp",
+            "snat ip to 192.0.2.1:40000-40099",
+        ] {
+            assert!(listed.contains(expected), "{expected}\nis missing in\n{listed}");
+        }
+        let mut found = elements(socket, Table::CAIRN, "destinations").unwrap();
+        found.sort();
+        assert_eq!(found, destinations);
+        assert_eq!(elements(socket, Table::CAIRN, "addresses").unwrap(), [given]);
+
+        // Another value takes the place of the first, a prefix goes and comes again.
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction.delete_elements("members", [member("10.244.0.1", mark)]);
+        transaction.add_elements("members", [member("10.244.0.1", 2 * mark)]);
+        transaction.delete_elements("destinations", destinations[..1].to_vec());
+        transaction
+            .add_elements("destinations", [Element::marked_prefix(mark, "10.0.0.0/9".parse().unwrap())]);
+        transaction.commit(socket).unwrap();
+        assert_eq!(elements(socket, Table::CAIRN, "members").unwrap(), [member("10.244.0.1", 2 * mark)]);
+        let mut found = elements(socket, Table::CAIRN, "destinations").unwrap();
+        found.sort();
+        assert_eq!(found[0], Element::marked_prefix(mark, "10.0.0.0/9".parse().unwrap()));
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_table_of_others_that_drops_forwarded_packets_is_found() {
+    in_namespace(|socket| {
+        let mut found = || forward_drops(socket, Table::CAIRN, "crn").unwrap();
+        assert_eq!(found(), Vec::<String>::new());
+        let chain = |table: &str, hook: &str, policy: &str| {
+            nft(&[&format!(
+                "add table {table}; add chain {table} c {{ type filter hook {hook} priority 0; policy {policy}; }}"
+            )])
+        };
+        chain("inet cairn", "forward", "drop");
+        chain("inet open", "forward", "accept");
+        chain("ip6 input", "input", "drop");
+        assert_eq!(found(), Vec::<String>::new(), "ours, one that accepts, and one elsewhere");
+        chain("ip filter", "forward", "drop");
+        chain("inet closed", "forward", "drop");
+        assert_eq!(found(), ["inet closed: c", "ip filter: c"]);
+
+        nft(&["add chain ip filter user; add rule ip filter user iifname \"crn*\" counter accept"]);
+        nft(&["add rule ip filter user oifname \"crn0\" accept"]);
+        nft(&["add rule ip filter user oifname \"crn*\" drop"]);
+        nft(&["add rule ip filter user oifname != \"crn*\" accept"]);
+        assert_eq!(found(), ["inet closed: c", "ip filter: c"], "one direction only");
+        nft(&["add rule ip filter user oifname \"crn*\" accept"]);
+        assert_eq!(found(), ["inet closed: c"]);
     });
 }

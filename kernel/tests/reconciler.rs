@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use cairn_kernel::Rtnl;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::object::{
-    IfIndex, Link, Neighbour, Nexthop, NexthopId, NexthopTarget, Object, PROTOCOL, Route, TableId, Veth,
-    VethEnd,
+    IfIndex, Link, Neighbour, Nexthop, NexthopId, NexthopTarget, Object, PROTOCOL, Route, RouteKind,
+    RouteTarget, Rule, RuleAction, TableId, Veth, VethEnd,
 };
-use cairn_kernel::reconciler::{BackOff, Reconciler, Rtnetlink};
+use cairn_kernel::reconciler::{BackOff, Reconciler, Rtnetlink, Tables};
 use cairn_net::{Family, Mac, Prefix};
 use namespace::{Namespace, link, up};
 
@@ -20,7 +20,7 @@ fn prefix(text: &str) -> Prefix {
 
 fn routes(host: &Namespace) -> Reconciler<Rtnetlink<Route>> {
     let rtnl = Rtnl::open_in(&host.netns).unwrap();
-    let mut routes = Reconciler::new(Rtnetlink::new(rtnl, TableId::MAIN), BackOff::default());
+    let mut routes = Reconciler::new(Rtnetlink::new(rtnl, TableId::MAIN.into()), BackOff::default());
     routes.resync().unwrap();
     routes
 }
@@ -182,4 +182,76 @@ fn neighbours_are_adopted_by_their_mark() {
     assert!(second.is_settled(&wanted[0].key()));
     let links: Vec<Link> = host.rtnl.list(None).unwrap();
     assert_eq!(links.len(), 3);
+}
+
+/// Routes of some tables of ours, and the rules that lead to them: told when somebody else changes them, adopted, and swept.
+#[tokio::test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+async fn rules_and_the_tables_behind_them_are_kept() {
+    let host = Namespace::new();
+    let tables = || Tables::range(1000..=1001);
+    let mut routes = Reconciler::new(
+        Rtnetlink::<Route>::new(Rtnl::open_in(&host.netns).unwrap(), tables()),
+        BackOff::default(),
+    );
+    let rules = || {
+        let rtnl = Rtnl::open_in(&host.netns).unwrap();
+        let mut rules = Reconciler::new(Rtnetlink::<Rule>::new(rtnl, 202), BackOff::default());
+        rules.resync().unwrap();
+        rules
+    };
+    let mut engine = rules();
+    let mut monitor = Monitor::open_in(&host.netns, &[Topic::Routes, Topic::Rules]).unwrap();
+    monitor.ignore(routes.backend().socket()).unwrap();
+    monitor.ignore(engine.backend().socket()).unwrap();
+    for (number, text) in [(1000, "0.0.0.0/0"), (1001, "::/0")] {
+        let refused = Route::new(prefix(text), RouteKind::Unreachable, RouteTarget::None);
+        routes.set_object(Route { table: TableId(number), ..refused });
+        let rule = Rule::new(prefix(text).family(), 202, RuleAction::Lookup(TableId(number)));
+        engine.set_object(Rule { mark: Some((number << 16, 0xffff_0000)), ..rule });
+    }
+    host.run("ip route add unreachable 10.9.0.0/16 table 1000 proto 202");
+    host.run("ip route add unreachable 10.9.0.0/16 table 1002 proto 202");
+    host.run("ip rule add priority 202 fwmark 0x7/0xff lookup 1002 protocol 202");
+    host.run("ip rule add priority 203 fwmark 0x7/0xff lookup 1002");
+    routes.resync().unwrap();
+    engine.resync().unwrap();
+    let look = || {
+        let shown = ["ip rule", "ip -6 rule", "ip route show table all", "ip -6 route show table all"];
+        shown.map(|command| host.run(command)).concat()
+    };
+    let now = Instant::now();
+    assert_eq!((routes.reconcile(now).unwrap().updated, engine.reconcile(now).unwrap().updated), (2, 2));
+    assert!(look().contains("fwmark 0x7/0xff lookup 1002 proto 202"), "nothing goes before all is known");
+    routes.allow_prune(true);
+    engine.allow_prune(true);
+    routes.reconcile(now).unwrap();
+    engine.reconcile(now).unwrap();
+    let shown = look();
+    for kept in [
+        "202:	from all fwmark 0x3e80000/0xffff0000 lookup 1000 proto 202",
+        "202:	from all fwmark 0x3e90000/0xffff0000 lookup 1001 proto 202",
+        "203:	from all fwmark 0x7/0xff lookup 1002",
+        "unreachable default table 1000 proto 202",
+        "unreachable 10.9.0.0/16 table 1002 proto 202",
+    ] {
+        assert!(shown.contains(kept), "{kept}: {shown}");
+    }
+    assert!(!shown.contains("10.9.0.0/16 table 1000") && !shown.contains("lookup 1002 proto 202"), "{shown}");
+
+    for damage in ["ip rule del priority 202", "ip -6 rule del priority 202", "ip route flush table 1000"] {
+        host.run(damage);
+        while look() != shown {
+            let event = tokio::time::timeout(Duration::from_secs(1), monitor.next()).await;
+            match event.unwrap_or_else(|_| panic!("{damage} was not told: {}", look())).unwrap() {
+                Event::Route(change) => routes.observe_object(change),
+                Event::Rule(change) => engine.observe_object(change),
+                event => panic!("{event:?}"),
+            }
+            routes.reconcile(Instant::now()).unwrap();
+            engine.reconcile(Instant::now()).unwrap();
+        }
+    }
+    let mut again = rules();
+    assert_eq!(again.reconcile(Instant::now()).unwrap().updated, 0, "adopted as they are");
 }

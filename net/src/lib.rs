@@ -1,4 +1,4 @@
-//! The words every other crate speaks: [`Prefix`], [`Family`], [`Asn`], [`RouterId`], [`Mac`]; and [`handover`].
+//! The words every other crate speaks: [`Prefix`], [`Family`], [`Asn`], [`RemoteAs`], [`RouterId`], [`Mac`]; and [`handover`].
 //!
 //! Leaf crate: no IO, no clock, no knowledge of BGP, Kubernetes or the kernel. IPv4 and IPv6 are values of
 //! one type here, so that no other crate needs a v4 and a v6 twin of anything.
@@ -9,7 +9,10 @@ mod family;
 pub mod handover;
 mod mac;
 mod prefix;
+mod remote_as;
 mod router_id;
+#[cfg(feature = "schema")]
+mod schema;
 mod text;
 
 pub use asn::Asn;
@@ -17,4 +20,5 @@ pub use error::ParseError;
 pub use family::{Families, Family};
 pub use mac::Mac;
 pub use prefix::Prefix;
+pub use remote_as::RemoteAs;
 pub use router_id::RouterId;

@@ -44,6 +44,12 @@ struct Arguments {
     /// The fabrics; those that this kernel lacks are named and left out
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Fabric::ALL)]
     fabrics: Vec<Fabric>,
+    /// With the fast path of established connections
+    #[arg(long)]
+    flowtable: bool,
+    /// With pools whose pods are masqueraded when they leave the cluster, for which the kernel tracks all connections
+    #[arg(long)]
+    nat_outgoing: bool,
     /// Nodes of the mesh whose state is programmed; 0 leaves that out
     #[arg(long, default_value_t = 5000)]
     nodes: u32,
@@ -62,7 +68,17 @@ fn main() -> Result<()> {
     for fabric in arguments.fabrics {
         match fabric.needs() {
             Some(feature) if !feature.is_there()? => missing.push(fabric),
-            _ => comparisons.extend(in_lab(|lab| compare(lab, fabric, arguments.rounds, time))?),
+            _ => comparisons.extend(in_lab(|lab| {
+                if arguments.flowtable {
+                    fabric::configure(lab, "fast-path", "flowtable: Software")?;
+                }
+                if arguments.nat_outgoing {
+                    Family::ALL
+                        .iter()
+                        .try_for_each(|family| fabric::set_in_pool(lab, *family, "natOutgoing: true"))?;
+                }
+                compare(lab, fabric, arguments.rounds, time)
+            })?),
         }
     }
     let mesh = match arguments.nodes {
@@ -122,10 +138,7 @@ fn compare(lab: &Lab, fabric: Fabric, rounds: usize, time: Duration) -> Result<V
 }
 
 fn sample(ends: &Ends, time: Duration) -> Result<Sample> {
-    Ok(Sample {
-        octets_per_second: traffic::stream(ends, time)?,
-        round_trips_per_second: traffic::round_trips(ends, time)?,
-    })
+    Ok(Sample { octets: traffic::stream(ends, time)?, round_trips: traffic::round_trips(ends, time)? })
 }
 
 /// The address of the plain server.

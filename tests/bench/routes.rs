@@ -94,7 +94,7 @@ fn raw(prefixes: &[Prefix]) -> Result<Cost> {
 fn reconciler(prefixes: &[Prefix]) -> Result<Cost> {
     let mut host = Namespace::new("ours")?;
     let rtnl = Rtnl::open_in(&host.netns)?;
-    let mut routes = Reconciler::new(Rtnetlink::new(rtnl, TableId::MAIN), BackOff::default());
+    let mut routes = Reconciler::new(Rtnetlink::new(rtnl, TableId::MAIN.into()), BackOff::default());
     routes.resync()?;
     let add = timed(|| {
         for prefix in prefixes {

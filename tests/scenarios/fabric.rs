@@ -61,7 +61,7 @@ fn travels(world: &World, from: &PodOn, to: &PodOn, in_vxlan: bool) -> Result<()
 }
 
 /// Gives every node these settings.
-fn configure(world: &World, settings: &str) -> Result<()> {
+pub(crate) fn configure(world: &World, settings: &str) -> Result<()> {
     let directory = world.directory().join("volumes/objects/nodeconfigurations");
     std::fs::create_dir_all(&directory)?;
     let object = format!(
@@ -302,69 +302,6 @@ fn end(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
-/// `cairnctl doctor mtu` is quiet while all that pods send gets through, and tells of a path that drops the largest of it.
-fn the_doctor_finds_a_black_hole(families: Families) -> Result<()> {
-    play("fabric", "doctor", families, |world| {
-        set_modes(world, "vxlanMode: Always")?;
-        let pods = pods(world)?;
-        world.all_reach_all(&pods)?;
-        let overhead = if families == Families::Ipv4 { 50 } else { 70 };
-        await_mtu(world, &pods[0], 1500 - overhead)?;
-        let doctor = || world.exec("node1", &["cairnctl", "doctor", "mtu", "--node-name", "node1"]);
-        let healthy = |words: &str| -> Result<()> {
-            let found = doctor()?;
-            ensure!(found.success && !found.stdout.contains("narrower"), "{words}: {}", found.text());
-            let lines = found.stdout.lines().filter(|line| line.ends_with(" ok")).count();
-            ensure!(lines == 2 * pods[0].pod.addresses.len(), "{words}: not every path: {}", found.text());
-            Ok(())
-        };
-        healthy("as it is")?;
-
-        // In the middle of the way to node3, which no link and no route of a node tells of. What is bridged to node2 comes by here, too.
-        for line in [
-            "add table inet hole",
-            "add chain inet hole forward { type filter hook forward priority 0; }",
-            "add rule inet hole forward oifname node3 ip length > 1400 drop",
-            "add rule inet hole forward oifname node3 ip6 length > 1360 drop",
-        ] {
-            let done = world.exec("router", &["nft", line])?;
-            ensure!(done.success, "{}", done.text());
-        }
-        let found = doctor()?;
-        let of = |node: &str| found.stdout.lines().filter(|line| line.starts_with(node)).collect::<Vec<_>>();
-        ensure!(!found.success, "{}", found.text());
-        ensure!(of("node2").iter().all(|line| line.ends_with(" ok")), "{}", found.text());
-        ensure!(
-            of("node3").iter().all(|line| line.contains(" 1400 ") && line.contains("narrower")),
-            "{}",
-            found.text()
-        );
-
-        // What it advises helps, and it sees that.
-        let advised = format!("set `mtu` of the NodeConfiguration to {}", 1400 - overhead);
-        ensure!(found.text().contains(&advised), "{}", found.text());
-        configure(world, &format!("mtu: {}", 1400 - overhead))?;
-        await_mtu(world, &pods[0], 1400 - overhead)?;
-        healthy("with the MTU that was advised")?;
-
-        // A node that cannot be reached at all hides nothing of the others.
-        let gone: IpAddr = if families == Families::Ipv6 { "fd10:0:2::3" } else { "10.0.2.3" }.parse()?;
-        world.run("node1", &format!("ip route add unreachable {gone}"))?;
-        let found = doctor()?;
-        ensure!(
-            found.stdout.lines().any(|line| line.starts_with("node2") && line.ends_with(" ok")),
-            "{}",
-            found.text()
-        );
-        ensure!(
-            found.stdout.lines().any(|line| line.contains(&gone.to_string()) && line.contains("no route")),
-            "{}",
-            found.text()
-        );
-        Ok(())
-    })
-}
-
 fn modes_that_cannot_be_had_change_nothing(families: Families) -> Result<()> {
     play("fabric", "fabric-bad", families, |world| {
         set_modes(world, "vxlanMode: Always")?;
@@ -470,14 +407,13 @@ fn in_ip(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
     Ok(())
 }
 
-crate::scenario!(needs_ipip, ip_in_ip_carries_ipv4_and_follows_its_mode);
+crate::scenario!(needs_ipip, ip_in_ip_carries_ipv4_and_follows_its_mode: ipv4 dual);
 crate::scenario!(vxlan_carries_pods_through_a_network_that_knows_none);
 crate::scenario!(a_pod_that_cannot_be_entered_follows_the_mtu_later);
 crate::scenario!(a_change_of_mode_loses_next_to_nothing);
 crate::scenario!(a_daemon_that_restarts_adopts_its_tunnels);
 crate::scenario!(tunnels_that_somebody_breaks_are_mended);
 crate::scenario!(pods_send_no_encapsulated_packets_to_nodes);
-crate::scenario!(the_doctor_finds_a_black_hole);
 crate::scenario!(only_nodes_may_send_encapsulated_packets);
 crate::scenario!(modes_that_cannot_be_had_change_nothing);
 crate::scenario!(a_port_in_use_is_told_and_taken_once_it_is_free);

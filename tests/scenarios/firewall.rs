@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use cairn_lab::lab::Families;
 
 use crate::flow::words;
+use crate::pools::set_modes;
 use crate::wait::eventually;
 use crate::world::{PodOn, SETTLES, World, play};
 
@@ -14,7 +15,7 @@ fn nobodys(address: IpAddr) -> &'static str {
     if address.is_ipv6() { "fd00:10:244:ffff::1" } else { "10.244.255.1" }
 }
 
-fn outside(address: IpAddr) -> Result<IpAddr> {
+pub(crate) fn outside(address: IpAddr) -> Result<IpAddr> {
     let text = if address.is_ipv6() { "2001:db8:100::1" } else { "198.51.100.1" };
     text.parse().context("an address")
 }
@@ -45,6 +46,11 @@ fn send_from(world: &World, pod: &PodOn, source: &str, version_6: bool) -> Resul
         change(&format!("ip address add {source}/{rest}"))?;
     }
     change(&format!("ip {family} route replace default via {gateway} dev eth0 src {source}"))
+}
+
+/// Makes every pool one whose pods get another source outside.
+pub(crate) fn masquerade_pools(world: &World) -> Result<()> {
+    set_modes(world, "natOutgoing: true")
 }
 
 fn pods_send_from_their_own_addresses(families: Families) -> Result<()> {
@@ -81,14 +87,7 @@ fn a_pool_is_masqueraded_outside_and_never_inside(families: Families) -> Result<
     play("two-racks", "masquerade", families, |world| {
         let (near, far) = (world.pod("node3", "near")?, world.pod("node1", "far")?);
         world.all_reach_all(&[near.clone(), far])?;
-        let pools = world.directory().join("volumes/objects/ippools");
-        for entry in std::fs::read_dir(&pools).with_context(|| pools.display().to_string())? {
-            let path = entry?.path();
-            let text = std::fs::read_to_string(&path)?.replace("\nspec:\n", "\nspec:\n  natOutgoing: true\n");
-            let draft = path.with_extension("draft");
-            std::fs::write(&draft, text)?;
-            std::fs::rename(&draft, &path)?;
-        }
+        masquerade_pools(world)?;
         for address in &near.pod.addresses {
             let (host, version_6) = (outside(*address)?, address.is_ipv6());
             let source = address.to_string();

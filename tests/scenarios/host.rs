@@ -101,6 +101,94 @@ fn systemd_networkd_leaves_alone_what_is_ours(families: Families) -> Result<()> 
     })
 }
 
+/// What NetworkManager and firewalld need to be spoken with.
+const BUS: &str = "mkdir -p /run/dbus && dbus-daemon --system --fork --nopidfile";
+
+/// What operators are told to install.
+const FOR_NETWORK_MANAGER: (&str, &str) =
+    ("/etc/NetworkManager/conf.d/cairn.conf", include_str!("../../deploy/host/NetworkManager.conf"));
+
+/// Starts it and waits until it has dealt with every interface, and with ours by leaving them alone.
+fn start_network_manager(world: &World, node: &str) -> Result<()> {
+    // Where it finds /sys read-only, it is in a container and waits for no udev.
+    let start = "mount --bind /sys /sys && mount -o remount,bind,ro /sys && exec NetworkManager --no-daemon >/run/lab/manager.log 2>&1";
+    put(world, node, "/run/lab/manager.sh", start)?;
+    world.run(node, "sh -c 'unshare --mount sh /run/lab/manager.sh &'")?;
+    eventually(SETTLES, || {
+        let shown = world.run(node, "nmcli --terse --fields DEVICE,STATE device status")?;
+        let states: Vec<(&str, &str)> = shown.lines().filter_map(|line| line.split_once(':')).collect();
+        for link in links(world, node)? {
+            let name = link["ifname"].as_str().context("a name")?;
+            let wanted = match name {
+                "lo" => continue,
+                "eth1" => "connected (externally)",
+                name if name.starts_with("crn") => "unmanaged",
+                name => anyhow::bail!("what is {name}?"),
+            };
+            let state = states.iter().find(|(device, _)| *device == name).map(|(_, state)| *state);
+            ensure!(state == Some(wanted), "{name} is {state:?}: {shown}");
+        }
+        Ok(())
+    })
+    .map(drop)
+}
+
+fn network_manager_leaves_alone_what_is_ours(families: Families) -> Result<()> {
+    play("mesh", "manager", families, |world| {
+        let pods = [world.pod("node1", "a")?, world.pod("node2", "b")?];
+        reach(world, &pods)?;
+        let (path, text) = FOR_NETWORK_MANAGER;
+        put(world, "node1", path, text)?;
+        world.run("node1", &format!("sh -c '{BUS}'"))?;
+        let ours = "sh -c 'ip route show proto 202; ip -6 route show proto 202; ip nexthop show proto 202'";
+        let before = world.run("node1", ours)?;
+        let flows = Flows::start(world, &pods[0], &pods[1])?;
+        for _ in 0..2 {
+            start_network_manager(world, "node1")?;
+            ensure!(world.run("node1", ours)? == before, "routes have changed");
+            world.end_process("node1", "NetworkManager", Signal::SIGTERM)?;
+            eventually(SETTLES, || {
+                ensure!(world.processes("node1", "NetworkManager")?.is_empty(), "it still runs");
+                Ok(())
+            })?;
+        }
+        flows.end_without_loss()
+    })
+}
+
+/// As docs/guide/host.md has it: what comes from pools and from nodes passes.
+fn trust(world: &World) -> Result<()> {
+    for source in ["10.244.0.0/16", "fd00:244::/48", "10.0.0.0/24", "fd10::/64"] {
+        world.run("node1", &format!("firewall-cmd --permanent --zone=trusted --add-source={source}"))?;
+    }
+    world.run("node1", "firewall-cmd --reload").map(drop)
+}
+
+fn pods_pass_firewalld_once_they_are_trusted(families: Families) -> Result<()> {
+    play("mesh", "firewalld", families, |world| {
+        let pods = [world.pod("node1", "a")?, world.pod("node2", "b")?];
+        reach(world, &pods)?;
+        world.run("node1", &format!("sh -c '{BUS}'"))?;
+        world.run("node1", "sh -c 'firewalld --nofork --nopid >/run/lab/firewalld.log 2>&1 &'")?;
+        eventually(SETTLES, || world.run("node1", "firewall-cmd --state").map(drop))?;
+        for address in &pods[1].pod.addresses {
+            let report = world.ping("node1", Some("a"), *address, 3)?;
+            ensure!(report.received == 0, "its zones do not know pods, and a packet passed: {report:?}");
+        }
+        trust(world)?;
+        reach(world, &pods)?;
+        // Neither takes anything from the other, whoever writes anew.
+        let rules = "sh -c 'nft -s list table inet firewalld'";
+        let before = world.run("node1", rules)?;
+        world.end_process("node1", "felix-lite", Signal::SIGKILL)?;
+        let added = world.pod("node1", "c")?;
+        ensure!(world.run("node1", rules)? == before, "firewalld's rules have changed");
+        world.run("node1", "firewall-cmd --reload")?;
+        world.reaches(&added, &pods[1])?;
+        reach(world, &pods)
+    })
+}
+
 fn reach(world: &World, pods: &[PodOn; 2]) -> Result<()> {
     eventually(SETTLES, || {
         for address in &pods[1].pod.addresses {
@@ -155,8 +243,23 @@ fn rules_of_others_stay_and_are_obeyed(families: Families) -> Result<()> {
             let report = world.ping("node1", Some("a"), *address, 3)?;
             ensure!(report.received == 0, "another table's policy drops, and a packet passed: {report:?}");
         }
+        // The node says so, with what helps; and no longer once it is done.
+        let blocked = |wanted: usize| {
+            eventually(SETTLES, || {
+                let path = world.directory().join("volumes/objects/nodestatuses/node1.yaml");
+                let status: Value = serde_yaml::from_str(&std::fs::read_to_string(path)?)?;
+                let conditions = status["status"]["conditions"].as_array().context("no conditions")?;
+                let said = conditions.iter().filter(|condition| condition["type"] == "ForwardingBlocked");
+                let said: Vec<_> = said.filter_map(|condition| condition["message"].as_str()).collect();
+                let told = said.iter().all(|message| message.contains("filter: FORWARD drops"));
+                ensure!(said.len() == wanted && told, "not {wanted}: {conditions:?}");
+                Ok(())
+            })
+        };
+        blocked(2)?;
         world.run("node1", "sh /run/lab/through.sh")?;
         reach(world, &pods)?;
+        blocked(0)?;
         let before = rules_of_others(world)?;
         ensure!(before.contains("-i crn+ -j ACCEPT") && before.contains("dport 9 drop"), "{before}");
         // The firewall is adopted, added to, and written anew after somebody has deleted it.
@@ -174,3 +277,5 @@ fn rules_of_others_stay_and_are_obeyed(families: Families) -> Result<()> {
 
 scenario!(systemd_networkd_leaves_alone_what_is_ours);
 scenario!(rules_of_others_stay_and_are_obeyed);
+scenario!(network_manager_leaves_alone_what_is_ours);
+scenario!(pods_pass_firewalld_once_they_are_trusted);

@@ -3,37 +3,39 @@
 //!
 //! When a scenario fails, its logs, states and a capture of each node's control traffic are kept; the message says where.
 
+/// The choice of families that the name of a test says.
+macro_rules! named {
+    (ipv4) => {
+        cairn_lab::lab::Families::Ipv4
+    };
+    (ipv6) => {
+        cairn_lab::lab::Families::Ipv6
+    };
+    (dual) => {
+        cairn_lab::lab::Families::Dual
+    };
+}
+
 /// Declares a scenario: a function of the families, run for each choice of them. After the name of a feature, as in
-/// `scenario!(needs_netem, name)`, it runs only under a kernel that has it: see [`cairn_lab::feature`].
+/// `scenario!(needs_netem, name)`, it runs only under a kernel that has it: see [`cairn_lab::feature`]. A virtual machine is slow: where the
+/// families share all that is looked at, `scenario!(needs_netem, name: dual)` runs it once.
 macro_rules! scenario {
-    ($needs:ident, $name:ident) => {
+    ($needs:ident, $name:ident: $($family:ident)+) => {
         mod $name {
             mod $needs {
-                use cairn_lab::feature;
-                use cairn_lab::lab::Families;
-
-                #[test]
-                #[ignore = "needs root: run by cargo xtask test --tier lab"]
-                fn ipv4() -> anyhow::Result<()> {
-                    feature::require(module_path!())?;
-                    super::super::$name(Families::Ipv4)
-                }
-
-                #[test]
-                #[ignore = "needs root: run by cargo xtask test --tier lab"]
-                fn ipv6() -> anyhow::Result<()> {
-                    feature::require(module_path!())?;
-                    super::super::$name(Families::Ipv6)
-                }
-
-                #[test]
-                #[ignore = "needs root: run by cargo xtask test --tier lab"]
-                fn dual() -> anyhow::Result<()> {
-                    feature::require(module_path!())?;
-                    super::super::$name(Families::Dual)
-                }
+                $(
+                    #[test]
+                    #[ignore = "needs root: run by cargo xtask test --tier lab"]
+                    fn $family() -> anyhow::Result<()> {
+                        cairn_lab::feature::require(module_path!())?;
+                        super::super::$name(named!($family))
+                    }
+                )+
             }
         }
+    };
+    ($needs:ident, $name:ident) => {
+        $crate::scenario!($needs, $name: ipv4 ipv6 dual);
     };
     ($name:ident) => {
         mod $name {
@@ -64,14 +66,19 @@ pub(crate) use scenario;
 mod bfd;
 mod borrowing;
 mod churn;
+mod clock;
 mod demo;
+mod doctor;
+mod egress;
 mod fabric;
 mod faults;
 mod firewall;
 mod flow;
 mod host;
 mod interop;
+mod ipv6_nodes;
 mod mesh;
+mod nat;
 mod next_hops;
 mod one_node;
 mod outside;
@@ -87,6 +94,7 @@ mod router_restart;
 mod routers;
 mod sessions;
 mod takeover;
+mod underlay;
 mod unnumbered;
 mod vrf;
 mod wait;

@@ -32,7 +32,7 @@ fn files(world: &World) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Makes these the modes of every pool.
+/// Makes these the modes of every pool, or gives it another field.
 pub(crate) fn set_modes(world: &World, modes: &str) -> Result<()> {
     set_modes_of(world, |_| true, modes)
 }
@@ -56,12 +56,12 @@ fn set(path: &Path, modes: &str) -> Result<()> {
     // The spec ends where the next key of the document begins; what is in force, in the status, has the same names.
     let end = tail.find("\nstatus:").map_or(tail.len(), |at| at + 1);
     let (spec, rest) = tail.split_at(end);
-    let kept: Vec<&str> = spec
-        .lines()
-        .filter(|line| {
-            !line.trim_start().starts_with("ipipMode:") && !line.trim_start().starts_with("vxlanMode:")
-        })
-        .collect();
+    let key = modes.split_once(':').map_or(modes, |(key, _)| key);
+    let replaced = |line: &str| {
+        let (field, _) = line.trim_start().split_once(':').unwrap_or_default();
+        field == key || (key.ends_with("Mode") && matches!(field, "ipipMode" | "vxlanMode"))
+    };
+    let kept: Vec<&str> = spec.lines().filter(|line| !replaced(line)).collect();
     let text = format!("{head}\nspec:\n  {modes}\n{}\n{rest}", kept.join("\n"));
     let draft = path.with_extension("draft");
     std::fs::write(&draft, text)?;

@@ -66,11 +66,11 @@ fn a_lost_node_takes_only_its_own_routes(families: Families) -> Result<()> {
 }
 
 /// Asks for BFD in every BGPPeer, as an operator would: by an edit of the objects.
-fn ask_for_bfd(world: &World) -> Result<()> {
+pub(crate) fn ask_for_bfd(world: &World, bfd: &str) -> Result<()> {
     let peers = world.directory().join("volumes/objects/bgppeers");
     for entry in std::fs::read_dir(&peers).with_context(|| peers.display().to_string())? {
         let path = entry?.path();
-        let text = std::fs::read_to_string(&path)?.replace("\nspec:\n", "\nspec:\n  bfd: {multiplier: 4}\n");
+        let text = std::fs::read_to_string(&path)?.replace("\nspec:\n", &format!("\nspec:\n  {bfd}\n"));
         let draft = path.with_extension("draft");
         std::fs::write(&draft, text)?;
         std::fs::rename(&draft, &path)?;
@@ -79,7 +79,7 @@ fn ask_for_bfd(world: &World) -> Result<()> {
 }
 
 /// Waits until the node's sessions of both kinds with both ToRs are up.
-fn await_bfd(world: &World, node: &str) -> Result<()> {
+pub(crate) fn await_bfd(world: &World, node: &str) -> Result<()> {
     eventually(SETTLES, || {
         let sessions = world.bfd_sessions(node)?;
         let up = sessions.iter().filter(|session| session.local.state == BfdState::Up && !session.polling);
@@ -121,7 +121,7 @@ fn a_silent_tor_is_left_by_bfd(families: Families) -> Result<()> {
             Ok(counts)
         };
         let before = counts(world)?;
-        ask_for_bfd(world)?;
+        ask_for_bfd(world, "bfd: {multiplier: 4}")?;
         nodes.iter().try_for_each(|node| await_bfd(world, node))?;
         ensure!(counts(world)? == before, "a session was made anew when BFD came");
         world.all_reach_all(&pods)?;

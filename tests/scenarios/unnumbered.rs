@@ -76,6 +76,45 @@ fn a_neighbour_of_an_interface_is_found_and_routes_of_both_families_lead_to_it()
     })
 }
 
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn an_external_neighbour_is_taken_with_whatever_as_it_says_and_no_internal_one() -> Result<()> {
+    play("unnumbered", "unnumbered-as", Families::Dual, |world| {
+        established(world)?;
+        let learned = |world: &World| -> Result<Vec<u32>> {
+            let mut peers = world.peers("cairn")?;
+            peers.sort_by_key(|peer| peer.description.clone());
+            Ok(peers.iter().map(|peer| peer.remote_as.0).collect())
+        };
+        let found = learned(world)?;
+        ensure!(found == [65402, 65402], "the ASes of the neighbours are {found:?}");
+        // The same link with another AS, which bgpd is not told of.
+        world.run("frr", "vtysh -c 'configure terminal' -c 'router bgp 65402' -c 'neighbor cairn local-as 65499 no-prepend replace-as'")?;
+        eventually(SETTLES, || {
+            let found = learned(world)?;
+            ensure!(found == [65499, 65402], "the ASes of the neighbours are {found:?}");
+            Ok(())
+        })?;
+        established(world)?;
+        // An internal one is what it is not.
+        world.run("cairn", "sed -i 's/remoteAs: external/remoteAs: internal/' /etc/cairn/bgpd.yaml")?;
+        let refusal = "wrong AS: the peer says AS 65499, the configuration says AS 65400";
+        eventually(SETTLES, || {
+            let peers = world.peers("cairn")?;
+            let refused = peers.iter().filter(|peer| peer.last_error.contains(refusal)).count();
+            ensure!(refused == 1, "{refused} neighbours are refused for their AS: {peers:#?}");
+            let text = world.run("frr", "vtysh -c 'show bgp neighbors cairn json'")?;
+            ensure!(text.contains("Bad Peer AS"), "FRRouting is not told why: {text}");
+            Ok(())
+        })?;
+        let sessions = world.sessions("cairn")?;
+        let up: Vec<_> = sessions.iter().filter(|session| session.established).collect();
+        ensure!(up.len() == 1 && up[0].remote_as == 65402, "the other session is no concern: {sessions:?}");
+        world.run("cairn", "sed -i 's/remoteAs: internal/remoteAs: external/' /etc/cairn/bgpd.yaml")?;
+        established(world)
+    })
+}
+
 /// What FRRouting says of its sessions over both links: BGP's and BFD's, with how often each came up.
 fn seen_by_frr(world: &World) -> Result<Vec<String>> {
     let text = world.run("frr", "vtysh -c 'show bgp neighbors json'")?;

@@ -37,11 +37,25 @@ impl Watch {
         Ok(watch)
     }
 
+    /// What was captured so far, a line or more for each packet.
+    pub(crate) fn now(&self, world: &World) -> Result<String> {
+        Ok(world.exec(&self.node, &["tcpdump", "-nn", "-r", &self.file])?.stdout)
+    }
+
     /// What was captured, a line or more for each packet, once there is a line that is waited for.
     pub(crate) fn until(&self, world: &World, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        self.read_until(world, "-nn", wanted)
+    }
+
+    /// As [`Self::until`], with the Ethernet header on each line.
+    pub(crate) fn frames_until(&self, world: &World, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        self.read_until(world, "-nne", wanted)
+    }
+
+    fn read_until(&self, world: &World, how: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let mut text = String::new();
         eventually(PATIENCE, || {
-            text = world.exec(&self.node, &["tcpdump", "-nn", "-r", &self.file])?.stdout;
+            text = world.exec(&self.node, &["tcpdump", how, "-r", &self.file])?.stdout;
             ensure!(text.lines().any(&wanted), "not in the capture:\n{text}");
             Ok(())
         })?;

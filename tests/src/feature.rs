@@ -1,7 +1,8 @@
 //! What a kernel may lack, found out by trying: a scenario that needs some of it says so in the name of its module.
 //!
 //! A module `needs_vrf_netem` holds scenarios that need VRFs and netem. `cargo xtask test` reads that from the names of the tests, and
-//! runs them under another kernel where this one lacks something.
+//! runs them under another kernel where this one lacks something. A module `lacks_vrf` shows what happens where there are none, and runs
+//! nowhere else.
 
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -11,6 +12,8 @@ use nix::sched::{CloneFlags, unshare};
 
 /// Begins the name of a module whose scenarios need something.
 const MARK: &str = "needs_";
+/// Begins the name of a module whose scenarios show what happens without something.
+const WITHOUT: &str = "lacks_";
 
 /// Something that not every kernel is built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +36,13 @@ pub enum Feature {
     Netem,
     /// nftables' fast path (`CONFIG_NFT_FLOW_OFFLOAD`).
     Flowtable,
+    /// A clock of its own, which may be set: a virtual machine.
+    Clock,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ipip,
         Self::Ip6tnl,
         Self::Vxlan,
@@ -47,6 +52,7 @@ impl Feature {
         Self::Ipvlan,
         Self::Netem,
         Self::Flowtable,
+        Self::Clock,
     ];
 
     /// The word for module names.
@@ -61,6 +67,7 @@ impl Feature {
             Self::Ipvlan => "ipvlan",
             Self::Netem => "netem",
             Self::Flowtable => "flowtable",
+            Self::Clock => "clock",
         }
     }
 
@@ -84,6 +91,7 @@ impl Feature {
                  add chain inet probe through { type filter hook forward priority 0; }; \
                  add rule inet probe through flow add @fast'"
             }
+            Self::Clock => "test -n \"$CAIRN_VM\"",
         }
     }
 
@@ -114,7 +122,11 @@ impl fmt::Display for Feature {
 /// # Errors
 /// Where a word is no feature.
 pub fn named(path: &str) -> Result<Vec<Feature>> {
-    let words = path.split("::").filter_map(|part| part.strip_prefix(MARK)).flat_map(|list| list.split('_'));
+    marked(path, MARK)
+}
+
+fn marked(path: &str, mark: &str) -> Result<Vec<Feature>> {
+    let words = path.split("::").filter_map(|part| part.strip_prefix(mark)).flat_map(|list| list.split('_'));
     words
         .map(|word| {
             let found = Feature::ALL.into_iter().find(|feature| feature.name() == word);
@@ -123,7 +135,7 @@ pub fn named(path: &str) -> Result<Vec<Feature>> {
         .collect()
 }
 
-/// Fails unless the running kernel has what the modules of a path need.
+/// Fails unless the running kernel has what the modules of a path need, and lacks what they are to do without.
 ///
 /// # Errors
 /// Says what is missing and where it is not.
@@ -134,6 +146,9 @@ pub fn require(path: &str) -> Result<()> {
             "needs {feature}, which this kernel lacks: cargo xtask test --tier vm {}",
             path.split("::").skip(1).collect::<Vec<_>>().join("::")
         );
+    }
+    for feature in marked(path, WITHOUT)? {
+        ensure!(!feature.is_there()?, "shows what happens without {feature}, which this kernel has");
     }
     Ok(())
 }

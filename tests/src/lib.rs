@@ -10,7 +10,6 @@
 pub mod cni;
 pub mod demo;
 pub mod feature;
-pub mod gotools;
 pub mod graph;
 pub mod image;
 pub mod interface;
@@ -23,5 +22,6 @@ pub mod speaker;
 pub mod status;
 pub mod topology;
 
+pub use cairn_gotools as gotools;
 pub use lab::Lab;
 pub use topology::Topology;

@@ -1,6 +1,8 @@
-//! `cargo xtask gen`: code that is generated from schemas and kept in the tree, so that building needs nothing but cargo.
+//! `cargo xtask gen`: files that are generated and kept in the tree, so that building needs nothing but cargo and installing nothing but
+//! `kubectl`.
 //!
-//! Every `<room>/api/proto/**/*.proto` becomes one file in `<room>/api/src/generated/`, named after its protobuf package.
+//! - Every `<room>/api/proto/**/*.proto` becomes one file in `<room>/api/src/generated/`, named after its protobuf package.
+//! - Every kind of `cairn.network/v1alpha1` becomes one CustomResourceDefinition in `deploy/crds/`, named after its plural.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,13 @@ pub(crate) fn check() -> Result<()> {
 
 /// Path below the root and text of every generated file.
 fn generated() -> Result<BTreeMap<PathBuf, String>> {
+    let mut files = protocols()?;
+    let manifests = cairn_api::schema::manifests()?;
+    files.extend(manifests.into_iter().map(|(name, text)| (Path::new("deploy/crds").join(name), text)));
+    Ok(files)
+}
+
+fn protocols() -> Result<BTreeMap<PathBuf, String>> {
     let mut schemas: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for file in workspace::files()? {
         let is_schema = file.extension().is_some_and(|extension| extension == "proto");

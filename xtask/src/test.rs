@@ -2,7 +2,8 @@
 //!
 //! Tiers: `unit` is whatever a plain `cargo test --workspace` runs, without root; `lab` is every test marked
 //! `#[ignore = "needs root ..."]`: real daemons in network namespaces; `vm` runs those of them whose names say that they need more than
-//! every kernel has, and a choice of the others, under a kernel that has it all. The last line is always `N passed, M failed`.
+//! every kernel has, and a choice of the others, under a kernel that has it all; `k8s` is whatever a real Kubernetes is needed for
+//! (`tests/k8s`), which is built first where it is not there. The last line is always `N passed, M failed`.
 
 pub(crate) mod install;
 mod machine;
@@ -11,7 +12,7 @@ mod suite;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -36,7 +37,7 @@ pub(crate) struct Arguments {
     tier: Option<Tier>,
     /// Only tests whose name contains this; leaves out checks and fuzzing
     filter: Option<String>,
-    /// Tests of the lab and vm tiers that run at a time in one suite
+    /// Tests of the lab, vm and k8s tiers that run at a time in one suite
     #[arg(long, default_value_t = 2)]
     lab_threads: usize,
 }
@@ -46,6 +47,7 @@ enum Tier {
     Unit,
     Lab,
     Vm,
+    K8s,
 }
 
 /// Runs the chosen tiers; the exit code says whether everything passed.
@@ -66,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> Result<()> {
     let chosen = |tier| arguments.tier.is_none_or(|only| only == tier);
-    let (unit, lab, vm) = (chosen(Tier::Unit), chosen(Tier::Lab), chosen(Tier::Vm));
+    let (unit, lab, vm, k8s) = (chosen(Tier::Unit), chosen(Tier::Lab), chosen(Tier::Vm), chosen(Tier::K8s));
     if (lab || vm) && !process::is_root() {
         bail!("the lab and vm tiers make network namespaces: run as root, or take `--tier unit`");
     }
@@ -77,6 +79,9 @@ fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> R
             install::for_machine()?;
         }
         println!("  all of it is here");
+    }
+    if k8s {
+        install::for_kubernetes()?;
     }
     if unit && arguments.filter.is_none() {
         heading("checks");
@@ -94,6 +99,9 @@ fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> R
     }
     if vm {
         flaky.extend(vm_tier(&suites, arguments, &programs, total)?);
+    }
+    if k8s {
+        flaky.extend(k8s_tier(&suites, arguments, &programs, total)?);
     }
     if unit && arguments.filter.is_none() {
         heading(&format!("fuzzing, {FUZZ_SECONDS} seconds for each target"));
@@ -113,9 +121,10 @@ fn lab_tier(
     heading(&format!("lab tier: real daemons in namespaces, {} tests at a time", arguments.lab_threads));
     let features = Features::of_host(programs)?;
     let (mut flaky, mut left, mut lacked) = (Vec::new(), 0, BTreeSet::new());
-    for suite in suites {
+    for suite in suites.iter().filter(|suite| !suite.needs_kubernetes()) {
         let mut names = suite.marked(programs)?;
         names.retain(|name| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter)));
+        names.retain(|name| !features.has_too_much_for(name));
         names.retain(|name| {
             let lacks = features.lacks(name);
             left += usize::from(!lacks.is_empty());
@@ -149,7 +158,7 @@ fn vm_tier(
     let machine = Machine::prepare(programs)?;
     let mut choice = needs::Choice::new(arguments.filter.as_deref());
     let mut flaky = Vec::new();
-    for suite in suites {
+    for suite in suites.iter().filter(|suite| !suite.needs_kubernetes()) {
         let mut names = suite.marked(programs)?;
         names.retain(|name| choice.takes(name));
         let place = Place::Machine(&machine);
@@ -158,6 +167,27 @@ fn vm_tier(
         flaky.extend(unsteady);
     }
     choice.finish()?;
+    Ok(flaky)
+}
+
+/// Runs what needs a real Kubernetes. The first time on a machine that is built, which takes minutes.
+fn k8s_tier(
+    suites: &[Suite],
+    arguments: &Arguments,
+    programs: &Path,
+    total: &mut Count,
+) -> Result<Vec<String>> {
+    heading("k8s tier: a real API server");
+    // Not within the time that a suite may take.
+    process::run(Command::new(programs.join("cairn-k8s")).arg("prepare"))?;
+    let mut flaky = Vec::new();
+    for suite in suites.iter().filter(|suite| suite.needs_kubernetes()) {
+        let mut names = suite.marked(programs)?;
+        names.retain(|name| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter)));
+        let (count, unsteady) = suite.run_marked(&names, arguments.lab_threads, programs, &Place::Host);
+        total.add(count);
+        flaky.extend(unsteady);
+    }
     Ok(flaky)
 }
 

@@ -12,6 +12,7 @@ impl Kind for Namespace {
     const KIND: &'static str = "Namespace";
     const PLURAL: &'static str = "namespaces";
     const STRICT: bool = false;
+    const METADATA_ONLY: bool = true;
 
     fn validate(_: &Object<Self>, _: &mut Faults) {}
 }

@@ -6,6 +6,7 @@ use crate::{Faults, GoDuration};
 
 /// BFD with a peer (RFC 5880). A field of Cairn's own: Calico has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Bfd {
     /// Desired Min TX Interval. Range: 50ms to 60s. Default: 300ms.

@@ -7,6 +7,7 @@ use crate::{Community, Faults, GoDuration, Kind, Object, name};
 
 /// BGP in the whole cluster. The one named `default` counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BgpConfiguration {
     /// Does every node peer with every other one (those that are no route reflectors)? Default: true.
@@ -34,6 +35,7 @@ pub struct BgpConfiguration {
 
 /// Where a password is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpPassword {
     /// A key of a Secret in Cairn's own namespace.
@@ -42,6 +44,7 @@ pub struct BgpPassword {
 
 /// A key of a Secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SecretKeyRef {
     /// The Secret's name.
@@ -68,6 +71,7 @@ impl BgpPassword {
 
 /// A name for a community.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NamedCommunity {
     /// The name.
@@ -78,6 +82,7 @@ pub struct NamedCommunity {
 
 /// Communities for what is announced inside a range.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PrefixAdvertisement {
     /// The range.

@@ -5,6 +5,7 @@ use crate::{Community, Faults, Kind, Object};
 
 /// Rules for what is taken from and announced to a peer. The first rule that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpFilter {
     /// What is announced of IPv4.
@@ -23,6 +24,7 @@ pub struct BgpFilter {
 
 /// One rule: every condition given must hold; a rule without conditions always matches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FilterRule {
     /// What the route's prefix is compared with, by `matchOperator`.
@@ -63,6 +65,7 @@ pub struct FilterRule {
 
 /// How a route's prefix is compared with a rule's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum MatchOperator {
     /// The same.
     Equal,
@@ -76,6 +79,7 @@ pub enum MatchOperator {
 
 /// Bounds on a prefix length, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PrefixLengthRange {
     /// Default: the length of `cidr`.
@@ -88,6 +92,7 @@ pub struct PrefixLengthRange {
 
 /// Where a route is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum MatchSource {
     /// Learned from a BGP peer.
     RemotePeers,
@@ -95,6 +100,7 @@ pub enum MatchSource {
 
 /// The kind of session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PeerType {
     /// The peer has another AS number.
     #[serde(rename = "eBGP")]
@@ -106,6 +112,7 @@ pub enum PeerType {
 
 /// Communities that must all be there.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CommunityMatch {
     /// The values.
@@ -114,6 +121,7 @@ pub struct CommunityMatch {
 
 /// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum FilterAction {
     /// Lets the route pass.
     Accept,
@@ -123,6 +131,7 @@ pub enum FilterAction {
 
 /// A change of an accepted route: exactly one field is set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FilterOperation {
     /// Adds a community.
@@ -138,6 +147,7 @@ pub struct FilterOperation {
 
 /// Sets the priority of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetPriority {
     /// The priority.
@@ -146,6 +156,7 @@ pub struct SetPriority {
 
 /// Adds a community.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AddCommunity {
     /// The community.
@@ -154,6 +165,7 @@ pub struct AddCommunity {
 
 /// Puts AS numbers before the path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PrependAsPath {
     /// The numbers, the first of them first in the path. 1 to 10.

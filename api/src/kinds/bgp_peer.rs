@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use cairn_net::{Asn, serde_as_text};
+use cairn_net::{Asn, RemoteAs, serde_as_text};
 use serde::{Deserialize, Serialize};
 
 use super::Bfd;
@@ -11,6 +11,7 @@ use crate::{Faults, GoDuration, Kind, Object, Selector, name};
 
 /// A BGP session of some nodes: with an address, with whoever is behind an interface, or with other nodes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BgpPeer {
     /// The one node that has the session. Not together with `nodeSelector`; neither means all nodes.
@@ -29,9 +30,10 @@ pub struct BgpPeer {
     /// The nodes to peer with, such as route reflectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_selector: Option<Selector>,
-    /// The peer's AS number. Required with `peerIP` and `interface`; nodes are known by their own.
+    /// The peer's AS number; or `external` for any but the node's own, `internal` for that. Required with `peerIP` and `interface`; nodes
+    /// are known by their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub as_number: Option<Asn>,
+    pub as_number: Option<RemoteAs>,
     /// The AS number shown to this peer, which is in another AS and no node, in place of the node's. Default: the node's.
     #[serde(default, rename = "localASNumber", skip_serializing_if = "Option::is_none")]
     pub local_as_number: Option<Asn>,
@@ -79,6 +81,7 @@ pub struct BgpPeer {
 
 /// Who configures the other end of a session between nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ReversePeering {
     /// The same object.
     #[default]
@@ -89,6 +92,7 @@ pub enum ReversePeering {
 
 /// The next hop of what is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum NextHopMode {
     /// As RFC 4271 section 5.1.3 says: self to eBGP peers and for own routes.
     #[default]
@@ -102,6 +106,7 @@ pub enum NextHopMode {
 
 /// The local address of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum SourceAddress {
     /// The node's BGP address.
     #[default]
@@ -174,9 +179,10 @@ impl Kind for BgpPeer {
             );
         }
         who(spec, faults);
-        for (path, asn) in [("spec.asNumber", spec.as_number), ("spec.localASNumber", spec.local_as_number)] {
-            faults.speaker_asn(path, asn);
+        if let Some(RemoteAs::Number(asn)) = spec.as_number {
+            faults.speaker_asn("spec.asNumber", Some(asn));
         }
+        faults.speaker_asn("spec.localASNumber", spec.local_as_number);
         let allowed = spec.num_allowed_local_as_numbers.unwrap_or(0);
         faults.require(allowed <= 10, "spec.numAllowedLocalASNumbers", allowed, "0 to 10");
         faults.require(spec.ttl_security != Some(0), "spec.ttlSecurity", 0, "1 to 255 hops");
@@ -245,7 +251,7 @@ fn who(spec: &BgpPeer, faults: &mut Faults) {
         faults.require(asn.is_empty(), "spec.asNumber", asn, "not together with spec.peerSelector");
         return;
     }
-    let rule = "required with spec.peerIP and spec.interface";
+    let rule = "required with spec.peerIP and spec.interface: a number, external or internal";
     faults.require(spec.as_number.is_some(), "spec.asNumber", "", rule);
     if let Some(peer) = spec.peer_ip {
         let fits = !peer.addr.is_unspecified() && !peer.addr.is_multicast();

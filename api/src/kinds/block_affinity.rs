@@ -9,6 +9,7 @@ use crate::{Faults, Kind, Object, name};
 /// name, so no two nodes can ever own one block. It is made before its block and goes after it, so these objects are
 /// the index of all blocks; and it changes rarely, unlike the block, so everybody can watch it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BlockAffinity {
     /// The block's range.
@@ -24,6 +25,7 @@ pub struct BlockAffinity {
 
 /// How far a claim has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum AffinityState {
     /// Claimed; the block may not exist yet. Not announced.

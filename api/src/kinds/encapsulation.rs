@@ -13,6 +13,7 @@ use crate::Object;
 
 /// The modes of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Modes {
     /// Encapsulation in IP.
@@ -30,6 +31,8 @@ pub enum EncapsulationRefused {
     BothModes,
     /// IP-in-IP carries IPv4 alone.
     FamilyUnsupported,
+    /// Its pods are to be attached to the network that the node is in.
+    Underlay,
     /// It overlaps with a pool whose name comes first and whose modes are others.
     Overlap {
         /// The name of the other pool.
@@ -58,6 +61,7 @@ impl EncapsulationRefused {
         match self {
             Self::BothModes => "BothModes",
             Self::FamilyUnsupported => "FamilyUnsupported",
+            Self::Underlay => "Underlay",
             Self::Overlap { .. } => "CIDROverlap",
         }
     }
@@ -70,6 +74,9 @@ impl fmt::Display for EncapsulationRefused {
             Self::FamilyUnsupported => {
                 f.write_str("ipipMode carries IPv4 in IPv4 alone: use vxlanMode for a pool of IPv6")
             }
+            Self::Underlay => f.write_str(
+                "what pods with this attachment send passes no tunnel of the node: ipipMode and vxlanMode must be Never",
+            ),
             Self::Overlap { with, cidr } => {
                 write!(f, "the pool overlaps with {with} ({cidr}), whose modes are others")
             }
@@ -111,7 +118,9 @@ pub fn encapsulations<'a>(pools: impl IntoIterator<Item = &'a Object<IpPool>>) -
         let overlap = || {
             rival.map(|elder| EncapsulationRefused::Overlap { with: elder.name.to_owned(), cidr: elder.cidr })
         };
-        let refused = wanted.refusal(spec.cidr.family()).or_else(overlap);
+        let underlay =
+            (wanted.any() && spec.attachment.underlay().is_some()).then_some(EncapsulationRefused::Underlay);
+        let refused = wanted.refusal(spec.cidr.family()).or(underlay).or_else(overlap);
         let modes = if refused.is_none() { wanted } else { before(pool) };
         judged.push(Judgement { name: pool.name(), cidr: spec.cidr, modes, refused });
     }

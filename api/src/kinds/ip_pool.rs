@@ -1,11 +1,12 @@
 use cairn_net::{Family, Prefix};
 use serde::{Deserialize, Serialize};
 
-use super::Modes;
+use super::{Attachment, Modes};
 use crate::{Condition, Faults, Kind, Object, Selector};
 
 /// A range that addresses are taken from, cut into blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)] // the fields of the format
 pub struct IpPool {
@@ -29,6 +30,9 @@ pub struct IpPool {
     /// Encapsulation in VXLAN (RFC 7348). Never together with `ipipMode`.
     #[serde(default)]
     pub vxlan_mode: EncapMode,
+    /// How its pods are attached: to the node's routes, or to the network that the node is in.
+    #[serde(default, skip_serializing_if = "Attachment::is_default")]
+    pub attachment: Attachment,
     /// The nodes that may take from it, by their labels.
     #[serde(default)]
     pub node_selector: Selector,
@@ -45,6 +49,7 @@ pub struct IpPool {
 
 /// When packets between nodes are encapsulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum EncapMode {
     /// Plain routing.
     #[default]
@@ -57,6 +62,7 @@ pub enum EncapMode {
 
 /// What an address may be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AllowedUse {
     /// Pods.
     Workload,
@@ -68,6 +74,7 @@ pub enum AllowedUse {
 
 /// Is a pool used without being named?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AssignmentMode {
     /// Whenever its selectors match.
     #[default]
@@ -78,14 +85,19 @@ pub enum AssignmentMode {
 
 /// What is reported of a pool.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IpPoolStatus {
     /// `Allocatable`, with reason `OK`, `CIDROverlap`, `PoolDisabled` or `Terminating`; `Encapsulation`, with reason `OK`,
-    /// `BothModes`, `FamilyUnsupported` or `CIDROverlap`.
+    /// `BothModes`, `FamilyUnsupported`, `Underlay` or `CIDROverlap`; of a pool with an attachment that is not routed also `Attachment`, with
+    /// reason `OK`, `Encapsulated`, `NATOutgoing` or `CIDROverlap`.
     #[serde(default)]
     pub conditions: Vec<Condition>,
     /// The modes in force: those of the spec while they can be had, else those that were in force before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encapsulation: Option<Modes>,
+    /// The attachment in force, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<Attachment>,
 }
 
 fn default_uses() -> Vec<AllowedUse> {
@@ -103,6 +115,7 @@ impl IpPool {
             disable_bgp_export: false,
             ipip_mode: EncapMode::Never,
             vxlan_mode: EncapMode::Never,
+            attachment: Attachment::default(),
             node_selector: Selector::default(),
             namespace_selector: Selector::default(),
             allowed_uses: default_uses(),
@@ -145,5 +158,6 @@ impl Kind for IpPool {
         let addr = spec.cidr.addr();
         faults.require(!addr.is_multicast(), "spec.cidr", spec.cidr, "must not be multicast");
         faults.require(!addr.is_loopback(), "spec.cidr", spec.cidr, "must not be loopback");
+        spec.attachment.validate(spec.cidr, faults);
     }
 }

@@ -5,6 +5,7 @@ use crate::{Faults, Kind, Object};
 
 /// Ranges that no address is taken from, unless it is asked for by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IpReservation {
     /// The ranges, of either family.

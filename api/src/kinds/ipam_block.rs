@@ -10,6 +10,7 @@ use crate::{Faults, Kind, Object, Timestamp, name};
 /// Its name is made from its range ([`name::of_prefix`]). An address without an entry was never used. An entry belongs to
 /// its `node`: nobody else changes it until it is `Released` and its cool-down is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IpamBlock {
     /// The range.
@@ -23,6 +24,7 @@ pub struct IpamBlock {
 
 /// One address of a block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Allocation {
     /// The address.
@@ -43,6 +45,7 @@ pub struct Allocation {
 
 /// What a node does with an address that it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AllocationState {
     /// Claimed ahead of need: the node may give it to a pod without asking.
     Reserved,

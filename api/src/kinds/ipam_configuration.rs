@@ -4,6 +4,7 @@ use crate::{Faults, Kind, Object};
 
 /// How addresses are managed in the whole cluster. The one named `default` counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct IpamConfiguration {
     /// Are nodes confined to their own blocks? Default: false (they borrow when all is taken).

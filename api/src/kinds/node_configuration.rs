@@ -1,14 +1,17 @@
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use cairn_net::{Family, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::{Faults, GoDuration, Kind, Object, Selector};
+use crate::{Faults, GoDuration, Kind, Object, PortRange, Selector};
 
 /// How the daemons of some nodes behave. Who a node is in BGP stands on its Node ([`crate::annotation`]).
 ///
 /// Where several select a node, they are merged field by field in order of name, `default` first, later ones winning:
 /// see [`NodeConfiguration::effective`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeConfiguration {
     /// The nodes it is for. Default: all.
@@ -33,6 +36,9 @@ pub struct NodeConfiguration {
     /// The same for IPv6 pods.
     #[serde(default, rename = "wireguardEnabledV6", skip_serializing_if = "Option::is_none")]
     pub wireguard_enabled_v6: Option<bool>,
+    /// Encrypt what this node itself sends to other nodes' own addresses, too, of the families that are encrypted for pods. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_host_encryption_enabled: Option<bool>,
     /// UDP port of WireGuard, the same on all nodes. Range: 1 to 65535. Default: 51820.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wireguard_listening_port: Option<u16>,
@@ -47,10 +53,56 @@ pub struct NodeConfiguration {
     /// What becomes of packets between pods and nodes whose key is not known. Default: `Allow`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wireguard_unencrypted_peers: Option<UnencryptedPeers>,
+    /// The destinations that pods of `natOutgoing` pools reach with their own addresses. Default: `IPPoolsOnly`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat_outgoing_exclusions: Option<NatOutgoingExclusions>,
+    /// Further such destinations.
+    #[serde(default, rename = "natOutgoingExcludedCIDRs", skip_serializing_if = "Option::is_none")]
+    pub nat_outgoing_excluded_cidrs: Option<Vec<Prefix>>,
+    /// The source that IPv4 packets of such pods get: an address of the node. Default: the address of the interface that they leave by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat_outgoing_address: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    #[serde(default, rename = "natOutgoingAddressV6", skip_serializing_if = "Option::is_none")]
+    pub nat_outgoing_address_v6: Option<Ipv6Addr>,
+    /// The source ports that their connections get. Default: the connection's own where it is free, else any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat_port_range: Option<PortRange>,
+    /// Is the source port always drawn at random, so that two connections that begin at the same time do not draw the same? Default: yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat_random_fully: Option<bool>,
+    /// Whether established connections of pods take the kernel's fast path, an nftables flowtable. Default: `Disabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flowtable: Option<Flowtable>,
+}
+
+/// How established connections of pods are forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Flowtable {
+    /// Packet by packet through routing, connection tracking and all rules.
+    #[default]
+    Disabled,
+    /// By the kernel where they come in, with what was found out for the first packets.
+    Software,
+}
+
+/// Which destinations are not translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum NatOutgoingExclusions {
+    /// Addresses of pools.
+    #[default]
+    #[serde(rename = "IPPoolsOnly")]
+    IpPoolsOnly,
+    /// Addresses of pools and of the nodes.
+    #[serde(rename = "IPPoolsAndHostIPs")]
+    IpPoolsAndHostIps,
 }
 
 /// What becomes of packets between pods that cannot be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum UnencryptedPeers {
     /// They travel as if there were no encryption: nothing breaks while it is switched on node by node.
     #[default]
@@ -85,6 +137,10 @@ impl NodeConfiguration {
             vxlan_vni: object.spec.vxlan_vni.or(merged.vxlan_vni),
             wireguard_enabled: object.spec.wireguard_enabled.or(merged.wireguard_enabled),
             wireguard_enabled_v6: object.spec.wireguard_enabled_v6.or(merged.wireguard_enabled_v6),
+            wireguard_host_encryption_enabled: object
+                .spec
+                .wireguard_host_encryption_enabled
+                .or(merged.wireguard_host_encryption_enabled),
             wireguard_listening_port: object
                 .spec
                 .wireguard_listening_port
@@ -95,7 +151,28 @@ impl NodeConfiguration {
                 .spec
                 .wireguard_unencrypted_peers
                 .or(merged.wireguard_unencrypted_peers),
+            flowtable: object.spec.flowtable.or(merged.flowtable),
+            nat_outgoing_exclusions: object.spec.nat_outgoing_exclusions.or(merged.nat_outgoing_exclusions),
+            nat_outgoing_excluded_cidrs: object
+                .spec
+                .nat_outgoing_excluded_cidrs
+                .clone()
+                .or(merged.nat_outgoing_excluded_cidrs),
+            nat_outgoing_address: object.spec.nat_outgoing_address.or(merged.nat_outgoing_address),
+            nat_outgoing_address_v6: object.spec.nat_outgoing_address_v6.or(merged.nat_outgoing_address_v6),
+            nat_port_range: object.spec.nat_port_range.or(merged.nat_port_range),
+            nat_random_fully: object.spec.nat_random_fully.or(merged.nat_random_fully),
         })
+    }
+}
+
+impl NodeConfiguration {
+    /// The source that packets of a family get when they leave the pools, where one is said.
+    pub fn nat_address(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::Ipv4 => self.nat_outgoing_address.map(IpAddr::V4),
+            Family::Ipv6 => self.nat_outgoing_address_v6.map(IpAddr::V6),
+        }
     }
 }
 
@@ -119,6 +196,19 @@ impl Kind for NodeConfiguration {
         }
         if let Some(mtu) = object.spec.wireguard_mtu {
             faults.require((1280..=65535).contains(&mtu), "spec.wireguardMTU", mtu, "1280 to 65535 bytes");
+        }
+        let nat = [("spec.natOutgoingAddress", Family::Ipv4), ("spec.natOutgoingAddressV6", Family::Ipv6)];
+        for (field, family) in nat {
+            if let Some(address) = object.spec.nat_address(family) {
+                let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+                let usable = !address.is_unspecified() && !address.is_loopback() && !address.is_multicast();
+                faults.require(
+                    usable && !link_local,
+                    field,
+                    address,
+                    "a unicast address that others can answer",
+                );
+            }
         }
         if let Some(time) = object.spec.wireguard_keep_alive {
             let (whole, seconds) = (time.get().subsec_nanos() == 0, time.get().as_secs());

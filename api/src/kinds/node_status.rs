@@ -7,11 +7,13 @@ use crate::{Condition, Faults, Kind, Object, Timestamp, WireguardKey};
 
 /// What a node's daemons report of themselves. Named like the node; written by its felix-lite.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NodeStatus {}
 
 /// The report.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeReport {
     /// When it was written.
@@ -39,12 +41,13 @@ pub struct NodeReport {
 
 /// One BGP session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionReport {
     /// The peer's address.
     #[serde(rename = "peerIP")]
     pub peer_ip: IpAddr,
-    /// The peer's AS number.
+    /// The peer's AS number; 0 while that of an external one is not known.
     pub as_number: Asn,
     /// State of RFC 4271 section 8.2.2, such as `Established`.
     pub state: String,

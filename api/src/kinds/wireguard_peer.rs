@@ -9,6 +9,7 @@ use crate::{Faults, Kind, Object, WireguardKey};
 ///
 /// That of a node has the node's name, and its felix-lite writes the keys. For a host outside an operator writes the whole of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WireguardPeer {
     /// The public key. The private one never leaves its host.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::{Node, Secret};
-use crate::kinds::{Bfd, BgpConfiguration, BgpFilter, BgpPeer, IpPool};
+use crate::kinds::{Bfd, BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, NodeConfiguration};
 
 const POOL: &str = "\
 apiVersion: cairn.network/v1alpha1
@@ -113,6 +113,8 @@ fn a_peer_is_an_address_an_interface_or_nodes() {
         }
     };
     assert!(faults("{interface: eth1, asNumber: 65001}").is_empty());
+    assert!(faults("{interface: eth1, asNumber: external}").is_empty());
+    assert!(faults("{peerIP: 192.0.2.1, asNumber: internal}").is_empty());
     for (spec, path, rule) in [
         (
             "{asNumber: 65001}",
@@ -121,6 +123,8 @@ fn a_peer_is_an_address_an_interface_or_nodes() {
         ),
         ("{peerIP: 192.0.2.1, interface: eth1, asNumber: 65001}", "spec.peerIP", "exactly one of"),
         ("{peerSelector: all(), interface: eth1}", "spec.interface", "exactly one of"),
+        ("{interface: eth1, asNumber: 0}", "spec.asNumber", "1 to 4294967294"),
+        ("{peerSelector: all(), asNumber: external}", "spec.asNumber", "not together with spec.peerSelector"),
         ("{interface: eth1}", "spec.asNumber", "required with spec.peerIP and spec.interface"),
         ("{interface: longer-than-15-bytes, asNumber: 65001}", "spec.interface", "1 to 15 bytes"),
         ("{interface: a/b, asNumber: 65001}", "spec.interface", "slash"),
@@ -241,4 +245,42 @@ fn neither_size_nor_aliases_nor_depth_exhaust_the_reader() {
     assert_eq!(spots, "f.yaml:7:106: nested too deeply: at most 100 levels");
     let dashes = error::<IpPool>(&format!("{POOL}  x:\n{}", "- ".repeat(100_000)));
     assert_eq!(dashes, "f.yaml:8:1: nested too deeply: at most 100 levels");
+}
+
+#[test]
+fn sources_that_cannot_be_given_outside_are_refused_by_field_value_and_rule() {
+    let configuration = |spec: &str| {
+        error::<NodeConfiguration>(&format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: NodeConfiguration\nmetadata: {{name: default}}\nspec: {{{spec}}}\n"
+        ))
+    };
+    for (spec, words) in [
+        ("natOutgoingAddress: 'fd00::1'", "IPv4"),
+        ("natOutgoingAddressV6: 192.0.2.1", "IPv6"),
+        ("natOutgoingAddress: 127.0.0.1", "spec.natOutgoingAddress"),
+        ("natOutgoingAddressV6: 'fe80::1'", "spec.natOutgoingAddressV6"),
+        ("natPortRange: '9:8'", "not a valid range of ports"),
+        ("natPortRange: '0:9'", "not a valid range of ports"),
+        ("natOutgoingExclusions: Nodes", "IPPoolsAndHostIPs"),
+        ("natOutgoingExcludedCIDRs: [10.0.0.1/8]", "10.0.0.1/8"),
+    ] {
+        let found = configuration(spec);
+        assert!(found.contains(words), "{spec}: {found}");
+    }
+    let gateway = |spec: &str| {
+        error::<EgressGateway>(&format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: EgressGateway\nmetadata: {{name: g}}\nspec: {{{spec}}}\n"
+        ))
+    };
+    for (spec, words) in [
+        ("egressIPs: []", "one address, or one of each family"),
+        ("egressIPs: [192.0.2.1, 192.0.2.2]", "one address, or one of each family"),
+        ("egressIPs: ['fe80::1']", "fe80::1"),
+        ("egressIPs: [192.0.2.1], destinationCIDRs: ['2001:db8::/32']", "spec.destinationCIDRs"),
+        ("egressIPs: [192.0.2.1], podSelector: 'a ='", "podSelector"),
+        ("egressIPs: [192.0.2.1], addresses: []", "addresses"),
+    ] {
+        let found = gateway(spec);
+        assert!(found.contains(words), "{spec}: {found}");
+    }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 pub struct Peer {
     /// Its address, which names it.
     pub address: IpAddr,
-    /// Its AS.
+    /// Its AS; 0 while that of an external neighbour is not known, before the first session with it.
     pub remote_as: Asn,
     /// The AS that it sees.
     pub local_as: Asn,

@@ -5,7 +5,7 @@ use bgp_core::rib::{Rejection, SourceKind, confined, leaving};
 use bgp_core::wire::{AsPath, Attributes, Community, Marks, NextHop};
 use bgpd_api::config::{self, Blackhole, Config, PeerOptions, TestRoute};
 use bgpd_api::policy::Direction;
-use cairn_net::Family;
+use cairn_net::{Asn, Family};
 
 use crate::community::split;
 use crate::condition::{origin, peer_type};
@@ -45,7 +45,7 @@ impl Trial {
     /// As [`Trial::new`], with what the options of the neighbour do beside its filters: it announced the route, or is sent it.
     pub fn with(mut route: TestRoute, options: &PeerOptions, config: &Config, way: Direction) -> Self {
         let is_member = |asn| config.confederation.as_ref().is_some_and(|all| all.members.contains(&asn));
-        let peer = options.remote_as.unwrap_or(config.local_as);
+        let peer = options.remote_as.and_then(|of| of.number(config.local_as)).unwrap_or(Asn::ZERO);
         let reflects = options.route_reflector_client == Some(true);
         let (kind, learned) = match SourceKind::of_peer(config.local_as, is_member, peer, reflects) {
             SourceKind::External => (config::PeerType::Ebgp, config::RouteSource::Ebgp),

@@ -1,7 +1,7 @@
 //! BFD: one thread with its own sockets around `bfd_core`, and the way between it and the daemon.
 //!
 //! ```text
-//!   daemon task --- commands (32) + a byte to wake it ---> bfd thread { Endpoint } <--- UDP 3784, 4784
+//!   daemon task --- commands (32) + a byte to wake it ---> bfd thread { Endpoint } <--- UDP 3784, 4784, and of each VRF
 //!        ^                                                       |                ---> a socket per session
 //!        +------ mailbox: one place per session, Notify <--------+
 //! ```
@@ -32,10 +32,41 @@ use thread::Thread;
 /// Commands that wait at most.
 const COMMANDS: usize = 32;
 
+/// A session that is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// What its packets are told by.
+    pub(crate) key: Key,
+    /// How it is to be.
+    pub(crate) config: SessionConfig,
+    /// The interface or VRF that its packets come and go by, if it is bound to one.
+    pub(crate) device: Option<String>,
+}
+
+/// All sessions that are wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// For `bfd_core`.
+    pub(crate) sessions: BTreeMap<Key, SessionConfig>,
+    /// The interface or VRF of those that are bound to one.
+    pub(crate) devices: BTreeMap<Key, String>,
+}
+
+impl FromIterator<Session> for Wanted {
+    fn from_iter<I: IntoIterator<Item = Session>>(sessions: I) -> Self {
+        let mut wanted = Self::default();
+        for Session { key, config, device } in sessions {
+            wanted.devices.extend(device.map(|device| (key, device)));
+            wanted.sessions.insert(key, config);
+        }
+        wanted
+    }
+}
+
 /// What the thread is told.
 enum Command {
     /// These sessions are wanted, and no others.
-    Configure(BTreeMap<Key, SessionConfig>),
+    Configure(Wanted),
     /// Tell how everything is.
     Report(oneshot::Sender<Report>),
     /// Stand still, and tell another process how to go on; [`Command::Resume`] follows if it does not.
@@ -52,7 +83,8 @@ const FREEZES: Duration = Duration::from_secs(1);
 /// Sessions that stand still, with their sockets, on their way into another process. None where BFD does not run.
 #[derive(Debug, Default)]
 pub(crate) struct Frozen {
-    /// A 1 for each socket that there is: first those of [`receiver::KINDS`], then one for each session of the state.
+    /// A 1 for each socket that there is: first those of [`receiver::KINDS`], then one for each session of the state, then those that
+    /// are bound to an interface or VRF, which they tell themselves.
     pub(crate) places: Vec<u8>,
     /// For `bfd_core`.
     pub(crate) state: Vec<u8>,
@@ -118,14 +150,14 @@ impl Bfd {
     ///
     /// # Errors
     /// If the thread or its sockets cannot be had, such as a port that another program has.
-    pub(crate) fn configure(&mut self, sessions: BTreeMap<Key, SessionConfig>) -> io::Result<()> {
+    pub(crate) fn configure(&mut self, wanted: Wanted) -> io::Result<()> {
         if self.running.is_none() {
-            if sessions.is_empty() {
+            if wanted.sessions.is_empty() {
                 return Ok(());
             }
             self.running = Some(self.start(thread::Parts::new)?);
         }
-        self.command(Command::Configure(sessions));
+        self.command(Command::Configure(wanted));
         Ok(())
     }
 
@@ -133,9 +165,9 @@ impl Bfd {
     ///
     /// # Errors
     /// If that cannot be: then no session runs.
-    pub(crate) fn adopt(&mut self, frozen: Frozen, sessions: BTreeMap<Key, SessionConfig>) -> io::Result<()> {
-        self.running = Some(self.start(|| thread::Parts::adopt(frozen, &sessions))?);
-        self.command(Command::Configure(sessions));
+    pub(crate) fn adopt(&mut self, frozen: Frozen, wanted: Wanted) -> io::Result<()> {
+        self.running = Some(self.start(|| thread::Parts::adopt(frozen, &wanted))?);
+        self.command(Command::Configure(wanted));
         Ok(())
     }
 
@@ -207,10 +239,15 @@ mod tests {
 
     use super::*;
 
-    fn sessions() -> BTreeMap<Key, SessionConfig> {
+    /// Two sessions; the second one is bound to an interface.
+    fn sessions() -> Wanted {
         // Nobody answers there, and whether the ports to listen on are free does not matter.
-        let keys = [1, 2].map(|host| Key::new([127, 0, 77, host].into(), Hops::Single));
-        keys.map(|key| (key, SessionConfig::default())).into()
+        let session = |(host, device): (u8, Option<&str>)| Session {
+            key: Key::new([127, 0, 77, host].into(), Hops::Single),
+            config: SessionConfig::default(),
+            device: device.map(ToOwned::to_owned),
+        };
+        [(1, None), (2, Some("lo"))].into_iter().map(session).collect()
     }
 
     fn seen(bfd: &Bfd) -> Vec<SessionView> {
@@ -235,9 +272,15 @@ mod tests {
         assert!(old.freeze().unwrap().places.is_empty(), "nothing runs yet");
         old.configure(sessions()).unwrap();
         let first = frozen(&old);
-        let ports = |frozen: &Frozen| -> Vec<u16> { frozen.files.iter().rev().take(2).map(port).collect() };
+        let ports = |frozen: &Frozen| -> Vec<u16> {
+            let listening = Frozen::count(&frozen.places[..receiver::KINDS.len()]);
+            frozen.files[listening..].iter().map(port).collect()
+        };
         let (places, known) = (first.places.clone(), ports(&first));
-        assert_eq!((Frozen::count(&places), places.len()), (first.files.len(), receiver::KINDS.len() + 2));
+        assert_eq!(Frozen::count(&places), first.files.len());
+        let device = |file: &OwnedFd| socket2::SockRef::from(file).device().unwrap();
+        let of_lo = first.files.iter().filter(|file| device(file).as_deref() == Some(b"lo"));
+        assert!((1..=2).contains(&of_lo.count()), "one to send, and one to receive if its port is free");
         // It is given up, and everything is as it was.
         drop(first);
         old.resume();

@@ -12,6 +12,9 @@ use cairn_net::Family;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tracing::debug;
 
+use super::receiver::device_of;
+use crate::transport::bind_device;
+
 /// Class Selector 6, for what keeps the network together.
 const CONTROL_TRAFFIC: u32 = 0xc0;
 /// Ports that are tried for one session.
@@ -30,22 +33,33 @@ pub(super) struct Senders {
 #[derive(Default)]
 struct Place {
     socket: Option<UdpSocket>,
+    /// The interface or VRF that the socket is bound to.
+    device: Option<String>,
     /// No attempt before.
     not_before: Option<Instant>,
 }
 
 impl Senders {
-    /// Sends a packet; one that cannot be sent is lost, as on any link.
-    pub(super) fn send(&mut self, now: Instant, session: SessionId, key: &Key, packet: &[u8]) {
+    /// Sends a packet, by an interface or VRF if the session is bound to one. One that cannot be sent is lost, as on any link.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        (key, device): (&Key, Option<&str>),
+        packet: &[u8],
+    ) {
         let index = session.0 as usize;
         self.place(session);
         let place = &mut self.sockets[index];
+        if place.device.as_deref() != device {
+            *place = Place { device: device.map(ToOwned::to_owned), ..Place::default() };
+        }
         if place.socket.is_none() {
             if place.not_before.is_some_and(|at| now < at) {
                 self.errors += 1;
                 return;
             }
-            match open(key, &mut self.next_port) {
+            match open(key, device, &mut self.next_port) {
                 Ok(socket) => place.socket = Some(socket),
                 Err(error) => {
                     debug!(peer = %key.remote, %error, "cannot open a socket for a BFD session yet");
@@ -69,7 +83,8 @@ impl Senders {
                 debug!(peer = %key.remote, %error, "cannot send a BFD packet");
                 self.errors += 1;
                 if error.kind() != io::ErrorKind::WouldBlock {
-                    *place = Place { socket: None, not_before: Some(now + RETRY) };
+                    place.socket = None;
+                    place.not_before = Some(now + RETRY);
                 }
             }
         }
@@ -81,7 +96,8 @@ impl Senders {
         if let Ok(local) = socket.local_addr() {
             self.next_port = local.port().wrapping_add(1) & !*SOURCE_PORTS.start();
         }
-        self.place(session).socket = Some(socket);
+        let device = device_of(&SockRef::from(&socket));
+        *self.place(session) = Place { socket: Some(socket), device, not_before: None };
     }
 
     /// The socket of a session for another process; `None` if it has none now.
@@ -106,7 +122,7 @@ impl Senders {
     }
 }
 
-fn open(key: &Key, next_port: &mut u16) -> io::Result<UdpSocket> {
+fn open(key: &Key, device: Option<&str>, next_port: &mut u16) -> io::Result<UdpSocket> {
     let family = Family::of(key.remote);
     let (domain, any) = match family {
         Family::Ipv4 => (Domain::IPV4, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
@@ -118,6 +134,7 @@ fn open(key: &Key, next_port: &mut u16) -> io::Result<UdpSocket> {
     mark(&SockRef::from(&socket), family);
     // It only sends: what comes to it is of no use.
     let _ = socket.set_recv_buffer_size(0);
+    bind_device(&socket, device)?;
     bind(&socket, key.local.unwrap_or(any), key.interface, next_port)?;
     socket.connect(&address(key.remote, key.interface, key.hops.port()).into())?;
     Ok(socket.into())
@@ -165,7 +182,7 @@ mod tests {
         let mut next = 0;
         for remote in ["127.0.0.1", "::1"] {
             let key = Key::new(remote.parse().unwrap(), Hops::Single);
-            let sockets: Vec<_> = (0..20).map(|_| open(&key, &mut next).unwrap()).collect();
+            let sockets: Vec<_> = (0..20).map(|_| open(&key, None, &mut next).unwrap()).collect();
             let mut ports: Vec<_> =
                 sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
             ports.sort_unstable();

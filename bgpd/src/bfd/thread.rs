@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 
-use bfd_core::{Endpoint, Input, Key, Output, SessionConfig};
+use bfd_core::{Endpoint, Input, Key, Output};
 use cairn_kernel::{poll, sched};
 use tracing::{error, info, warn};
 
 use super::receiver::Receivers;
 use super::sender::Senders;
-use super::{Command, Frozen, Mailbox, Report};
+use super::{Command, Frozen, Mailbox, Report, Wanted};
 
 /// Low among the real-time ones: before everything usual, after the kernel's own threads.
 const PRIORITY: i32 = 5;
@@ -42,18 +42,19 @@ impl Parts {
     ///
     /// # Errors
     /// If these are damaged, or the system has no random numbers.
-    pub(super) fn adopt(frozen: Frozen, sessions: &BTreeMap<Key, SessionConfig>) -> io::Result<Self> {
+    pub(super) fn adopt(frozen: Frozen, wanted: &Wanted) -> io::Result<Self> {
         let (state, sockets) = frozen.into_sockets();
         let mut sockets = sockets.into_iter();
-        let receivers = Receivers::adopt(&mut sockets);
-        let (endpoint, names) = Endpoint::take_over(Instant::now(), seed()?, sessions, &state)
+        let mut receivers = Receivers::adopt(&mut sockets);
+        let (endpoint, names) = Endpoint::take_over(Instant::now(), seed()?, &wanted.sessions, &state)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let mut senders = Senders::default();
-        for (name, socket) in names.into_iter().zip(sockets) {
+        for (name, socket) in names.into_iter().zip(sockets.by_ref()) {
             if let (Some(name), Some(socket)) = (name, socket) {
                 senders.adopt(name, socket);
             }
         }
+        receivers.adopt_bound(sockets.flatten());
         Ok(Self { endpoint, receivers, senders })
     }
 }
@@ -79,6 +80,8 @@ pub(super) struct Thread {
     endpoint: Endpoint,
     receivers: Receivers,
     senders: Senders,
+    /// The interface or VRF of the sessions that are bound to one.
+    devices: BTreeMap<Key, String>,
     commands: Receiver<Command>,
     woken: UnixStream,
     mailbox: Arc<Mailbox>,
@@ -93,7 +96,7 @@ impl Thread {
         mailbox: Arc<Mailbox>,
     ) -> Self {
         let Parts { endpoint, receivers, senders } = parts;
-        Self { endpoint, receivers, senders, commands, woken, mailbox }
+        Self { endpoint, receivers, senders, devices: BTreeMap::new(), commands, woken, mailbox }
     }
 
     /// Runs until it is told to stop, or nobody can tell it any more.
@@ -120,6 +123,7 @@ impl Thread {
                 Next::Vanish => return,
             }
             self.act();
+            self.receivers.look_after_devices(Instant::now());
             self.wait();
         }
     }
@@ -127,9 +131,10 @@ impl Thread {
     fn take_commands(&mut self) -> Next {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Configure(sessions)) => {
-                    self.receivers.open_for(&sessions);
-                    self.endpoint.handle(Instant::now(), Input::Configure(&sessions));
+                Ok(Command::Configure(wanted)) => {
+                    self.receivers.open_for(&wanted);
+                    self.endpoint.handle(Instant::now(), Input::Configure(&wanted.sessions));
+                    self.devices = wanted.devices;
                 }
                 Ok(Command::Report(answer)) => {
                     let report = Report {
@@ -162,6 +167,7 @@ impl Thread {
         for session in sessions {
             sockets.push(self.senders.hand_over(session)?);
         }
+        sockets.extend(self.receivers.hand_over_bound()?);
         Ok(Frozen::new(state, sockets))
     }
 
@@ -182,7 +188,9 @@ impl Thread {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit { session, key, packet, len } => {
-                    self.senders.send(Instant::now(), session, &key, packet.get(..len).unwrap_or_default());
+                    let device = self.devices.get(&key).map(String::as_str);
+                    let packet = packet.get(..len).unwrap_or_default();
+                    self.senders.send(Instant::now(), session, (&key, device), packet);
                 }
                 Output::Changed { key, change } => self.mailbox.put(key, change),
                 Output::Forgotten { session } => self.senders.close(session),
@@ -192,9 +200,10 @@ impl Thread {
 
     fn wait(&mut self) {
         let now = Instant::now();
-        let timeout = self.endpoint.poll_timeout().map(|at| at.saturating_duration_since(now));
-        let [a, b, c, d] = self.receivers.fds(self.woken.as_fd());
-        if let Err(error) = poll::wait([a, b, c, d, self.woken.as_fd()], timeout) {
+        let next = self.endpoint.poll_timeout().into_iter().chain(self.receivers.next_look()).min();
+        let timeout = next.map(|at| at.saturating_duration_since(now));
+        let fds: Vec<_> = self.receivers.fds().chain([self.woken.as_fd()]).collect();
+        if let Err(error) = poll::wait(&fds, timeout) {
             error!(%error, "the BFD thread cannot wait");
             // Not a busy loop, whatever the reason.
             std::thread::sleep(std::time::Duration::from_millis(10));

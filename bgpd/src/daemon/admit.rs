@@ -92,12 +92,12 @@ impl Daemon {
     }
 
     fn inbound_options(&self, peer: IpAddr) -> Option<PeerOptions> {
-        let running = self.running.as_ref()?;
+        let local_as = self.running.as_ref()?.config.local_as;
         let options = self.options_of(peer)?;
         Some(PeerOptions {
             peer,
             ttl: crate::settings::ttl(&options),
-            external: options.remote_as != Some(running.config.local_as),
+            external: options.remote_as.and_then(|of| of.number(local_as)) != Some(local_as),
             key: None,
             device: options.bind_interface,
         })

@@ -15,7 +15,7 @@ use crate::difference;
 use crate::settings::{self, Keys, Settings, SettingsError, key_of};
 use crate::transport::{Event, ListenError, Listener, Place, Socket, change_key};
 
-/// Time until it is tried again to listen on an interface that was not there.
+/// Time between two looks at listeners on interfaces: one may not have been there, or be another one by now.
 const LISTEN_AGAIN: Duration = Duration::from_secs(2);
 
 /// The owner of the routes that the document originates.
@@ -126,7 +126,7 @@ impl Daemon {
 
     fn take_listeners(&mut self, fresh: Vec<(Place, Listener)>) {
         for (place, listener) in fresh {
-            self.events.acceptable(place.clone(), &listener.socket);
+            self.events.acceptable(&listener, Duration::ZERO);
             self.listeners.insert(place, listener);
         }
     }
@@ -136,11 +136,11 @@ impl Daemon {
         self.listeners.retain(|place, _| wanted.contains(place));
     }
 
-    /// Sets the time for the next try, if a listener is missing and none is set.
+    /// Sets the time for the next look at listeners on interfaces, which come and go, if there are any and none is set.
     pub(super) fn listen_again_later(&mut self) {
         let Some(running) = &self.running else { return };
-        let missing = wanted(&running.config).iter().any(|place| !self.listeners.contains_key(place));
-        if missing && !std::mem::replace(&mut self.listening_again, true) {
+        let on_devices = is_shared(&wanted(&running.config));
+        if on_devices && !std::mem::replace(&mut self.listening_again, true) {
             self.events.push(async {
                 tokio::time::sleep(LISTEN_AGAIN).await;
                 Event::ListenAgain
@@ -148,9 +148,10 @@ impl Daemon {
         }
     }
 
-    /// Tries again to listen where an interface was missing.
+    /// Tries again to listen where an interface was missing, or is another one of the same name.
     pub(super) fn listen_again(&mut self) {
         self.listening_again = false;
+        self.listeners.retain(|_, listener| !listener.is_deaf());
         let Some(running) = &self.running else { return };
         let wanted = wanted(&running.config);
         let shared = is_shared(&wanted);

@@ -1,15 +1,14 @@
 //! BFD and the speaker: which sessions there are, and what their changes mean for BGP.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bfd_core::{Key, SessionConfig};
+use bfd_core::Key;
 use bgp_core::speaker::{BfdState, Input};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::Daemon;
-use crate::bfd::{News, Report};
+use crate::bfd::{News, Report, Wanted};
 use crate::transport::Event;
 
 impl Daemon {
@@ -21,11 +20,11 @@ impl Daemon {
     }
 
     /// The sessions that there should be.
-    pub(super) fn wanted_bfd(&self) -> BTreeMap<Key, SessionConfig> {
+    pub(super) fn wanted_bfd(&self) -> Wanted {
         let sessions = self.running.iter().flat_map(|running| &running.bfd);
         sessions
             .filter(|(peer, _)| self.by_hand.get(*peer).copied().unwrap_or(true))
-            .map(|(_, (key, config))| (*key, config.clone()))
+            .map(|(_, session)| session.clone())
             .collect()
     }
 
@@ -50,7 +49,7 @@ impl Daemon {
         let peer = key.remote;
         // A session that is saying goodbye concerns nobody any more.
         let known = self.running.as_ref().and_then(|running| running.bfd.get(&peer));
-        if known.is_none_or(|(current, _)| *current != key) {
+        if known.is_none_or(|current| current.key != key) {
             return;
         }
         if let Some(failure) = news.failure {

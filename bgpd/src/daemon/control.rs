@@ -77,9 +77,7 @@ impl Daemon {
         }
         let containing = config.listen_ranges.iter().filter(|range| range.prefix.contains(address));
         let range = containing.max_by_key(|range| range.prefix.len())?;
-        let mut options = config.options_of_range(range);
-        options.remote_as = config.remote_as_of_range(range).first().map(|part| part.first);
-        Some(options)
+        Some(config.options_of_range(range))
     }
 
     /// The next neighbours after this one, in the order of their addresses; none: those were all.

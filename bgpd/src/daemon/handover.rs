@@ -15,7 +15,6 @@ use tracing::{error, info};
 use super::unnumbered::by_address;
 use super::{Daemon, Handle, Link, Links, Running};
 use crate::bfd::Frozen;
-use crate::interface;
 use crate::settings::Settings;
 use crate::takeover::{Asked, TakeOverError, Taken};
 use crate::transport::{Connection, Listener, Place};
@@ -81,7 +80,7 @@ impl Daemon {
             return;
         }
         let wanted = self.wanted_bfd();
-        let sessions = wanted.len();
+        let sessions = wanted.sessions.len();
         if let Err(error) = self.bfd.adopt(frozen, wanted) {
             error!(%error, sessions, "cannot go on with the BFD sessions of the old process: they begin anew");
             self.sync_bfd();
@@ -121,7 +120,7 @@ impl Daemon {
         let settings =
             Settings::new(&config, kept, &links).map_err(|error| TakeOverError::Config(error.to_string()))?;
         let tracked = settings.speaker.next_hop_tracking.is_some();
-        let surroundings = Surroundings { interfaces: interface::list(), links: by_address(&links) };
+        let surroundings = Surroundings { links: by_address(&links) };
         let (speaker, sessions) =
             Speaker::take_over(Instant::now(), &settings.speaker, surroundings, &taken.speaker)?;
         if sessions.len() != count {
@@ -132,7 +131,7 @@ impl Daemon {
         let mut files = files.into_iter();
         for (place, file) in places.into_iter().zip(&mut files) {
             let listener = Listener::adopt(place.clone(), file)?;
-            daemon.events.acceptable(place.clone(), &listener.socket);
+            daemon.events.acceptable(&listener, Duration::ZERO);
             daemon.listeners.insert(place, listener);
         }
         let mut pending = taken.pending.as_slice();

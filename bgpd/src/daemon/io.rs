@@ -34,7 +34,7 @@ impl Daemon {
                 }
             }
             Event::Connected(conn, result) => self.connected(conn, result),
-            Event::Accepted(place, result) => self.accepted(place, result),
+            Event::Accepted(place, result) => self.accepted(&place, result),
             Event::ListenAgain => self.listen_again(),
             Event::Heard(interface, socket) => self.heard(&interface, socket),
             Event::Advertise(interface, round) => self.advertise(interface, round),
@@ -92,21 +92,13 @@ impl Daemon {
         }
     }
 
-    fn accepted(&mut self, place: Place, result: io::Result<(TcpStream, SocketAddr)>) {
-        let Some(listener) = self.listeners.get(&place) else { return };
-        let socket = Rc::clone(&listener.socket);
+    fn accepted(&mut self, place: &Place, result: io::Result<(TcpStream, SocketAddr)>) {
+        let Some(listener) = self.listeners.get(place) else { return };
+        let rest = if result.is_ok() { Duration::ZERO } else { LISTENER_REST };
+        self.events.acceptable(listener, rest);
         match result {
-            Ok((stream, remote)) => {
-                self.admit(stream, remote, place.device.as_deref());
-                self.events.acceptable(place, &socket);
-            }
-            Err(error) => {
-                self.reporter.cannot_accept(&place, &error);
-                self.events.push(async move {
-                    tokio::time::sleep(LISTENER_REST).await;
-                    Event::Accepted(place, socket.accept().await)
-                });
-            }
+            Ok((stream, remote)) => self.admit(stream, remote, place.device.as_deref()),
+            Err(error) => self.reporter.cannot_accept(place, &error),
         }
     }
 
@@ -156,7 +148,7 @@ impl Daemon {
                 self.peers.changed(peer);
             }
             Output::NextHopChanged { next_hop, before } => self.reporter.next_hop_changed(&next_hop, before),
-            Output::RouteChanged { prefix, .. } => self.routes.changed(prefix),
+            Output::RouteChanged { prefix } => self.routes.changed(prefix),
             Output::EndOfRib { family } => {
                 debug!(%family, "the Loc-RIB is complete");
                 self.complete = self.complete.with(family);

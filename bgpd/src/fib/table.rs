@@ -72,12 +72,18 @@ impl Table {
     /// Takes a piece of the Loc-RIB; gives what it changes.
     pub(super) fn apply(&mut self, batch: &RouteBatch) -> Vec<Change> {
         self.complete = batch.end_of_rib.iter().fold(self.complete, Families::with);
+        // Routes of a batch mostly go the way of the one before.
+        let mut last: (Option<&BestRoute>, Option<Way>) = (None, None);
         let changes = batch.changes.iter().map(|(prefix, best)| {
-            let (old, change) = match way(best.as_ref(), batch) {
+            let best = best.as_ref();
+            if !best.zip(last.0).is_some_and(|(best, last)| best == last) {
+                last = (best, way(best, batch));
+            }
+            let (old, change) = match &last.1 {
                 Some(way) => {
                     let left = self.left.remove(prefix);
                     let ours = left || self.routes.get(prefix).is_some_and(|entry| entry.is_ours());
-                    let change = put(route(*prefix, &way), ours);
+                    let change = put(route(*prefix, way), ours);
                     (self.routes.insert(*prefix, Entry::new(self.ways.acquire(way), ours)), change)
                 }
                 None => {

@@ -86,14 +86,14 @@ impl Ways {
     }
 
     /// One more route uses the way.
-    pub(super) fn acquire(&mut self, way: Way) -> WayId {
-        if let Some(number) = self.numbers.get(&way) {
+    pub(super) fn acquire(&mut self, way: &Way) -> WayId {
+        if let Some(number) = self.numbers.get(way) {
             if let Some((_, users)) = self.places.get_mut(*number as usize) {
                 *users += 1;
             }
             return WayId(*number);
         }
-        let way = Arc::new(way);
+        let way = Arc::new(way.clone());
         let place = (Some(Arc::clone(&way)), 1);
         let number = match self.free.pop() {
             Some(number) => {

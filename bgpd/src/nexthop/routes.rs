@@ -115,6 +115,7 @@ impl Routes {
             | Event::Nexthop(_)
             | Event::Neighbour(_)
             | Event::Forwarding(_)
+            | Event::Rule(_)
             | Event::Table => Doubt::default(),
         }
     }

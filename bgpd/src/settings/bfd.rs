@@ -7,6 +7,7 @@ use bgp_core::speaker::BfdConfig;
 use bgpd_api::config::{Bfd, BfdAuthentication, BfdAuthenticationType, PeerOptions};
 
 use super::SettingsError;
+use crate::bfd::Session;
 
 /// What the speaker needs to know.
 pub(super) fn of_peer(bfd: Option<&Bfd>) -> Option<BfdConfig> {
@@ -14,11 +15,12 @@ pub(super) fn of_peer(bfd: Option<&Bfd>) -> Option<BfdConfig> {
     Some(BfdConfig { strict: bfd.strict.unwrap_or(false) })
 }
 
-/// The session with a neighbour, if there is to be one. Reads the password file.
+/// The session with a neighbour, which may be that of an interface, if there is to be one. Reads the password file.
 pub(super) fn session(
     neighbor: IpAddr,
+    interface: Option<u32>,
     options: &PeerOptions,
-) -> Result<Option<(Key, SessionConfig)>, SettingsError> {
+) -> Result<Option<Session>, SettingsError> {
     let up = options.enabled.unwrap_or(true);
     let Some(bfd) = options.bfd.as_ref().filter(|bfd| up && bfd.enabled.unwrap_or(true)) else {
         return Ok(None);
@@ -36,7 +38,10 @@ pub(super) fn session(
         min_ttl: bfd.min_ttl.or(by_gtsm).unwrap_or(default.min_ttl),
         authentication: bfd.authentication.as_ref().map(|with| authentication(neighbor, with)).transpose()?,
     };
-    Ok(Some((Key { local: options.local_address, ..Key::new(neighbor, hops) }, config)))
+    let key = Key { local: options.local_address, interface, ..Key::new(neighbor, hops) };
+    // The interface's index says as much of its neighbour.
+    let device = options.bind_interface.clone().filter(|_| interface.is_none());
+    Ok(Some(Session { key, config, device }))
 }
 
 fn authentication(neighbor: IpAddr, with: &BfdAuthentication) -> Result<Authentication, SettingsError> {

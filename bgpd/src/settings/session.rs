@@ -5,7 +5,7 @@ use bgp_core::speaker;
 use bgp_core::wire;
 use bgpd_api::config::{Config, InterfaceNeighbor, ListenRange, PeerOptions, PrefixLimitAction, Role};
 use bgpd_policy::Compiled;
-use cairn_net::Family;
+use cairn_net::{Asn, Family};
 
 use super::outbound;
 
@@ -13,6 +13,15 @@ pub(super) fn next_hop_tracking(config: &Config) -> Option<NextHopTracking> {
     let options = &config.next_hop_tracking;
     let resolve_via_default = options.resolve_via_default.unwrap_or(true);
     options.enabled.unwrap_or(false).then_some(NextHopTracking { resolve_via_default })
+}
+
+/// The AS of a neighbour, or what stands for it until its OPEN says which it is; and the rule for that.
+pub(super) fn remote_as(config: &Config, options: &PeerOptions) -> (Asn, speaker::RemoteAs) {
+    // The document is valid, so every neighbour has one.
+    match options.remote_as.and_then(|remote_as| remote_as.number(config.local_as)) {
+        Some(asn) => (asn, speaker::RemoteAs::Configured),
+        None => (Asn::ZERO, speaker::RemoteAs::External),
+    }
 }
 
 pub(super) fn local_as(options: &PeerOptions) -> Option<speaker::LocalAs> {
@@ -60,17 +69,13 @@ pub(super) fn listen_range(
     mut options: PeerOptions,
     (policies, lists): (&Compiled, &outbound::Lists),
 ) -> speaker::ListenRange {
-    let remote_as = config.remote_as_of_range(range);
-    // The document is valid, so there is a first one.
-    options.remote_as = remote_as.first().map(|part| part.first);
     options.passive = Some(true);
     let sent = outbound::outbound(&options, lists);
     let mut peer = super::peer(config, range.prefix.family(), options, policies);
     peer.outbound = sent;
-    speaker::ListenRange {
-        prefix: range.prefix,
-        limit: range.limit,
-        remote_as: remote_as.into_iter().map(|part| part.first..=part.last).collect(),
-        peer,
+    if !range.remote_as.is_empty() {
+        let ranges = range.remote_as.iter().map(|part| part.first..=part.last).collect();
+        peer.remote_as = speaker::RemoteAs::OneOf(ranges);
     }
+    speaker::ListenRange { prefix: range.prefix, limit: range.limit, peer }
 }

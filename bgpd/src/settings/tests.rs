@@ -1,4 +1,5 @@
 use bgpd_api::config::load;
+use cairn_net::Asn;
 
 use super::*;
 
@@ -99,7 +100,7 @@ fn the_options_of_a_session_reach_the_speaker() {
            maxPrefixes: 1000, maxPrefixesWarning: 90, maxPrefixesRestartTime: 30, bindInterface: eth1}]\n",
     );
     let peer = only_peer(&settings);
-    let local_as = speaker::LocalAs { asn: cairn_net::Asn(65010), no_prepend: false, replace_as: true };
+    let local_as = speaker::LocalAs { asn: Asn(65010), no_prepend: false, replace_as: true };
     assert_eq!(peer.local_as, Some(local_as));
     assert_eq!(peer.role, Some(speaker::RoleConfig { role: Role::Customer, strict: true }));
     let limit = peer.max_prefixes.unwrap();
@@ -107,6 +108,22 @@ fn the_options_of_a_session_reach_the_speaker() {
     assert_eq!(limit.action, speaker::LimitAction::RestartAfter(Duration::from_secs(30)));
     assert_eq!(peer.transport.device.as_deref(), Some("eth1"));
     assert_eq!(peer.timers.send_hold, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn an_as_that_is_left_open_is_a_rule_for_the_open() {
+    let settings = settings(
+        "peerGroups: {any: {remoteAs: external}}\n\
+         listenRanges: [{prefix: 10.1.0.0/16, peerGroup: any}, {prefix: 10.2.0.0/16, peerGroup: any, remoteAs: [65100]}]\n\
+         neighbors: [{address: 10.0.0.2, peerGroup: any}, {address: 10.0.0.3, remoteAs: internal, peerGroup: any}]\n",
+    );
+    let of = |peer: &speaker::PeerConfig| (peer.asn, peer.remote_as.clone());
+    let peers: Vec<_> = settings.speaker.peers.values().map(of).collect();
+    let external = (Asn::ZERO, speaker::RemoteAs::External);
+    assert_eq!(peers, [external.clone(), (Asn(65001), speaker::RemoteAs::Configured)]);
+    let ranges: Vec<_> = settings.speaker.listen_ranges.iter().map(|range| of(&range.peer)).collect();
+    let listed = speaker::RemoteAs::OneOf(vec![Asn(65100)..=Asn(65100)]);
+    assert_eq!(ranges, [external, (Asn(65100), listed)]);
 }
 
 #[test]
@@ -120,8 +137,8 @@ fn a_range_has_its_groups_options_and_the_longest_prefix_has_the_key() {
     let range = &settings.speaker.listen_ranges[0];
     assert!(range.peer.transport.passive, "they connect by themselves");
     assert_eq!((range.limit, range.peer.asn.0), (7, 65100));
-    assert!(range.allows(cairn_net::Asn(65199)) && range.allows(cairn_net::Asn(65300)));
-    assert!(!range.allows(cairn_net::Asn(65200)));
+    let ranges = [Asn(65100)..=Asn(65199), Asn(65300)..=Asn(65300)];
+    assert_eq!(range.peer.remote_as, speaker::RemoteAs::OneOf(ranges.to_vec()));
     let word = |address: &str| match key_of(&settings.keys, address.parse().unwrap()) {
         Some(Key::Md5(secret)) => secret.expose().to_owned(),
         other => format!("{other:?}"),
@@ -163,7 +180,7 @@ fn a_neighbor_of_an_interface_is_a_peer_once_its_address_is_known() {
         (Some("eth1"), "interface eth1")
     );
     assert!(key_of(&settings.keys, *address).is_some());
-    assert_eq!(settings.bfd[address].0.interface, Some(3), "BFD needs the interface, too");
+    assert_eq!(settings.bfd[address].key.interface, Some(3), "BFD needs the interface, too");
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bgp_core::speaker::ConnId;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use super::Place;
+use super::{Listener, Place};
 
 /// Something that the daemon waited for.
 pub(crate) enum Event {
@@ -22,7 +23,7 @@ pub(crate) enum Event {
     Connected(ConnId, io::Result<TcpStream>),
     /// Lines about this peer may be written again.
     RenewLines(IpAddr),
-    /// An attempt was given up.
+    /// An attempt was given up, or a listener closed.
     GivenUp,
     /// A peer has connected, or a listener has a problem.
     Accepted(Place, io::Result<(TcpStream, SocketAddr)>),
@@ -100,9 +101,21 @@ impl Events {
         });
     }
 
-    /// Waits for a peer's connection.
-    pub(crate) fn acceptable(&self, place: Place, listener: &Rc<TcpListener>) {
-        let listener = Rc::clone(listener);
-        self.push(async move { Event::Accepted(place, listener.accept().await) });
+    /// Waits for a peer's connection, until the listener is closed; not before this time is over.
+    pub(crate) fn acceptable(&self, listener: &Listener, rest: Duration) {
+        let (place, socket) = (listener.place.clone(), Rc::clone(&listener.socket));
+        let closed = Rc::clone(&listener.closed);
+        self.push(async move {
+            let accept = async {
+                if !rest.is_zero() {
+                    tokio::time::sleep(rest).await;
+                }
+                socket.accept().await
+            };
+            tokio::select! {
+                result = accept => Event::Accepted(place, result),
+                () = closed.notified() => Event::GivenUp,
+            }
+        });
     }
 }

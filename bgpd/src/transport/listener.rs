@@ -6,11 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
+use cairn_kernel::object::IfIndex;
 use cairn_kernel::tcp;
 use cairn_net::{Family, Prefix};
 use socket2::SockRef;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Notify;
 
 use super::option::{Socket, bind_device, change_key};
 use crate::settings::{Key, Keys, of_family};
@@ -73,9 +75,30 @@ pub(crate) struct Listener {
     pub(crate) place: Place,
     /// The socket.
     pub(crate) socket: Rc<TcpListener>,
+    /// Told when the listener is closed.
+    pub(super) closed: Rc<Notify>,
+    /// The index that the place's interface had when the socket was bound to it.
+    index: Option<IfIndex>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.closed.notify_one();
+    }
 }
 
 impl Listener {
+    fn new(place: Place, socket: TcpListener) -> Self {
+        let index = place.device.as_deref().and_then(|device| IfIndex::of(device).ok());
+        Self { place, socket: Rc::new(socket), closed: Rc::default(), index }
+    }
+
+    /// Is the interface that it is bound to gone, or another one of the same name? Then it hears nothing.
+    pub(crate) fn is_deaf(&self) -> bool {
+        let device = self.place.device.as_deref();
+        device.is_some_and(|device| IfIndex::of(device).ok() != self.index)
+    }
+
     /// Listens, with the keys of the peers of this family. `shared`: other listeners of ours have the same address and port, on
     /// an interface each. Without it, the kernel tells of another daemon that has the port.
     ///
@@ -101,7 +124,7 @@ impl Listener {
         let socket = open().map_err(|source| ListenError { place: place.clone(), source })?;
         // Port 0 stands for any free one.
         let local = socket.local_addr().unwrap_or(local);
-        Ok(Self { place: Place { local, ..place }, socket: Rc::new(socket) })
+        Ok(Self::new(Place { local, ..place }, socket))
     }
 
     /// A socket that listens already, with its keys.
@@ -110,7 +133,7 @@ impl Listener {
     /// If it does not.
     pub(crate) fn adopt(place: Place, file: OwnedFd) -> io::Result<Self> {
         let socket = TcpListener::from_std(file.into())?;
-        Ok(Self { place, socket: Rc::new(socket) })
+        Ok(Self::new(place, socket))
     }
 
     /// Lets other listeners of ours have the same address and port, on an interface each.

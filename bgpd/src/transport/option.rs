@@ -51,7 +51,7 @@ impl PeerOptions {
 }
 
 /// Binds a socket to an interface or a VRF, if one is named.
-pub(super) fn bind_device(socket: &impl AsFd, device: Option<&str>) -> io::Result<()> {
+pub(crate) fn bind_device(socket: &impl AsFd, device: Option<&str>) -> io::Result<()> {
     match device {
         Some(device) => SockRef::from(socket).bind_device(Some(device.as_bytes())),
         None => Ok(()),

@@ -43,5 +43,6 @@ fn attached() -> Attached {
         pod_mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
         addresses: vec!["10.0.0.1".parse().expect("an address"), "fd00::1".parse().expect("an address")],
+        networks: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ fn attached() -> Attached {
         pod_mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 1450,
         addresses: vec!["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
+        networks: Vec::new(),
     }
 }
 
@@ -34,6 +35,29 @@ fn each_version_has_its_format() {
     for version in SpecVersion::ALL {
         golden(&format!("add-{version}"), &success_json(shape(version), &attached()).unwrap());
     }
+}
+
+#[test]
+fn an_address_of_the_underlay_says_its_subnet_and_its_router() {
+    let network = |prefix_len, gateway: Option<&str>, has_default| Network {
+        prefix_len,
+        has_default,
+        gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+    };
+    let on_link = vec![network(24, Some("10.0.0.1"), true), network(64, None, false)];
+    let result =
+        success_json(shape(SpecVersion::V1_1_0), &Attached { networks: on_link, ..attached() }).unwrap();
+    let ips = json!([
+        { "address": "10.0.0.7/24", "gateway": "10.0.0.1", "interface": 1 },
+        { "address": "fd00::7/64", "interface": 1 },
+    ]);
+    assert_eq!(result["ips"], ips);
+    assert_eq!(result["routes"], json!([{ "dst": "0.0.0.0/0", "gw": "10.0.0.1" }]));
+
+    let behind = vec![network(32, None, true), network(128, None, true)];
+    let result =
+        success_json(shape(SpecVersion::V1_1_0), &Attached { networks: behind, ..attached() }).unwrap();
+    assert_eq!(result["routes"], json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use bgpd_api::peer::Peer;
 
 use crate::Error;
 use crate::output::Output;
-use crate::table::{Table, age};
+use crate::table::{Table, age, remote_as};
 
 pub(super) async fn print(
     client: &mut Client,
@@ -29,7 +29,9 @@ pub(super) async fn print(
 
 fn detail(peer: &Peer, output: &mut Output) -> Result<(), Error> {
     output.line(
-        format_args!("{}  AS {}  {}", peer.address, peer.remote_as, peer.description).to_string().trim_end(),
+        format_args!("{}  AS {}  {}", peer.address, remote_as(peer.remote_as), peer.description)
+            .to_string()
+            .trim_end(),
     )?;
     let mut field = |name: &str, value: String| -> Result<(), Error> {
         if value.is_empty() { Ok(()) } else { output.line(format_args!("  {name:<16}{value}")) }

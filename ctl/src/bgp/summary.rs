@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::FamilyName;
 use crate::Error;
 use crate::output::Output;
-use crate::table::{Table, age};
+use crate::table::{Table, age, remote_as};
 
 #[derive(Serialize)]
 struct Summary {
@@ -111,7 +111,7 @@ fn row(peer: &Peer, part: &PeerFamily) -> Vec<String> {
     }
     vec![
         peer.address.to_string(),
-        peer.remote_as.to_string(),
+        remote_as(peer.remote_as),
         peer.counters.messages_received.to_string(),
         peer.counters.messages_sent.to_string(),
         peer.up_down.map_or_else(|| "never".to_owned(), age),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::FamilyName;
 use crate::Error;
 use crate::output::Output;
+use crate::table::remote_as;
 
 pub(super) async fn routes(
     client: &mut Client,
@@ -52,7 +53,12 @@ pub(super) async fn peers(client: &mut Client, output: &mut Output) -> Result<()
             (PeerEvent::Changed(peer), false) => {
                 let reason =
                     if peer.last_error.is_empty() { String::new() } else { format!("  {}", peer.last_error) };
-                output.line(format_args!("{} AS {} {}{reason}", peer.address, peer.remote_as, peer.state))?;
+                output.line(format_args!(
+                    "{} AS {} {}{reason}",
+                    peer.address,
+                    remote_as(peer.remote_as),
+                    peer.state
+                ))?;
             }
             (PeerEvent::Removed(address), false) => output.line(format_args!("{address} removed"))?,
             (PeerEvent::InSync, false) => {}

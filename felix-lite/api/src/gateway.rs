@@ -13,6 +13,18 @@ pub const WORKLOAD: &str = "crn";
 /// The interface group of tunnel devices: our mark on them (docs/adr/0030).
 pub const TUNNEL_GROUP: u32 = 0x0CA0_0002;
 
+/// The mark of packets that are encrypted already, in the bits of [`MARK_MASK`]: rules of ours send them past the tunnel (docs/adr/0032).
+pub const MARK: u32 = 0x0CA0_0000;
+
+/// The bits of packets' marks that are ours.
+pub const MARK_MASK: u32 = 0x0FF0_0000;
+
+/// The routing table of what nodes send to each other through WireGuard.
+pub const NODES_TABLE: u32 = 0x0CA0_0003;
+
+/// The priority of the rules that lead into [`NODES_TABLE`].
+pub const NODES_PRIORITY: u32 = 10_200;
+
 /// A pod's default gateway: 169.254.1.1, and the link-local address that follows from [`HOST_MAC`] (RFC 4291, appendix A).
 pub const fn gateway(family: Family) -> IpAddr {
     match family {

@@ -21,8 +21,8 @@ pub use attachment::{Attachment, ContainerId, IfName, PodId};
 pub use client::{Client, ClientError};
 pub use fd::{receive, send};
 pub use frame::{FrameError, HEADER, MAX_FRAME, body_len, encode};
-pub use gateway::{HOST_MAC, TUNNEL_GROUP, WORKLOAD, gateway};
-pub use reply::{Attached, Code, Refusal, Reply};
+pub use gateway::{HOST_MAC, MARK, MARK_MASK, NODES_PRIORITY, NODES_TABLE, TUNNEL_GROUP, WORKLOAD, gateway};
+pub use reply::{Attached, Code, Network, Refusal, Reply};
 pub use request::{Add, AddressRequest, Check, Command, Del, Gc, PROTOCOL, Request};
 pub use spool::{Spool, SpoolError};
 

@@ -32,6 +32,21 @@ pub struct Attached {
     pub mtu: u32,
     /// The container's addresses, at most one of a family, IPv4 first.
     pub addresses: Vec<IpAddr>,
+    /// For each of them the network that it is in; empty where the node routes and is the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
+}
+
+/// The network that an address of a container is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Length of its subnet in bits.
+    pub prefix_len: u8,
+    /// Does the container have a way out of it?
+    pub has_default: bool,
+    /// The router on that way; `None`: the link itself leads everywhere, or nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
 }
 
 /// An error in CNI's terms.

@@ -1,8 +1,9 @@
-//! What this node announces: its confirmed blocks, and the addresses that its pods borrow from others' blocks.
+//! What this node announces: its confirmed blocks, the addresses that its pods borrow from others' blocks, and those of egress gateways that
+//! it has.
 //!
 //! Invariant I3: a block is announced only while its affinity is `Confirmed` for this node; an address outside
 //! such a block only while a pod of this node has it, which the allocator gave it by compare-and-swap.
-//! Prefixes inside a pool with `disableBGPExport` are not announced at all.
+//! Prefixes inside a pool with `disableBGPExport`, or one whose pods are found on the link, are not announced at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ use crate::speaker::community;
 pub(crate) struct Policy<'a> {
     pub(crate) blocks: &'a BTreeSet<Prefix>,
     pub(crate) pools: &'a BTreeMap<String, Box<Object<IpPool>>>,
+    /// Ranges whose pods are found on the link.
+    pub(crate) on_link: &'a [Prefix],
     pub(crate) bgp: &'a BgpConfiguration,
     pub(crate) next_hop: [Option<IpAddr>; 2],
 }
@@ -37,8 +40,16 @@ impl Policy<'_> {
         (!covered).then(|| self.route(Prefix::host(address))).flatten()
     }
 
+    /// The announcement of an address of an egress gateway that this node has.
+    pub(crate) fn egress(&self, prefix: Prefix) -> Option<OriginatedRoute> {
+        self.route(prefix)
+    }
+
     fn route(&self, prefix: Prefix) -> Option<OriginatedRoute> {
         if self.pools.values().any(|pool| pool.spec.disable_bgp_export && pool.spec.cidr.covers(prefix)) {
+            return None;
+        }
+        if self.on_link.iter().any(|cidr| cidr.covers(prefix)) {
             return None;
         }
         let advertisements = self.bgp.prefix_advertisements.iter().filter(|entry| entry.cidr.covers(prefix));

@@ -1,9 +1,13 @@
 use std::net::IpAddr;
 
 use bgpd_api::config::{Config, OriginatedRoute};
-use cairn_net::Prefix;
+use cairn_api::kinds::AttachmentMode;
+use cairn_net::{Family, Prefix};
 
-use crate::{Condition, Element, Route, Settings, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
+use crate::{
+    Condition, Detour, EgressSlot, Element, Nat, Route, Settings, Tunnel, TunnelKind, TunnelPeer,
+    WireguardPeer,
+};
 
 /// A difference between what the reader has seen and what should be.
 ///
@@ -15,6 +19,10 @@ use crate::{Condition, Element, Route, Settings, Tunnel, TunnelKind, TunnelPeer,
 pub enum Change {
     /// Settings for the daemon itself.
     Settings(Settings),
+    /// What leaves the pools gets these sources.
+    SetNat(Nat),
+    /// The kernel should have the driver of an attachment: [`Host::lacking`](crate::Host::lacking) says if it does not.
+    UseDriver(AttachmentMode),
     /// A set of the firewall gains an element.
     AddElement(Element),
     /// There is this tunnel device.
@@ -25,6 +33,8 @@ pub enum Change {
     SetWireguardPeer(String, WireguardPeer),
     /// A prefix has this route.
     SetRoute(Prefix, Route),
+    /// Packets of an egress gateway that another node has are led there.
+    SetDetour((Family, EgressSlot), Detour),
     /// This is announced.
     Announce(OriginatedRoute),
     /// bgpd's document. There is none before the node's own Node object is known, and none that withdraws it.
@@ -35,6 +45,8 @@ pub enum Change {
     Retract(Condition),
     /// This is no longer announced.
     Withdraw(Prefix),
+    /// Packets of an egress gateway go their own way.
+    RemoveDetour((Family, EgressSlot)),
     /// A prefix has no route.
     RemoveRoute(Prefix),
     /// Packets to somebody are no longer encrypted.

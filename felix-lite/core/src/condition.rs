@@ -44,6 +44,8 @@ pub enum Reason {
     NextHopUnreachable,
     /// A pool's modes cannot be had.
     EncapsulationRefused,
+    /// Pods of a pool cannot be attached as it says.
+    AttachmentUnavailable,
     /// The subnet of this node's address is not known.
     SubnetUnknown,
     /// Traffic with a node cannot be encrypted, though it should.
@@ -67,6 +69,7 @@ impl fmt::Display for Reason {
             Self::BlockConflict => "BlockConflict",
             Self::NextHopUnreachable => "NextHopUnreachable",
             Self::EncapsulationRefused => "EncapsulationRefused",
+            Self::AttachmentUnavailable => "AttachmentUnavailable",
             Self::SubnetUnknown => "SubnetUnknown",
             Self::Unencrypted => "Unencrypted",
             Self::PacketSize => "PacketSize",

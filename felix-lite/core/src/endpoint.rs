@@ -9,4 +9,7 @@ pub struct Endpoint {
     pub addresses: Vec<IpAddr>,
     /// Who it is, for messages: `namespace/name` of the pod, else the container id.
     pub owner: String,
+    /// Do all its packets pass this node's firewall? Where they do not (macvlan, ipvlan), no policy can be enforced on it, and one that
+    /// selects it is to be refused.
+    pub enforceable: bool,
 }

@@ -12,6 +12,7 @@ use cairn_net::Prefix;
 
 use crate::condition::{Condition, Reason};
 use crate::host::Host;
+use crate::underlay::Underlays;
 
 /// An element of one of the firewall's sets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +30,36 @@ pub enum Element {
     Masquerade(Prefix),
     /// Addresses of pods whose packets are taken from this node's own pods and through WireGuard alone. No two overlap.
     Encrypted(Prefix),
+    /// Packets from this address of a pod to a destination of its egress gateway get this mark.
+    EgressMember {
+        /// The pod's.
+        address: IpAddr,
+        /// The gateway's.
+        mark: u32,
+    },
+    /// A destination of the gateway with this mark. No two of one gateway overlap.
+    EgressDestination {
+        /// The gateway's.
+        mark: u32,
+        /// The destination.
+        prefix: Prefix,
+    },
+    /// What is no destination of the gateway, though another prefix says so. No two of one gateway overlap.
+    EgressExcluded {
+        /// The gateway's.
+        mark: u32,
+        /// The destination.
+        prefix: Prefix,
+    },
+    /// What is no destination of any gateway. No two overlap.
+    EgressExempt(Prefix),
+    /// Packets with this mark leave with this source.
+    EgressAddress {
+        /// The gateway's.
+        mark: u32,
+        /// The source.
+        address: IpAddr,
+    },
     /// An address of a node of the cluster: encapsulated packets are taken from there alone.
     Node(IpAddr),
     /// A UDP port that encapsulated packets come to.
@@ -37,17 +68,39 @@ pub enum Element {
     TunnelProtocol(u8),
 }
 
-/// The pools' elements, with what is wrong with the pools. `outside`: what is not masqueraded either.
+/// The pools' elements, with what is wrong with the pools. `outside`: what is not masqueraded either. `underlays`: whose pods pass by the node.
 pub(crate) fn pools(
     pools: &BTreeMap<String, Box<Object<IpPool>>>,
     outside: &[Prefix],
+    underlays: &Underlays,
     host: &Host,
 ) -> (Vec<Element>, Vec<Condition>) {
     let all = outermost(pools.values().map(|pool| pool.spec.cidr).chain(outside.iter().copied()));
-    let masquerade =
-        outermost(pools.values().filter(|pool| pool.spec.nat_outgoing).map(|pool| pool.spec.cidr));
+    let masqueraded =
+        |pool: &Object<IpPool>| pool.spec.nat_outgoing && !underlays.passing.contains(&pool.spec.cidr);
+    let masquerade = outermost(pools.values().filter(|pool| masqueraded(pool)).map(|pool| pool.spec.cidr));
     let elements = all.into_iter().map(Element::Pool).chain(masquerade.into_iter().map(Element::Masquerade));
-    (elements.collect(), overlaps(pools, host))
+    let mut conditions = overlaps(pools, &underlays.on_link, host);
+    conditions.extend(
+        pools
+            .iter()
+            .filter(|(_, pool)| masqueraded(pool))
+            .filter_map(|(name, pool)| without_address(name, pool.spec.cidr, host)),
+    );
+    (elements.collect(), conditions)
+}
+
+/// What cannot be masqueraded, for the node has no address of that family, is dropped by the kernel.
+fn without_address(name: &str, cidr: Prefix, host: &Host) -> Option<Condition> {
+    let family = cidr.family();
+    if host.addresses.is_empty() || host.global_address(family).is_some() {
+        return None;
+    }
+    let message = format!(
+        "natOutgoing, but no interface of this node has an address of {family} to masquerade with: what pods with addresses of {cidr} send \
+         out of all pools is dropped"
+    );
+    Some(Condition { subject: format!("IPPool/{name}"), reason: Reason::AddressUnknown, message })
 }
 
 /// The prefixes that no other one covers.
@@ -59,7 +112,11 @@ pub(crate) fn outermost(prefixes: impl Iterator<Item = Prefix>) -> Vec<Prefix> {
     sorted
 }
 
-fn overlaps(pools: &BTreeMap<String, Box<Object<IpPool>>>, host: &Host) -> Vec<Condition> {
+fn overlaps(
+    pools: &BTreeMap<String, Box<Object<IpPool>>>,
+    on_link: &[Prefix],
+    host: &Host,
+) -> Vec<Condition> {
     let condition = |name: &str, message: String| Condition {
         subject: format!("IPPool/{name}"),
         reason: Reason::CidrOverlap,
@@ -74,6 +131,10 @@ fn overlaps(pools: &BTreeMap<String, Box<Object<IpPool>>>, host: &Host) -> Vec<C
                     format!("{cidr} overlaps {} of IPPool/{other}: use one of the two", against.spec.cidr);
                 found.push(condition(name, message));
             }
+        }
+        // These are meant to be of such a subnet.
+        if on_link.contains(&cidr) {
+            continue;
         }
         for own in host.addresses.iter().filter(|own| cidr.overlaps(own.subnet())) {
             let message = format!(

@@ -4,10 +4,11 @@
 //! Not here: interfaces of pods, and routes of Cairn's own protocol; the shell leaves them out, so that a pod's
 //! coming and going never touches this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cairn_net::{Family, Prefix};
+use cairn_api::kinds::AttachmentMode;
+use cairn_net::{Family, Mac, Prefix};
 
 use crate::{HostTunnel, HostWireguard, TunnelKind};
 
@@ -56,6 +57,8 @@ pub struct HostHop {
 pub struct Host {
     /// Every address of every interface but pods'.
     pub addresses: Vec<HostAddress>,
+    /// Addresses of the loopback interface that others may know the node by.
+    pub loopback: Vec<IpAddr>,
     /// Every unicast route of the main table but Cairn's.
     pub routes: Vec<HostRoute>,
     /// Every interface but pods', tunnels and the loopback, by number.
@@ -64,21 +67,34 @@ pub struct Host {
     pub tunnels: BTreeMap<TunnelKind, HostTunnel>,
     /// What is known of those of WireGuard besides.
     pub wireguard: BTreeMap<TunnelKind, HostWireguard>,
+    /// Attachments whose driver was asked for and is not there.
+    pub lacking: BTreeSet<AttachmentMode>,
 }
 
 /// An interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostLink {
     /// Its name.
     pub name: String,
     /// Largest packet in bytes.
     pub mtu: u32,
+    /// Ethernet address, where it has one.
+    pub mac: Option<Mac>,
+    /// What it is a port of, as the kernel calls such: `bridge`, `bond`, `vrf` ...
+    pub master: Option<String>,
+    /// Is it wireless?
+    pub wireless: bool,
 }
 
 impl Host {
-    /// Is it an address of this node?
+    /// Is it an address of one of this node's links?
     pub fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.address == address)
+    }
+
+    /// Is what is sent to this address received by this node?
+    pub fn receives(&self, address: IpAddr) -> bool {
+        self.has(address) || self.loopback.contains(&address)
     }
 
     /// Would a route to this prefix take over the node's own address, or the subnet around it?

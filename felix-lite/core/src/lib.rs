@@ -12,29 +12,40 @@
 
 mod announce;
 mod change;
+mod claims;
 mod condition;
+mod egress;
 mod endpoint;
 mod fabric;
 mod firewall;
 mod host;
 mod mtu;
+mod nat;
+mod paths;
 mod route;
 mod settings;
 mod speaker;
 mod state;
 mod table;
+mod underlay;
 mod update;
 
 pub use change::Change;
 pub use condition::{Condition, Reason};
+pub use egress::{Claim, Detour, EGRESS_MARKS, EgressSlot};
 pub use endpoint::Endpoint;
 pub use fabric::{
-    Encapsulation, HostTunnel, HostWireguard, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings,
-    WireguardPeer,
+    Encapsulation, HostTunnel, HostWireguard, OwnAddresses, Tunnel, TunnelKind, TunnelPeer, TunnelPools,
+    VxlanSettings, WireguardPeer,
 };
 pub use firewall::Element;
 pub use host::{Host, HostAddress, HostHop, HostLink, HostRoute};
+pub use nat::Nat;
 pub use route::{Gateway, NextHop, Route};
 pub use settings::Settings;
 pub use state::State;
+pub use underlay::{PoolAttachment, Underlay};
 pub use update::Update;
+
+/// The labels of an object.
+pub type Labels = std::collections::BTreeMap<String, String>;

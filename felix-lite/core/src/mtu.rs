@@ -25,20 +25,9 @@ const USUAL: u32 = 1500;
 pub(crate) struct Paths([Option<u32>; 2]);
 
 impl Paths {
-    /// Of the paths to these addresses; where none leads to any, of the interface with the node's own address, else of all its
-    /// interfaces.
-    pub(crate) fn of(
-        others: impl Iterator<Item = IpAddr>,
-        path: impl Fn(IpAddr) -> Option<u32>,
-        own: [Option<IpAddr>; 2],
-        host: &Host,
-    ) -> Self {
-        let mut least = [None; 2];
-        for address in others {
-            let Some(mtu) = path(address) else { continue };
-            let known = &mut least[slot(Family::of(address))];
-            *known = Some(known.map_or(mtu, |known: u32| known.min(mtu)));
-        }
+    /// With these least ones to the other nodes; where no path leads to any, the MTU of the interface with the node's own address, else the least
+    /// of all its interfaces.
+    pub(crate) fn of(mut least: [Option<u32>; 2], own: [Option<IpAddr>; 2], host: &Host) -> Self {
         let interface = |address: IpAddr| {
             let name = &host.addresses.iter().find(|own| own.address == address)?.interface;
             host.links.values().find(|link| link.name == *name).map(|link| link.mtu)

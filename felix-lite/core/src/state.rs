@@ -1,6 +1,7 @@
 //! The facts, and what follows from them.
 
 mod derive;
+mod egress;
 mod fabric;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,19 +12,25 @@ use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_api::Object;
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    AffinityState, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
-    WireguardPeer as KeyObject,
+    AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway,
+    EgressMembers, IpPool, NatOutgoingExclusions, NodeConfiguration, WireguardPeer as KeyObject,
 };
 use cairn_net::{Family, Prefix};
 
-use crate::fabric::Derived;
+use crate::egress::Derived as Egress;
+use crate::fabric::Network;
 use crate::firewall::Element;
 use crate::host::Host;
+use crate::paths::PathTable;
 use crate::route::Routes;
 use crate::settings::Settings;
-use crate::speaker::Member;
+use crate::speaker::{Identities, Member};
 use crate::table::Table;
-use crate::{Condition, Endpoint, Tunnel, TunnelKind, TunnelPeer, TunnelPools, Update, WireguardPeer};
+use crate::underlay::Underlays;
+use crate::{
+    Claim, Condition, Detour, EgressSlot, Endpoint, Labels, Nat, PoolAttachment, Tunnel, TunnelKind,
+    TunnelPeer, TunnelPools, Update, WireguardPeer, speaker,
+};
 
 /// The only BGPConfiguration that counts.
 const DEFAULT: &str = "default";
@@ -34,11 +41,19 @@ struct Dirty {
     settings: bool,
     speaker: bool,
     pools: bool,
-    /// How packets travel between nodes.
+    /// How packets travel between nodes, whatever the other nodes are.
     fabric: bool,
+    /// Nodes whose object, or key, is another.
+    nodes: BTreeSet<String>,
+    /// What the kernel has of WireGuard.
+    keys: bool,
+    /// How pods are attached.
+    underlays: bool,
     /// How large they may be, and what tunnels have.
     tunnels: bool,
     announcements: bool,
+    /// Who has which address outside.
+    egress: bool,
     /// Endpoint addresses whose announcement may differ.
     addresses: BTreeSet<IpAddr>,
     conditions: bool,
@@ -63,6 +78,11 @@ pub struct State {
     configurations: BTreeMap<String, Box<Object<NodeConfiguration>>>,
     secrets: BTreeMap<String, Box<Object<Secret>>>,
     wireguard: BTreeMap<String, Box<Object<KeyObject>>>,
+    gateways: BTreeMap<String, Box<Object<EgressGateway>>>,
+    members: BTreeMap<String, Box<Object<EgressMembers>>>,
+    /// The labels of this node's pods and of namespaces, of those that have any.
+    pods: BTreeMap<String, Labels>,
+    namespaces: BTreeMap<String, Labels>,
     endpoints: HashMap<String, Endpoint>,
     /// Which interface has an address; the first one to claim it.
     holders: HashMap<IpAddr, Vec<Arc<str>>>,
@@ -72,15 +92,22 @@ pub struct State {
 
     dirty: Dirty,
     configuration: NodeConfiguration,
-    fabric: Derived,
+    identities: Identities,
+    paths: PathTable,
+    network: Network,
+    egress: Egress,
+    underlays: Underlays,
+    drivers: Table<AttachmentMode, ()>,
     routes: Routes,
     elements: Table<Element, ()>,
     announced: Table<Prefix, OriginatedRoute>,
     tunnels: Table<TunnelKind, Tunnel>,
     tunnel_peers: Table<(TunnelKind, IpAddr), TunnelPeer>,
     wireguard_peers: Table<String, WireguardPeer>,
+    detours: Table<(Family, EgressSlot), Detour>,
     config: Table<(), Box<Config>>,
     settings: Table<(), Settings>,
+    nat: Table<(), Nat>,
     conditions: Table<Condition, ()>,
     speaker_conditions: Vec<Condition>,
     pool_conditions: Vec<Condition>,
@@ -104,13 +131,22 @@ impl State {
             configurations: BTreeMap::new(),
             secrets: BTreeMap::new(),
             wireguard: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+            members: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
             endpoints: HashMap::new(),
             holders: HashMap::new(),
             host: Host::default(),
             tunnel_addresses: BTreeMap::new(),
             complete: false,
             configuration: NodeConfiguration::default(),
-            fabric: Derived::default(),
+            identities: Identities::default(),
+            paths: PathTable::default(),
+            network: Network::default(),
+            egress: Egress::default(),
+            underlays: Underlays::default(),
+            drivers: Table::default(),
             dirty: Dirty {
                 settings: true,
                 speaker: true,
@@ -126,8 +162,10 @@ impl State {
             tunnels: Table::default(),
             tunnel_peers: Table::default(),
             wireguard_peers: Table::default(),
+            detours: Table::default(),
             config: Table::default(),
             settings: Table::default(),
+            nat: Table::default(),
             conditions: Table::default(),
             speaker_conditions: Vec::new(),
             pool_conditions: Vec::new(),
@@ -142,7 +180,7 @@ impl State {
             Update::Pool(name, pool) => {
                 if put(&mut self.pools, name, pool) {
                     (self.dirty.pools, self.dirty.announcements) = (true, true);
-                    self.dirty.fabric = true;
+                    (self.dirty.fabric, self.dirty.underlays, self.dirty.speaker) = (true, true, true);
                 }
             }
             Update::Affinity(name, affinity) => self.affinity_updated(name, affinity.as_deref()),
@@ -157,14 +195,34 @@ impl State {
                 self.dirty.settings |= put(&mut self.configurations, name, configuration);
             }
             Update::WireguardPeer(name, peer) => {
-                if put(&mut self.wireguard, name, peer) {
-                    (self.dirty.fabric, self.dirty.pools) = (true, true);
+                let behind = |peer: Option<&Box<Object<KeyObject>>>| {
+                    peer.map(|peer| peer.spec.allowed_ips.clone()).unwrap_or_default()
+                };
+                self.dirty.pools |= behind(self.wireguard.get(&name)) != behind(peer.as_ref());
+                if put(&mut self.wireguard, name.clone(), peer) {
+                    self.dirty.nodes.insert(name);
                 }
+            }
+            Update::EgressGateway(name, gateway) => {
+                self.dirty.egress |= put(&mut self.gateways, name, gateway);
+            }
+            Update::EgressMembers(node, members) => {
+                self.dirty.egress |= put(&mut self.members, node, members);
+            }
+            Update::Pod(name, pod) => {
+                let labels = pod.map(|pod| pod.metadata.labels).filter(|labels| !labels.is_empty());
+                self.dirty.egress |= put(&mut self.pods, name, labels);
+            }
+            Update::Namespace(name, namespace) => {
+                let labels = namespace.map(|found| found.metadata.labels).filter(|labels| !labels.is_empty());
+                self.dirty.egress |= put(&mut self.namespaces, name, labels);
             }
             Update::Secret(name, secret) => self.dirty.speaker |= put(&mut self.secrets, name, secret),
             Update::Endpoint(interface, endpoint) => self.endpoint_updated(interface, endpoint),
             Update::Learned(prefix, next_hops) => {
                 self.routes.set_learned(prefix, next_hops.as_deref());
+                self.paths.expire_within(prefix);
+                self.dirty.egress |= self.egress.addresses.contains(&prefix);
                 self.dirty.conditions |= self.blocks.contains(&prefix);
             }
             Update::Host(host) => self.host_updated(*host),
@@ -174,6 +232,8 @@ impl State {
             }
             Update::Complete => {
                 self.dirty.fabric |= !self.complete;
+                self.dirty.pools |= !self.complete;
+                self.dirty.egress = true;
                 self.complete = true;
             }
         }
@@ -225,13 +285,28 @@ impl State {
     }
 
     /// The pools that the addresses of this node's tunnels may be of.
-    pub const fn tunnel_pools(&self) -> &BTreeMap<Family, TunnelPools> {
-        &self.fabric.tunnel_pools
+    pub fn tunnel_pools(&self) -> &BTreeMap<Family, TunnelPools> {
+        self.network.tunnel_pools()
+    }
+
+    /// This node's pods that egress gateways select, by gateway.
+    pub const fn egress_members(&self) -> &BTreeMap<String, BTreeSet<IpAddr>> {
+        &self.egress.members
+    }
+
+    /// What decides about the addresses of each egress gateway.
+    pub const fn egress_claims(&self) -> &BTreeMap<String, Claim> {
+        &self.egress.claims
+    }
+
+    /// How pods are attached, of pools where that is not by routes alone.
+    pub const fn attachments(&self) -> &BTreeMap<String, PoolAttachment> {
+        &self.underlays.by_pool
     }
 
     /// Is anything encrypted on this node?
     pub fn encrypts(&self) -> bool {
-        self.fabric.fabric.secured.is_some()
+        self.network.fabric.secured.is_some()
     }
 
     /// The labels of this node's Node object.
@@ -242,18 +317,38 @@ impl State {
 
     /// The addresses that this node is known by: IPv4, IPv6.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let me = self.nodes.get(&self.node);
-        me.into_iter()
-            .flat_map(|me| me.families().filter_map(|family| Some(me.identity.address(family)?.addr)))
+        self.nodes.get(&self.node).into_iter().flat_map(Member::addresses)
     }
 
     fn node_updated(&mut self, name: String, member: Option<Member>) {
-        let own = name == self.node;
         // Most changes of a Node are heartbeats; only what counts is compared.
-        if put(&mut self.nodes, name, member) {
+        if self.nodes.get(&name) == member.as_ref() {
+            return;
+        }
+        let old = self.nodes.remove(&name);
+        self.dirty.conditions |= self.identities.put(&name, member.as_ref());
+        if name == self.node {
             (self.dirty.speaker, self.dirty.fabric) = (true, true);
-            self.dirty.settings |= own;
-            self.dirty.announcements |= own;
+            (self.dirty.settings, self.dirty.announcements, self.dirty.underlays) = (true, true, true);
+        } else {
+            let addresses = |member: &Member| member.addresses().collect::<Vec<_>>();
+            old.iter().flat_map(addresses).for_each(|address| self.paths.remove(address));
+            member.iter().flat_map(addresses).for_each(|address| self.paths.add(address));
+            self.dirty.nodes.insert(name.clone());
+        }
+        // Of other nodes only where what goes to their addresses is not translated.
+        let untranslated = self.configuration.nat_outgoing_exclusions;
+        self.dirty.pools |=
+            name == self.node || untranslated == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
+        let both = [old.as_ref(), member.as_ref()];
+        // What is dirty already need not be asked for.
+        self.dirty.speaker = self.dirty.speaker
+            || both
+                .into_iter()
+                .flatten()
+                .any(|member| speaker::concerns(self.speaker_inputs(), &name, member));
+        if let Some(member) = member {
+            self.nodes.insert(name, member);
         }
     }
 
@@ -274,7 +369,7 @@ impl State {
         let confirmed = confirmed.filter(|spec| spec.node == self.node).map(|spec| spec.cidr);
         if put(&mut self.affinities, name, confirmed) {
             self.blocks = self.affinities.values().copied().collect();
-            self.routes.set_blocks(self.blocks.clone());
+            self.place_blocks();
             (self.dirty.announcements, self.dirty.conditions) = (true, true);
         }
     }
@@ -287,6 +382,7 @@ impl State {
         if old == endpoint {
             return;
         }
+        self.dirty.egress |= !self.gateways.is_empty();
         let interface: Arc<str> = interface.into();
         let before = old.into_iter().flat_map(|endpoint| endpoint.addresses);
         for address in before {
@@ -322,14 +418,19 @@ impl State {
         if self.host == host {
             return;
         }
-        self.routes.set_host(host.clone());
-        if self.host.addresses != host.addresses {
+        let Host { addresses, loopback, routes, links, .. } = &self.host;
+        if (addresses, loopback, routes, links)
+            != (&host.addresses, &host.loopback, &host.routes, &host.links)
+        {
+            self.routes.set_host(host.clone());
+        }
+        if self.host.addresses != host.addresses || self.host.loopback != host.loopback {
             (self.dirty.speaker, self.dirty.pools) = (true, true);
         }
-        self.dirty.fabric |= self.host.addresses != host.addresses
-            || self.host.tunnels != host.tunnels
-            || self.host.wireguard != host.wireguard;
+        self.dirty.fabric |= self.host.addresses != host.addresses || self.host.tunnels != host.tunnels;
+        self.dirty.keys |= self.host.wireguard != host.wireguard;
         self.dirty.tunnels = true;
+        self.dirty.underlays = true;
         self.dirty.conditions = true;
         self.host = host;
     }

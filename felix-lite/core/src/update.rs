@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cairn_api::Object;
-use cairn_api::core::{Node, Secret};
+use cairn_api::core::{Namespace, Node, Pod, Secret};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration, WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool,
+    NodeConfiguration, WireguardPeer,
 };
 use cairn_net::{Family, Prefix};
 
@@ -30,6 +31,14 @@ pub enum Update {
     NodeConfiguration(String, Option<Box<Object<NodeConfiguration>>>),
     /// A key of a node, or a host outside, by name.
     WireguardPeer(String, Option<Box<Object<WireguardPeer>>>),
+    /// An egress gateway, by name.
+    EgressGateway(String, Option<Box<Object<EgressGateway>>>),
+    /// The pods of a node that egress gateways select, by the node's name.
+    EgressMembers(String, Option<Box<Object<EgressMembers>>>),
+    /// A pod of this node, as `namespace/name`.
+    Pod(String, Option<Box<Object<Pod>>>),
+    /// A namespace, by name.
+    Namespace(String, Option<Box<Object<Namespace>>>),
     /// A secret, as `namespace/name`.
     Secret(String, Option<Box<Object<Secret>>>),
     /// A pod on this node, by its host interface.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_datastore::Datastore;
-use cairn_ipam::{Assigned, IpamError};
+use cairn_ipam::{Assigned, Handle, IpamError};
 use cairn_net::{Families, Family};
 use felix_api::{Add, AddressRequest, Attached, Code, Refusal};
 use tracing::{debug, info, warn};
@@ -14,6 +14,7 @@ use super::journal::{NetnsId, Record};
 use super::name::{host_ifname, pod_mac};
 use super::resize::fitting;
 use super::server::{Server, engine, handle, handle_of};
+use super::underlay::Chosen;
 
 /// Least MTU of a link that carries IPv6 (RFC 8200 section 5), and of one that carries IPv4 (RFC 791).
 pub(super) const MIN_MTU: [(Family, u32); 2] = [(Family::Ipv6, 1280), (Family::Ipv4, 68)];
@@ -33,8 +34,16 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
             debug!(attachment = %add.attachment, "made anew: the namespace is another, or not as it was left");
             self.unwire(&old).await?;
         }
-        let addresses = self.assign(&add).await?;
-        let record = Arc::new(self.record(add, netns_id, &addresses));
+        let assigned = self.assign(&add).await?;
+        let chosen = match self.choose(&add, &assigned) {
+            Ok(chosen) => chosen,
+            Err(refusal) => {
+                self.give_back(&handle_of(&add.network, &add.attachment));
+                return Err(refusal);
+            }
+        };
+        let addresses: Vec<IpAddr> = assigned.iter().map(|assigned| assigned.address).collect();
+        let record = Arc::new(self.record(add, netns_id, &addresses, chosen));
         match self.connect(&record, &netns).await {
             Ok(()) => {
                 // The pods that are there were looked at, perhaps, before this one was among them.
@@ -56,7 +65,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
     }
 
     /// One address of each family that is asked for; of each that has a pool where nothing is said.
-    async fn assign(&self, add: &Add) -> Result<Vec<IpAddr>, Refusal> {
+    async fn assign(&self, add: &Add) -> Result<Vec<Assigned>, Refusal> {
         let AddressRequest { pools, addresses, .. } = &add.addresses;
         let named = add.addresses.families().or_else(|| {
             (!addresses.is_empty()).then(|| addresses.iter().map(|address| Family::of(*address)).collect())
@@ -75,7 +84,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         };
         loop {
             match self.ipam.assign(&request).await {
-                Ok(assigned) => return Ok(in_order(&assigned)),
+                Ok(assigned) => return Ok(in_order(assigned)),
                 Err(IpamError::NoPool { family, .. })
                     if named.is_none() && request.families == Families::ALL =>
                 {
@@ -86,18 +95,29 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         }
     }
 
-    fn record(&self, add: Add, netns_id: NetnsId, addresses: &[IpAddr]) -> Record {
+    fn record(&self, add: Add, netns_id: NetnsId, addresses: &[IpAddr], chosen: Option<Chosen>) -> Record {
+        let mac = chosen.as_ref().map_or(add.mac, |chosen| chosen.mac);
+        let mtu = || fitting(add.mtu.unwrap_or_else(|| self.mtu()), addresses);
         Record {
             interface: host_ifname(&add.attachment),
-            pod_mac: add.mac.unwrap_or_else(|| pod_mac(&add.attachment)),
-            mtu: fitting(add.mtu.unwrap_or_else(|| self.mtu()), addresses),
-            mtu_fixed: add.mtu.is_some(),
+            pod_mac: mac.unwrap_or_else(|| pod_mac(&add.attachment)),
+            mtu: chosen.as_ref().map_or_else(mtu, |chosen| chosen.mtu),
+            // That of the underlay has nothing to do with the ways to other nodes.
+            mtu_fixed: add.mtu.is_some() || chosen.is_some(),
             attachment: add.attachment,
             network: add.network,
             netns: add.netns,
             netns_id,
             pod: add.pod,
             addresses: addresses.to_vec(),
+            underlay: chosen.map(|chosen| chosen.underlay),
+        }
+    }
+
+    /// Gives back the addresses of an attachment that was not made.
+    fn give_back(&self, handle: &Handle) {
+        if let Err(error) = self.ipam.release(handle) {
+            warn!(%handle, %error, "addresses are not given back");
         }
     }
 
@@ -119,9 +139,26 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
     }
 
     /// Removes routes, firewall elements and the interface, and waits until it is gone.
-    async fn unwire(&self, record: &Record) -> Result<(), Refusal> {
+    async fn unwire(&self, record: &Arc<Record>) -> Result<(), Refusal> {
+        self.detach(record, None).await?;
         self.endpoints.remove(&record.interface).await.map_err(|error| engine(&error))?;
         Ok(self.wiring.remove(&record.interface).await?)
+    }
+}
+
+impl<D: Datastore + Send + Sync + 'static> Server<D> {
+    /// Takes what a container has in the underlay out of its namespace, which is the one that came along, or that of ADD if it is there
+    /// still. It goes with the namespace otherwise.
+    pub(super) async fn detach(&self, record: &Arc<Record>, netns: Option<File>) -> Result<(), Refusal> {
+        if record.underlay.is_none() {
+            return Ok(());
+        }
+        let of_add = |file: &File| NetnsId::of(file).is_ok_and(|id| id == record.netns_id);
+        let netns = netns.filter(of_add).or_else(|| File::open(&record.netns).ok().filter(of_add));
+        if let Some(netns) = netns {
+            self.wiring.detach(Arc::clone(record), Arc::new(netns)).await?;
+        }
+        Ok(())
     }
 }
 
@@ -142,10 +179,9 @@ pub(super) fn namespace(path: &str, netns: Option<File>) -> Result<(Arc<File>, N
 }
 
 /// IPv4 first.
-fn in_order(assigned: &[Assigned]) -> Vec<IpAddr> {
-    let mut addresses: Vec<IpAddr> = assigned.iter().map(|assigned| assigned.address).collect();
-    addresses.sort_by_key(|address| Family::of(*address));
-    addresses
+fn in_order(mut assigned: Vec<Assigned>) -> Vec<Assigned> {
+    assigned.sort_by_key(|assigned| Family::of(assigned.address));
+    assigned
 }
 
 fn refused(error: &IpamError) -> Refusal {

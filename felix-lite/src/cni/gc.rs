@@ -15,7 +15,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         let mut errors = Vec::new();
         for attachment in self.stale(gc).await? {
             let del = Del { attachment, network: gc.network.clone() };
-            match self.del(&del).await {
+            match self.del(&del, None).await {
                 Ok(()) => info!(attachment = %del.attachment, network = gc.network, "removed by GC"),
                 Err(refusal) => errors.push(format!("{}: {refusal}", del.attachment)),
             }

@@ -18,6 +18,9 @@ use felix_core::Endpoint;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::name::pod_mac;
+use super::underlay::Underlay;
+
 /// One attachment, as ADD made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -43,6 +46,9 @@ pub(crate) struct Record {
     pub(crate) mtu_fixed: bool,
     /// At most one of a family, IPv4 first.
     pub(crate) addresses: Vec<IpAddr>,
+    /// The network that the container is in past the node's routes; then the pair is for what is between the two alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) underlay: Option<Underlay>,
 }
 
 /// Device and inode of a namespace's file: unique among those that live.
@@ -64,7 +70,22 @@ impl NetnsId {
 impl Record {
     /// What the engine is told.
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint { interface: self.interface.clone(), addresses: self.addresses.clone(), owner: self.owner() }
+        Endpoint {
+            interface: self.interface.clone(),
+            addresses: self.addresses.clone(),
+            owner: self.owner(),
+            enforceable: self.underlay.is_none(),
+        }
+    }
+
+    /// The name of the pair's end in the container: `CNI_IFNAME` unless that is in the underlay.
+    pub(crate) fn inner_ifname(&self) -> &str {
+        if self.underlay.is_some() { &self.interface } else { self.attachment.ifname.as_str() }
+    }
+
+    /// The MAC address of that end.
+    pub(crate) fn inner_mac(&self) -> Mac {
+        if self.underlay.is_some() { pod_mac(&self.attachment) } else { self.pod_mac }
     }
 
     /// Who it is, for people.
@@ -80,6 +101,7 @@ impl Record {
             pod_mac: self.pod_mac,
             mtu: self.mtu,
             addresses: self.addresses.clone(),
+            networks: self.underlay.as_ref().map(|underlay| underlay.networks.clone()).unwrap_or_default(),
         }
     }
 }
@@ -193,6 +215,7 @@ mod tests {
             mtu: 1500,
             mtu_fixed: false,
             addresses: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
+            underlay: None,
         })
     }
 

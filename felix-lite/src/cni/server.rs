@@ -1,5 +1,6 @@
 //! The server's parts, its start, and the way from a request to its verb.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use cairn_datastore::Datastore;
 use cairn_ipam::{Handle, NodeAllocator};
 use felix_api::{Attachment, Code, Command, PROTOCOL, Refusal, Reply, Request, Spool};
+use felix_core::PoolAttachment;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
@@ -43,6 +45,8 @@ pub struct Server<D> {
     pub(super) namespaces: Namespaces,
     /// MTU for pods in bytes, unless a configuration names another.
     pub(super) mtu: watch::Receiver<u32>,
+    /// How pods are attached, of pools where that is not by routes alone.
+    pub(super) attachments: watch::Receiver<BTreeMap<String, PoolAttachment>>,
     /// A pod was made while the MTU changed.
     pub(super) outdated: Notify,
     /// Why the node is not ready for pods; `None`: it is.
@@ -54,6 +58,8 @@ pub struct Server<D> {
 pub struct Facts {
     /// The MTU of the node's path, in bytes.
     pub mtu: watch::Receiver<u32>,
+    /// How pods are attached, of pools where that is not by routes alone.
+    pub attachments: watch::Receiver<BTreeMap<String, PoolAttachment>>,
     /// Why ADD would fail now.
     pub not_ready: watch::Receiver<Option<String>>,
 }
@@ -94,7 +100,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         }
         let wiring = Wiring::start()?;
         let spool = Spool::new(&config.spool);
-        let Facts { mtu, not_ready } = facts;
+        let Facts { mtu, attachments, not_ready } = facts;
         let locks = Locks::default();
         let outdated = Notify::new();
         let server = Self {
@@ -107,6 +113,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
             locks,
             namespaces,
             mtu,
+            attachments,
             outdated,
             not_ready,
         };
@@ -162,7 +169,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
             warn!(%error, "a DEL that was kept cannot be read");
         }
         for del in dels {
-            match self.del(&del).await {
+            match self.del(&del, None).await {
                 Ok(()) => info!(attachment = %del.attachment, "DEL that was kept is done"),
                 Err(refusal) => {
                     warn!(attachment = %del.attachment, %refusal, "DEL that was kept fails");
@@ -185,7 +192,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         let done = |result: Result<(), Refusal>| result.map(|()| Reply::Done);
         let reply = match request.command {
             Command::Add(add) => self.add(add, netns).await.map(Reply::Attached),
-            Command::Del(del) => done(self.del(&del).await),
+            Command::Del(del) => done(self.del(&del, netns).await),
             Command::Check(check) => done(self.check(&check, netns).await),
             Command::Gc(gc) => done(self.gc(&gc).await),
             Command::Status => done(self.status()),
@@ -241,6 +248,7 @@ impl From<WiringError> for Refusal {
             WiringError::InterfaceExists { .. } => Code::INTERFACE_EXISTS,
             WiringError::Mismatch { .. } => Code::CHECK_FAILED,
             WiringError::NotNetns { .. } => Code::INVALID_ENVIRONMENT,
+            WiringError::Underlay { .. } => Code::NOT_AVAILABLE,
             WiringError::Kernel(_) => Code::KERNEL,
             WiringError::Stopping => Code::TRY_AGAIN,
         };

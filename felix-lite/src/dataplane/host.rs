@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
-use cairn_kernel::object::{Address, Hop, IfIndex, Link, PROTOCOL, Route, RouteKind, RouteTarget, TableId};
+use cairn_kernel::object::{
+    Address, Hop, IfIndex, Kind, Link, PROTOCOL, Route, RouteKind, RouteTarget, TableId,
+};
 use cairn_kernel::{Error, Rtnl};
 use cairn_net::Family;
 use felix_api::WORKLOAD;
@@ -19,6 +21,10 @@ pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeSet<IpAddr>), Error> {
     let all = rtnl.list::<Address>(None)?;
     let on_tunnel = |address: &&Address| links.get(&address.link).is_some_and(is_tunnel);
     let on_tunnels = all.iter().filter(on_tunnel).map(|address| address.addr).collect();
+    let on_loopback = |address: &&Address| links.get(&address.link).is_some_and(|link| link.flags.loopback);
+    let mut loopback: Vec<IpAddr> = all.iter().filter(on_loopback).map(|address| address.addr).collect();
+    loopback.retain(|address| !address.is_loopback());
+    loopback.sort_unstable();
     links.retain(|_, link| !is_workload(link) && !is_tunnel(link) && !link.flags.loopback);
     let mut addresses: Vec<HostAddress> = all
         .into_iter()
@@ -36,10 +42,18 @@ pub(super) fn read(rtnl: &mut Rtnl) -> Result<(Host, BTreeSet<IpAddr>), Error> {
         routes.extend(listed.into_iter().filter_map(|route| host_route(&route, &indices)));
     }
     routes.sort_unstable();
-    let links =
-        links.into_values().map(|link| (link.index.0, HostLink { name: link.name, mtu: link.mtu })).collect();
-    let tunnels = BTreeMap::new();
-    Ok((Host { addresses, routes, links, tunnels, wireguard: BTreeMap::new() }, on_tunnels))
+    let links = links.values().map(|link| (link.index.0, host_link(link, &links))).collect();
+    Ok((Host { addresses, loopback, routes, links, ..Host::default() }, on_tunnels))
+}
+
+fn host_link(link: &Link, all: &BTreeMap<IfIndex, Link>) -> HostLink {
+    let master = link.master.and_then(|master| all.get(&master));
+    let master = master.map(|master| match &master.kind {
+        Kind::Other(kind) => kind.clone(),
+        Kind::Veth | Kind::Vxlan(_) | Kind::Ipip(_) | Kind::Stacked(_) => String::new(),
+    });
+    let wireless = std::path::Path::new("/sys/class/net").join(&link.name).join("phy80211").exists();
+    HostLink { name: link.name.clone(), mtu: link.mtu, mac: link.mac, master, wireless }
 }
 
 /// Is it the host end of a pod's veth pair?

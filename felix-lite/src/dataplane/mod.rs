@@ -3,6 +3,9 @@
 //! It takes the core's changes in their order, writes them in batches, and tells the engine what the kernel has besides.
 //! Netlink calls block, so they have a thread of their own and never hold up the engine.
 //!
+//! - `detour`: rules and tables for packets of egress gateways;
+//! - `driver`: drivers of the kernel that pools ask for;
+//! - `fast_path`: the flowtable of pods' connections;
 //! - `firewall`: the table `inet cairn`;
 //! - `host`: the node's own addresses and routes, read for the core;
 //! - `nexthop`: nexthop objects and groups, shared by the routes that use them;
@@ -16,6 +19,9 @@
 //! Invariants: nothing is removed at the end of the thread (I2); what was there before is adopted, and swept only when
 //! the engine says that its picture is complete.
 
+mod detour;
+mod driver;
+mod fast_path;
 mod firewall;
 mod host;
 mod nexthop;
@@ -31,8 +37,12 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cairn_net::Prefix;
-use felix_core::{Change, Element, Endpoint, Host, Route, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
+use cairn_api::kinds::AttachmentMode;
+use cairn_net::{Family, Prefix};
+use felix_core::{
+    Change, Detour, EgressSlot, Element, Endpoint, Host, Nat, Route, Tunnel, TunnelKind, TunnelPeer,
+    WireguardPeer,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::EndpointError;
@@ -46,6 +56,8 @@ const QUEUE: usize = 16;
 /// What the engine tells the thread, merged by key.
 #[derive(Debug, Default)]
 struct Orders {
+    /// What leaves the pools gets these sources.
+    nat: Option<Nat>,
     /// Elements that are wanted, or no longer.
     elements: BTreeMap<Element, bool>,
     /// Tunnel devices that are wanted, or no longer.
@@ -54,8 +66,14 @@ struct Orders {
     peers: BTreeMap<(TunnelKind, IpAddr), Option<TunnelPeer>>,
     /// Peers to whom packets are encrypted, or no longer.
     wireguard_peers: BTreeMap<String, Option<WireguardPeer>>,
+    /// Ways of packets of egress gateways, or none any longer.
+    detours: BTreeMap<(Family, EgressSlot), Option<Detour>>,
     /// Routes that are wanted, or no longer.
     routes: BTreeMap<Prefix, Option<Route>>,
+    /// Whether established connections take the fast path, once that is known or changes.
+    fast_path: Option<bool>,
+    /// Attachments whose driver is wanted.
+    drivers: BTreeSet<AttachmentMode>,
     /// Who wants another WireGuard key.
     rotations: Vec<oneshot::Sender<Result<(), String>>>,
     /// Who waits until all of this, and what was before, is written.
@@ -95,6 +113,8 @@ pub(crate) enum KernelFault {
     Refused(String),
     /// Somebody keeps changing it: what, and who.
     Contested(String),
+    /// Another table drops what pods send each other: which.
+    Blocked(String),
 }
 
 /// The engine's end of the thread.
@@ -118,7 +138,7 @@ impl Dataplane {
         Ok(Self { orders, events })
     }
 
-    /// Applies changes of elements, tunnels and routes; others are not its business.
+    /// Applies changes of drivers, elements, tunnels and routes; others are not its business.
     pub(crate) fn apply(&self, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
@@ -126,6 +146,8 @@ impl Dataplane {
         self.orders.write(|orders| {
             for change in changes {
                 match change {
+                    Change::SetNat(nat) => orders.nat = Some(nat),
+                    Change::UseDriver(mode) => drop(orders.drivers.insert(mode)),
                     Change::AddElement(element) => drop(orders.elements.insert(element, true)),
                     Change::RemoveElement(element) => drop(orders.elements.insert(element, false)),
                     Change::SetTunnel(kind, tunnel) => drop(orders.tunnels.insert(kind, Some(tunnel))),
@@ -138,6 +160,8 @@ impl Dataplane {
                     Change::RemoveWireguardPeer(name) => drop(orders.wireguard_peers.insert(name, None)),
                     Change::SetRoute(prefix, route) => drop(orders.routes.insert(prefix, Some(route))),
                     Change::RemoveRoute(prefix) => drop(orders.routes.insert(prefix, None)),
+                    Change::SetDetour(key, detour) => drop(orders.detours.insert(key, Some(detour))),
+                    Change::RemoveDetour(key) => drop(orders.detours.insert(key, None)),
                     Change::Settings(_)
                     | Change::Announce(_)
                     | Change::Withdraw(_)
@@ -164,6 +188,11 @@ impl Dataplane {
     /// Gives WireGuard another key.
     pub(crate) fn rotate_wireguard_key(&self, answer: oneshot::Sender<Result<(), String>>) {
         self.orders.write(|orders| orders.rotations.push(answer));
+    }
+
+    /// Established connections of pods should take the fast path, or not.
+    pub(crate) fn fast_path(&self, wanted: bool) {
+        self.orders.write(|orders| orders.fast_path = Some(wanted));
     }
 
     /// The firewall's elements are complete.

@@ -59,7 +59,7 @@ impl Routes {
     pub(super) fn open() -> Result<Self, Error> {
         let mut objects = Reconciler::new(Rtnetlink::<Nexthop>::new(Rtnl::open()?, ()), BackOff::default());
         let mut routes =
-            Reconciler::new(Rtnetlink::<Route>::new(Rtnl::open()?, TableId::MAIN), BackOff::default());
+            Reconciler::new(Rtnetlink::<Route>::new(Rtnl::open()?, TableId::MAIN.into()), BackOff::default());
         objects.resync()?;
         routes.resync()?;
         let mut rtnl = Rtnl::open()?;

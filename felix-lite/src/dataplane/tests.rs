@@ -1,5 +1,6 @@
 //! Routes, firewall and tunnels in a kernel namespace of each test's own.
 
+mod fast_path;
 mod tunnels;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -168,6 +169,41 @@ fn the_firewall_is_adopted_and_repaired() {
         assert!(after.repair().unwrap());
         assert_eq!((elements("sources-v4"), elements("pools-v4")), (1, 2));
         assert!(!after.repair().unwrap(), "there is nothing left to mend");
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn there_are_no_hooks_that_nothing_needs() {
+    in_namespace(|_| {
+        let hooks = || {
+            let text = run("nft list table inet cairn");
+            let hooks = text.lines().filter_map(|line| line.trim().strip_prefix("type "));
+            let hooks = hooks.filter(|line| line.contains(" hook "));
+            hooks.filter_map(|hook| hook.split_whitespace().nth(2).map(ToOwned::to_owned)).collect::<Vec<_>>()
+        };
+        let mut firewall = Firewall::open().unwrap();
+        assert_eq!(hooks(), ["prerouting"]);
+        firewall.add(&Element::TunnelPort(4789));
+        firewall.write().unwrap();
+        assert_eq!(hooks(), ["prerouting", "input", "forward"], "with the first element, in one transaction");
+        firewall.sweep();
+        firewall.add(&Element::Masquerade(prefix("10.0.0.0/16")));
+        firewall.remove(&Element::TunnelPort(4789));
+        firewall.write().unwrap();
+        assert_eq!(hooks(), ["prerouting", "postrouting"]);
+        firewall.remove(&Element::Masquerade(prefix("10.0.0.0/16")));
+        firewall.write().unwrap();
+        assert_eq!(hooks(), ["prerouting", "postrouting"], "connections that are translated go on");
+        assert!(!firewall.repair().unwrap());
+        drop(firewall);
+
+        let mut after = Firewall::open().unwrap();
+        assert_eq!(hooks(), ["prerouting", "postrouting"], "as after a restart");
+        run("nft delete chain inet cairn masquerades");
+        assert!(after.repair().unwrap());
+        assert!(!after.repair().unwrap());
+        assert_eq!(hooks(), ["prerouting"], "whoever wants it gone now has his way");
     });
 }
 

@@ -7,6 +7,9 @@
 //! switched on. Until then he is sent a packet to answer to. Who does not answer in time is taken for ready all the same: otherwise
 //! whoever keeps handshakes from arriving would have everything sent unencrypted.
 
+mod answers;
+mod nodes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -14,8 +17,13 @@ use cairn_api::WireguardKey;
 use cairn_kernel::Error;
 use cairn_kernel::object::{IfIndex, LinkName};
 use cairn_kernel::wireguard::{Device, DeviceChange, Peer, PeerChange, PublicKey, Wireguard};
-use felix_core::{HostWireguard, WireguardPeer};
+use cairn_net::Prefix;
+use felix_api::MARK;
+use felix_core::{HostWireguard, OwnAddresses, WireguardPeer};
 use tracing::{debug, warn};
+
+use answers::Answers;
+use nodes::NodeRoutes;
 
 use crate::wireguard_key::KeyFile;
 
@@ -44,6 +52,8 @@ pub(super) struct Encryption {
     /// When the device is read.
     due: Option<Instant>,
     fault: Option<String>,
+    /// Ways to other nodes' own addresses.
+    nodes: NodeRoutes,
 }
 
 /// What the kernel has, as far as it counts.
@@ -61,12 +71,20 @@ struct Known {
     peer: Peer,
     since: Instant,
     ready: bool,
+    answers: Answers,
+}
+
+impl Known {
+    /// Is exactly this prefix one of those behind it?
+    fn is_behind(&self, prefix: Prefix) -> bool {
+        self.peer.allowed_ips.binary_search(&prefix).is_ok()
+    }
 }
 
 impl Encryption {
     /// Nothing is known of a device yet.
-    pub(super) const fn new(file: KeyFile) -> Self {
-        Self {
+    pub(super) fn open(file: KeyFile) -> Result<Self, Error> {
+        Ok(Self {
             file,
             client: None,
             wanted: BTreeMap::new(),
@@ -75,7 +93,8 @@ impl Encryption {
             changed: false,
             due: None,
             fault: None,
-        }
+            nodes: NodeRoutes::open()?,
+        })
     }
 
     /// Takes over a device that is there with its peers: they know this node.
@@ -94,11 +113,16 @@ impl Encryption {
     /// Errors: a sentence that says what is in the way; what the device had stays.
     pub(super) fn configure(&mut self, name: &LinkName, port: u16) -> Result<(), String> {
         let key = self.file.load_or_make().map_err(|error| error.to_string())?;
-        let change =
-            DeviceChange { private_key: Some(key), listen_port: Some(port), ..DeviceChange::default() };
+        let change = DeviceChange {
+            private_key: Some(key),
+            listen_port: Some(port),
+            mark: Some(MARK),
+            ..DeviceChange::default()
+        };
         let done = self.client().and_then(|client| client.change(name, &change));
         done.map_err(|error| explain(port, &error))?;
         self.changed = true;
+        self.nodes.resync();
         self.read(name)
     }
 
@@ -142,22 +166,52 @@ impl Encryption {
     }
 
     /// What is wrong.
-    pub(super) const fn fault(&self) -> Option<&String> {
-        self.fault.as_ref()
+    pub(super) fn faults(&self) -> impl Iterator<Item = &String> {
+        self.fault.iter().chain(self.nodes.fault())
     }
 
     /// When [`Self::write`] should be called again, at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.due.filter(|_| self.device.is_some())
+        let due = self.due.filter(|_| self.device.is_some());
+        due.into_iter().chain(self.nodes.poll_timeout()).min()
     }
 
     /// Everything is compared at the next [`Self::write`].
     pub(super) fn resync(&mut self) {
         self.due = Some(Instant::now());
+        self.nodes.resync();
     }
 
     /// Brings the peers up to date.
     pub(super) fn write(&mut self, now: Instant) {
+        // Before peers go: whoever is no longer one is reached in another way. And after they came.
+        self.lead_to_nodes(now);
+        self.write_peers(now);
+        self.lead_to_nodes(now);
+    }
+
+    /// Nothing is to be encrypted any more: packets to other nodes leave the tunnel before it goes.
+    pub(super) fn let_go(&mut self, now: Instant) {
+        self.nodes.write(BTreeSet::new(), IfIndex(0), now);
+    }
+
+    /// Leads packets to other nodes' own addresses to those who are there.
+    fn lead_to_nodes(&mut self, now: Instant) {
+        let Some(device) = &self.device else { return self.let_go(now) };
+        let by_option = self.wanted.values().filter(|peer| !peer.own.is_empty());
+        let ways = by_option.flat_map(|peer| {
+            let known = device.peers.get(&PublicKey(peer.key.0));
+            let known = known.filter(|known| known.answers.is_there(now));
+            let is_behind = move |way: &&OwnAddresses| {
+                known.is_some_and(|known| known.is_behind(Prefix::host(way.there)))
+            };
+            peer.own.iter().filter(is_behind).copied()
+        });
+        let (ways, index) = (ways.collect(), device.index);
+        self.nodes.write(ways, index, now);
+    }
+
+    fn write_peers(&mut self, now: Instant) {
         let Some(name) = self.device.as_ref().map(|device| device.name.clone()) else { return };
         let read = self.due.is_some_and(|due| due <= now);
         // After an error nobody knows what is there until it was read.
@@ -170,7 +224,10 @@ impl Encryption {
                 (self.changed, self.fault) = (false, None);
                 self.note_ready();
                 let mut peers = self.device.iter().flat_map(|device| device.peers.values());
-                self.due = peers.any(|known| !known.ready).then(|| now + LOOK);
+                // Whoever does not answer in time is looked at with everything else.
+                let is_new =
+                    |known: &Known| !known.answers.has_answered() && now.duration_since(known.since) < GRACE;
+                self.due = peers.any(|known| !known.ready || is_new(known)).then(|| now + LOOK);
             }
             Err(error) => {
                 if self.fault.as_ref() != Some(&error) {
@@ -198,7 +255,13 @@ impl Encryption {
         let Some(device) = &mut self.device else { return Ok(()) };
         device.peers.values_mut().for_each(|known| known.ready |= now.duration_since(known.since) >= GRACE);
         let is_ready = |key: &PublicKey| device.peers.get(key).is_some_and(|known| known.ready);
-        let wanted = self.wanted.values().map(|peer| kernel_peer(peer, is_ready));
+        // Packets to a node that has fallen silent take another way: only a knock shows that it is back.
+        let is_there =
+            |key: &PublicKey| device.peers.get(key).is_some_and(|known| known.answers.is_there(now));
+        let wanted = self
+            .wanted
+            .values()
+            .map(|peer| kernel_peer(peer, |key| is_ready(key) && (peer.own.is_empty() || is_there(key))));
         let wanted: BTreeMap<PublicKey, Peer> = wanted.map(|peer| (peer.public_key, peer)).collect();
         let gone = device.peers.keys().filter(|key| !wanted.contains_key(*key)).copied();
         let differs =
@@ -217,9 +280,10 @@ impl Encryption {
             match change {
                 PeerChange::Remove(key) => drop(device.peers.remove(&key)),
                 PeerChange::Set(peer) => {
-                    let known = device.peers.get(&peer.public_key);
-                    let (since, ready) = known.map_or((now, false), |known| (known.since, known.ready));
-                    device.peers.insert(peer.public_key, Known { peer, since, ready });
+                    let new =
+                        || Known { peer: peer.clone(), since: now, ready: false, answers: Answers::none() };
+                    let known = device.peers.entry(peer.public_key).or_insert_with(new);
+                    known.peer = peer;
                 }
             }
         }
@@ -232,6 +296,8 @@ impl Encryption {
             self.client().and_then(|client| client.device(name)).map_err(|error| error.to_string())?;
         let Device { index, public_key, peers, .. } = found;
         let key = public_key.ok_or_else(|| format!("{name} has no key"))?;
+        let same_device = |before: &OnDevice| before.index == index;
+        let rekeyed = self.device.as_ref().is_some_and(|before| same_device(before) && before.key != key);
         // With another key, or anew, the peers have to answer again.
         let before = self.device.take().filter(|before| before.key == key && before.index == index);
         let mut before = before.map(|before| before.peers).unwrap_or_default();
@@ -241,8 +307,11 @@ impl Encryption {
             let since = old.as_ref().map_or(now, |old| old.since);
             let ready = old.as_ref().is_some_and(|old| old.ready) || state.last_handshake.is_some();
             // Where he was last heard from is the kernel's business; where he should be was written once.
-            let endpoint = old.map_or(state.peer.endpoint, |old| old.peer.endpoint);
-            (state.peer.public_key, Known { peer: Peer { endpoint, ..state.peer }, since, ready })
+            let endpoint = old.as_ref().map_or(state.peer.endpoint, |old| old.peer.endpoint);
+            let first = || Answers::first(&state, rekeyed);
+            let answers = old.map_or_else(first, |old| old.answers.next(&state, now));
+            let peer = Peer { endpoint, ..state.peer };
+            (peer.public_key, Known { peer, since, ready, answers })
         };
         let peers = peers.into_iter().map(known).collect();
         self.device = Some(OnDevice { name: name.clone(), index, key, peers });

@@ -6,13 +6,17 @@ use std::time::Duration;
 use cairn_kernel::Error;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::nftables::Table;
-use cairn_kernel::object::{Change as Kernel, IfIndex, Link, LinkFlags};
+use cairn_kernel::object::{Change as Kernel, IfIndex, Link, LinkFlags, Object as _};
 use cairn_net::Prefix;
+use felix_api::WORKLOAD;
 use felix_core::{Element, Endpoint, Host, TunnelKind};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::detour::{Detours, is_detour};
+use super::driver::Drivers;
+use super::fast_path::FastPath;
 use super::firewall::Firewall;
 use super::route::Routes;
 use super::tunnel::{Tunnels, is_tunnel};
@@ -31,6 +35,8 @@ const PATIENCE: u32 = 5;
 const SLOW: Duration = Duration::from_millis(800);
 /// After so long without a repair the firewall's quarrel is over.
 const QUIET: Duration = Duration::from_secs(120);
+/// How often tables of others are looked at.
+const LOOK: Duration = Duration::from_secs(30);
 /// Refusals that are reported.
 const REPORTED: usize = 10;
 
@@ -40,14 +46,20 @@ pub(super) struct Worker {
     orders: Reader<Orders>,
     events: mpsc::Sender<DataplaneEvent>,
     routes: Routes,
+    detours: Detours,
     firewall: Firewall,
+    fast_path: FastPath,
     tunnels: Tunnels,
+    drivers: Drivers,
     waiting: Vec<Waiting>,
     /// Why the last write failed as a whole.
     firewall_fault: Option<Error>,
     /// When the firewall is compared with what it should be, because somebody changed it.
     firewall_at: Option<Instant>,
     repairs: Repairs,
+    /// What other tables drop, as last looked at, and when they are looked at again.
+    blocked: Vec<String>,
+    look_at: Instant,
     reported: Vec<KernelFault>,
     retry_at: Option<Instant>,
     /// Interfaces that are no pods', and whether they can carry packets.
@@ -78,9 +90,14 @@ impl Worker {
         let firewall = Firewall::open()?;
         let tunnels = Tunnels::open(keys)?;
         let mut routes = Routes::open()?;
+        let detours = Detours::open()?;
         let links = routes.rtnl().list::<Link>(None)?;
         for error in sysctl::prepare(&links) {
             warn!(%error, "the node may not forward");
+        }
+        let mut fast_path = FastPath::open()?;
+        for link in &links {
+            fast_path.link_changed(&Kernel::Present(link.clone()));
         }
         let links = links.into_iter().filter(|link| !host::is_workload(link) && !is_tunnel(link));
         let links = links.map(|link| (link.index, link.flags)).collect();
@@ -88,12 +105,17 @@ impl Worker {
             orders,
             events,
             routes,
+            detours,
             firewall,
+            fast_path,
             tunnels,
+            drivers: Drivers::default(),
             waiting: Vec::new(),
             firewall_fault: None,
             firewall_at: None,
             repairs: Repairs::default(),
+            blocked: Vec::new(),
+            look_at: Instant::now(),
             reported: Vec::new(),
             retry_at: None,
             links,
@@ -122,16 +144,21 @@ impl Worker {
             Topic::Settings,
             Topic::Addresses,
             Topic::Routes,
+            Topic::Rules,
             Topic::Nexthops,
             Topic::Neighbours,
         ];
         let mut monitor = Monitor::open(&topics)?;
         self.routes.silence(&mut monitor)?;
+        self.detours.silence(&mut monitor)?;
         self.tunnels.silence(&mut monitor)?;
         let mut table = Monitor::open_table(Table::CAIRN)?;
         table.ignore(self.firewall.socket())?;
+        let mut fast_path = Monitor::open_table(FastPath::TABLE)?;
+        fast_path.ignore(self.fast_path.socket())?;
         // What was read before is compared once more: nobody told what changed until now.
         self.routes.resync();
+        self.detours.resync();
         self.tunnels.resync();
         self.firewall_at = Some(Instant::now());
         self.tell_host().await?;
@@ -139,7 +166,10 @@ impl Worker {
         loop {
             let routes_at = self.routes.poll_timeout().map(Instant::from_std);
             let tunnels_at = self.tunnels.poll_timeout().map(Instant::from_std);
-            let retry_at = [self.retry_at, routes_at, tunnels_at, self.repairs.until];
+            let fast_path_at = self.fast_path.poll_timeout().map(Instant::from_std);
+            let detours_at = self.detours.poll_timeout().map(Instant::from_std);
+            let retry_at =
+                [self.retry_at, routes_at, detours_at, tunnels_at, fast_path_at, self.repairs.until];
             let retry_at = retry_at.into_iter().flatten().min();
             let (host_at, firewall_at) = (self.host_at, self.firewall_at);
             tokio::select! {
@@ -152,12 +182,17 @@ impl Worker {
                     event?;
                     self.firewall_changed(table.author());
                 }
+                event = fast_path.next() => {
+                    event?;
+                    self.fast_path.table_changed();
+                }
                 () = at(firewall_at) => self.repair_firewall(),
                 () = at(host_at) => {
                     self.host_at = None;
                     self.tell_host().await?;
                 }
                 () = at(retry_at) => {}
+                () = tokio::time::sleep_until(self.look_at) => self.look(),
             }
             self.write();
             self.report().await?;
@@ -166,6 +201,9 @@ impl Worker {
 
     /// Somebody else changed something in the kernel.
     fn happened(&mut self, event: Event, author: Option<u32>) {
+        if let Event::Link(change) = &event {
+            self.fast_path.link_changed(change);
+        }
         let host_changed = match event {
             Event::Link(change) if host::is_workload(change.object()) => {
                 self.routes.pod_link_changed(&change);
@@ -175,17 +213,20 @@ impl Worker {
                 if is_tunnel(change.object()) || TunnelKind::is_device(&change.object().name) =>
             {
                 self.routes.link_changed(change.object().index);
+                self.detours.link_changed(change.object().index);
                 self.tunnels.link_changed(&change);
                 false
             }
             Event::Link(Kernel::Present(link)) => {
                 if self.links.insert(link.index, link.flags) != Some(link.flags) {
                     self.routes.link_changed(link.index);
+                    self.detours.link_changed(link.index);
                 }
                 true
             }
             Event::Link(Kernel::Gone(link)) => {
                 self.routes.link_changed(link.index);
+                self.detours.link_changed(link.index);
                 self.links.remove(&link.index).is_some()
             }
             Event::Settings(index) => {
@@ -197,6 +238,14 @@ impl Worker {
                 false
             }
             Event::Address(change) => self.links.contains_key(&change.object().link),
+            Event::Route(change) if is_detour(&change.object().key()) => {
+                self.detours.route_changed(change);
+                false
+            }
+            Event::Rule(change) => {
+                self.detours.rule_changed(change);
+                false
+            }
             Event::Route(change) => {
                 let route = change.object();
                 let changed = host::is_foreign(route) && !host::leads_to_pods(route, &self.links);
@@ -218,6 +267,7 @@ impl Worker {
             Event::Table => false,
             Event::Resync => {
                 self.routes.resync();
+                self.detours.resync();
                 self.tunnels.resync();
                 true
             }
@@ -256,12 +306,38 @@ impl Worker {
         }
     }
 
+    /// Looks at what tables of others do to what pods send each other.
+    fn look(&mut self) {
+        self.look_at = Instant::now() + LOOK;
+        match self.firewall.blocked() {
+            Ok(found) => self.blocked = found,
+            Err(error) => warn!(%error, "the tables of others cannot be read"),
+        }
+    }
+
     fn take(&mut self, orders: Orders) {
+        if let Some(nat) = orders.nat {
+            self.firewall.translate(nat);
+        }
         for (element, wanted) in &orders.elements {
             if *wanted {
                 self.firewall.add(element);
             } else {
                 self.firewall.remove(element);
+            }
+            if let Element::Source { interface, address } = element {
+                if *wanted {
+                    self.fast_path.add_source(interface, *address);
+                } else {
+                    self.fast_path.remove_source(interface, *address);
+                }
+            }
+        }
+        for mode in orders.drivers {
+            match self.drivers.ask(self.routes.rtnl(), mode) {
+                Ok(true) => self.host_at = Some(Instant::now()),
+                Ok(false) => {}
+                Err(error) => warn!(%error, "whether the kernel has a driver is not known"),
             }
         }
         for (kind, tunnel) in orders.tunnels {
@@ -273,6 +349,9 @@ impl Worker {
         for (name, peer) in orders.wireguard_peers {
             self.tunnels.want_wireguard_peer(name, peer);
         }
+        for (key, detour) in orders.detours {
+            self.detours.want(key, detour);
+        }
         for (prefix, route) in orders.routes {
             self.routes.want(prefix, route);
         }
@@ -280,18 +359,25 @@ impl Worker {
             let _nobody_waits = answer.send(self.tunnels.rotate_wireguard_key());
         }
         self.waiting.extend(orders.waiting);
+        if let Some(wanted) = orders.fast_path {
+            self.fast_path.want(wanted);
+        }
         if orders.sweep_firewall {
             self.firewall.sweep();
+            self.fast_path.sweep();
             self.tunnels.sweep();
+            self.detours.sweep();
         }
         if orders.sweep_routes {
             self.routes.sweep();
         }
     }
 
-    /// Elements before routes: a pod's source is known before it is reached (I1). Tunnels before routes, too, and what routes no longer need after
-    /// them.
+    /// The ways of marked packets before the elements that mark them. Elements before routes: a pod's source is known before it is reached (I1). Tunnels before routes, too, and what routes no longer need after
+    /// them. An interface leaves the fast path before its source leaves the firewall.
     fn write(&mut self) {
+        self.fast_path.leave();
+        let prepared = self.detours.prepare();
         self.firewall_fault = self.firewall.write().err();
         if let Some(error) = &self.firewall_fault {
             warn!(%error, "the firewall is not up to date");
@@ -301,6 +387,10 @@ impl Worker {
         let written = self.routes.write();
         if let Err(error) = &written {
             warn!(%error, "routes are not up to date");
+        }
+        let detours = prepared.and(self.detours.finish());
+        if let Err(error) = &detours {
+            warn!(%error, "rules are not up to date");
         }
         let tunnels = tunnels.and(self.tunnels.finish());
         if let Err(error) = &tunnels {
@@ -319,7 +409,10 @@ impl Worker {
                 }
             }
         }
-        let faulty = written.is_err() || tunnels.is_err() || self.firewall_fault.is_some();
+        self.fast_path.set_tunnels(self.tunnels.numbers());
+        self.fast_path.write(std::time::Instant::now());
+        let faulty =
+            written.is_err() || detours.is_err() || tunnels.is_err() || self.firewall_fault.is_some();
         self.retry_at = faulty.then(|| Instant::now() + RETRY);
     }
 
@@ -348,10 +441,24 @@ impl Worker {
         }
         let firewall = self.firewall_fault.iter().chain(&self.repairs.fault).map(ToString::to_string);
         let refused = firewall
-            .chain(self.tunnels.faults().chain(self.routes.faults()).take(REPORTED).cloned())
+            .chain(self.fast_path.fault().cloned())
+            .chain(
+                self.tunnels
+                    .faults()
+                    .chain(self.routes.faults())
+                    .chain(self.detours.faults())
+                    .take(REPORTED)
+                    .cloned(),
+            )
             .map(KernelFault::Refused);
         let contested = self.routes.quarrels().take(REPORTED).cloned().chain(self.firewall_quarrel());
-        let mut faults: Vec<_> = refused.chain(contested.map(KernelFault::Contested)).collect();
+        let blocked = self.blocked.iter().map(|chain| {
+            KernelFault::Blocked(format!(
+                "{chain} drops forwarded packets, pods' too: let interfaces {WORKLOAD}* through there, as docs/guide/host.md says"
+            ))
+        });
+        let mut faults: Vec<_> =
+            refused.chain(contested.map(KernelFault::Contested)).chain(blocked).collect();
         faults.sort_unstable();
         if faults != self.reported {
             self.reported.clone_from(&faults);
@@ -374,7 +481,8 @@ impl Worker {
             Ok((host, on_tunnels)) => {
                 let (tunnels, wireguard) = (self.tunnels.usable(), self.tunnels.wireguard());
                 self.tell(DataplaneEvent::TunnelAddresses(on_tunnels)).await?;
-                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, ..host })).await
+                let lacking = self.drivers.lacking();
+                self.tell(DataplaneEvent::Host(Host { tunnels, wireguard, lacking, ..host })).await
             }
             Err(error) => {
                 warn!(%error, "the node's own addresses and routes cannot be read: trying again");

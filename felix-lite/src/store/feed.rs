@@ -2,9 +2,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use cairn_api::Object;
-use cairn_api::core::{Node, Secret};
+use cairn_api::core::{Namespace, Node, Pod, Secret};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration, WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool,
+    NodeConfiguration, WireguardPeer,
 };
 use cairn_datastore::{Datastore, Event, Query, Watch};
 use felix_core::Update;
@@ -35,7 +36,7 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Watches every kind that the core wants to know about.
-    pub(crate) fn start<D: Datastore>(store: &D, secret_namespace: &str) -> Self {
+    pub(crate) fn start<D: Datastore>(store: &D, node: &str, secret_namespace: &str) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
         let all = Query::all;
@@ -48,6 +49,12 @@ impl Feed {
         tasks.spawn(follow(store.watch::<BgpFilter>(all()), sender.clone()));
         tasks.spawn(follow(store.watch::<NodeConfiguration>(all()), sender.clone()));
         tasks.spawn(follow(store.watch::<WireguardPeer>(all()), sender.clone()));
+        // Of pods only those that run here: a change elsewhere is none here (I9).
+        let here = all().with_field("spec.nodeName", node);
+        tasks.spawn(follow(store.watch::<EgressGateway>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<EgressMembers>(all()), sender.clone()));
+        tasks.spawn(follow(store.watch::<Pod>(here), sender.clone()));
+        tasks.spawn(follow(store.watch::<Namespace>(all()), sender.clone()));
         tasks.spawn(follow(store.watch::<Secret>(secrets), sender));
         debug_assert_eq!(tasks.len(), super::KINDS);
         Self { events, _tasks: tasks }

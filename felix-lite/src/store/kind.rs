@@ -1,12 +1,13 @@
-use cairn_api::core::{Node, Secret};
+use cairn_api::core::{Namespace, Node, Pod, Secret};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, IpPool, NodeConfiguration, WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool,
+    NodeConfiguration, WireguardPeer,
 };
 use cairn_api::{Kind, Object};
 use felix_core::Update;
 
 /// How many kinds are watched: see [`super::Feed::start`].
-pub(crate) const KINDS: usize = 9;
+pub(crate) const KINDS: usize = 13;
 
 /// A kind that the core wants to know about.
 pub(super) trait Watched: Kind {
@@ -33,5 +34,9 @@ watched! {
     BgpFilter => Update::BgpFilter,
     NodeConfiguration => Update::NodeConfiguration,
     WireguardPeer => Update::WireguardPeer,
+    EgressGateway => Update::EgressGateway,
+    EgressMembers => Update::EgressMembers,
+    Pod => Update::Pod,
+    Namespace => Update::Namespace,
     Secret => Update::Secret,
 }

@@ -22,20 +22,32 @@ impl<K: Kind> Known<K> {
     pub(crate) async fn follow(&mut self) -> bool {
         let Some(event) = self.watch.next().await else { return false };
         match event {
-            Event::Listed(objects) => (self.objects, self.listed) = (objects, true),
-            Event::Added(object) | Event::Modified(object) => {
-                self.forget(&object);
-                self.objects.push(object);
+            Event::Listed(mut objects) => {
+                objects.sort_by(|a, b| a.name().cmp(b.name()));
+                (self.objects, self.listed) = (objects, true);
             }
-            Event::Deleted(object) => self.forget(&object),
+            Event::Added(object) | Event::Modified(object) => match self.place(object.name()) {
+                Ok(at) => self.objects[at] = object,
+                Err(at) => self.objects.insert(at, object),
+            },
+            Event::Deleted(object) => {
+                if let Ok(at) = self.place(object.name()) {
+                    self.objects.remove(at);
+                }
+            }
             // The feed of the engine logs both.
             Event::Invalid { .. } | Event::Unavailable { .. } => {}
         }
-        self.objects.sort_by(|a, b| a.name().cmp(b.name()));
         true
     }
 
-    fn forget(&mut self, object: &Object<K>) {
-        self.objects.retain(|known| known.name() != object.name());
+    /// The object of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Object<K>> {
+        self.place(name).ok().map(|at| &*self.objects[at])
+    }
+
+    /// Where an object of this name is, or belongs.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.objects.binary_search_by(|known| known.name().cmp(name))
     }
 }

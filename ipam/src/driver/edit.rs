@@ -142,8 +142,9 @@ impl<D: Datastore> NodeAllocator<D> {
         })
     }
 
-    pub(super) fn claimant<'a>(&'a self, inner: &Inner) -> Claimant<'a> {
-        Claimant { node: &self.node, now: self.now(), cooldown: Self::cooldown(inner) }
+    pub(super) fn claimant<'a>(&'a self, inner: &'a Inner) -> Claimant<'a> {
+        let (now, cooldown) = (self.now(), Self::cooldown(inner));
+        Claimant { node: &self.node, now, cooldown, resting: &inner.resting }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Giving blocks back: those of pools that are no longer to be used, and those that are more than needed.
 
+use std::time::Duration;
+
+use cairn_api::Object;
 use cairn_api::kinds::{AffinityState, IpamBlock};
-use cairn_api::{Object, Timestamp};
 use cairn_datastore::{Datastore, Precondition, StoreError};
 use cairn_net::Prefix;
 
@@ -17,7 +19,7 @@ pub(super) const IDLE: u64 = 60;
 impl<D: Datastore> NodeAllocator<D> {
     /// Gives back what is due. True if something may be due later.
     pub(super) async fn give_back(&self, driver: &mut Driver) -> Result<bool, StoreError> {
-        let now = self.now();
+        let now = self.now().steady;
         let (due, later) = self.due(driver, now);
         for (cidr, leaving) in due {
             // A departure that was interrupted is finished, or taken back.
@@ -33,7 +35,7 @@ impl<D: Datastore> NodeAllocator<D> {
 
     /// Blocks to give up now, each with whether that was begun before; and whether there are more to look at later. Of surplus
     /// blocks one at a time, since each counts on the others.
-    fn due(&self, driver: &mut Driver, now: Timestamp) -> (Vec<(Prefix, bool)>, bool) {
+    fn due(&self, driver: &mut Driver, now: Duration) -> (Vec<(Prefix, bool)>, bool) {
         let inner = self.inner();
         let ledger = &inner.ledger;
         let mut due = Vec::new();
@@ -55,7 +57,7 @@ impl<D: Datastore> NodeAllocator<D> {
             } else if self.is_surplus(ledger, *cidr, &block.pool) {
                 let since = idle.remove(cidr).unwrap_or(now);
                 later = true;
-                if now.since(since).as_secs() >= IDLE && due.is_empty() {
+                if now.saturating_sub(since).as_secs() >= IDLE && due.is_empty() {
                     due.push((*cidr, false));
                 }
                 driver.idle.insert(*cidr, since);

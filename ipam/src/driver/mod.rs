@@ -13,8 +13,8 @@ mod maintain;
 mod sync;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use cairn_api::Timestamp;
 use cairn_api::annotation::NODE_LABEL;
 use cairn_api::kinds::{AffinityState, BlockAffinity};
 use cairn_api::{Metadata, Object, name};
@@ -28,8 +28,8 @@ use crate::journal::fnv1a;
 pub(crate) struct Driver {
     /// Must the store be asked what is there before anything else?
     unsure: bool,
-    /// Since when a surplus block has been empty.
-    idle: BTreeMap<Prefix, Timestamp>,
+    /// Since when a surplus block has been empty, by the clock that nobody sets.
+    idle: BTreeMap<Prefix, Duration>,
 }
 
 impl Driver {

@@ -49,9 +49,14 @@ impl Value<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Element {
     key: Vec<u8>,
-    /// Just behind an interval: `key` is the first one that is not in it.
-    interval_end: bool,
+    /// Whether the key is in the set. Not where it ends an interval, as the first one behind it: such elements sort before one that begins at the same
+    /// key, and the kernel takes neighbouring intervals in that order alone.
+    inside: bool,
+    /// The last key of a range, where keys have several fields.
+    last: Option<Vec<u8>>,
     verdict: Option<Verdict>,
+    /// The value of a map that has no verdicts.
+    value: Option<Vec<u8>>,
 }
 
 impl Element {
@@ -64,7 +69,20 @@ impl Element {
                 key.resize(key.len().next_multiple_of(4), 0);
             }
         }
-        Self { key, interval_end: false, verdict: None }
+        Self { key, inside: true, last: None, verdict: None, value: None }
+    }
+
+    /// An element of a map of values.
+    pub fn with_value(fields: &[Value<'_>], value: Value<'_>) -> Self {
+        let mut bytes = Vec::new();
+        value.append(&mut bytes);
+        Self { value: Some(bytes), ..Self::new(fields) }
+    }
+
+    /// A prefix in a set of prefixes behind marks.
+    pub fn marked_prefix(mark: u32, prefix: Prefix) -> Self {
+        let at = |address| Self::new(&[Value::Mark(mark), Value::Address(address)]);
+        Self { last: Some(at(prefix.last()).key), ..at(prefix.addr()) }
     }
 
     /// An element of a verdict map.
@@ -76,8 +94,8 @@ impl Element {
     /// of all, where it has ended.
     pub fn prefix(prefix: Prefix) -> impl Iterator<Item = Self> {
         let begin = Self::new(&[Value::Address(prefix.addr())]);
-        let end = successor(prefix.last())
-            .map(|addr| Self { interval_end: true, ..Self::new(&[Value::Address(addr)]) });
+        let end =
+            successor(prefix.last()).map(|addr| Self { inside: false, ..Self::new(&[Value::Address(addr)]) });
         std::iter::once(begin).chain(end)
     }
 
@@ -89,7 +107,8 @@ impl Element {
     /// Roughly what it takes in a message.
     pub(super) fn encoded_len(&self) -> usize {
         let verdict = self.verdict.as_ref().map_or(0, |verdict| 24 + verdict.chain().map_or(0, str::len));
-        self.key.len() + 24 + verdict
+        let more = [&self.last, &self.value].map(|bytes| bytes.as_ref().map_or(0, |bytes| bytes.len() + 8));
+        self.key.len() + 24 + verdict + more.iter().sum::<usize>()
     }
 
     pub(super) fn encode(&self, list: &mut Message<'_>) {
@@ -97,11 +116,21 @@ impl Element {
             out.nest(element::KEY, |key| {
                 key.bytes(data::VALUE, &self.key);
             });
-            if self.interval_end {
+            if let Some(last) = &self.last {
+                out.nest(element::KEY_END, |key| {
+                    key.bytes(data::VALUE, last);
+                });
+            }
+            if !self.inside {
                 out.be32(element::FLAGS, element::FLAG_INTERVAL_END);
             }
             if let Some(verdict) = &self.verdict {
                 out.nest(element::DATA, |value| verdict.encode(value));
+            }
+            if let Some(bytes) = &self.value {
+                out.nest(element::DATA, |value| {
+                    value.bytes(data::VALUE, bytes);
+                });
             }
         });
     }
@@ -111,11 +140,12 @@ impl Element {
         let attributes = member.nested();
         let key = attributes.find(element::KEY)?.nested().find(data::VALUE)?.value.to_vec();
         let flags = attributes.find(element::FLAGS).and_then(Attribute::be32).unwrap_or(0);
-        let verdict = attributes
-            .find(element::DATA)
-            .map(Attribute::nested)
-            .and_then(|value: Attributes<'_>| Verdict::decode(value));
-        Some(Self { key, interval_end: flags & element::FLAG_INTERVAL_END != 0, verdict })
+        let bytes = |found: Attribute<'_>| Some(found.nested().find(data::VALUE)?.value.to_vec());
+        let last = attributes.find(element::KEY_END).and_then(bytes);
+        let value = attributes.find(element::DATA);
+        let verdict = value.map(Attribute::nested).and_then(|value: Attributes<'_>| Verdict::decode(value));
+        let inside = flags & element::FLAG_INTERVAL_END == 0;
+        Some(Self { key, inside, last, verdict, value: value.and_then(bytes) })
     }
 }
 
@@ -138,7 +168,7 @@ mod tests {
     fn a_prefix_has_a_begin_and_an_end_behind_it() {
         let elements = prefix("10.1.0.0/16");
         assert_eq!(elements[0].key(), [10, 1, 0, 0]);
-        assert_eq!((elements[1].key(), elements[1].interval_end), ([10, 2, 0, 0].as_slice(), true));
+        assert_eq!((elements[1].key(), elements[1].inside), ([10, 2, 0, 0].as_slice(), false));
         assert_eq!(prefix("255.0.0.0/8").len(), 1, "there is no address behind the last one");
         assert_eq!(prefix("::/0").len(), 1);
     }

@@ -1,5 +1,7 @@
 //! What rules are made of: small instructions over registers.
 
+use cairn_net::Family;
+
 use super::uapi::{data, rule};
 use crate::netlink::{Attribute, Attributes, Message};
 
@@ -102,6 +104,8 @@ pub enum PayloadBase {
 pub enum ConntrackKey {
     /// Its state, one of [`ct_state`]'s bits, 4 bytes, host order.
     State = 0,
+    /// Which way the packet goes: 0 as the first one, 1 back; 1 byte.
+    Direction = 1,
     /// `IPS_*` bits, 4 bytes, host order.
     Status = 2,
 }
@@ -210,6 +214,22 @@ pub enum Expression {
         /// Goes on if the key is not in the set.
         inverted: bool,
     },
+    /// Looks the key up in a map and loads its value; goes on only if it is there.
+    Map {
+        /// The map.
+        map: String,
+        /// The first register of the key.
+        key: Register,
+        /// Where the value goes.
+        into: Register,
+    },
+    /// Sets what is known of the packet.
+    SetMeta {
+        /// What.
+        key: MetaKey,
+        /// Where the value is.
+        from: Register,
+    },
     /// Looks the key up in a map of verdicts and, if it is there, obeys.
     VerdictMap {
         /// The map.
@@ -217,15 +237,57 @@ pub enum Expression {
         /// The first register of the key.
         key: Register,
     },
+    /// Hands the connection to a flowtable, if it can be forwarded there. In filter chains at forward.
+    FlowOffload {
+        /// The flowtable.
+        flowtable: &'static str,
+    },
     /// Counts packets and bytes.
     Counter,
     /// Decides.
     Verdict(Verdict),
+    /// Loads bytes, at most 16.
+    Immediate {
+        /// Which.
+        value: Vec<u8>,
+        /// Where to.
+        into: Register,
+    },
     /// Gives the packet the address of the interface that it leaves by. In NAT chains at postrouting.
     Masquerade {
-        /// Choose a random port always (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`).
-        fully_random: bool,
+        /// Which source ports it may get.
+        ports: Ports,
     },
+    /// Gives the packet another source. In NAT chains at postrouting.
+    SourceNat {
+        /// Of which family the address is.
+        family: Family,
+        /// Where the address is.
+        address: Register,
+        /// Which source ports it may get.
+        ports: Ports,
+    },
+}
+
+/// The source ports that a translated connection may get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ports {
+    /// Where the lowest and the highest are, 2 bytes each in network order; `None`: all. With a range the packet's protocol must have ports.
+    pub range: Option<(Register, Register)>,
+    /// Draw a random one always (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`), even where the connection's own is free.
+    pub fully_random: bool,
+}
+
+impl Ports {
+    /// As attributes of these numbers: lowest, highest, flags.
+    fn encode(self, [lowest, highest, flags]: [u16; 3], out: &mut Message<'_>) {
+        if let Some((first, last)) = self.range {
+            out.be32(lowest, first.number()).be32(highest, last.number());
+        }
+        if self.fully_random {
+            out.be32(flags, 1 << 4);
+        }
+    }
 }
 
 impl Expression {
@@ -238,16 +300,18 @@ impl Expression {
 
     const fn name(&self) -> &'static str {
         match self {
-            Self::Meta { .. } => "meta",
+            Self::Meta { .. } | Self::SetMeta { .. } => "meta",
             Self::Payload { .. } => "payload",
             Self::Conntrack { .. } => "ct",
             Self::Fib { .. } => "fib",
             Self::Bitwise { .. } => "bitwise",
             Self::Compare { .. } => "cmp",
-            Self::Lookup { .. } | Self::VerdictMap { .. } => "lookup",
+            Self::Lookup { .. } | Self::Map { .. } | Self::VerdictMap { .. } => "lookup",
+            Self::FlowOffload { .. } => "flow_offload",
             Self::Counter => "counter",
-            Self::Verdict(_) => "immediate",
+            Self::Verdict(_) | Self::Immediate { .. } => "immediate",
             Self::Masquerade { .. } => "masq",
+            Self::SourceNat { .. } => "nat",
         }
     }
 
@@ -287,17 +351,33 @@ impl Expression {
                     out.be32(5, 1);
                 }
             }
+            Self::Map { map, key, into } => {
+                out.text(1, map).be32(2, key.number()).be32(3, into.number());
+            }
+            Self::SetMeta { key, from } => {
+                out.be32(2, *key as u32).be32(3, from.number());
+            }
             Self::VerdictMap { map, key } => {
                 out.text(1, map).be32(2, key.number()).be32(3, VERDICT_REGISTER);
+            }
+            Self::FlowOffload { flowtable } => {
+                out.text(1, flowtable);
             }
             Self::Counter => {}
             Self::Verdict(verdict) => {
                 out.be32(1, VERDICT_REGISTER).nest(2, |value| verdict.encode(value));
             }
-            Self::Masquerade { fully_random } => {
-                if *fully_random {
-                    out.be32(1, 1 << 4);
-                }
+            Self::Immediate { value, into } => {
+                out.be32(1, into.number()).nest(2, |loaded| {
+                    loaded.bytes(data::VALUE, value);
+                });
+            }
+            Self::Masquerade { ports } => ports.encode([2, 3, 1], out),
+            Self::SourceNat { family, address, ports } => {
+                // NFT_NAT_SNAT; the same register as lowest and highest address.
+                out.be32(1, 0).be32(2, u32::from(super::nfproto(*family)));
+                out.be32(3, address.number()).be32(4, address.number());
+                ports.encode([5, 6, 7], out);
             }
         }
     }

@@ -86,7 +86,7 @@ pub fn elements(socket: &mut Socket, table: Table, name: &str) -> Result<Vec<Ele
     Ok(messages.into_iter().flatten().collect())
 }
 
-fn list<T>(
+pub(super) fn list<T>(
     socket: &mut Socket,
     table: Table,
     what: &'static str,

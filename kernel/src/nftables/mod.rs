@@ -9,6 +9,8 @@
 mod chain;
 mod element;
 mod expression;
+mod flowtable;
+mod forward;
 mod generation;
 mod list;
 mod rule;
@@ -20,12 +22,24 @@ mod uapi;
 pub use chain::{BaseChain, Chain, ChainType, Hook, Policy};
 pub use element::{Element, Value};
 pub use expression::{
-    Comparison, ConntrackKey, Expression, FibResult, FibSelector, MetaKey, PayloadBase, Register, Verdict,
-    ct_state,
+    Comparison, ConntrackKey, Expression, FibResult, FibSelector, MetaKey, PayloadBase, Ports, Register,
+    Verdict, ct_state,
 };
+pub use flowtable::{Flowtable, flowtable_devices};
+pub use forward::forward_drops;
 pub use generation::{GROUP, Generation};
 pub use list::{ListedRule, chains, elements, exists, rules, sets};
 pub use rule::Rule;
 pub use set::{DataType, Set};
 pub use table::{Table, TableFamily};
 pub use transaction::Transaction;
+
+use cairn_net::Family;
+
+/// `NFPROTO_IPV4` or `NFPROTO_IPV6`, as [`MetaKey::NetworkProtocol`] has it.
+pub const fn nfproto(family: Family) -> u8 {
+    match family {
+        Family::Ipv4 => 2,
+        Family::Ipv6 => 10,
+    }
+}

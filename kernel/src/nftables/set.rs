@@ -67,7 +67,7 @@ pub struct Set {
     pub key: Vec<DataType>,
     /// The type of the values of a map.
     pub value: Option<DataType>,
-    /// Its elements are prefixes that do not overlap; with keys of one field only.
+    /// Its elements are prefixes that do not overlap; of keys with several fields the last one is such.
     pub prefixes: bool,
 }
 
@@ -80,6 +80,17 @@ impl Set {
     /// A set of prefixes of a family. No two may overlap.
     pub fn prefixes(name: impl Into<String>, family: Family) -> Self {
         Self { name: name.into(), key: vec![DataType::Address(family)], value: None, prefixes: true }
+    }
+
+    /// A set of prefixes of a family behind a packet mark each. No two of one mark may overlap. Needs Linux 5.6.
+    pub fn marked_prefixes(name: impl Into<String>, family: Family) -> Self {
+        let key = vec![DataType::Mark, DataType::Address(family)];
+        Self { name: name.into(), key, value: None, prefixes: true }
+    }
+
+    /// A map from keys to values, looked up by hash.
+    pub fn values(name: impl Into<String>, key: &[DataType], value: DataType) -> Self {
+        Self { name: name.into(), key: key.to_vec(), value: Some(value), prefixes: false }
     }
 
     /// A map from keys to verdicts, looked up by hash.

@@ -37,6 +37,8 @@ pub struct Table {
 impl Table {
     /// Cairn's own: `inet cairn`.
     pub const CAIRN: Self = Self { family: TableFamily::Inet, name: "cairn" };
+    /// Cairn's flowtable: `inet cairn-fastpath`.
+    pub const CAIRN_FAST_PATH: Self = Self { family: TableFamily::Inet, name: "cairn-fastpath" };
 
     /// Is a notification about something in this table, or about the table itself?
     pub fn concerns(&self, frame: Frame<'_>) -> bool {

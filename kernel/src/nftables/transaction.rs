@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::table::header;
 use super::uapi::{self, message};
-use super::{Chain, Element, Rule, Set, Table};
+use super::{Chain, Element, Flowtable, Rule, Set, Table};
 use crate::Error;
 use crate::netlink::{Batch, Socket};
 
@@ -24,6 +24,14 @@ struct Step {
     operation: &'static str,
     kind: &'static str,
     name: String,
+}
+
+/// A flowtable with the devices that a step is about.
+fn named(flowtable: &Flowtable, devices: &[&str]) -> String {
+    match devices {
+        [] => flowtable.name.to_owned(),
+        devices => format!("{} on {}", flowtable.name, devices.join(", ")),
+    }
 }
 
 impl fmt::Display for Step {
@@ -93,6 +101,18 @@ impl Transaction {
     pub fn delete_set(&mut self, name: &str) -> &mut Self {
         Set::encode_delete(name, &self.table, &mut self.batch);
         self.step("delete", "set", name.to_owned())
+    }
+
+    /// Makes a flowtable unless it is there, and adds devices to it, each of which must be there. That it has one already is no error.
+    pub fn create_flowtable(&mut self, flowtable: &Flowtable, devices: &[&str]) -> &mut Self {
+        flowtable.encode_create(devices, &self.table, &mut self.batch);
+        self.step("create", "flowtable", named(flowtable, devices))
+    }
+
+    /// Takes devices out of a flowtable. Each must be in it.
+    pub fn delete_flowtable_devices(&mut self, flowtable: &Flowtable, devices: &[&str]) -> &mut Self {
+        flowtable.encode_delete_devices(devices, &self.table, &mut self.batch);
+        self.step("delete devices of", "flowtable", named(flowtable, devices))
     }
 
     /// Adds elements to a set. One that is there already is no error, unless it is a map's with another value.

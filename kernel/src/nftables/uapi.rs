@@ -26,6 +26,9 @@ pub(super) mod message {
     pub(in super::super) const DEL_ELEMENT: u16 = SUBSYSTEM << 8 | 14;
     pub(in super::super) const NEW_GENERATION: u16 = SUBSYSTEM << 8 | 15;
     pub(in super::super) const GET_GENERATION: u16 = SUBSYSTEM << 8 | 16;
+    pub(in super::super) const NEW_FLOWTABLE: u16 = SUBSYSTEM << 8 | 22;
+    pub(in super::super) const GET_FLOWTABLE: u16 = SUBSYSTEM << 8 | 23;
+    pub(in super::super) const DEL_FLOWTABLE: u16 = SUBSYSTEM << 8 | 24;
 }
 
 /// Flags of requests: `NLM_F_CREATE`, `NLM_F_APPEND`.
@@ -49,6 +52,17 @@ pub(super) mod chain {
     pub(in super::super) const TYPE: u16 = 7;
     pub(in super::super) const HOOK_NUMBER: u16 = 1;
     pub(in super::super) const HOOK_PRIORITY: u16 = 2;
+}
+
+/// `enum nft_flowtable_attributes`, `enum nft_flowtable_hook_attributes`, `enum nft_devices_attributes`.
+pub(super) mod flowtable {
+    pub(in super::super) const TABLE: u16 = 1;
+    pub(in super::super) const NAME: u16 = 2;
+    pub(in super::super) const HOOK: u16 = 3;
+    pub(in super::super) const HOOK_NUMBER: u16 = 1;
+    pub(in super::super) const HOOK_PRIORITY: u16 = 2;
+    pub(in super::super) const HOOK_DEVICES: u16 = 3;
+    pub(in super::super) const DEVICE_NAME: u16 = 1;
 }
 
 /// `enum nft_rule_attributes`, `enum nft_expr_attributes`; the userdata format is that of libnftnl.
@@ -91,6 +105,7 @@ pub(super) mod element {
     pub(in super::super) const KEY: u16 = 1;
     pub(in super::super) const DATA: u16 = 2;
     pub(in super::super) const FLAGS: u16 = 3;
+    pub(in super::super) const KEY_END: u16 = 10;
     pub(in super::super) const FLAG_INTERVAL_END: u32 = 1;
 }
 

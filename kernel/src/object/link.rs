@@ -13,9 +13,11 @@ use crate::sysctl::Conf;
 
 mod decode;
 mod encode;
+mod stacked;
 mod tunnel;
 
-pub(crate) use encode::{encode_delete, encode_delete_group, encode_get};
+pub(crate) use encode::{encode_delete, encode_delete_group, encode_get, encode_trial};
+pub use stacked::{IpvlanMode, Stacked, StackedKind};
 pub use tunnel::{Ipip, Vxlan};
 
 /// What drives an interface.
@@ -27,6 +29,8 @@ pub enum Kind {
     Vxlan(Vxlan),
     /// An IP-in-IP tunnel device.
     Ipip(Ipip),
+    /// On top of another interface, whose number is the link's `peer`.
+    Stacked(StackedKind),
     /// Another kind, as the kernel calls it: `bridge`, `wireguard` ... Empty for hardware and loopback.
     Other(String),
 }
@@ -59,7 +63,7 @@ pub struct Link {
     pub kind: Kind,
     /// The bridge, bond or VRF that it belongs to.
     pub master: Option<IfIndex>,
-    /// The number of a veth's other end, in that end's namespace; of a tunnel's outer interface.
+    /// The number of a veth's other end, in that end's namespace; of a tunnel's outer interface; of the one below, in its namespace.
     pub peer: Option<IfIndex>,
     /// The group that it is in; 0 unless somebody said otherwise.
     pub group: u32,

@@ -21,10 +21,12 @@ use cairn_net::Family;
 
 pub use address::{Address, AddressKey};
 pub use forwarding::{Forwarding, ForwardingKey};
-pub use link::{Ipip, Kind, Link, LinkChange, LinkFlags, LinkRef, Veth, VethEnd, Vxlan};
+pub use link::{
+    Ipip, IpvlanMode, Kind, Link, LinkChange, LinkFlags, LinkRef, Stacked, StackedKind, Veth, VethEnd, Vxlan,
+};
 pub(crate) use link::{
     encode_delete as encode_link_delete, encode_delete_group as encode_link_delete_group,
-    encode_get as encode_link_get,
+    encode_get as encode_link_get, encode_trial as encode_link_trial,
 };
 pub use name::{IfIndex, LinkName, TableId};
 pub use neighbour::{Neighbour, NeighbourKey, NeighbourState};

@@ -173,9 +173,9 @@ impl Route {
         encode::list(Some(table), protocol, Some(family), flags, batch);
     }
 
-    /// Appends the message that asks how an address would be reached.
-    pub fn encode_resolve(addr: IpAddr, batch: &mut Batch) {
-        encode::resolve(addr, batch);
+    /// Appends the message that asks how an address would be reached by a packet with a mark; 0: none.
+    pub fn encode_resolve(addr: IpAddr, mark: u32, batch: &mut Batch) {
+        encode::resolve(addr, mark, batch);
     }
 
     /// Reads the answer to [`Route::encode_resolve`]: the way, unless the address is this host's own or unreachable.
@@ -243,6 +243,7 @@ mod wire {
     pub(super) const METRICS: u16 = 8;
     pub(super) const MULTIPATH: u16 = 9;
     pub(super) const TABLE: u16 = 15;
+    pub(super) const MARK: u16 = 16;
     pub(super) const VIA: u16 = 18;
     pub(super) const NH_ID: u16 = 30;
     pub(super) const METRIC_MTU: u16 = 2;

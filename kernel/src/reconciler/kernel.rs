@@ -1,7 +1,8 @@
-//! The backend for what rtnetlink carries: routes, nexthop objects, addresses, neighbours, forwarding entries.
+//! The backend for what rtnetlink carries: routes, rules, nexthop objects, addresses, neighbours, forwarding entries.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use cairn_net::Family;
 
@@ -11,7 +12,7 @@ use crate::error::is_absence;
 use crate::netlink::{Batch, Socket};
 use crate::object::{
     Address, Change, Forwarding, IfIndex, Neighbour, NeighbourState, Nexthop, Object, PROTOCOL, Route,
-    RouteKey, TableId, Verb,
+    RouteKey, Rule, TableId, Verb,
 };
 use crate::rtnl::Rtnl;
 
@@ -38,16 +39,46 @@ pub trait Owned: Object {
     fn rival_key(&self, scope: &Self::Scope) -> Option<Self::Key>;
 }
 
-/// Routes of protocol 202 in one table.
-impl Owned for Route {
-    type Scope = TableId;
+/// Some tables of routes, by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables(RangeInclusive<u32>);
 
-    fn is_owned(&self, table: &TableId) -> bool {
-        self.protocol == PROTOCOL && self.table == *table
+impl Tables {
+    /// These.
+    pub const fn range(numbers: RangeInclusive<u32>) -> Self {
+        Self(numbers)
     }
 
-    fn list_owned(rtnl: &mut Rtnl, table: &TableId) -> Result<Vec<Self>, Error> {
-        rtnl.routes(*table, PROTOCOL, Family::ALL)
+    fn has(&self, table: TableId) -> bool {
+        self.0.contains(&table.0)
+    }
+}
+
+impl From<TableId> for Tables {
+    fn from(table: TableId) -> Self {
+        Self(table.0..=table.0)
+    }
+}
+
+/// Routes of protocol 202 in some tables.
+impl Owned for Route {
+    type Scope = Tables;
+
+    fn is_owned(&self, tables: &Tables) -> bool {
+        self.protocol == PROTOCOL && tables.has(self.table)
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, tables: &Tables) -> Result<Vec<Self>, Error> {
+        let (first, last) = (*tables.0.start(), *tables.0.end());
+        if first == last {
+            return rtnl.routes(TableId(first), PROTOCOL, Family::ALL);
+        }
+        let mut routes = Vec::new();
+        for family in Family::ALL {
+            routes.extend(rtnl.list::<Self>(Some(family))?);
+        }
+        routes.retain(|route| route.is_owned(tables));
+        Ok(routes)
     }
 
     fn normalised(self) -> Self {
@@ -55,8 +86,31 @@ impl Owned for Route {
     }
 
     /// Routes of all protocols share prefix, table and metric: a `replace` by somebody else ends ours without a word.
-    fn rival_key(&self, table: &TableId) -> Option<Self::Key> {
-        (self.table == *table).then(|| RouteKey { protocol: PROTOCOL, ..self.key() })
+    fn rival_key(&self, tables: &Tables) -> Option<Self::Key> {
+        tables.has(self.table).then(|| RouteKey { protocol: PROTOCOL, ..self.key() })
+    }
+}
+
+/// Rules of protocol 202 and one priority.
+impl Owned for Rule {
+    type Scope = u32;
+
+    fn is_owned(&self, priority: &u32) -> bool {
+        self.protocol == PROTOCOL && self.priority == *priority
+    }
+
+    fn list_owned(rtnl: &mut Rtnl, priority: &u32) -> Result<Vec<Self>, Error> {
+        let mut rules = Vec::new();
+        for family in Family::ALL {
+            rules.extend(rtnl.list::<Self>(Some(family))?);
+        }
+        rules.retain(|rule| rule.is_owned(priority));
+        Ok(rules)
+    }
+
+    /// The same rule of another owner stays beside ours.
+    fn rival_key(&self, _: &u32) -> Option<Self::Key> {
+        None
     }
 }
 

@@ -23,7 +23,7 @@ pub mod fake;
 
 pub use backend::{Backend, Objects, Operation, Refused};
 pub use engine::{Failure, Quarrel, Reconciler, Report};
-pub use kernel::{Owned, Rtnetlink};
+pub use kernel::{Owned, Rtnetlink, Tables};
 pub use retry::BackOff;
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub(crate) enum Fabric {
     Vxlan,
     /// In IPv4.
     Ipip,
+    /// Encrypted.
+    Wireguard,
 }
 
 impl fmt::Display for Fabric {
@@ -27,12 +29,13 @@ impl fmt::Display for Fabric {
             Self::None => "none",
             Self::Vxlan => "vxlan",
             Self::Ipip => "ipip",
+            Self::Wireguard => "wireguard",
         })
     }
 }
 
 impl Fabric {
-    pub(crate) const ALL: [Self; 3] = [Self::None, Self::Vxlan, Self::Ipip];
+    pub(crate) const ALL: [Self; 4] = [Self::None, Self::Vxlan, Self::Ipip, Self::Wireguard];
 
     /// What the kernel must have.
     pub(crate) fn needs(self) -> Option<Feature> {
@@ -40,13 +43,14 @@ impl Fabric {
             Self::None => None,
             Self::Vxlan => Some(Feature::Vxlan),
             Self::Ipip => Some(Feature::Ipip),
+            Self::Wireguard => Some(Feature::Wireguard),
         }
     }
 
     /// The families of pods that it carries.
     pub(crate) const fn families(self) -> &'static [Family] {
         match self {
-            Self::None | Self::Vxlan => &Family::ALL,
+            Self::None | Self::Vxlan | Self::Wireguard => &Family::ALL,
             Self::Ipip => &[Family::Ipv4],
         }
     }
@@ -58,33 +62,21 @@ impl Fabric {
             (Self::Vxlan, Family::Ipv4) => "cairn-vxlan",
             (Self::Vxlan, Family::Ipv6) => "cairn-vxlan6",
             (Self::Ipip, _) => "cairn-ipip",
+            (Self::Wireguard, _) => "cairn-wg",
         }
     }
 
-    /// Makes it the mode of the pools that can have it. A node that writes a status at that moment may undo it: then it is done again.
+    /// Makes it the mode of the pools that can have it.
     pub(crate) fn set_mode(self, lab: &Lab) -> Result<()> {
         let mode = match self {
             Self::None => return Ok(()),
             Self::Vxlan => "vxlanMode: Always",
             Self::Ipip => "ipipMode: Always",
+            Self::Wireguard => {
+                return configure(lab, "default", "wireguardEnabled: true, wireguardEnabledV6: true");
+            }
         };
-        for family in self.families() {
-            let path = pool(lab, *family);
-            crate::wait(|| {
-                let text = std::fs::read_to_string(&path)?;
-                if !text.contains(mode) {
-                    let draft = path.with_extension("draft");
-                    std::fs::write(&draft, text.replacen("\nspec:\n", &format!("\nspec:\n  {mode}\n"), 1))?;
-                    std::fs::rename(&draft, &path)?;
-                }
-                std::thread::sleep(Duration::from_millis(500));
-                let text = std::fs::read_to_string(&path)?;
-                ensure!(text.contains(mode), "{}: {text}", path.display());
-                Ok(())
-            })
-            .with_context(|| format!("the mode of {}", path.display()))?;
-        }
-        Ok(())
+        self.families().iter().try_for_each(|family| set_in_pool(lab, *family, mode))
     }
 
     /// Fails unless a node sends packets to the address by this fabric.
@@ -117,6 +109,7 @@ impl Fabric {
                 Self::None => None,
                 Self::Vxlan => Some(format!("vxlan id 42 dstport 4789 {ends} dev eth1 nolearning")),
                 Self::Ipip => Some(format!("ipip {ends} ttl 64")),
+                Self::Wireguard => Some("wireguard".to_owned()),
             };
             match kind {
                 None => lab.run(&node, &format!("ip route replace {network} via {remote}"))?,
@@ -124,8 +117,14 @@ impl Fabric {
                     let address = gateway.strip_suffix(&other.to_string()).unwrap_or_default();
                     lab.run(&node, &format!("ip link add {device} type {kind}"))?;
                     lab.run(&node, &format!("ip address add {address}{own}/{length} dev {device}"))?;
+                    if self == Self::Wireguard {
+                        // As with Cairn, encrypted packets are of IPv4.
+                        let remote = format!("10.0.0.1{other}");
+                        encrypt(lab, &node, &format!("plain{other}"), device, &remote, &network)?;
+                    }
                     lab.run(&node, &format!("ip link set {device} up"))?;
-                    lab.run(&node, &format!("ip route replace {network} via {gateway} dev {device}"))?
+                    let via = if self == Self::Wireguard { String::new() } else { format!("via {gateway} ") };
+                    lab.run(&node, &format!("ip route replace {network} {via}dev {device}"))?
                 }
             };
             lab.run(&node, &format!("ip link set end mtu {mtu}"))?;
@@ -133,6 +132,53 @@ impl Fabric {
         }
         Ok(())
     }
+}
+
+/// Sets a field of a family's pool. A node that writes a status at that moment may undo it: then it is done again.
+pub(crate) fn set_in_pool(lab: &Lab, family: Family, field: &str) -> Result<()> {
+    let path = pool(lab, family);
+    crate::wait(|| {
+        let text = std::fs::read_to_string(&path)?;
+        if !text.contains(field) {
+            let draft = path.with_extension("draft");
+            std::fs::write(&draft, text.replacen("\nspec:\n", &format!("\nspec:\n  {field}\n"), 1))?;
+            std::fs::rename(&draft, &path)?;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let text = std::fs::read_to_string(&path)?;
+        ensure!(text.contains(field), "{}: {text}", path.display());
+        Ok(())
+    })
+    .with_context(|| format!("{field} in {}", path.display()))
+}
+
+/// Makes this a configuration of the nodes.
+pub(crate) fn configure(lab: &Lab, name: &str, spec: &str) -> Result<()> {
+    let text = format!(
+        "apiVersion: cairn.network/v1alpha1\nkind: NodeConfiguration\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+    );
+    let directory = lab.directory().join("volumes/objects/nodeconfigurations");
+    std::fs::create_dir_all(&directory)?;
+    let draft = directory.join(format!("{name}.draft"));
+    std::fs::write(&draft, text)?;
+    Ok(std::fs::rename(&draft, directory.join(format!("{name}.yaml")))?)
+}
+
+/// Gives a WireGuard device a key, and the other plain node as its peer.
+fn encrypt(lab: &Lab, node: &str, other: &str, device: &str, remote: &str, network: &str) -> Result<()> {
+    let key = |node: &str| -> Result<String> {
+        let file = format!("{}/{node}-{device}.key", lab.directory().display());
+        let make = format!("umask 077; test -f {file} || wg genkey > {file}; wg pubkey < {file}");
+        let output = lab.exec("plain1", &["sh", "-c", &make])?;
+        ensure!(output.success, "{}", output.text());
+        Ok(output.stdout.trim().to_owned())
+    };
+    let (_, theirs) = (key(node)?, key(other)?);
+    let port = if device == "tunnel4" { 51_821 } else { 51_822 };
+    let file = format!("{}/{node}-{device}.key", lab.directory().display());
+    lab.run(node, &format!("wg set {device} listen-port {port} private-key {file}"))?;
+    let peer = format!("peer {theirs} endpoint {remote}:{port} allowed-ips {network}");
+    lab.run(node, &format!("wg set {device} {peer}")).map(drop)
 }
 
 /// The file of a family's pool.

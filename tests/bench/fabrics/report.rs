@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use crate::fabric::Fabric;
 use crate::scale::Mesh;
+use crate::traffic::Rate;
 
 /// One path in one round.
 pub(crate) struct Sample {
-    pub(crate) octets_per_second: f64,
-    pub(crate) round_trips_per_second: f64,
+    pub(crate) octets: Rate,
+    pub(crate) round_trips: Rate,
 }
 
 /// A fabric of Cairn beside the one made by hand.
@@ -38,28 +39,39 @@ impl Comparison {
     }
 }
 
+/// Its name, how many digits behind the point, and what it is.
+type Figure = (&'static str, usize, fn(&Sample) -> f64);
+
+/// What is told of a path.
+const FIGURES: [Figure; 4] = [
+    ("gbitPerSecond", 2, |sample| sample.octets.per_second * 8e-9),
+    ("cpuSecondsPerGigabyte", 3, |sample| sample.octets.cpu * 1e9),
+    ("roundTripsPerSecond", 0, |sample| sample.round_trips.per_second),
+    ("cpuMicrosecondsPerRoundTrip", 2, |sample| sample.round_trips.cpu * 1e6),
+];
+
 /// Prints all.
 pub(crate) fn print(comparisons: &[Comparison], mesh: Option<&Mesh>, missing: &[Fabric]) {
     println!("\nTCP between pods of two nodes, beside the same made by hand: medians\n");
     println!(
-        "| fabric | family | MTU | by hand Gbit/s | Cairn Gbit/s | ratio | by hand round trips/s | Cairn round trips/s | ratio |"
+        "| fabric | family | MTU | by hand Gbit/s | Cairn Gbit/s | ratio | by hand CPU s/GB | Cairn CPU s/GB | ratio \
+         | by hand round trips/s | Cairn round trips/s | ratio | by hand CPU us | Cairn CPU us | ratio |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let mut rows = Vec::new();
     for row in comparisons {
-        let (plain, ours) = row.medians(|sample| sample.octets_per_second * 8e-9);
-        let (plain_trips, our_trips) = row.medians(|sample| sample.round_trips_per_second);
         let (fabric, family, mtu) = (row.fabric, row.family, row.mtu);
-        let ratios = [ours / plain, our_trips / plain_trips];
-        println!(
-            "| {fabric} | {family} | {mtu} | {plain:.2} | {ours:.2} | {:.3} | {plain_trips:.0} | {our_trips:.0} | {:.3} |",
-            ratios[0], ratios[1]
-        );
-        rows.push(json!({
+        print!("| {fabric} | {family} | {mtu} |");
+        let mut figures = json!({
             "fabric": fabric.to_string(), "family": family.to_string(), "mtu": mtu, "rounds": row.ours.len(),
-            "gbitPerSecond": { "byHand": plain, "cairn": ours, "ratio": ratios[0] },
-            "roundTripsPerSecond": { "byHand": plain_trips, "cairn": our_trips, "ratio": ratios[1] },
-        }));
+        });
+        for (name, digits, take) in FIGURES {
+            let (plain, ours) = row.medians(take);
+            print!(" {plain:.digits$} | {ours:.digits$} | {:.3} |", ours / plain);
+            figures[name] = json!({ "byHand": plain, "cairn": ours, "ratio": ours / plain });
+        }
+        println!();
+        rows.push(figures);
     }
     for fabric in missing {
         println!("\n{fabric}: this kernel lacks it; `--vm` runs the benchmark under one that has it");

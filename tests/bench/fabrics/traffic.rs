@@ -18,14 +18,24 @@ const MESSAGE: [u8; 64] = [7; 64];
 /// How long either end waits for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Octets per second of one connection, as its receiver counts them after the first tenth of the time.
-pub(crate) fn stream(ends: &Ends, time: Duration) -> Result<f64> {
+/// How fast something went, and what it cost.
+#[derive(Clone, Copy)]
+pub(crate) struct Rate {
+    /// Octets, or round trips, per second.
+    pub(crate) per_second: f64,
+    /// CPU time of both ends for one of them, with all that the kernel does for their packets on the way: nearly all of it is done in their name. Seconds.
+    pub(crate) cpu: f64,
+}
+
+/// Octets of one connection, as its receiver counts them after the first tenth of the time.
+pub(crate) fn stream(ends: &Ends, time: Duration) -> Result<Rate> {
     let serve = move |mut connection: TcpStream| {
-        let (mut buffer, mut octets) = (vec![0; PIECE], 0_u64);
+        let (mut buffer, mut octets, mut all) = (vec![0; PIECE], 0_u64, 0_u64);
         let (start, mut from) = (Instant::now(), None);
         loop {
             let length = connection.read(&mut buffer)?;
             let now = Instant::now();
+            all += length as u64;
             match from {
                 _ if length == 0 => break,
                 None if now - start >= time / 10 => from = Some(now),
@@ -34,7 +44,7 @@ pub(crate) fn stream(ends: &Ends, time: Duration) -> Result<f64> {
             }
         }
         let from = from.context("the stream ended at once")?;
-        Ok(octets as f64 / from.elapsed().as_secs_f64())
+        Ok((octets as f64 / from.elapsed().as_secs_f64(), all as f64))
     };
     let send = move |mut connection: TcpStream| {
         let (piece, start) = (vec![7; PIECE], Instant::now());
@@ -43,11 +53,12 @@ pub(crate) fn stream(ends: &Ends, time: Duration) -> Result<f64> {
         }
         Ok(())
     };
-    Ok(connect(ends, Cpus::Apart, serve, send)?.0)
+    let ((per_second, octets), (), cpu) = connect(ends, Cpus::Apart, serve, send)?;
+    Ok(Rate { per_second, cpu: cpu / octets })
 }
 
-/// Round trips per second of one connection with one small message under way.
-pub(crate) fn round_trips(ends: &Ends, time: Duration) -> Result<f64> {
+/// Round trips of one connection with one small message under way.
+pub(crate) fn round_trips(ends: &Ends, time: Duration) -> Result<Rate> {
     let serve = |mut connection: TcpStream| {
         let mut message = MESSAGE;
         while connection.read_exact(&mut message).is_ok() {
@@ -62,9 +73,10 @@ pub(crate) fn round_trips(ends: &Ends, time: Duration) -> Result<f64> {
             connection.read_exact(&mut answer)?;
             count += 1;
         }
-        Ok(f64::from(count) / start.elapsed().as_secs_f64())
+        Ok((f64::from(count) / start.elapsed().as_secs_f64(), f64::from(count)))
     };
-    Ok(connect(ends, Cpus::Same, serve, ask)?.1)
+    let ((), (per_second, count), cpu) = connect(ends, Cpus::Same, serve, ask)?;
+    Ok(Rate { per_second, cpu: cpu / count })
 }
 
 /// Where the two ends run. Left to the scheduler they move about, which takes more time than the path does, and differs from run to run.
@@ -92,13 +104,13 @@ impl Cpus {
     }
 }
 
-/// Runs both ends of one connection, each in its namespace, and gives what they return.
+/// Runs both ends of one connection, each in its namespace, and gives what they return, and their CPU time in seconds.
 fn connect<S: Send, C: Send>(
     ends: &Ends,
     cpus: Cpus,
     serve: impl FnOnce(TcpStream) -> Result<S> + Send,
     ask: impl FnOnce(TcpStream) -> Result<C> + Send,
-) -> Result<(S, C)> {
+) -> Result<(S, C, f64)> {
     let any = if ends.address.is_ipv4() { IpAddr::from([0, 0, 0, 0]) } else { Ipv6Addr::UNSPECIFIED.into() };
     let listener = inside(&ends.server, || Ok(TcpListener::bind((any, 0))?))?;
     let to = SocketAddr::new(ends.address, listener.local_addr()?.port());
@@ -114,17 +126,24 @@ fn connect<S: Send, C: Send>(
     std::thread::scope(|scope| {
         let server = scope.spawn(move || {
             cpus.keep(true)?;
-            serve(server)
+            Ok::<_, anyhow::Error>((serve(server)?, cpu_of_thread()?))
         });
         // A thread of its own as well: where it is kept ends with it.
         let client = scope.spawn(move || {
             cpus.keep(false)?;
-            ask(client)
+            Ok::<_, anyhow::Error>((ask(client)?, cpu_of_thread()?))
         });
         let (asked, served) = (client.join(), server.join());
         let panicked = |_| anyhow::anyhow!("an end of the connection panicked");
-        Ok((served.map_err(panicked)??, asked.map_err(panicked)??))
+        let ((served, server), (asked, client)) = (served.map_err(panicked)??, asked.map_err(panicked)??);
+        Ok((served, asked, server + client))
     })
+}
+
+/// CPU time of the calling thread until now. Seconds.
+fn cpu_of_thread() -> Result<f64> {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)?;
+    Ok(Duration::from(time).as_secs_f64())
 }
 
 fn inside<T: Send>(netns: &Netns, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 20] = [
+const NEEDED: [(&str, &str); 24] = [
     ("ip", "iproute2"),
     ("ping", "iputils-ping"),
     ("nft", "nftables"),
@@ -29,6 +29,10 @@ const NEEDED: [(&str, &str); 20] = [
     ("bgpdump", "bgpdump"),
     ("mrt-print-all", "mrtparse"),
     ("systemd-networkd", "systemd"),
+    ("dbus-daemon", "dbus"),
+    ("NetworkManager", "network-manager"),
+    ("nmcli", "network-manager"),
+    ("firewalld", "firewalld"),
     // libFuzzer is C++.
     ("c++", "g++"),
 ];
@@ -42,9 +46,18 @@ const MACHINE: [(&str, &str); 5] = [
     ("tc", "iproute2"),
 ];
 
+/// As [`NEEDED`], for what needs a real Kubernetes.
+const KUBERNETES: [(&str, &str); 2] = [("go", "golang-go"), ("curl", "curl")];
+
 /// Package, and the service that comes along with it: it must run neither now nor after the next boot.
-const SERVICES: [(&str, &str); 4] =
-    [("bird2", "bird"), ("frr", "frr"), ("gobgpd", "gobgpd"), ("prometheus", "prometheus")];
+const SERVICES: [(&str, &str); 6] = [
+    ("bird2", "bird"),
+    ("frr", "frr"),
+    ("gobgpd", "gobgpd"),
+    ("prometheus", "prometheus"),
+    ("network-manager", "NetworkManager"),
+    ("firewalld", "firewalld"),
+];
 
 /// While this file says 101, Debian's packages start no service (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -57,6 +70,11 @@ pub(super) fn for_lab() -> Result<()> {
 /// Installs what is missing for the virtual machine, after saying so.
 pub(crate) fn for_machine() -> Result<()> {
     install(&MACHINE)
+}
+
+/// Installs what is missing to build and run Kubernetes, after saying so.
+pub(super) fn for_kubernetes() -> Result<()> {
+    install(&KUBERNETES)
 }
 
 fn install(programs: &[(&str, &str)]) -> Result<()> {

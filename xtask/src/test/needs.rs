@@ -1,4 +1,5 @@
-//! What tests need of the kernel. It is part of their names: one in a module `needs_vrf_netem` needs VRFs and netem.
+//! What tests need of the kernel. It is part of their names: one in a module `needs_vrf_netem` needs VRFs and netem, one in a module `lacks_vrf` a
+//! kernel without VRFs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,6 +11,8 @@ use crate::process;
 
 /// Begins the name of a module whose tests need something.
 const MARK: &str = "needs_";
+/// Begins the name of a module whose tests show what happens without something.
+const WITHOUT: &str = "lacks_";
 
 /// Tests that need nothing special, and run under the other kernel too: what this kernel does must not be all that works.
 const ALSO: [&str; 4] = [
@@ -21,7 +24,16 @@ const ALSO: [&str; 4] = [
 
 /// What a test needs, by its name.
 fn needs(test: &str) -> impl Iterator<Item = &str> {
-    test.split("::").filter_map(|part| part.strip_prefix(MARK)).flat_map(|list| list.split('_'))
+    marked(test, MARK)
+}
+
+/// What the kernel must not have for a test, by its name.
+fn without(test: &str) -> impl Iterator<Item = &str> {
+    marked(test, WITHOUT)
+}
+
+fn marked<'a>(test: &'a str, mark: &'static str) -> impl Iterator<Item = &'a str> {
+    test.split("::").filter_map(move |part| part.strip_prefix(mark)).flat_map(|list| list.split('_'))
 }
 
 /// What the host's kernel has.
@@ -42,6 +54,11 @@ impl Features {
     pub(super) fn lacks<'a>(&self, test: &'a str) -> Vec<&'a str> {
         needs(test).filter(|name| self.0.get(*name) != Some(&true)).collect()
     }
+
+    /// Does the kernel have what a test is to do without?
+    pub(super) fn has_too_much_for(&self, test: &str) -> bool {
+        without(test).any(|name| self.0.get(name) != Some(&false))
+    }
 }
 
 /// Which tests the vm tier runs.
@@ -58,6 +75,10 @@ impl<'a> Choice<'a> {
 
     /// Whether a test is to run.
     pub(super) fn takes(&mut self, test: &str) -> bool {
+        // The machine's kernel has everything.
+        if without(test).next().is_some() {
+            return false;
+        }
         if let Some(filter) = self.filter {
             return test.contains(filter);
         }
@@ -86,6 +107,10 @@ mod tests {
         assert_eq!(features.lacks(name), ["netem"]);
         assert_eq!(features.lacks("a::needs_something"), ["something"]);
         assert!(features.lacks("mesh::needs::nothing").is_empty());
+        assert!(
+            features.has_too_much_for("a::lacks_vrf::b") && features.has_too_much_for("a::lacks_unknown::b")
+        );
+        assert!(!features.has_too_much_for("a::lacks_netem::b") && !features.has_too_much_for(name));
     }
 
     #[test]
@@ -95,6 +120,7 @@ mod tests {
         assert!(all.finish().is_err(), "the tests that always run were not there");
         let mut filtered = Choice::new(Some("mesh"));
         assert!(filtered.takes("mesh::b") && !filtered.takes("a::needs_vrf::b"));
+        assert!(!filtered.takes("mesh::lacks_vrf::b"));
         assert!(filtered.finish().is_ok());
     }
 }

@@ -92,6 +92,11 @@ impl Suite {
         })
     }
 
+    /// Is it for the k8s tier?
+    pub(super) fn needs_kubernetes(&self) -> bool {
+        self.directory.ends_with("tests/k8s")
+    }
+
     /// Runs what needs no root.
     pub(super) fn run_plain(&self, filter: Option<&str>, programs: &Path) -> Count {
         let mut command = self.command(&Place::Host, programs);
@@ -102,7 +107,7 @@ impl Suite {
         }
     }
 
-    /// The names of the tests that are marked as needing root.
+    /// The names of the tests that are marked as needing root, or a real Kubernetes.
     pub(super) fn marked(&self, programs: &Path) -> Result<Vec<String>> {
         let mut list = self.command(&Place::Host, programs);
         list.args(["--list", "--ignored", "--format=terse"]);

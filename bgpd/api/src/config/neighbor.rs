@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cairn_net::{Asn, Family};
+use cairn_net::{Asn, Family, RemoteAs};
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -46,9 +46,10 @@ pub struct InterfaceNeighbor {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PeerOptions {
-    /// The neighbour's AS number. Required, here or in the group.
+    /// The neighbour's AS number; or `external` for any but the own one and those of the own confederation, `internal` for the own
+    /// one. Required, here or in the group.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub remote_as: Option<Asn>,
+    pub remote_as: Option<RemoteAs>,
     /// Another AS number than the document's towards this external neighbour (RFC 7705).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_as: Option<Asn>,

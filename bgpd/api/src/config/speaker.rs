@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use cairn_net::{Asn, RouterId};
+use cairn_net::{Asn, RemoteAs, RouterId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aggregate, AsPathEntry, AsnRange, BestPath, BmpCollector, CommunityPattern, Confederation, Filter,
+    Aggregate, AsPathEntry, BestPath, BmpCollector, CommunityPattern, Confederation, Filter,
     InterfaceNeighbor, ListenRange, Mrt, Name, Neighbor, NextHopTracking, OriginatedRoute, PeerOptions,
     PrefixRange, Secret, seconds,
 };
@@ -184,15 +184,12 @@ impl Config {
         neighbor.options.clone().or(group)
     }
 
-    /// The options of a range's neighbours: those of its peer group. The AS is that of the group unless the range has a list.
+    /// The options of a range's neighbours: those of its peer group. The AS is that of the group unless the range has a list; then it is
+    /// the first one of that.
     pub fn options_of_range(&self, range: &ListenRange) -> PeerOptions {
-        self.peer_groups.get(&range.peer_group).cloned().unwrap_or_default()
-    }
-
-    /// AS numbers that neighbours of a range may have.
-    pub fn remote_as_of_range(&self, range: &ListenRange) -> Vec<AsnRange> {
-        let of_group = self.options_of_range(range).remote_as.map(|asn| AsnRange { first: asn, last: asn });
-        if range.remote_as.is_empty() { of_group.into_iter().collect() } else { range.remote_as.clone() }
+        let group = self.peer_groups.get(&range.peer_group).cloned().unwrap_or_default();
+        let first = range.remote_as.first().map(|part| RemoteAs::Number(part.first));
+        PeerOptions { remote_as: first.or(group.remote_as), ..group }
     }
 
     /// The neighbour's options with those of its peer group in every place where it has none itself.

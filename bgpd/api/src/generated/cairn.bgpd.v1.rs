@@ -85,6 +85,7 @@ pub struct ShutdownResponse {}
 pub struct Peer {
     #[prost(bytes = "bytes", tag = "1")]
     pub address: ::prost::bytes::Bytes,
+    /// 0 while that of an external neighbour is not known, before the first session with it.
     #[prost(uint32, tag = "2")]
     pub remote_as: u32,
     #[prost(uint32, tag = "3")]

@@ -282,10 +282,9 @@ impl Fsm {
 
     fn refusal(&self, open: &Open, notification: &Notification) -> DownReason {
         match notification.code {
-            NotificationCode::Open(OpenError::BadPeerAs) => DownReason::BadPeerAs {
-                expected: self.settings.check.peer_as.unwrap_or(open.asn),
-                received: open.asn,
-            },
+            NotificationCode::Open(OpenError::BadPeerAs) => {
+                DownReason::BadPeerAs { expected: self.settings.check.peer_as.clone(), received: open.asn }
+            }
             NotificationCode::Open(OpenError::BadBgpIdentifier) => {
                 DownReason::DuplicateRouterId(open.router_id)
             }

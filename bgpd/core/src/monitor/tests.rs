@@ -6,8 +6,12 @@ use cairn_net::{Asn, Families, Family};
 
 use super::bmp::{self, PeerHeader, Rib, Statistic};
 use super::*;
+use crate::rib::RouteAttributes;
 use crate::speaker::{DownReason, Opens};
-use crate::wire::{CeaseError, EncodeContext, Message, Notification, Open, encode_end_of_rib};
+use crate::wire::{
+    Attributes, CeaseError, EncodeContext, Message, NextHop, Notification, Open, UnknownAttribute,
+    encode_end_of_rib,
+};
 
 const AT: Duration = Duration::from_micros(1_700_000_000_000_007);
 
@@ -146,6 +150,33 @@ fn routes_become_updates_that_share_attributes_and_keep_their_order() {
     }
     assert_eq!(updates.len(), 3);
     assert_eq!(prefixes, routes.map(|route| route.nlri.prefix));
+}
+
+#[test]
+fn a_route_whose_attributes_fill_a_message_is_shown_and_one_that_does_not_fit_left_out() {
+    let route = |octets: usize, prefix: &str| {
+        let unknown = UnknownAttribute { code: 99, flags: 0xc0, value: &vec![7; octets] };
+        let attributes = Attributes { unknown: [unknown].into_iter().collect(), ..Attributes::default() };
+        let next_hop = NextHop::new("192.0.2.1".parse().unwrap());
+        let nlri = prefix.parse::<cairn_net::Prefix>().unwrap().into();
+        MonitoredRoute { nlri, route: Some(RouteAttributes::detached(attributes, next_hop).into()) }
+    };
+    let context = EncodeContext::default();
+    let most =
+        (0..4096).rev().find(|octets| encode_updates(&[route(*octets, "10.0.0.0/8")], &context).len() == 1);
+    let most = most.expect("a short one fits");
+    assert!((4000..4096).contains(&most), "{most}");
+    let routes = [route(most, "10.0.0.0/8"), route(most + 1, "10.1.0.0/16"), route(1, "10.2.0.0/16")];
+    let updates = encode_updates(&routes, &context);
+    assert_eq!(updates.len(), 2, "what cannot be told is left out, and the rest is told");
+    let (address, session) = peer();
+    let header = PeerHeader::new(address, &session);
+    for update in updates {
+        assert!(update.len() <= 4096);
+        for message in bmp::route_monitoring(&header, Rib::AdjOut, update, AT) {
+            assert_eq!(parts(&message).0, 0);
+        }
+    }
 }
 
 #[test]

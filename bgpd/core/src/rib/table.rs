@@ -187,7 +187,7 @@ impl Table {
     }
 
     /// Is there exactly one path to it?
-    pub(super) fn has_single_path(&self, net: NetId) -> bool {
+    pub(crate) fn has_single_path(&self, net: NetId) -> bool {
         let first = self.nets[net].first.some();
         first.is_some_and(|first| self.paths[first].next_of_net == PathId::NONE)
     }

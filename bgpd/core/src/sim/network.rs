@@ -421,13 +421,12 @@ impl Sim {
                 self.hang_up(address, conn);
             }
             Output::PeerChanged { peer, change, .. } => node.changes.push((time, peer, change)),
-            Output::RouteChanged { prefix, best: Some(best) } => {
+            Output::RouteChanged { prefix } => {
                 node.reports.push(prefix);
-                node.routes.insert(prefix, best);
-            }
-            Output::RouteChanged { prefix, best: None } => {
-                node.reports.push(prefix);
-                node.routes.remove(&prefix);
+                match node.speaker.as_ref().and_then(|speaker| speaker.best_route(prefix)) {
+                    Some(best) => drop(node.routes.insert(prefix, best)),
+                    None => drop(node.routes.remove(&prefix)),
+                }
             }
             Output::EndOfRib { family } => {
                 node.complete.insert(family);

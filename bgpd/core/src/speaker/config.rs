@@ -12,7 +12,9 @@ use std::time::Duration;
 use cairn_net::{Asn, Families, Family, RouterId};
 
 use super::peer::kind;
-use super::{AddPathConfig, AggregateConfig, ListenRange, LocalAs, OutboundConfig, PrefixLimit, RoleConfig};
+use super::{
+    AddPathConfig, AggregateConfig, ListenRange, LocalAs, OutboundConfig, PrefixLimit, RemoteAs, RoleConfig,
+};
 use crate::nexthop::NextHopTracking;
 use crate::policy::Policy;
 use crate::rib::DEFAULT_LOCAL_PREF;
@@ -175,8 +177,11 @@ pub enum ShutdownMode {
 /// A peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerConfig {
-    /// Its AS; equal to ours: iBGP.
+    /// Its AS; equal to ours: iBGP. Where `remote_as` leaves it open, this stands for it until an OPEN has said which it is: one of the
+    /// range, or [`Asn::ZERO`], which nobody has.
     pub asn: Asn,
+    /// Which AS it may have. Default: `asn` alone.
+    pub remote_as: RemoteAs,
     /// Free text for people.
     pub description: String,
     /// False: administratively down.
@@ -232,6 +237,7 @@ impl PeerConfig {
     pub fn new(asn: Asn) -> Self {
         Self {
             asn,
+            remote_as: RemoteAs::Configured,
             description: String::new(),
             enabled: true,
             transport: TransportConfig::default(),

@@ -45,7 +45,11 @@ impl Speaker {
         self.configure_dynamic(&old, new);
         for (address, peer) in &new.peers {
             match (old.peers.get(address), self.by_address.get(address).copied()) {
-                (Some(before), Some(id)) => self.change_peer(id, (&old, before), (new, peer)),
+                (Some(before), Some(id)) => {
+                    let known = self.peers[id].config.asn;
+                    let (before, after) = (old.with_known_as(before, known), new.with_known_as(peer, known));
+                    self.change_peer(id, (&old, &before), (new, &after));
+                }
                 _ => {
                     self.add_peer(*address, peer, new);
                 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use cairn_net::{Asn, Family, Prefix, RouterId};
 
-use crate::wire::Notification;
+use crate::wire::{Notification, PeerAs};
 
 /// Why a session ended or could not begin, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +17,10 @@ pub enum DownReason {
     NotificationReceived(Notification),
     /// We ended it, for what the peer did.
     NotificationSent(Notification),
-    /// The peer's OPEN names an AS other than the configured one.
+    /// The peer's OPEN names an AS that the configuration does not allow.
     BadPeerAs {
         /// As configured.
-        expected: Asn,
+        expected: PeerAs,
         /// In the OPEN.
         received: Asn,
     },
@@ -117,7 +117,7 @@ impl fmt::Display for DownReason {
             }
             Self::NotificationSent(notification) => write!(f, "sent NOTIFICATION {notification}"),
             Self::BadPeerAs { expected, received } => {
-                write!(f, "wrong AS: the peer says AS {received}, the configuration says AS {expected}")
+                write!(f, "wrong AS: the peer says AS {received}, the configuration says {expected}")
             }
             Self::DuplicateRouterId(id) => write!(f, "duplicate router id: the internal peer has ours, {id}"),
             Self::NoCommonFamily => f.write_str("the peer supports none of the configured families"),

@@ -165,7 +165,6 @@ impl Speaker {
 
     /// An OPEN came: the moment to settle which of several connections stays.
     fn open(&mut self, id: PeerId, conn: ConnId, open: Open) {
-        self.settle_as(id, &open);
         let peer = &mut self.peers[id];
         let this = peer.machine_of(conn);
         let acceptable = peer.machine(this).is_some_and(|fsm| {

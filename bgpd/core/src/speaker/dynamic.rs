@@ -9,7 +9,7 @@ use cairn_net::{Asn, Family, Prefix};
 
 use super::peer::PeerId;
 use super::{Config, DownReason, ListenRange, Speaker};
-use crate::wire::{CeaseError, Notification, Open};
+use crate::wire::{CeaseError, Notification};
 
 /// What becomes of a connection from an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,36 +78,12 @@ impl Speaker {
         if self.welcomes(address) != Welcome::Yes || self.by_address.contains_key(&address) {
             return None;
         }
-        let range =
-            config.listen_range(address).filter(|found| found.prefix == range && found.allows(asn))?;
+        let range = config
+            .listen_range(address)
+            .filter(|found| found.prefix == range && config.may_have(&found.peer, asn))?;
         let id = self.insert_peer(address, &range.peer, config);
         self.peers[id].range = Some(range.prefix);
-        self.peers[id].config.asn = asn;
-        let source = self.peers[id].source;
-        self.rib.table.sources[source].asn = asn;
         Some(id)
-    }
-
-    /// An OPEN came: of the AS numbers that a dynamic peer may have it is this one.
-    pub(super) fn settle_as(&mut self, id: PeerId, open: &Open) {
-        let peer = &self.peers[id];
-        let Some(config) = self.config.as_ref().filter(|_| peer.range.is_some() && peer.session.is_none())
-        else {
-            return;
-        };
-        let allowed = config.listen_range(peer.address).is_some_and(|range| range.allows(open.asn));
-        if !allowed || peer.config.asn == open.asn {
-            return;
-        }
-        let source = peer.source;
-        self.peers[id].config.asn = open.asn;
-        self.rib.table.sources[source].asn = open.asn;
-        let Some(settings) = self.settings_of(id) else { return };
-        let peer = &mut self.peers[id];
-        peer.connector.configure(std::sync::Arc::clone(&settings));
-        for machine in &mut peer.accepted {
-            machine.configure(std::sync::Arc::clone(&settings));
-        }
     }
 
     /// Notes that a dynamic peer may have no reason to stay.
@@ -138,12 +114,11 @@ impl Speaker {
             self.peers.iter().filter(|(_, peer)| peer.range.is_some()).map(|(id, _)| id).collect();
         for id in dynamic {
             let (address, before) = (self.peers[id].address, self.peers[id].config.clone());
-            let range = new.listen_range(address).filter(|range| range.allows(before.asn));
+            let range = new.listen_range(address).filter(|range| new.may_have(&range.peer, before.asn));
             match range.filter(|_| !new.peers.contains_key(&address)) {
                 Some(range) => {
                     self.peers[id].range = Some(range.prefix);
-                    let mut after = range.peer.clone();
-                    after.asn = before.asn;
+                    let after = new.with_known_as(&range.peer, before.asn);
                     self.change_peer(id, (old, &before), (new, &after));
                 }
                 None => self.remove_peer(address),

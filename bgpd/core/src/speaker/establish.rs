@@ -14,14 +14,16 @@ use crate::wire::{CeaseError, DecodeContext};
 
 impl Speaker {
     pub(super) fn session_up(&mut self, id: PeerId, machine: Machine, conn: ConnId) {
+        let agreement = self.peers[id].machine(machine).and_then(|fsm| fsm.agreement().cloned());
+        let Some(agreement) = agreement else { return };
         self.stop_rivals(id, machine);
+        self.learn_as(id, agreement.open.asn);
         self.report_state(id);
         // Whoever joins now begins after everything that is due.
         self.flush();
         let local =
             self.connections.get(&conn).and_then(|connection| connection.ends).map(|(local, _)| local.ip());
         let peer = &mut self.peers[id];
-        let Some(agreement) = peer.machine(machine).and_then(|fsm| fsm.agreement().cloned()) else { return };
         let change = PeerChange::Up { router_id: agreement.open.router_id, asn: agreement.open.asn };
         peer.failures = 0;
         peer.warned = Families::NONE;

@@ -32,6 +32,7 @@ mod own;
 mod peer;
 mod policy_view;
 mod refresh;
+mod remote_as;
 mod retention;
 mod rib;
 mod run;
@@ -67,7 +68,7 @@ pub use policy_view::{
     StatementHits,
 };
 pub use run::{Speaker, Transmitted};
-pub use session_config::{LimitAction, ListenRange, LocalAs, PrefixLimit, RoleConfig};
+pub use session_config::{LimitAction, ListenRange, LocalAs, PrefixLimit, RemoteAs, RoleConfig};
 pub use statistics::{FamilyStatistics, RibStatistics};
 pub use view::{Counters, FamilyView, NotificationView, PeerView, SessionView, TimerView};
 

@@ -46,12 +46,10 @@ pub enum Output {
         /// What happened.
         change: PeerChange,
     },
-    /// The Loc-RIB changed.
+    /// The Loc-RIB changed: [`super::Speaker::best_route`] says to what.
     RouteChanged {
         /// Of what.
         prefix: Prefix,
-        /// The best path and those of equal cost; `None`: the prefix is gone.
-        best: Option<BestRoute>,
     },
     /// The way to a next hop changed, or there is none to a new one.
     NextHopChanged {

@@ -194,7 +194,7 @@ pub(super) fn settings(local: &Config, peer: &PeerConfig, address: IpAddr, resta
         check: OpenCheck {
             local_as: asn,
             local_id: local.router_id,
-            peer_as: Some(peer.asn),
+            peer_as: local.peer_as(peer),
             role: peer.role.map(|configured| configured.role),
             role_strict: peer.role.is_some_and(|configured| configured.strict),
         },

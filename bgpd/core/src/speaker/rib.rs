@@ -102,13 +102,13 @@ impl Rib {
 }
 
 impl Speaker {
-    /// The next thing to say about the Loc-RIB, as it is now.
+    /// The next thing to say about the Loc-RIB. What a prefix has become is read by whoever wants to know, when he does.
     pub(super) fn next_report(&mut self) -> Option<Output> {
         match self.rib.reports.pop_front()? {
             Report::EndOfRib(family) => Some(Output::EndOfRib { family }),
             Report::Route(prefix, net) => {
-                let best = self.rib.unmark(prefix, net).and_then(|net| self.best_of(net));
-                Some(Output::RouteChanged { prefix, best })
+                self.rib.unmark(prefix, net);
+                Some(Output::RouteChanged { prefix })
             }
         }
     }
@@ -123,7 +123,12 @@ impl Speaker {
         let best = table.best(net)?;
         let source = self.rib.names.get(&best.source).cloned()?;
         let blackhole = table.sources[best.source].blackhole && best.attributes.is_blackhole;
-        Some(BestRoute { next_hops: table.next_hops(net).into(), source, blackhole })
+        let next_hops = if table.has_single_path(net) {
+            Some(best.attributes.next_hop.addr).filter(|hop| !hop.is_unspecified()).into_iter().collect()
+        } else {
+            table.next_hops(net).into()
+        };
+        Some(BestRoute { next_hops, source, blackhole })
     }
 
     /// Selects anew where that is due, and turns what changed into reports and messages.

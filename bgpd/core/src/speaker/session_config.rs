@@ -62,6 +62,18 @@ pub enum LimitAction {
     Warn,
 }
 
+/// Which AS a peer may have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum RemoteAs {
+    /// That of its configuration.
+    #[default]
+    Configured,
+    /// One that is in a range, as its OPEN says; never empty, and either all external or ours alone.
+    OneOf(Vec<RangeInclusive<Asn>>),
+    /// Any that makes it an external peer, as its OPEN says: neither ours, nor one of our confederation.
+    External,
+}
+
 /// Peers that are not configured one by one: whoever connects from the prefix is one, for as long as its session lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenRange {
@@ -69,15 +81,6 @@ pub struct ListenRange {
     pub prefix: Prefix,
     /// How many there may be at a time.
     pub limit: u32,
-    /// The AS numbers that they may have; never empty, and either all external or ours alone.
-    pub remote_as: Vec<RangeInclusive<Asn>>,
-    /// The configuration of each. Its AS is the first one of `remote_as` until the peer's OPEN says which it is.
+    /// The configuration of each.
     pub peer: PeerConfig,
-}
-
-impl ListenRange {
-    /// May a peer of the range have this AS?
-    pub fn allows(&self, asn: Asn) -> bool {
-        self.remote_as.iter().any(|range| range.contains(&asn))
-    }
 }

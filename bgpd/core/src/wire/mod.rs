@@ -32,7 +32,7 @@ pub use notification::{
 };
 pub use open::{
     AddPathMode, Capability, GracefulRestart, GracefulRestartFamily, LongLivedFamily, Negotiated, Open,
-    OpenCheck, Role,
+    OpenCheck, PeerAs, Role,
 };
 pub use route_refresh::{RefreshSubtype, RouteRefresh};
 pub use update::{

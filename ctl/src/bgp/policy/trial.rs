@@ -206,9 +206,7 @@ fn neighbor(test: &Test, peer: Option<IpAddr>) -> Result<(PeerOptions, Config), 
     let ranges = config.listen_ranges.iter().filter(|range| range.prefix.contains(peer));
     let options = found.map(|neighbor| config.options_of(neighbor)).or_else(|| {
         let range = ranges.max_by_key(|range| range.prefix.len())?;
-        let mut options = config.options_of_range(range);
-        options.remote_as = config.remote_as_of_range(range).first().map(|part| part.first);
-        Some(options)
+        Some(config.options_of_range(range))
     });
     let options = options.ok_or_else(|| answer(format!("--peer {peer}: is no neighbor of the file")))?;
     Ok((options, config))

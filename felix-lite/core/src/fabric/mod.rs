@@ -12,20 +12,26 @@
 //! Not here: devices, neighbours and forwarding entries in the kernel, and which address of a pool a tunnel has (both the shell's).
 
 mod derive;
+mod members;
+mod network;
+mod secured;
 mod tunnel;
 mod wireguard;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cairn_api::kinds::{EncapMode, Modes};
-use cairn_net::{Family, Mac, Prefix};
+use cairn_net::{Family, Prefix};
 
 pub use tunnel::{Encapsulation, HostTunnel, Tunnel, TunnelKind, TunnelPeer, TunnelPools, VxlanSettings};
-pub use wireguard::{HostWireguard, WireguardPeer};
+pub use wireguard::{HostWireguard, OwnAddresses, WireguardPeer};
 
-pub(crate) use derive::{Derived, Inputs, Wanted, derive};
-pub(crate) use wireguard::{Encrypted, Secured, sole};
+pub(crate) use derive::{Inputs, Wanted};
+pub(crate) use members::{Member, Members};
+pub(crate) use network::{Changes, Facts, Network};
+pub(crate) use secured::Secured;
+pub(crate) use wireguard::Encrypted;
 
 use crate::route::Gateway;
 use tunnel::gateway;
@@ -34,7 +40,7 @@ use tunnel::gateway;
 pub(crate) type Addresses = [Option<IpAddr>; 2];
 
 /// All that decides about the way of a packet to another node.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Fabric {
     /// Pools with encapsulation, in the order of their names.
     pub(crate) pools: Vec<(Prefix, Modes)>,
@@ -42,21 +48,19 @@ pub(crate) struct Fabric {
     pub(crate) own: Addresses,
     /// The subnets that they are in; `None` where that is not known.
     pub(crate) subnets: [Option<Prefix>; 2],
-    /// The other nodes, by name.
-    pub(crate) nodes: HashMap<String, Member>,
-    /// Whose address it is.
-    pub(crate) by_address: HashMap<IpAddr, String>,
+    /// The other nodes.
+    pub(crate) members: Members,
     /// The tunnel devices that can be used now, with the number of their interface.
     pub(crate) devices: BTreeMap<TunnelKind, u32>,
     /// What is encrypted; `None`: nothing.
     pub(crate) secured: Option<Secured>,
 }
 
-/// Another node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) addresses: Addresses,
-    pub(crate) mac: Mac,
+/// The prefixes whose way may depend on the fabric: in which, and exactly which.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) within: Vec<Prefix>,
+    pub(crate) exactly: Vec<Prefix>,
 }
 
 /// The way to a node.
@@ -86,7 +90,7 @@ impl Fabric {
 
     /// The address by which a node is the next hop of a prefix of a family. An IPv4 route may have an IPv6 next hop.
     pub(crate) fn next_hop(&self, node: &str, family: Family) -> Option<IpAddr> {
-        let [v4, v6] = self.nodes.get(node)?.addresses;
+        let [v4, v6] = self.members.get(node)?.addresses;
         match family {
             Family::Ipv4 => v4.or(v6),
             Family::Ipv6 => v6,
@@ -95,15 +99,13 @@ impl Fabric {
 
     /// The node whose block it is as a next hop, by whatever address it has.
     pub(crate) fn any_address(&self, node: &str) -> Option<IpAddr> {
-        let [v4, v6] = self.nodes.get(node)?.addresses;
+        let [v4, v6] = self.members.get(node)?.addresses;
         v4.or(v6)
     }
 
     /// How packets of a family, of a pool with these modes, get to a next hop.
     pub(crate) fn way(&self, modes: Modes, family: Family, hop: IpAddr) -> Way {
-        let Some(member) = self.by_address.get(&hop).and_then(|name| self.nodes.get(name)) else {
-            return Way::Plain;
-        };
+        let Some((_, member)) = self.members.at(hop) else { return Way::Plain };
         let wanted = Encapsulation::ALL.into_iter().find(|kind| kind.mode(modes) != EncapMode::Never);
         let Some(wanted) = wanted else { return Way::Plain };
         let Some(outer) = self.outer(wanted, family, member) else { return Way::Missing };
@@ -123,10 +125,40 @@ impl Fabric {
 
     /// The family of the outer packets to a node: that of the inner ones where both nodes have it.
     pub(crate) fn outer(&self, kind: Encapsulation, inner: Family, member: &Member) -> Option<Family> {
+        self.shared(kind, inner, member.addresses.map(|address| address.is_some()))
+    }
+
+    /// The same for a node with addresses of these families.
+    fn shared(&self, kind: Encapsulation, inner: Family, theirs: [bool; 2]) -> Option<Family> {
         kind.outer_families(inner).find(|family| {
             let at = slot(*family);
-            self.own[at].is_some() && member.addresses[at].is_some()
+            self.own[at].is_some() && theirs[at]
         })
+    }
+
+    /// The one node that all these next hops are, if it is one.
+    pub(crate) fn sole(&self, mut hops: impl Iterator<Item = IpAddr>) -> Option<&str> {
+        let name_at = |hop| self.members.at(hop).map(|(name, _)| name);
+        let first = name_at(hops.next()?)?;
+        hops.all(|hop| name_at(hop) == Some(first)).then_some(first)
+    }
+
+    /// May the way of a prefix depend on all this?
+    pub(crate) fn concerns(&self, prefix: Prefix) -> bool {
+        let secured = || self.secured.as_ref().is_some_and(|secured| secured.concerns(prefix));
+        self.modes(prefix).is_some() || secured()
+    }
+
+    /// The prefixes that all this concerns.
+    pub(crate) fn scope(&self) -> Scope {
+        let mut scope =
+            Scope { within: self.pools.iter().map(|(cidr, _)| *cidr).collect(), exactly: Vec::new() };
+        if let Some(secured) = &self.secured {
+            scope.within.extend(secured.pools());
+            scope.exactly.extend(secured.statics());
+            scope.exactly.extend(secured.refused_pools());
+        }
+        scope
     }
 
     fn shares_subnet(&self, member: &Member, family: Family) -> bool {

@@ -189,12 +189,16 @@ pub(super) struct Hops {
     sets: HashMap<Arc<[NextHop]>, Set>,
     /// How many sets name each next hop.
     users: BTreeMap<IpAddr, usize>,
+    /// Prefixes that are learned with a set and take another way.
+    spared: HashMap<Prefix, Arc<[NextHop]>>,
     unresolved_changed: bool,
 }
 
 #[derive(Debug, Default)]
 struct Set {
     routes: usize,
+    /// How many of them take another way.
+    spared: usize,
     /// `None` until a route first asks.
     gateways: Option<Arc<[Gateway]>>,
     changed: bool,
@@ -236,6 +240,22 @@ impl Hops {
                     self.users.remove(&hop.address);
                 }
             }
+        }
+    }
+
+    /// A prefix is learned with this set, but takes another way; none: it takes this way, or is not learned. To be said before its set is released.
+    pub(super) fn spare(&mut self, prefix: Prefix, hops: Option<&Arc<[NextHop]>>) {
+        if self.spared.get(&prefix) == hops {
+            return;
+        }
+        let old = match hops {
+            Some(hops) => self.spared.insert(prefix, Arc::clone(hops)),
+            None => self.spared.remove(&prefix),
+        };
+        for (hops, less) in [(old.as_ref(), true), (hops, false)] {
+            let Some(set) = hops.and_then(|hops| self.sets.get_mut(hops)) else { continue };
+            set.spared = if less { set.spared - 1 } else { set.spared + 1 };
+            self.unresolved_changed |= set.gateways.as_ref().is_some_and(|gateways| gateways.is_empty());
         }
     }
 
@@ -292,9 +312,11 @@ impl Hops {
         std::mem::take(&mut self.unresolved_changed)
     }
 
-    /// Next hops of sets that have no gateway at all, in ascending order.
+    /// Next hops of sets that have no gateway at all, and would be taken, in ascending order.
     pub(super) fn unresolved(&self) -> impl Iterator<Item = IpAddr> {
-        let sets = self.sets.iter().filter(|(_, set)| set.gateways.as_ref().is_some_and(|g| g.is_empty()));
+        let is_dead =
+            |set: &Set| set.routes > set.spared && set.gateways.as_ref().is_some_and(|g| g.is_empty());
+        let sets = self.sets.iter().filter(|(_, set)| is_dead(set));
         let hops: std::collections::BTreeSet<IpAddr> =
             sets.flat_map(|(hops, _)| hops.iter().map(|hop| hop.address)).collect();
         hops.into_iter()

@@ -8,23 +8,27 @@
 //!
 //! Cost: one learned route or one endpoint is O(1). A change of the node's own routes, or of a learned route that
 //! covers a next hop, resolves every distinct next hop again; only where a resolution changed are the learned
-//! routes walked.
+//! routes walked. A change of another node looks at its blocks and at what is learned from it.
 //!
 //! Not here: nexthop object ids, which the kernel's side chooses.
 
+mod behind;
+mod dependents;
 mod hop;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_api::kinds::Modes;
 use cairn_net::{Family, Prefix};
 
+use behind::Behind;
+use dependents::Dependents;
 pub use hop::{Gateway, NextHop};
 use hop::{Hops, Lookup};
 
-use crate::fabric::{Encrypted, Fabric, TunnelKind, Way, WireguardPeer, sole};
+use crate::fabric::{Encrypted, Fabric, Scope, TunnelKind, Way, WireguardPeer};
 use crate::host::Host;
 use crate::table::{Difference, Table};
 
@@ -48,47 +52,19 @@ pub(crate) struct Routes {
     lookup: Lookup,
     pods: HashMap<IpAddr, Arc<str>>,
     blocks: BTreeSet<Prefix>,
+    /// Addresses of egress gateways that this node has: what comes for them and is no answer goes nowhere.
+    held: BTreeSet<Prefix>,
     /// Blocks of other nodes, with their owners.
-    owners: HashMap<Prefix, String>,
-    fabric: Fabric,
+    owners: HashMap<Prefix, Arc<str>>,
+    blocks_of: HashMap<Arc<str>, BTreeSet<Prefix>>,
     hops: Hops,
+    dependents: Dependents,
     desired: Table<Prefix, Route>,
     dirty: BTreeSet<Prefix>,
     /// Prefixes with a way through other routers that is not looked for yet: see [`Self::take`].
     undecided: BTreeSet<Prefix>,
     resolve: bool,
     behind: Behind,
-}
-
-/// Which prefixes belong to whom, of those to whom packets are encrypted.
-#[derive(Debug, Default)]
-struct Behind {
-    owner: HashMap<Prefix, String>,
-    prefixes: BTreeMap<String, BTreeSet<Prefix>>,
-    /// Whose prefixes changed since they were read.
-    changed: BTreeSet<String>,
-}
-
-impl Behind {
-    fn put(&mut self, prefix: Prefix, owner: Option<String>) {
-        if self.owner.get(&prefix) == owner.as_ref() {
-            return;
-        }
-        if let Some(old) = self.owner.remove(&prefix)
-            && let Some(prefixes) = self.prefixes.get_mut(&old)
-        {
-            prefixes.remove(&prefix);
-            if prefixes.is_empty() {
-                self.prefixes.remove(&old);
-            }
-            self.changed.insert(old);
-        }
-        if let Some(owner) = owner {
-            self.prefixes.entry(owner.clone()).or_default().insert(prefix);
-            self.changed.insert(owner.clone());
-            self.owner.insert(prefix, owner);
-        }
-    }
 }
 
 impl Routes {
@@ -117,11 +93,26 @@ impl Routes {
         self.blocks = blocks;
     }
 
+    /// The addresses of egress gateways that this node has.
+    pub(crate) fn set_held(&mut self, held: BTreeSet<Prefix>) {
+        self.dirty.extend(self.held.symmetric_difference(&held));
+        self.held = held;
+    }
+
+    /// A node with an address on a link of this one.
+    pub(crate) fn neighbour(&self, address: IpAddr) -> Option<Gateway> {
+        let gateways = self.lookup.gateways(address.into(), &self.host);
+        gateways.into_iter().find(|gateway| gateway.address == address)
+    }
+
     /// The best path's next hops for a prefix, or none.
     pub(crate) fn set_learned(&mut self, prefix: Prefix, next_hops: Option<&[NextHop]>) {
         let new = next_hops.filter(|hops| !hops.is_empty()).map(|hops| self.hops.acquire(hops));
         let differs = self.lookup.next_hops(prefix) != new.as_ref();
         let old = self.lookup.set_learned(prefix, new);
+        if differs {
+            self.hops.spare(prefix, None);
+        }
         self.hops.release(old.as_ref());
         if differs {
             self.resolve |= self.hops.any_within(prefix);
@@ -129,23 +120,54 @@ impl Routes {
         }
     }
 
-    /// How packets travel between nodes is now this.
-    pub(crate) fn set_fabric(&mut self, fabric: Fabric) {
-        if self.fabric == fabric {
-            return;
-        }
-        self.mark_encapsulated();
-        self.fabric = fabric;
-        self.mark_encapsulated();
-    }
-
     /// The node that a block of others belongs to, or none.
     pub(crate) fn set_owner(&mut self, block: Prefix, owner: Option<String>) {
-        match owner {
+        let owner = owner.map(|owner| match self.blocks_of.get_key_value(owner.as_str()) {
+            Some((known, _)) => Arc::clone(known),
+            None => owner.into(),
+        });
+        if let Some(owner) = &owner {
+            self.blocks_of.entry(Arc::clone(owner)).or_default().insert(block);
+        }
+        let old = match owner.clone() {
             Some(owner) => self.owners.insert(block, owner),
             None => self.owners.remove(&block),
         };
+        if let Some(old) = old.filter(|old| Some(old) != owner.as_ref())
+            && let Some(blocks) = self.blocks_of.get_mut(&old)
+        {
+            blocks.remove(&block);
+            if blocks.is_empty() {
+                self.blocks_of.remove(&old);
+            }
+        }
         self.dirty.insert(block);
+    }
+
+    /// Another node has other addresses, or packets to it take another way: what is its own is looked at again.
+    pub(crate) fn mark_node(&mut self, name: &str) {
+        self.dirty.extend(self.blocks_of.get(name).into_iter().flatten());
+        self.dirty.extend(self.behind.prefixes.get(name).into_iter().flatten());
+    }
+
+    /// An address belongs to another node than before: what is reached through it is looked at again.
+    pub(crate) fn mark_hop(&mut self, address: IpAddr) {
+        self.dirty.extend(self.dependents.of(address));
+    }
+
+    /// These are looked at again.
+    pub(crate) fn mark(&mut self, prefixes: impl IntoIterator<Item = Prefix>) {
+        self.dirty.extend(prefixes);
+    }
+
+    /// All that the fabric concerns, or concerned, is looked at again.
+    pub(crate) fn mark_scope(&mut self, scope: &Scope) {
+        if !scope.within.is_empty() {
+            let known = self.owners.keys().copied().chain(self.lookup.learned().map(|(prefix, _)| prefix));
+            let within = |prefix: &Prefix| scope.within.iter().any(|cidr| cidr.covers(*prefix));
+            self.dirty.extend(known.filter(within));
+        }
+        self.dirty.extend(&scope.exactly);
     }
 
     /// The MTU of the path to an address in bytes; `None` if nothing leads there.
@@ -185,7 +207,7 @@ impl Routes {
 
     /// Brings the desired routes up to date and tells what changed since the last time. With `undecided` only as far as they lead to this
     /// node's pods and blocks: the others stay what they were, and are caught up with once it is over.
-    pub(crate) fn take(&mut self, undecided: bool) -> Difference<Prefix, Route> {
+    pub(crate) fn take(&mut self, fabric: &Fabric, undecided: bool) -> Difference<Prefix, Route> {
         if !undecided {
             self.dirty.append(&mut self.undecided);
         }
@@ -194,21 +216,25 @@ impl Routes {
                 let moved = self.lookup.learned().filter(|(_, hops)| self.hops.has_changed(hops));
                 self.dirty.extend(moved.map(|(prefix, _)| prefix));
             }
-            self.mark_encapsulated();
+            self.mark_scope(&fabric.scope());
         }
         for prefix in std::mem::take(&mut self.dirty) {
             let mut route = self.local(prefix);
+            let mut spared = true;
             if route.is_none() && undecided {
                 self.undecided.insert(prefix);
                 if matches!(self.desired.get(&prefix), Some(Route::Gateways(_) | Route::Unreachable)) {
                     continue;
                 }
             } else if route.is_none() {
-                route = self.away(prefix);
+                (route, spared) = self.away(fabric, prefix);
             }
             self.desired.put(&prefix, route);
-            let peer = self.fabric.secured.as_ref().filter(|_| !self.is_ours(prefix));
-            let peer = peer.and_then(|secured| secured.peer(prefix, self.node_of(prefix)));
+            let hops = self.lookup.next_hops(prefix);
+            self.hops.spare(prefix, hops.filter(|_| spared));
+            self.dependents.put(prefix, hops.filter(|_| fabric.concerns(prefix)));
+            let peer = fabric.secured.as_ref().filter(|_| !self.is_ours(prefix));
+            let peer = peer.and_then(|secured| secured.peer(prefix, self.node_of(fabric, prefix)));
             let peer = peer.map(ToOwned::to_owned);
             self.behind.put(prefix, peer);
         }
@@ -221,9 +247,9 @@ impl Routes {
     }
 
     /// Somebody to whom packets are encrypted, with all that is behind him.
-    pub(crate) fn peer(&self, name: &str) -> Option<WireguardPeer> {
+    pub(crate) fn peer(&self, fabric: &Fabric, name: &str) -> Option<WireguardPeer> {
         let prefixes = self.behind.prefixes.get(name).cloned().unwrap_or_default();
-        self.fabric.secured.as_ref()?.peer_with(name, prefixes)
+        fabric.secured.as_ref()?.peer_with(name, prefixes)
     }
 
     /// Is it a pod's or a block of this node, or the node's own?
@@ -233,15 +259,15 @@ impl Routes {
     }
 
     /// The one other node that a prefix belongs to: whose block it is, else who alone announces it.
-    fn node_of(&self, prefix: Prefix) -> Option<&str> {
-        let learned = || sole(&self.fabric, self.lookup.next_hops(prefix)?.iter().map(|hop| hop.address));
-        self.owners.get(&prefix).map(String::as_str).or_else(learned)
+    fn node_of<'a>(&'a self, fabric: &'a Fabric, prefix: Prefix) -> Option<&'a str> {
+        let learned = || fabric.sole(self.lookup.next_hops(prefix)?.iter().map(|hop| hop.address));
+        self.owners.get(&prefix).map(|owner| &**owner).or_else(learned)
     }
 
     /// What encryption says of the way of a prefix.
-    fn encrypted(&self, prefix: Prefix) -> Encrypted {
-        let Some(secured) = &self.fabric.secured else { return Encrypted::Unconcerned };
-        let node = self.node_of(prefix);
+    fn encrypted(&self, fabric: &Fabric, prefix: Prefix) -> Encrypted {
+        let Some(secured) = &fabric.secured else { return Encrypted::Unconcerned };
+        let node = self.node_of(fabric, prefix);
         let is_known = node.is_some()
             || self.lookup.next_hops(prefix).is_some()
             || secured.is_static(prefix)
@@ -249,18 +275,18 @@ impl Routes {
         if !is_known {
             return Encrypted::Unconcerned;
         }
-        secured.way(prefix, node, self.fabric.devices.get(&TunnelKind::Wireguard).copied())
+        secured.way(prefix, node, fabric.devices.get(&TunnelKind::Wireguard).copied())
     }
 
     /// The gateways of a prefix in an encapsulated pool. `None` where nothing is known of it but what was learned, and no hop of that is
     /// reached through a tunnel: then it is a route like any other.
-    fn between_nodes(&self, prefix: Prefix, modes: Modes) -> Option<Arc<[Gateway]>> {
+    fn between_nodes(&self, fabric: &Fabric, prefix: Prefix, modes: Modes) -> Option<Arc<[Gateway]>> {
         let family = prefix.family();
         // The owner is known, whoever announces the block: a ToR would be no end of a tunnel.
         if let Some(owner) = self.owners.get(&prefix)
-            && let Some(hop) = self.fabric.next_hop(owner, family).or_else(|| self.fabric.any_address(owner))
+            && let Some(hop) = fabric.next_hop(owner, family).or_else(|| fabric.any_address(owner))
         {
-            let gateways = match self.fabric.way(modes, family, hop) {
+            let gateways = match fabric.way(modes, family, hop) {
                 Way::Tunnel(gateway) => vec![gateway],
                 Way::Plain if family == Family::Ipv6 && hop.is_ipv4() => Vec::new(),
                 Way::Plain => self.lookup.gateways(hop.into(), &self.host),
@@ -269,7 +295,7 @@ impl Routes {
             return (!gateways.is_empty()).then(|| gateways.into());
         }
         let hops = self.lookup.next_hops(prefix)?;
-        let ways: Vec<Way> = hops.iter().map(|hop| self.fabric.way(modes, family, hop.address)).collect();
+        let ways: Vec<Way> = hops.iter().map(|hop| fabric.way(modes, family, hop.address)).collect();
         if !ways.iter().any(|way| matches!(way, Way::Tunnel(_))) {
             return None;
         }
@@ -285,24 +311,6 @@ impl Routes {
         Some(gateways.into())
     }
 
-    /// Every prefix whose way may depend on the fabric is looked at again.
-    fn mark_encapsulated(&mut self) {
-        let fabric = &self.fabric;
-        if fabric.pools.is_empty() && fabric.secured.is_none() {
-            return;
-        }
-        let known = self.owners.keys().copied().chain(self.lookup.learned().map(|(prefix, _)| prefix));
-        let concerns = |prefix: Prefix| {
-            fabric.modes(prefix).is_some()
-                || fabric.secured.as_ref().is_some_and(|secured| secured.concerns(prefix))
-        };
-        self.dirty.extend(known.filter(|prefix| concerns(*prefix)));
-        if let Some(secured) = &fabric.secured {
-            self.dirty.extend(secured.statics());
-            self.dirty.extend(secured.refused_pools());
-        }
-    }
-
     /// The route of a prefix that is at home here.
     fn local(&self, prefix: Prefix) -> Option<Route> {
         if prefix.is_host()
@@ -310,25 +318,26 @@ impl Routes {
         {
             return Some(Route::Interface(Arc::clone(interface)));
         }
-        self.blocks.contains(&prefix).then_some(Route::Blackhole)
+        (self.blocks.contains(&prefix) || self.held.contains(&prefix)).then_some(Route::Blackhole)
     }
 
-    /// The route of a prefix that is at home elsewhere.
-    fn away(&mut self, prefix: Prefix) -> Option<Route> {
+    /// The route of a prefix that is at home elsewhere, and whether it is another one than what was learned says.
+    fn away(&mut self, fabric: &Fabric, prefix: Prefix) -> (Option<Route>, bool) {
         if self.host.is_own(prefix) {
-            return None;
+            return (None, true);
         }
-        match self.encrypted(prefix) {
-            Encrypted::Through(gateway) => return Some(Route::Gateways([gateway].into())),
-            Encrypted::Refused => return Some(Route::Unreachable),
+        match self.encrypted(fabric, prefix) {
+            Encrypted::Through(gateway) => return (Some(Route::Gateways([gateway].into())), true),
+            Encrypted::Refused => return (Some(Route::Unreachable), true),
             Encrypted::Unconcerned => {}
         }
-        if let Some(modes) = self.fabric.modes(prefix)
-            && let Some(gateways) = self.between_nodes(prefix, modes)
+        if let Some(modes) = fabric.modes(prefix)
+            && let Some(gateways) = self.between_nodes(fabric, prefix, modes)
         {
-            return Some(Route::Gateways(gateways));
+            return (Some(Route::Gateways(gateways)), true);
         }
-        let hops = self.lookup.next_hops(prefix)?;
-        self.hops.gateways(hops, &self.lookup, &self.host).map(Route::Gateways)
+        let hops = self.lookup.next_hops(prefix);
+        let gateways = hops.and_then(|hops| self.hops.gateways(hops, &self.lookup, &self.host));
+        (gateways.map(Route::Gateways), false)
     }
 }

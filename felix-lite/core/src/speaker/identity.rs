@@ -1,12 +1,15 @@
 //! Who the nodes are in BGP.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use cairn_api::Object;
 use cairn_api::core::{Node, NodeIdentity};
 use cairn_net::{Family, RouterId};
 
 use super::Inputs;
+use crate::claims::Claims;
 use crate::condition::{Condition, Reason};
 
 /// What counts of a Node object: other fields may change as they like.
@@ -33,12 +36,17 @@ impl Member {
     pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
         Family::ALL.into_iter().filter(|family| self.identity.address(*family).is_some())
     }
+
+    /// Its addresses: IPv4, IPv6.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        Family::ALL.into_iter().filter_map(|family| Some(self.identity.address(family)?.addr))
+    }
 }
 
 /// The BGP identifier: as annotated, else the IPv4 address, else derived from the node's name (FNV-1a).
 pub(crate) fn router_id(name: &str, identity: &NodeIdentity) -> RouterId {
     let from_address = || match identity.ipv4.map(|own| own.addr) {
-        Some(std::net::IpAddr::V4(v4)) => RouterId::try_from(v4).ok(),
+        Some(IpAddr::V4(v4)) => RouterId::try_from(v4).ok(),
         _ => None,
     };
     let from_name = || {
@@ -50,37 +58,92 @@ pub(crate) fn router_id(name: &str, identity: &NodeIdentity) -> RouterId {
     identity.router_id.or_else(from_address).unwrap_or_else(from_name)
 }
 
-/// What is wrong with the identities.
+/// What is wrong with each node's identity: of two nodes with one router id, with the second by name.
+///
+/// Cost: one node's change is worked out without a look at the others, but those that claim the same.
+#[derive(Debug, Default)]
+pub(crate) struct Identities {
+    known: HashMap<Arc<str>, (RouterId, Option<String>)>,
+    ids: Claims<RouterId>,
+    conditions: BTreeMap<Arc<str>, Vec<Condition>>,
+}
+
+impl Identities {
+    /// A node is this now, or is no more. True if other conditions follow.
+    pub(crate) fn put(&mut self, name: &str, member: Option<&Member>) -> bool {
+        let name: Arc<str> = name.into();
+        let new = member.map(|member| (router_id(&name, &member.identity), member.fault.clone()));
+        let mut affected = vec![Arc::clone(&name)];
+        let old = match new.clone() {
+            Some(new) => self.known.insert(Arc::clone(&name), new),
+            None => self.known.remove(&name),
+        };
+        let ids = [old, new].map(|known| known.map(|(id, _)| id));
+        if ids[0] != ids[1] {
+            let [old, new] = ids;
+            old.iter().for_each(|id| self.ids.remove(id, &name));
+            new.iter().for_each(|id| self.ids.insert(*id, &name));
+            let both = old.iter().chain(&new);
+            affected.extend(both.flat_map(|id| self.ids.claimants(id)).cloned());
+        }
+        affected.sort_unstable();
+        affected.dedup();
+        affected.iter().fold(false, |news, name| news | self.judge(name))
+    }
+
+    /// What is wrong with all of them.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.values().flatten()
+    }
+
+    fn judge(&mut self, name: &Arc<str>) -> bool {
+        let condition = |reason, message| Condition { subject: format!("Node/{name}"), reason, message };
+        let mut conditions = Vec::new();
+        if let Some((id, fault)) = self.known.get(name) {
+            conditions.extend(
+                fault
+                    .as_ref()
+                    .map(|fault| condition(Reason::Invalid, format!("no session with it: {fault}"))),
+            );
+            let holder = self.ids.holder(id).filter(|holder| *holder != name);
+            conditions.extend(holder.map(|other| {
+                condition(Reason::DuplicateRouterId, format!("router id {id} is that of Node/{other}, too"))
+            }));
+        }
+        let known = self.conditions.get(name).map_or(&[][..], Vec::as_slice);
+        if known == conditions.as_slice() {
+            return false;
+        }
+        if conditions.is_empty() {
+            self.conditions.remove(name);
+        } else {
+            self.conditions.insert(Arc::clone(name), conditions);
+        }
+        true
+    }
+}
+
+/// What is wrong with this node's own identity.
 pub(super) fn check(inputs: Inputs<'_>) -> Vec<Condition> {
     let mut found = Vec::new();
-    let mut report = |name: &str, reason, message| {
-        found.push(Condition { subject: format!("Node/{name}"), reason, message });
+    let mut report = |reason, message| {
+        found.push(Condition { subject: format!("Node/{}", inputs.node), reason, message });
     };
-    for (name, member) in inputs.nodes {
-        if let Some(fault) = &member.fault {
-            report(name, Reason::Invalid, format!("no session with it: {fault}"));
-        }
-    }
     let Some(me) = inputs.nodes.get(inputs.node) else {
-        let message = "there is no such Node object: bgpd is not configured until there is".to_owned();
-        report(inputs.node, Reason::NodeUnknown, message);
+        report(
+            Reason::NodeUnknown,
+            "there is no such Node object: bgpd is not configured until there is".to_owned(),
+        );
         return found;
     };
     if me.families().next().is_none() && me.fault.is_none() {
         let message = "neither an annotation nor an InternalIP gives it an address: no sessions".to_owned();
-        report(inputs.node, Reason::AddressUnknown, message);
+        report(Reason::AddressUnknown, message);
     }
     for own in me.families().filter_map(|family| me.identity.address(family)) {
-        if !inputs.host.addresses.is_empty() && !inputs.host.has(own.addr) {
+        if !inputs.host.addresses.is_empty() && !inputs.host.receives(own.addr) {
             let message = format!("no interface of this node has its address {}", own.addr);
-            report(inputs.node, Reason::AddressUnknown, message);
-        }
-    }
-    let mut ids: HashMap<RouterId, &str> = HashMap::new();
-    for (name, member) in inputs.nodes {
-        let id = router_id(name, &member.identity);
-        if let Some(other) = ids.insert(id, name) {
-            report(name, Reason::DuplicateRouterId, format!("router id {id} is that of Node/{other}, too"));
+            report(Reason::AddressUnknown, message);
         }
     }
     found

@@ -5,6 +5,8 @@
 //! - **BGPPeer**: by address, by the interface behind which the peer is, or by selector over nodes. A selector makes the session from both ends: a node that
 //!   `peerSelector` selects gets sessions with the nodes that the object is for. Of several that name one
 //!   address, that for this node by name wins over that by selector, over one for all nodes, over the mesh.
+//! - **IPv4 over IPv6**: a session over IPv6 carries IPv4, too, where pods may have it and neither end has an address of it: the next hops
+//!   are those of IPv6 then (RFC 8950).
 //! - **Export**: the peer's BGPFilters first; what they leave undecided passes if this node originates it, or, on a
 //!   route reflector towards its own AS, if it was learned from its own AS. So nothing learned is handed on to a ToR.
 //! - **Import**: the peer's BGPFilters first; all else passes. What must not reach the kernel is kept out there.
@@ -22,7 +24,8 @@ use cairn_api::Object;
 use cairn_api::kinds::{BgpConfiguration, BgpFilter, BgpPeer};
 use cairn_net::Asn;
 
-pub(crate) use identity::{Member, router_id};
+pub(crate) use identity::{Identities, Member, router_id};
+pub(crate) use peer::concerns;
 pub(crate) use session::Secrets;
 
 use crate::condition::{Condition, Reason};
@@ -40,6 +43,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) filters: &'a BTreeMap<String, Box<Object<BgpFilter>>>,
     pub(crate) secrets: Secrets<'a>,
     pub(crate) host: &'a Host,
+    /// May pods have addresses of IPv4?
+    pub(crate) ipv4_pods: bool,
 }
 
 impl Inputs<'_> {

@@ -89,6 +89,21 @@ fn configured<'a>(
     found
 }
 
+/// May the document depend on this member of the cluster, as long as all else is as it is?
+pub(crate) fn concerns(inputs: Inputs<'_>, name: &str, member: &Member) -> bool {
+    let Some(me) = inputs.nodes.get(inputs.node).filter(|_| name != inputs.node) else { return true };
+    let in_mesh = |member: &Member| member.identity.cluster_id.is_none();
+    if inputs.bgp.node_to_node_mesh_enabled && in_mesh(me) && in_mesh(member) {
+        return true;
+    }
+    inputs.peers.values().any(|peer| {
+        let address = peer.spec.peer_ip.map(|peer| peer.addr);
+        member.addresses().any(|own| Some(own) == address)
+            || is_for(peer, inputs.node, me) && is_peer(peer, member)
+            || is_peer(peer, me) && is_for(peer, name, member)
+    })
+}
+
 /// Is the object for this node?
 fn is_for(peer: &Object<BgpPeer>, name: &str, member: &Member) -> bool {
     match (&*peer.spec.node, &peer.spec.node_selector) {
@@ -141,7 +156,7 @@ fn with_node<'a>(
         Some(own) => Some(Session {
             target: Target::Address(own.addr),
             port: None,
-            remote: Remote { node: Some(node), asn: inputs.asn(member) },
+            remote: Remote { node: Some(node), asn: inputs.asn(member).into() },
             origin,
         }),
         None => {

@@ -10,7 +10,7 @@ use bgpd_api::config::{
 use cairn_api::core::Secret;
 use cairn_api::kinds::{BgpPassword, BgpPeer, NextHopMode as Mode, SourceAddress};
 use cairn_api::{GoDuration, Object};
-use cairn_net::{Asn, Family};
+use cairn_net::{Asn, Family, RemoteAs};
 
 use super::filter::{Direction, Filters, Scope};
 use super::{Inputs, Member};
@@ -59,7 +59,7 @@ pub(super) struct Remote<'a> {
     /// The node, if it is one.
     pub(super) node: Option<&'a str>,
     /// Its AS.
-    pub(super) asn: Asn,
+    pub(super) asn: RemoteAs,
 }
 
 /// A session that should be.
@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
     ) -> Result<PeerOptions, Condition> {
         let spec = self.spec();
         let local_as = inputs.asn(me);
-        let external = self.remote.asn != local_as;
+        let external = self.remote.asn.number(local_as) != Some(local_as);
         let shown_as = self.shown_as(local_as)?;
         let reflector_client = !external && self.is_client(inputs, me);
         let scope = Scope { external, reflector: !external && me.identity.cluster_id.is_some() };
@@ -165,12 +165,12 @@ impl<'a> Session<'a> {
     fn shown_as(&self, local_as: Asn) -> Result<Option<Asn>, Condition> {
         let wanted = self.spec().and_then(|spec| spec.local_as_number).filter(|asn| *asn != local_as);
         let Some(asn) = wanted else { return Ok(None) };
-        let remote = self.remote.asn;
+        let remote = self.remote.asn.number(local_as);
         let why = if self.remote.node.is_some() {
             "nodes know each other by their own AS numbers".to_owned()
-        } else if remote == local_as {
+        } else if remote == Some(local_as) {
             format!("the peer is in this node's own AS {local_as}")
-        } else if remote == asn {
+        } else if remote == Some(asn) {
             format!("it is the peer's own; a session inside of AS {asn} needs a node of AS {asn}")
         } else {
             return Ok(Some(asn));
@@ -218,13 +218,21 @@ impl<'a> Session<'a> {
         Ok(self.local_address(me)?.map(|_| own().collect()))
     }
 
-    /// Families that this node has an address of; towards another node, only those that both have.
+    /// Families that this node has an address of; towards another node, only those that both have, and IPv4 also where neither has it but
+    /// pods do: IPv6 says the way (RFC 8950). Where one of the two has it, its next hops would be of IPv4.
     fn families(&self, inputs: Inputs<'_>, me: &Member) -> Vec<Family> {
         let remote = self.remote.node.and_then(|node| inputs.nodes.get(node));
-        let mut families: Vec<Family> = me
-            .families()
-            .filter(|family| remote.is_none_or(|member| member.identity.address(*family).is_some()))
-            .collect();
+        let over_ipv6 = match self.target {
+            Target::Address(address) => address.is_ipv6(),
+            Target::Interface(_) => true,
+        };
+        let extended = inputs.ipv4_pods && over_ipv6 && me.identity.ipv6.is_some();
+        let carried = |family: &Family| {
+            let own = me.identity.address(*family).is_some();
+            let theirs = remote.map_or(own, |member| member.identity.address(*family).is_some());
+            own && theirs || (!own && !theirs && *family == Family::Ipv4 && extended)
+        };
+        let mut families: Vec<Family> = Family::ALL.into_iter().filter(carried).collect();
         if families.is_empty() {
             families.push(match self.target {
                 Target::Address(address) => Family::of(address),

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
-use cairn_api::kinds::BgpConfiguration;
+use cairn_api::kinds::{BgpConfiguration, NatOutgoingExclusions};
 use cairn_net::{Family, Prefix};
 
 use super::{DEFAULT, State};
 use crate::announce::Policy;
+use crate::fabric::Facts;
 use crate::firewall::{self, Element};
-use crate::speaker::{self, Inputs, Secrets};
+use crate::nat;
+use crate::speaker::{self, Inputs, Member, Secrets};
+use crate::underlay;
 use crate::{Change, Condition, Reason};
 
 impl State {
@@ -19,53 +23,72 @@ impl State {
         if dirty.settings {
             self.derive_configuration();
         }
-        if dirty.fabric || dirty.settings {
-            self.derive_fabric();
+        if dirty.underlays && self.derive_underlays() {
+            (dirty.pools, dirty.announcements, dirty.fabric) = (true, true, true);
         }
+        let ground = dirty.fabric || dirty.settings;
+        let network = self.derive_fabric(Facts { names: &dirty.nodes, keys: dirty.keys, ground });
+        dirty.conditions |= network.conditions;
         if dirty.speaker {
             self.derive_speaker();
         }
         if dirty.pools || dirty.settings {
             self.derive_pools();
         }
+        // The ways to other nodes follow from much: all that is looked at again.
+        let fabric = network.all.is_some() || dirty.keys || !dirty.nodes.is_empty();
+        let moved = fabric || ground || dirty.pools || dirty.tunnels || self.routes.will_resolve();
+        if dirty.egress || (moved && !self.gateways.is_empty()) {
+            let (addresses, conditions) = self.derive_egress();
+            dirty.announcements |= addresses;
+            dirty.conditions |= conditions;
+        }
         if dirty.announcements {
             self.derive_announcements();
         } else {
             self.derive_addresses(&dirty.addresses);
         }
-        let paths = self.routes.will_resolve();
-        let routes = self.routes.take(self.undecided());
-        if paths || dirty.fabric || dirty.settings || dirty.tunnels {
+        if self.routes.will_resolve() {
+            self.paths.expire();
+        }
+        let routes = self.routes.take(&self.network.fabric, self.undecided());
+        let paths = self.paths.look_up(|address| self.routes.path_mtu(address));
+        if paths || ground || network.all.is_some() || dirty.tunnels {
             dirty.conditions |= self.derive_tunnels();
         }
-        self.derive_wireguard_peers(dirty.fabric || dirty.settings);
+        self.derive_wireguard_peers(&network);
         if dirty.conditions
             || dirty.speaker
             || dirty.pools
-            || dirty.fabric
-            || dirty.settings
+            || ground
+            || dirty.underlays
             || self.routes.unresolved_changed()
         {
             self.derive_conditions();
         }
 
-        let (settings, config) = (self.settings.take(), self.config.take());
+        let (settings, config, nat) = (self.settings.take(), self.config.take(), self.nat.take());
         let (elements, announced, conditions) =
             (self.elements.take(), self.announced.take(), self.conditions.take());
         let (tunnels, peers) = (self.tunnels.take(), self.tunnel_peers.take());
-        let wireguard = self.wireguard_peers.take();
+        let (wireguard, detours) = (self.wireguard_peers.take(), self.detours.take());
         let mut changes: Vec<Change> =
             settings.set.into_iter().map(|((), settings)| Change::Settings(settings)).collect();
+        changes.extend(nat.set.into_iter().map(|((), nat)| Change::SetNat(nat)));
+        // One that is no longer asked for is there all the same.
+        changes.extend(self.drivers.take().set.into_iter().map(|(mode, ())| Change::UseDriver(mode)));
         changes.extend(elements.set.into_iter().map(|(element, ())| Change::AddElement(element)));
         changes.extend(tunnels.set.into_iter().map(|(kind, tunnel)| Change::SetTunnel(kind, tunnel)));
         changes.extend(peers.set.into_iter().map(|(key, peer)| Change::SetPeer(key, peer)));
         changes.extend(wireguard.set.into_iter().map(|(name, peer)| Change::SetWireguardPeer(name, peer)));
         changes.extend(routes.set.into_iter().map(|(prefix, route)| Change::SetRoute(prefix, route)));
+        changes.extend(detours.set.into_iter().map(|(key, detour)| Change::SetDetour(key, detour)));
         changes.extend(announced.set.into_iter().map(|(_, route)| Change::Announce(route)));
         changes.extend(config.set.into_iter().map(|((), config)| Change::Configure(config)));
         changes.extend(conditions.set.into_iter().map(|(condition, ())| Change::Report(condition)));
         changes.extend(conditions.removed.into_iter().map(|(condition, ())| Change::Retract(condition)));
         changes.extend(announced.removed.into_iter().rev().map(|(prefix, _)| Change::Withdraw(prefix)));
+        changes.extend(detours.removed.into_iter().rev().map(|(key, _)| Change::RemoveDetour(key)));
         changes.extend(routes.removed.into_iter().rev().map(|(prefix, _)| Change::RemoveRoute(prefix)));
         changes
             .extend(wireguard.removed.into_iter().rev().map(|(name, _)| Change::RemoveWireguardPeer(name)));
@@ -77,33 +100,70 @@ impl State {
     }
 
     fn derive_speaker(&mut self) {
-        let default = BgpConfiguration::default();
-        let (config, conditions) = speaker::config(Inputs {
-            node: &self.node,
-            nodes: &self.nodes,
-            bgp: self.bgp.get(DEFAULT).map_or(&default, |object| &object.spec),
-            peers: &self.peers,
-            filters: &self.filters,
-            secrets: Secrets { namespace: &self.secret_namespace, by_name: &self.secrets },
-            host: &self.host,
-        });
+        let (config, conditions) = speaker::config(self.speaker_inputs());
         self.config.put(&(), config.map(Box::new));
         self.speaker_conditions = conditions;
     }
 
+    /// All that bgpd's document follows from.
+    pub(super) fn speaker_inputs(&self) -> Inputs<'_> {
+        static DEFAULTS: LazyLock<BgpConfiguration> = LazyLock::new(BgpConfiguration::default);
+        Inputs {
+            node: &self.node,
+            nodes: &self.nodes,
+            bgp: self.bgp.get(DEFAULT).map_or(&DEFAULTS, |object| &object.spec),
+            peers: &self.peers,
+            filters: &self.filters,
+            secrets: Secrets { namespace: &self.secret_namespace, by_name: &self.secrets },
+            host: &self.host,
+            ipv4_pods: self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv4),
+        }
+    }
+
     fn derive_pools(&mut self) {
         // What is behind a host that packets are encrypted to is answered by it as it is: no other address would come back through here.
-        let outside: Vec<Prefix> = self
-            .wireguard
-            .values()
-            .filter(|_| self.fabric.fabric.secured.is_some())
-            .flat_map(|peer| peer.spec.allowed_ips.iter().copied())
-            .collect();
-        let (wanted, conditions) = firewall::pools(&self.pools, &outside, &self.host);
+        let behind = self.wireguard.values().filter(|_| self.network.fabric.secured.is_some());
+        let behind = behind.flat_map(|peer| peer.spec.allowed_ips.iter().copied());
+        let said = self.configuration.nat_outgoing_excluded_cidrs.iter().flatten().copied();
+        let hosts =
+            self.configuration.nat_outgoing_exclusions == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
+        let hosts = self.nodes.values().filter(|_| hosts).flat_map(Member::addresses).map(Prefix::host);
+        let outside: Vec<Prefix> = behind.chain(said).chain(hosts).collect();
+        let (wanted, mut conditions) = firewall::pools(&self.pools, &outside, &self.underlays, &self.host);
+        // Before all is known it would be another than that which is in force.
+        if self.complete {
+            let has = |address| self.host.receives(address) || self.addresses().any(|own| own == address);
+            let (nat, wrong) = nat::derive(&self.configuration, &self.node, has);
+            self.nat.put(&(), Some(nat));
+            conditions.extend(wrong);
+        }
         self.put_elements(&wanted.into_iter().collect(), |element| {
             matches!(element, Element::Pool(_) | Element::Masquerade(_))
         });
         self.pool_conditions = conditions;
+    }
+
+    /// True if there are other ranges than before that are as no others.
+    fn derive_underlays(&mut self) -> bool {
+        let derived = underlay::derive(underlay::Inputs {
+            pools: &self.pools,
+            me: self.nodes.get(&self.node),
+            host: &self.host,
+        });
+        let before = std::mem::replace(&mut self.underlays, derived);
+        self.drivers.replace(self.underlays.drivers.iter().map(|mode| (*mode, ())).collect::<Vec<_>>());
+        if (&before.on_link, &before.passing) == (&self.underlays.on_link, &self.underlays.passing) {
+            return false;
+        }
+        self.place_blocks();
+        true
+    }
+
+    /// Own blocks lead nowhere but for their pods. Where pods are found on the link, those of other nodes may be in them, too.
+    pub(super) fn place_blocks(&mut self) {
+        let on_link = |block: &Prefix| self.underlays.on_link.iter().any(|cidr| cidr.covers(*block));
+        let routed = self.blocks.iter().copied().filter(|block| !on_link(block)).collect();
+        self.routes.set_blocks(routed);
     }
 
     /// Makes the elements of some kinds these.
@@ -123,7 +183,9 @@ impl State {
         let policy = self.policy(&default);
         let blocks = self.blocks.iter().filter_map(|block| policy.block(*block));
         let borrowed = self.holders.keys().filter_map(|address| policy.address(*address));
-        let routes: Vec<_> = blocks.chain(borrowed).map(|route| (route.prefix, route)).collect();
+        let egress = self.egress.held.iter().filter_map(|prefix| policy.egress(*prefix));
+        let routes: Vec<_> =
+            blocks.chain(borrowed).chain(egress).map(|route| (route.prefix, route)).collect();
         self.announced.replace(routes);
     }
 
@@ -146,6 +208,7 @@ impl State {
         Policy {
             blocks: &self.blocks,
             pools: &self.pools,
+            on_link: &self.underlays.on_link,
             bgp: self.bgp.get(DEFAULT).map_or(default, |object| &object.spec),
             next_hop: Family::ALL.map(address),
         }
@@ -180,8 +243,11 @@ impl State {
                 "no route of this node leads to next hop {next_hop}: routes through it are not installed"
             ),
         });
-        let all = self.speaker_conditions.iter().chain(&self.pool_conditions);
-        let all = all.chain(&self.fabric.conditions).chain(&self.mtu_conditions).cloned();
+        let all = self.speaker_conditions.iter().chain(self.identities.conditions());
+        let all = all.chain(&self.pool_conditions).chain(&self.mtu_conditions).cloned();
+        let all = all
+            .chain(self.underlays.conditions.iter().chain(&self.egress.conditions).cloned())
+            .chain(self.network.conditions());
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

@@ -6,7 +6,7 @@ use cairn_api::kinds::NodeConfiguration;
 use cairn_net::Family;
 
 use super::State;
-use crate::fabric::{self, Inputs, Secured, TunnelKind, Wanted};
+use crate::fabric::{Changes, Facts, Inputs, Network, Secured, TunnelKind, Wanted};
 use crate::firewall::Element;
 use crate::mtu::{Paths, with_room};
 use crate::settings::Settings;
@@ -18,28 +18,57 @@ impl State {
         self.configuration = NodeConfiguration::effective(objects, self.labels());
     }
 
-    pub(super) fn derive_fabric(&mut self) {
-        self.fabric = fabric::derive(Inputs {
+    /// How packets travel between nodes, as far as it depends on what changed.
+    pub(super) fn derive_fabric(&mut self, facts: Facts<'_>) -> Changes {
+        let inputs = Inputs {
             node: &self.node,
             nodes: &self.nodes,
             pools: &self.pools,
+            passing: &self.underlays.passing,
             configuration: &self.configuration,
             wireguard: &self.wireguard,
             host: &self.host,
             complete: self.complete,
-        });
-        self.routes.set_fabric(self.fabric.fabric.clone());
-        self.tunnel_peers.replace(std::mem::take(&mut self.fabric.peers));
-        let elements = std::mem::take(&mut self.fabric.elements);
-        self.put_elements(&elements, |element| {
-            matches!(
-                element,
-                Element::Node(_)
-                    | Element::TunnelPort(_)
-                    | Element::TunnelProtocol(_)
-                    | Element::Encrypted(_)
-            )
-        });
+        };
+        let changes = self.network.update(inputs, facts);
+        if let Some(before) = &changes.all {
+            self.routes.mark_scope(before);
+            self.routes.mark_scope(&self.network.fabric.scope());
+            self.tunnel_peers.replace(self.network.peers());
+            let elements = self.network.elements();
+            self.put_elements(&elements, |element| {
+                matches!(
+                    element,
+                    Element::Node(_)
+                        | Element::TunnelPort(_)
+                        | Element::TunnelProtocol(_)
+                        | Element::Encrypted(_)
+                )
+            });
+        } else {
+            self.put_members(&changes);
+        }
+        self.routes.mark(changes.prefixes.iter().copied());
+        changes
+    }
+
+    /// What follows from the other nodes that changed, each from itself alone.
+    fn put_members(&mut self, changes: &Changes) {
+        // What one has no longer may be another's now.
+        for old in changes.members.values().flatten() {
+            self.network.peers_of(old).into_keys().for_each(|key| self.tunnel_peers.put(&key, None));
+            Network::elements_of(old).for_each(|element| self.elements.put(&element, None));
+            old.addresses.into_iter().flatten().for_each(|address| self.routes.mark_hop(address));
+        }
+        for name in changes.members.keys().chain(&changes.peers) {
+            self.routes.mark_node(name);
+            let Some(member) = self.network.fabric.members.get(name) else { continue };
+            member.addresses.into_iter().flatten().for_each(|address| self.routes.mark_hop(address));
+            for (key, peer) in self.network.peers_of(member) {
+                self.tunnel_peers.put(&key, Some(peer));
+            }
+            Network::elements_of(member).for_each(|element| self.elements.put(&element, Some(())));
+        }
     }
 
     /// Are the ways to other nodes undecided? What an earlier run left in the kernel leads into tunnels as long as one is there, and is the
@@ -54,18 +83,14 @@ impl State {
         if !self.complete {
             return false;
         }
-        let others = self.nodes.iter().filter(|(name, _)| **name != self.node);
-        let addresses = others.flat_map(|(_, member)| {
-            member.families().filter_map(|family| Some(member.identity.address(family)?.addr))
-        });
         let own = self.nodes.get(&self.node);
         let own = Family::ALL.map(|family| Some(own?.identity.address(family)?.addr));
-        let paths = Paths::of(addresses, |address| self.routes.path_mtu(address), own, &self.host);
+        let paths = Paths::of(self.paths.least(), own, &self.host);
         let with_ipv6 = self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv6);
-        let wanted = &self.fabric.wanted;
+        let wanted = self.network.wanted();
         // One that no pool asks for any more leaves the devices before it is given back.
         let fits = |(family, address): &(&Family, &IpAddr)| {
-            let pools = self.fabric.tunnel_pools.get(family);
+            let pools = self.network.tunnel_pools().get(family);
             pools.is_some_and(|pools| pools.fit.values().any(|cidr| cidr.contains(**address)))
         };
         let own: Vec<IpAddr> =
@@ -125,21 +150,22 @@ impl State {
         cut.into_iter().collect()
     }
 
-    /// Whom packets are encrypted to: all of them, or those whose prefixes changed.
-    pub(super) fn derive_wireguard_peers(&mut self, all: bool) {
+    /// Whom packets are encrypted to: all of them, or those whose prefixes, or who themselves, changed.
+    pub(super) fn derive_wireguard_peers(&mut self, network: &Changes) {
         if !self.complete {
             return;
         }
         let changed = self.routes.take_peers();
-        if all {
-            let names = self.fabric.fabric.secured.iter().flat_map(Secured::names);
+        let fabric = &self.network.fabric;
+        if network.all.is_some() {
+            let names = fabric.secured.iter().flat_map(Secured::names);
             let peers: Vec<_> =
-                names.filter_map(|name| Some((name.clone(), self.routes.peer(name)?))).collect();
+                names.filter_map(|name| Some((name.to_string(), self.routes.peer(fabric, name)?))).collect();
             self.wireguard_peers.replace(peers);
             return;
         }
-        for name in changed {
-            let peer = self.routes.peer(&name);
+        for name in changed.into_iter().chain(network.peers.iter().map(ToString::to_string)) {
+            let peer = self.routes.peer(fabric, &name);
             self.wireguard_peers.put(&name, peer);
         }
     }

@@ -5,7 +5,8 @@
 
 use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID};
 use cairn_api::kinds::{
-    AffinityState, BgpConfiguration, BgpPeer, EncapMode, IpPool, NextHopMode, UnencryptedPeers, WireguardPeer,
+    AffinityState, Attachment, AttachmentMode, BgpConfiguration, BgpPeer, EncapMode, IpPool, NextHopMode,
+    UnencryptedPeers, WireguardPeer,
 };
 use cairn_net::{Asn, Family};
 use felix_core::{HostTunnel, State, TunnelKind, Update};
@@ -24,6 +25,10 @@ enum Reading {
     OnlyAtTheEnd,
 }
 
+fn macvlan() -> Attachment {
+    Attachment { mode: AttachmentMode::Macvlan, ..Attachment::default() }
+}
+
 fn states() -> Vec<World> {
     plain().into_iter().chain(encrypted()).chain([world([node("b", &["192.0.2.2"], &[])])]).collect()
 }
@@ -36,7 +41,7 @@ fn plain() -> Vec<World> {
     let confirmed = |block, node| affinity(block, node, AffinityState::Confirmed);
     let tor = |asn| BgpPeer {
         peer_ip: Some("192.0.2.254".parse().unwrap()),
-        as_number: Some(Asn(asn)),
+        as_number: Some(Asn(asn).into()),
         ..BgpPeer::default()
     };
     vec![
@@ -55,6 +60,15 @@ fn plain() -> Vec<World> {
             endpoint("crn2", &["10.0.0.70"]),
             learned("10.0.0.64/26", &["192.0.2.2"]),
             learned("fd00::80/122", &["2001:db8::2"]),
+        ]),
+        // The pool's pods are in the node's own network from now on, as far as they can be.
+        world([
+            a(),
+            net(),
+            pool("v4", IpPool { attachment: macvlan(), ..IpPool::of(prefix("192.0.2.128/26")) }),
+            pool("v6", IpPool { attachment: macvlan(), ..nat("fd00::/64") }),
+            confirmed("192.0.2.128/29", "a"),
+            endpoint("crn1", &["192.0.2.129"]),
         ]),
         // The block moves to the other node, and the address to the other interface.
         world([

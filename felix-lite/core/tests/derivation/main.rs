@@ -1,10 +1,13 @@
 //! What the core derives from cluster states, through its public interface.
 
 mod announcements;
+mod egress;
 mod expansion;
 mod fabric;
 mod firewall;
+mod random;
 mod routes;
 mod sessions;
+mod underlay;
 mod wireguard;
 mod world;

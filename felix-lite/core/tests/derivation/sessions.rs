@@ -2,14 +2,14 @@ use bgpd_api::config::{NextHopMode as Hop, PrefixRange, RouteSource, Verdict};
 use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    Bfd, BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, FilterAction, FilterRule, MatchOperator,
+    Bfd, BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, FilterAction, FilterRule, IpPool, MatchOperator,
     NextHopMode, ReversePeering, SecretKeyRef, SourceAddress,
 };
 use cairn_api::{Metadata, Object};
-use cairn_net::{Asn, Family};
+use cairn_net::{Asn, Family, RemoteAs};
 use felix_core::{Reason, Update};
 
-use crate::world::{Reader, bgp, derived, host, ip, node, peer, prefix};
+use crate::world::{Reader, bgp, derived, host, ip, node, peer, pool, prefix};
 
 fn three_nodes() -> Vec<Update> {
     vec![
@@ -31,7 +31,7 @@ fn addresses(reader: &Reader) -> Vec<String> {
 fn tor() -> BgpPeer {
     BgpPeer {
         peer_ip: Some("192.0.2.254".parse().unwrap()),
-        as_number: Some(Asn(65001)),
+        as_number: Some(Asn(65001).into()),
         ..BgpPeer::default()
     }
 }
@@ -120,7 +120,7 @@ fn the_mesh_is_one_session_per_node_over_ipv4_where_both_have_it() {
     assert_eq!(both.options.next_hop_addresses.as_deref(), Some(&own[..]));
     assert_eq!(both.options.families.as_deref(), Some(&Family::ALL[..]));
     assert_eq!(both.options.local_address, Some(ip("192.0.2.1")));
-    assert_eq!(both.options.remote_as, Some(Asn(64512)));
+    assert_eq!(both.options.remote_as, Some(Asn(64512).into()));
     assert_eq!(both.options.ebgp_multihop, None);
     let six = found.neighbor("2001:db8::3");
     assert_eq!(six.options.families.as_deref(), Some(&[Family::Ipv6][..]));
@@ -147,7 +147,7 @@ fn identity_comes_from_annotations_before_defaults() {
     let config = found.config.as_ref().unwrap();
     assert_eq!((config.local_as, config.router_id.to_string().as_str()), (Asn(65010), "7.7.7.7"));
     let other = &found.neighbor("192.0.2.2").options;
-    assert_eq!((other.remote_as, other.ebgp_multihop), (Some(Asn(64600)), Some(255)));
+    assert_eq!((other.remote_as, other.ebgp_multihop), (Some(Asn(64600).into()), Some(255)));
 }
 
 #[test]
@@ -155,6 +155,27 @@ fn a_node_without_ipv4_has_a_router_id_of_its_own() {
     let id = |name| derived([node("a", &["2001:db8::1"], &[]), node(name, &["2001:db8::2"], &[])]);
     let found = id("b");
     assert!(found.config.is_some() && found.conditions.is_empty(), "{:?}", found.conditions);
+}
+
+#[test]
+fn between_nodes_without_ipv4_a_session_carries_what_pods_have() {
+    let pools = |cidrs: &[&str]| -> Vec<Update> {
+        cidrs.iter().map(|cidr| pool(cidr, IpPool::of(prefix(cidr)))).collect()
+    };
+    let only_six = || [node("a", &["2001:db8::1"], &[]), node("b", &["2001:db8::2"], &[])];
+    let families =
+        |found: &Reader, neighbor: &str| found.neighbor(neighbor).options.families.clone().unwrap();
+    let both = pools(&["10.0.0.0/16", "fd00::/64"]);
+    let found = derived(only_six().into_iter().chain(both.clone()));
+    assert_eq!(families(&found, "2001:db8::2"), Family::ALL);
+    let six = derived(only_six().into_iter().chain(pools(&["fd00::/64"])));
+    assert_eq!(families(&six, "2001:db8::2"), [Family::Ipv6], "no pod has IPv4");
+    // One end has IPv4, and its next hops would be of that.
+    let mixed = with(both.clone());
+    assert_eq!(families(&mixed, "2001:db8::3"), [Family::Ipv6]);
+    let tor = BgpPeer { peer_ip: Some("2001:db8::fe".parse().unwrap()), ..tor() };
+    let found = derived(only_six().into_iter().chain(both).chain([peer("tor", tor)]));
+    assert_eq!(families(&found, "2001:db8::fe"), Family::ALL);
 }
 
 #[test]
@@ -180,7 +201,7 @@ fn an_own_address_that_no_interface_has_is_reported() {
 fn a_tor_gets_only_what_the_node_originates() {
     let found = with([no_mesh(), peer("tor", tor())]);
     let options = &found.neighbor("192.0.2.254").options;
-    assert_eq!((options.remote_as, options.ebgp_multihop), (Some(Asn(65001)), Some(255)));
+    assert_eq!((options.remote_as, options.ebgp_multihop), (Some(Asn(65001).into()), Some(255)));
     assert_eq!(options.import.as_ref().unwrap().0[0].as_str(), "accept-all");
     let filter = &found.config.as_ref().unwrap().filters[&options.export.as_ref().unwrap().0[0]];
     assert_eq!(filter.default, Verdict::Reject);
@@ -230,9 +251,9 @@ fn a_peer_is_for_the_nodes_that_it_names() {
 
 #[test]
 fn the_more_specific_of_two_peers_wins_and_equals_are_reported() {
-    let specific = BgpPeer { node: "a".to_owned(), as_number: Some(Asn(65009)), ..tor() };
+    let specific = BgpPeer { node: "a".to_owned(), as_number: Some(Asn(65009).into()), ..tor() };
     let found = with([no_mesh(), peer("all", tor()), peer("mine", specific)]);
-    assert_eq!(found.neighbor("192.0.2.254").options.remote_as, Some(Asn(65009)));
+    assert_eq!(found.neighbor("192.0.2.254").options.remote_as, Some(Asn(65009).into()));
     assert!(found.conditions.is_empty(), "{:?}", found.conditions);
     let found = with([no_mesh(), peer("one", tor()), peer("two", tor())]);
     assert!(found.has_condition(Reason::Ambiguous, "BGPPeer/two: Ambiguous: BGPPeer/one"));
@@ -255,7 +276,7 @@ fn a_peer_may_be_shown_another_as_in_place_of_the_nodes() {
     let spec = |asn| BgpPeer { local_as_number: Some(Asn(asn)), ..tor() };
     let found = with([no_mesh(), peer("tor", spec(65055))]);
     let options = &found.neighbor("192.0.2.254").options;
-    assert_eq!((options.local_as, options.remote_as), (Some(Asn(65055)), Some(Asn(65001))));
+    assert_eq!((options.local_as, options.remote_as), (Some(Asn(65055)), Some(Asn(65001).into())));
     assert_eq!((options.local_as_no_prepend, options.local_as_replace_as), (Some(true), Some(true)));
     // The node's own is nothing else.
     let found = with([no_mesh(), peer("tor", spec(64512))]);
@@ -267,7 +288,7 @@ fn a_peer_may_be_shown_another_as_in_place_of_the_nodes() {
 fn an_as_that_cannot_be_shown_leaves_the_other_sessions_alone() {
     let shown = |asn, spec| BgpPeer { local_as_number: Some(Asn(asn)), ..spec };
     let nodes = BgpPeer { peer_selector: Some("name == 'b'".parse().unwrap()), ..BgpPeer::default() };
-    let internal = BgpPeer { as_number: Some(Asn(64512)), ..tor() };
+    let internal = BgpPeer { as_number: Some(Asn(64512).into()), ..tor() };
     for (spec, why) in [
         (shown(65055, nodes), "nodes know each other by their own AS numbers"),
         (shown(65055, internal), "the peer is in this node's own AS 64512"),
@@ -283,7 +304,7 @@ fn an_as_that_cannot_be_shown_leaves_the_other_sessions_alone() {
 #[test]
 fn a_peer_of_an_interface_is_one_of_bgpd() {
     let uplink = BgpPeer { peer_ip: None, interface: "eth1".to_owned(), ..tor() };
-    let specific = BgpPeer { node: "a".to_owned(), as_number: Some(Asn(65009)), ..uplink.clone() };
+    let specific = BgpPeer { node: "a".to_owned(), as_number: Some(Asn(65009).into()), ..uplink.clone() };
     let interfaces = |found: &Reader| {
         let config = found.config.as_ref().expect("there is a document");
         config.interface_neighbors.clone()
@@ -292,7 +313,7 @@ fn a_peer_of_an_interface_is_one_of_bgpd() {
     assert!(addresses(&found).is_empty() && found.conditions.is_empty(), "{:?}", found.conditions);
     let [only] = interfaces(&found).try_into().unwrap();
     let options = only.options;
-    assert_eq!((only.interface.as_str(), options.remote_as), ("eth1", Some(Asn(65001))));
+    assert_eq!((only.interface.as_str(), options.remote_as), ("eth1", Some(Asn(65001).into())));
     assert_eq!(
         (options.local_address, options.next_hop_addresses, options.ebgp_multihop),
         (None, None, None)
@@ -302,13 +323,36 @@ fn a_peer_of_an_interface_is_one_of_bgpd() {
     assert!(options.import.is_some() && options.export.is_some());
     // One session for each interface, by the rules for addresses.
     let found = with([no_mesh(), peer("all", uplink.clone()), peer("mine", specific)]);
-    assert_eq!(interfaces(&found)[0].options.remote_as, Some(Asn(65009)));
+    assert_eq!(interfaces(&found)[0].options.remote_as, Some(Asn(65009).into()));
     let second = BgpPeer { interface: "eth2".to_owned(), ..uplink.clone() };
     let found = with([no_mesh(), peer("one", uplink.clone()), peer("two", second), peer("zwei", uplink)]);
     assert_eq!(interfaces(&found).len(), 2);
     let told =
         "BGPPeer/zwei: Ambiguous: BGPPeer/one already configures the session with the peer of interface eth1";
     assert!(found.has_condition(Reason::Ambiguous, told), "{:?}", found.conditions);
+}
+
+#[test]
+fn a_peer_whose_as_is_left_open_is_external_or_internal() {
+    let shown = BgpPeer { local_as_number: Some(Asn(65055)), ..tor() };
+    let uplink = BgpPeer { peer_ip: None, interface: "eth1".to_owned(), ..tor() };
+    let of = |as_number, spec| BgpPeer { as_number: Some(as_number), ..spec };
+    let found = with([
+        no_mesh(),
+        peer("tor", of(RemoteAs::External, shown.clone())),
+        peer("uplink", of(RemoteAs::External, uplink)),
+    ]);
+    assert!(found.conditions.is_empty(), "{:?}", found.conditions);
+    let options = &found.neighbor("192.0.2.254").options;
+    assert_eq!((options.remote_as, options.local_as), (Some(RemoteAs::External), Some(Asn(65055))));
+    assert_eq!(options.ebgp_multihop, Some(255), "it is an external one");
+    let links = &found.config.as_ref().unwrap().interface_neighbors;
+    assert_eq!(links[0].options.remote_as, Some(RemoteAs::External));
+    let found = with([no_mesh(), peer("inside", of(RemoteAs::Internal, tor()))]);
+    let options = &found.neighbor("192.0.2.254").options;
+    assert_eq!((options.remote_as, options.ebgp_multihop), (Some(RemoteAs::Internal), None));
+    let found = with([no_mesh(), peer("inside", of(RemoteAs::Internal, shown))]);
+    assert!(found.has_condition(Reason::Unsupported, "the peer is in this node's own AS 64512"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use cairn_api::kinds::{
 };
 use cairn_api::{Metadata, Object, WireguardKey};
 use felix_core::{
-    Element, Gateway, Host, HostTunnel, HostWireguard, Reason, Route, State, TunnelKind, Update,
+    Element, Gateway, Host, HostTunnel, HostWireguard, OwnAddresses, Reason, Route, State, TunnelKind, Update,
 };
 
 use crate::world::{Reader, affinity, derived, host, ip, learned, node, pool, prefix};
@@ -94,7 +94,9 @@ fn what_goes_to_a_peers_blocks_is_encrypted_and_belongs_to_him() {
     assert_eq!(found.settings.unwrap().mtu, Some(1420));
     let b = &found.wireguard["b"];
     assert_eq!((b.key, b.endpoint), (key("b"), "192.0.2.2:51820".parse().unwrap()));
-    assert_eq!(b.allowed, prefixes(&["10.0.1.0/26", "10.0.200.1/32", "fd00::40/122"]));
+    let behind = ["10.0.1.0/26", "10.0.200.1/32", "fd00::40/122", "192.0.2.2/32", "2001:db8::2/128"];
+    assert_eq!(b.allowed, prefixes(&behind), "its blocks, what it announces, and itself");
+    assert!(b.own.is_empty(), "nothing is sent to itself unless that is asked for");
     assert_eq!(found.wireguard["c"].endpoint, "[2001:db8:1::3]:51820".parse().unwrap());
     assert!(!found.wireguard.contains_key("a"));
     for block in ["10.0.1.0/26", "10.0.2.0/26", "fd00::40/122", "10.0.200.1/32"] {
@@ -124,7 +126,7 @@ fn it_goes_before_the_pools_encapsulation_and_only_for_the_families_that_are_on(
         learned("fd00::40/122", &["2001:db8::2"]),
     ]);
     assert!(through(&found, "10.0.1.0/26") && !through(&found, "fd00::40/122"), "{:?}", found.routes);
-    assert_eq!(found.wireguard["b"].allowed, prefixes(&["10.0.1.0/26"]));
+    assert_eq!(found.wireguard["b"].allowed, prefixes(&["10.0.1.0/26", "192.0.2.2/32", "2001:db8::2/128"]));
     assert!(found.tunnels.len() > 1, "VXLAN is there for nodes without a key");
 }
 
@@ -207,6 +209,36 @@ fn refused_is_what_has_no_key_also_where_the_block_is_not_known_yet() {
     let open = with([configuration(UnencryptedPeers::Allow), net(&["b"]), key_of("b")]);
     assert!(!open.elements.keys().any(|element| matches!(element, Element::Encrypted(_))));
     assert!(!open.routes.contains_key(&prefix("10.0.0.0/16")));
+}
+
+#[test]
+fn what_nodes_send_to_each_other_is_encrypted_by_option() {
+    let configuration = |enabled_v6| {
+        let spec = NodeConfiguration {
+            wireguard_enabled: Some(true),
+            wireguard_enabled_v6: Some(enabled_v6),
+            wireguard_host_encryption_enabled: Some(true),
+            ..NodeConfiguration::default()
+        };
+        let object = Object::new(Metadata::named("default"), spec);
+        Update::NodeConfiguration("default".to_owned(), Some(Box::new(object)))
+    };
+    let way = |here: &str, there: &str| OwnAddresses { here: ip(here), there: ip(there) };
+    let outside = KeyObject {
+        endpoint: Some("203.0.113.9:4500".parse().unwrap()),
+        allowed_ips: vec![prefix("2001:db8:1::3/128")],
+        ..KeyObject::of(key("outside"))
+    };
+    let facts = |on_v6| [configuration(on_v6), net(&["b"]), key_of("b"), key_of("c")];
+    let found = with(facts(true));
+    let ways = [way("192.0.2.1", "192.0.2.2"), way("2001:db8::1", "2001:db8::2")];
+    assert_eq!(found.wireguard["b"].own, ways);
+    assert_eq!(found.wireguard["c"].own, [way("2001:db8::1", "2001:db8:1::3")]);
+    assert_eq!(with(facts(false)).wireguard["b"].own, ways[..1], "of the families that are on");
+    // An address that an operator has put behind somebody else stays there.
+    let found = with(facts(true).into_iter().chain([key_object("outside", outside)]));
+    assert!(found.wireguard["c"].own.is_empty(), "{:?}", found.wireguard["c"]);
+    assert!(!found.wireguard["c"].allowed.contains(&prefix("2001:db8:1::3/128")));
 }
 
 #[test]

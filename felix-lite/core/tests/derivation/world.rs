@@ -1,16 +1,21 @@
 //! Cluster states for tests, and a reader that keeps what the core gives out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bgpd_api::config::{Config, Neighbor, OriginatedRoute};
-use cairn_api::kinds::{AffinityState, BgpConfiguration, BgpPeer, BlockAffinity, IpPool};
-use cairn_api::{Metadata, Object, annotation};
-use cairn_net::Prefix;
-use felix_core::{
-    Change, Condition, Element, Endpoint, Host, HostAddress, HostHop, HostLink, HostRoute, Route, Settings,
-    State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
+use cairn_api::kinds::{
+    AffinityState, AttachmentMode, BgpConfiguration, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
 };
+use cairn_api::{Metadata, Object, annotation};
+use cairn_net::{Family, Mac, Prefix};
+use felix_core::{
+    Change, Condition, Detour, EgressSlot, Element, Endpoint, Host, HostAddress, HostHop, HostLink,
+    HostRoute, Nat, Route, Settings, State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
+};
+
+/// Of the host's one interface.
+pub(crate) const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 
 pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -27,7 +32,7 @@ pub(crate) fn world(facts: impl IntoIterator<Item = Update>) -> World {
     facts.into_iter().map(|fact| (key(&fact), fact)).collect()
 }
 
-fn key(update: &Update) -> String {
+pub(crate) fn key(update: &Update) -> String {
     let (kind, name) = match update {
         Update::Node(name, _) => ("node", name.clone()),
         Update::Pool(name, _) => ("pool", name.clone()),
@@ -37,6 +42,10 @@ fn key(update: &Update) -> String {
         Update::BgpFilter(name, _) => ("filter", name.clone()),
         Update::NodeConfiguration(name, _) => ("configuration", name.clone()),
         Update::WireguardPeer(name, _) => ("wireguard", name.clone()),
+        Update::EgressGateway(name, _) => ("gateway", name.clone()),
+        Update::EgressMembers(name, _) => ("members", name.clone()),
+        Update::Pod(name, _) => ("pod", name.clone()),
+        Update::Namespace(name, _) => ("namespace", name.clone()),
         Update::Secret(name, _) => ("secret", name.clone()),
         Update::Endpoint(name, _) => ("endpoint", name.clone()),
         Update::Learned(prefix, _) => ("learned", prefix.to_string()),
@@ -58,6 +67,10 @@ pub(crate) fn gone(update: &Update) -> Update {
         Update::BgpFilter(name, _) => Update::BgpFilter(name, None),
         Update::NodeConfiguration(name, _) => Update::NodeConfiguration(name, None),
         Update::WireguardPeer(name, _) => Update::WireguardPeer(name, None),
+        Update::EgressGateway(name, _) => Update::EgressGateway(name, None),
+        Update::EgressMembers(name, _) => Update::EgressMembers(name, None),
+        Update::Pod(name, _) => Update::Pod(name, None),
+        Update::Namespace(name, _) => Update::Namespace(name, None),
         Update::Secret(name, _) => Update::Secret(name, None),
         Update::Endpoint(name, _) => Update::Endpoint(name, None),
         Update::Learned(prefix, _) => Update::Learned(prefix, None),
@@ -96,6 +109,10 @@ pub(crate) fn affinity(block: &str, node: &str, state: AffinityState) -> Update 
     Update::Affinity(name.clone(), Some(named(&name, spec)))
 }
 
+pub(crate) fn configuration(spec: NodeConfiguration) -> Update {
+    Update::NodeConfiguration("default".to_owned(), Some(named("default", spec)))
+}
+
 pub(crate) fn bgp(spec: BgpConfiguration) -> Update {
     Update::BgpConfiguration("default".to_owned(), Some(named("default", spec)))
 }
@@ -106,8 +123,8 @@ pub(crate) fn peer(name: &str, spec: BgpPeer) -> Update {
 
 pub(crate) fn endpoint(interface: &str, addresses: &[&str]) -> Update {
     let addresses = addresses.iter().map(|address| ip(address)).collect();
-    let endpoint =
-        Endpoint { interface: interface.to_owned(), addresses, owner: format!("default/{interface}") };
+    let owner = format!("default/{interface}");
+    let endpoint = Endpoint { interface: interface.to_owned(), addresses, owner, enforceable: true };
     Update::Endpoint(interface.to_owned(), Some(endpoint))
 }
 
@@ -138,28 +155,37 @@ pub(crate) fn host(addresses: &[(&str, u8)], gateways: &[&str]) -> Update {
         mtu: None,
     });
     let routes = connected.chain(defaults).collect();
-    let links = [(2, HostLink { name: "eth0".to_owned(), mtu: 1500 })].into();
-    Update::Host(Box::new(Host {
-        addresses,
-        routes,
-        links,
-        tunnels: BTreeMap::new(),
-        wireguard: BTreeMap::new(),
-    }))
+    let links =
+        [(2, HostLink { name: "eth0".to_owned(), mtu: 1500, mac: Some(MAC), ..HostLink::default() })].into();
+    Update::Host(Box::new(Host { addresses, routes, links, ..Host::default() }))
 }
 
 /// What a reader of the changes holds; refuses changes that make no sense or come out of order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Reader {
     pub(crate) settings: Option<Settings>,
+    pub(crate) nat: Option<Nat>,
     pub(crate) elements: BTreeMap<Element, ()>,
     pub(crate) routes: BTreeMap<Prefix, Route>,
     pub(crate) tunnels: BTreeMap<TunnelKind, Tunnel>,
     pub(crate) peers: BTreeMap<(TunnelKind, IpAddr), TunnelPeer>,
     pub(crate) wireguard: BTreeMap<String, WireguardPeer>,
+    pub(crate) detours: BTreeMap<(Family, EgressSlot), Detour>,
     pub(crate) announced: BTreeMap<Prefix, OriginatedRoute>,
     pub(crate) config: Option<Config>,
     pub(crate) conditions: BTreeMap<Condition, ()>,
+    /// Whatever was asked for once.
+    pub(crate) drivers: Drivers,
+}
+
+/// Readers of one state are equal, whatever was asked for on the way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Drivers(pub(crate) BTreeSet<AttachmentMode>);
+
+impl PartialEq for Drivers {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Reader {
@@ -178,6 +204,8 @@ impl Reader {
     fn take(&mut self, change: Change) {
         match change {
             Change::Settings(settings) => self.settings = Some(settings),
+            Change::SetNat(nat) => assert_ne!(self.nat.replace(nat), Some(nat), "it did not change"),
+            Change::UseDriver(mode) => drop(self.drivers.0.insert(mode)),
             Change::AddElement(element) => assert_eq!(self.elements.insert(element, ()), None),
             Change::SetTunnel(kind, tunnel) => {
                 assert_ne!(self.tunnels.insert(kind, tunnel.clone()), Some(tunnel), "{kind} did not change");
@@ -192,6 +220,10 @@ impl Reader {
             Change::SetRoute(prefix, route) => {
                 assert_ne!(self.routes.insert(prefix, route.clone()), Some(route), "{prefix} did not change");
             }
+            Change::SetDetour(key, detour) => {
+                assert_ne!(self.detours.insert(key, detour), Some(detour), "{key:?}");
+            }
+            Change::RemoveDetour(key) => assert!(self.detours.remove(&key).is_some(), "{key:?}"),
             Change::Announce(route) => {
                 let old = self.announced.insert(route.prefix, route.clone());
                 assert_ne!(old, Some(route), "announcement did not change");
@@ -225,21 +257,24 @@ impl Reader {
 fn rank(change: &Change) -> u8 {
     match change {
         Change::Settings(_) => 0,
-        Change::AddElement(_) => 1,
-        Change::SetTunnel(..) => 2,
-        Change::SetPeer(..) => 3,
-        Change::SetWireguardPeer(..) => 4,
-        Change::SetRoute(..) => 5,
-        Change::Announce(_) => 6,
-        Change::Configure(_) => 7,
-        Change::Report(_) => 8,
-        Change::Retract(_) => 9,
-        Change::Withdraw(_) => 10,
-        Change::RemoveRoute(_) => 11,
-        Change::RemoveWireguardPeer(_) => 12,
-        Change::RemovePeer(_) => 13,
-        Change::RemoveTunnel(_) => 14,
-        Change::RemoveElement(_) => 15,
+        Change::SetNat(_) | Change::UseDriver(_) => 1,
+        Change::AddElement(_) => 2,
+        Change::SetTunnel(..) => 3,
+        Change::SetPeer(..) => 4,
+        Change::SetWireguardPeer(..) => 5,
+        Change::SetRoute(..) => 6,
+        Change::SetDetour(..) => 7,
+        Change::Announce(_) => 8,
+        Change::Configure(_) => 9,
+        Change::Report(_) => 10,
+        Change::Retract(_) => 11,
+        Change::Withdraw(_) => 12,
+        Change::RemoveDetour(_) => 13,
+        Change::RemoveRoute(_) => 14,
+        Change::RemoveWireguardPeer(_) => 15,
+        Change::RemovePeer(_) => 16,
+        Change::RemoveTunnel(_) => 17,
+        Change::RemoveElement(_) => 18,
     }
 }
 

@@ -11,27 +11,34 @@ use cairn_net::{Family, Mac, Prefix};
 use felix_api::HOST_MAC;
 
 use super::up::{families, open};
-use super::{Hands, WiringError};
+use super::{Hands, WiringError, underlay};
 use crate::cni::journal::Record;
 
-/// Both ends, the container's addresses and default routes. Routes of the host are not looked at: see [`host_routes`].
+/// Both ends, what is in the underlay, the container's addresses and default routes. Routes of the host are not looked at: see [`host_routes`].
 pub(super) fn pair(hands: &mut Hands, record: &Record, netns: &File) -> Result<(), WiringError> {
-    let ifname = record.attachment.ifname.as_str();
+    let (ifname, inner) = (record.attachment.ifname.as_str(), record.inner_ifname());
     let mut inside = open(record, netns)?.visit(&hands.home, Rtnl::open)??;
     let host = end(&mut hands.rtnl, &record.interface, HOST_MAC, record.mtu)?;
-    let pod = end(&mut inside, ifname, record.pod_mac, record.mtu)?;
+    let pod = end(&mut inside, inner, record.inner_mac(), record.mtu)?;
     if host.peer != Some(pod.index) || pod.peer != Some(host.index) {
-        return Err(mismatch(ifname, format_args!("not the other end of {}", record.interface)));
+        return Err(mismatch(inner, format_args!("not the other end of {}", record.interface)));
     }
+    let (index, networks) = match &record.underlay {
+        None => (pod.index, None),
+        Some(found) => (underlay::check(&mut inside, record, found)?, Some(&found.networks)),
+    };
     let addresses: Vec<Address> = inside.list(None)?;
     for wanted in &record.addresses {
-        let has = |address: &Address| address.link == pod.index && address.addr == *wanted;
+        let has = |address: &Address| address.link == index && address.addr == *wanted;
         if !addresses.iter().any(has) {
             return Err(mismatch(ifname, format_args!("the address {} is missing", Prefix::host(*wanted))));
         }
     }
-    for family in families(record) {
-        default_route(&mut inside, family, ifname)?;
+    for (at, family) in families(record).enumerate() {
+        let network = networks.and_then(|networks| networks.get(at));
+        if network.is_none_or(|network| network.has_default) {
+            default_route(&mut inside, family, ifname)?;
+        }
     }
     Ok(())
 }
@@ -88,7 +95,7 @@ const fn source_set(family: Family) -> &'static str {
     }
 }
 
-fn end(rtnl: &mut Rtnl, name: &str, mac: Mac, mtu: u32) -> Result<Link, WiringError> {
+pub(super) fn end(rtnl: &mut Rtnl, name: &str, mac: Mac, mtu: u32) -> Result<Link, WiringError> {
     let Some(link) = rtnl.link(&name.parse()?)? else {
         return Err(mismatch(name, format_args!("the interface {name} is missing")));
     };
@@ -105,6 +112,6 @@ fn end(rtnl: &mut Rtnl, name: &str, mac: Mac, mtu: u32) -> Result<Link, WiringEr
     Ok(link)
 }
 
-fn mismatch(interface: &str, difference: impl fmt::Display) -> WiringError {
+pub(super) fn mismatch(interface: &str, difference: impl fmt::Display) -> WiringError {
     WiringError::Mismatch { interface: interface.to_owned(), difference: difference.to_string() }
 }

@@ -1,3 +1,4 @@
+use cairn_api::kinds::UnderlayKind;
 use thiserror::Error;
 
 /// Why a container is not wired, or not as it should be.
@@ -24,6 +25,18 @@ pub(in crate::cni) enum WiringError {
     NotNetns {
         /// `CNI_NETNS`.
         netns: String,
+        /// What the kernel said.
+        source: cairn_kernel::Error,
+    },
+    /// The network that the node is in cannot be shared.
+    #[error("no pod on {interface} by {kind}: {why}: {source}")]
+    Underlay {
+        /// The node's interface.
+        interface: String,
+        /// How it was to be shared.
+        kind: UnderlayKind,
+        /// What is in the way.
+        why: String,
         /// What the kernel said.
         source: cairn_kernel::Error,
     },

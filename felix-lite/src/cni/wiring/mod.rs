@@ -1,12 +1,14 @@
 //! Kernel work for pods, on threads of its own: netlink blocks, and the kernel takes one writer at a time anyway.
 //!
-//! Invariant: whatever is made for a pod is found again by the name of the host's end alone.
+//! Invariant: whatever is made for a pod is found again by the name of the host's end alone, but for an interface in the underlay, which is
+//! in the pod's namespace alone and ends with that at the latest.
 //! Not here: host routes and firewall (the engine).
 
 mod check;
 mod error;
 mod links;
 mod reaper;
+mod underlay;
 mod up;
 
 use std::collections::HashSet;
@@ -71,6 +73,11 @@ impl Wiring {
     /// Compares the kernel with what [`Wiring::up`] made.
     pub(super) async fn check(&self, record: Arc<Record>, netns: Arc<File>) -> Result<(), WiringError> {
         self.perform(move |hands| check::pair(hands, &record, &netns)).await
+    }
+
+    /// Takes what a container has in the underlay out of its namespace. What is gone is no error.
+    pub(super) async fn detach(&self, record: Arc<Record>, netns: Arc<File>) -> Result<(), WiringError> {
+        self.perform(move |hands| underlay::remove(hands, &record, &netns)).await
     }
 
     /// Gives both ends of a pair another MTU.

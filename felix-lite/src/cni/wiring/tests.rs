@@ -70,6 +70,7 @@ fn record() -> Record {
         mtu: 1480,
         mtu_fixed: false,
         addresses: vec!["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
+        underlay: None,
     }
 }
 
@@ -221,4 +222,101 @@ fn a_file_that_is_no_namespace_is_refused() {
         let mut rtnl = place.host_rtnl();
         assert!(rtnl.execute(&mut Requests::new()).unwrap().is_empty());
     });
+}
+
+mod needs_macvlan {
+    use cairn_api::kinds::UnderlayKind;
+    use cairn_kernel::object::{Address, Link, Route, Veth, VethEnd};
+    use felix_api::Network;
+
+    use super::*;
+    use crate::cni::underlay::Underlay;
+
+    /// An interface of the host, and the record of a container on its network.
+    fn on_network(place: &Place) -> Record {
+        let end = |name: &str| VethEnd { name: name.parse().unwrap(), mac: None };
+        let veth = Veth { host: end("up0"), peer: end("up1"), peer_netns: None, mtu: 1500, up: true };
+        let parent = place.host_rtnl().make_veth(&veth).unwrap();
+        let network = |prefix_len, gateway: &str| Network {
+            prefix_len,
+            has_default: true,
+            gateway: gateway.parse().ok(),
+        };
+        let underlay = Underlay {
+            kind: UnderlayKind::Macvlan,
+            index: parent.index.0,
+            interface: parent.name,
+            networks: vec![network(24, "10.0.0.1"), network(64, "fe80::1")],
+            node: vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
+        };
+        Record { underlay: Some(underlay), ..record() }
+    }
+
+    #[test]
+    #[ignore = "needs root: run by cargo xtask test --tier lab"]
+    fn what_is_in_the_underlay_checks_and_ends_alone() {
+        let place = Place::new("underlay");
+        let record = Arc::new(on_network(&place));
+        place.run(async |wiring, _, netns| {
+            for _ in 0..2 {
+                wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+                wiring.check(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+                let mut pod = place.pod_rtnl();
+                let eth0 = pod.link(&eth0()).unwrap().unwrap();
+                let addresses: Vec<Address> = pod.list(None).unwrap();
+                let has = |addr: &str, len| {
+                    addresses.iter().any(|own| {
+                        own.link == eth0.index
+                            && own.addr == addr.parse::<std::net::IpAddr>().unwrap()
+                            && own.prefix_len == len
+                    })
+                };
+                assert!(has("10.0.0.7", 24) && has("fd00::7", 64), "{addresses:?}");
+                let routes: Vec<Route> = pod.list(None).unwrap();
+                for (node, inner) in [("10.0.0.2/32", &record.interface), ("fd00::2/128", &record.interface)]
+                {
+                    let inner = pod.link(&inner.parse::<LinkName>().unwrap()).unwrap().unwrap().index;
+                    let wanted = Route::dev(node.parse().unwrap(), inner);
+                    let found = routes
+                        .iter()
+                        .any(|route| route.prefix == wanted.prefix && route.target == wanted.target);
+                    assert!(found, "{node}: {routes:?}");
+                }
+                // The node's namespace never has it, and the pair stays when it ends.
+                let host: Vec<Link> = place.host_rtnl().list(None).unwrap();
+                assert!(host.iter().all(|link| !matches!(link.kind, cairn_kernel::object::Kind::Stacked(_))));
+                wiring.detach(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+                wiring.detach(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+                assert_eq!(place.pod_rtnl().link(&super::eth0()).unwrap(), None);
+                assert_eq!(wiring.links().await.unwrap(), HashSet::from([record.interface.clone()]));
+                let missing = wiring.check(Arc::clone(&record), Arc::clone(&netns)).await.unwrap_err();
+                assert!(missing.to_string().contains("eth0 is missing"), "{missing}");
+                wiring.remove(&record.interface).await.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    #[ignore = "needs root: run by cargo xtask test --tier lab"]
+    fn an_interface_that_is_gone_is_refused_and_a_strangers_stays() {
+        let place = Place::new("bridged");
+        let record = Arc::new(on_network(&place));
+        place.run(async |wiring, _, netns| {
+            // A name that somebody has in the container.
+            let end = |name: &str| VethEnd { name: name.parse().unwrap(), mac: None };
+            let veth = Veth { host: end("eth0"), peer: end("other"), peer_netns: None, mtu: 1500, up: false };
+            place.pod_rtnl().create_veth(&veth).unwrap();
+            let error = wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap_err();
+            assert!(matches!(error, WiringError::InterfaceExists { .. }), "{error}");
+            wiring.detach(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+            assert!(place.pod_rtnl().link(&eth0()).unwrap().is_some());
+            wiring.remove(&record.interface).await.unwrap();
+            place.pod_rtnl().delete_link(&eth0()).unwrap();
+
+            let up0: LinkName = "up0".parse().unwrap();
+            place.host_rtnl().delete_link(&up0).unwrap();
+            let error = wiring.up(Arc::clone(&record), netns).await.unwrap_err().to_string();
+            assert!(error.contains("no pod on up0 by MACVLAN: up0 is gone"), "{error}");
+        });
+    }
 }

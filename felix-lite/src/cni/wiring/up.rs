@@ -15,7 +15,7 @@ use cairn_net::{Family, Prefix};
 use felix_api::{HOST_MAC, gateway};
 use nix::errno::Errno;
 
-use super::{Hands, WiringError};
+use super::{Hands, WiringError, underlay};
 use crate::cni::journal::Record;
 
 /// IPv4 settings of the host's end. Reverse path filtering is the firewall's: its check is stricter, and holds whatever `all` says.
@@ -25,12 +25,12 @@ const HOST_CONF: [(Conf, u32); 4] =
 /// Makes everything. Nothing of it may be there yet but an interface that is about to be deleted.
 pub(super) fn up(hands: &mut Hands, record: &Record, netns: &File) -> Result<(), WiringError> {
     let netns = open(record, netns)?;
-    let (host, pod): (LinkName, LinkName) =
-        (record.interface.parse()?, record.attachment.ifname.as_str().parse()?);
+    let (host, pod): (LinkName, LinkName) = (record.interface.parse()?, record.inner_ifname().parse()?);
     let link = create(&mut hands.rtnl, record, &netns, &host, &pod)?;
     host_end(&mut hands.rtnl, record, &link)?;
     let peer = link.peer.ok_or(Error::Malformed { what: "veth", rule: "names its peer" })?;
     pod_end(&hands.home, record, &netns, peer)?;
+    underlay::up(hands, record, &netns)?;
     // The host's end got its carrier when the other came up, but drops what it is to send until the kernel's own task has taken
     // note. Asking for the interface does that task's work first (`linkwatch_sync_dev`).
     let gone = || Error::refused("get", format_args!("link {host}"), Errno::ENODEV);
@@ -89,7 +89,7 @@ fn create(
 ) -> Result<Link, WiringError> {
     let veth = Veth {
         host: VethEnd { name: host.clone(), mac: Some(HOST_MAC) },
-        peer: VethEnd { name: pod.clone(), mac: Some(record.pod_mac) },
+        peer: VethEnd { name: pod.clone(), mac: Some(record.inner_mac()) },
         peer_netns: Some(netns.as_fd()),
         mtu: record.mtu,
         // Without a carrier until the other end is up: no address is made by itself before the settings are in force.
@@ -104,7 +104,7 @@ fn create(
     rtnl.make_veth(&veth).map_err(|error| if error.is_exists() { exists(record) } else { error.into() })
 }
 
-fn exists(record: &Record) -> WiringError {
+pub(super) fn exists(record: &Record) -> WiringError {
     let ifname = record.attachment.ifname.to_string();
     WiringError::InterfaceExists { ifname, netns: record.netns.clone() }
 }
@@ -124,7 +124,7 @@ fn host_end(rtnl: &mut Rtnl, record: &Record, link: &Link) -> Result<(), WiringE
         requests.replace(&Address { prefix_len: 64, ..Address::host(index, addr) });
     }
     for addr in &record.addresses {
-        requests.replace(&Neighbour::permanent(index, *addr, record.pod_mac));
+        requests.replace(&Neighbour::permanent(index, *addr, record.inner_mac()));
     }
     Ok(rtnl.execute_all(&mut requests)?)
 }
@@ -135,7 +135,7 @@ fn pod_end(home: &Netns, record: &Record, netns: &Netns, index: IfIndex) -> Resu
     let result = rtnl.execute_all(&mut requests);
     // Some runtimes switch IPv6 off in every namespace they make. A pod with an IPv6 address is meant to use it.
     if result.as_ref().is_err_and(|error| error.errno() == Some(Errno::EACCES)) {
-        enable_ipv6(home, netns, &record.attachment.ifname.as_str().parse()?)?;
+        enable_ipv6(home, netns, &record.inner_ifname().parse()?)?;
         return Ok(rtnl.execute_all(&mut pod_requests(record, index)?)?);
     }
     Ok(result?)
@@ -145,6 +145,10 @@ fn pod_end(home: &Netns, record: &Record, netns: &Netns, index: IfIndex) -> Resu
 fn pod_requests(record: &Record, index: IfIndex) -> Result<Requests, WiringError> {
     let on = LinkChange { up: Some(true), ..LinkChange::default() };
     let mut requests = Requests::new();
+    if let Some(underlay) = &record.underlay {
+        beside_underlay(&mut requests, index, &underlay.node);
+        return Ok(requests);
+    }
     requests.change_link(&"lo".parse()?, &on).change_link(index, &on);
     for addr in &record.addresses {
         let family = Family::of(*addr);
@@ -156,6 +160,18 @@ fn pod_requests(record: &Record, index: IfIndex) -> Result<Requests, WiringError
         }
     }
     Ok(requests)
+}
+
+/// The way to the node alone, whose own interface in the underlay a pod there does not reach. What the node forwards to the pod comes in
+/// here too, and answers leave by the underlay.
+fn beside_underlay(requests: &mut Requests, index: IfIndex, node: &[IpAddr]) {
+    let quiet = LinkChange { ipv4: &[(Conf::RpFilter, 0)], link_local: Some(false), ..LinkChange::default() };
+    let on = LinkChange { up: Some(true), ..LinkChange::default() };
+    requests.change_link(index, &quiet).change_link(index, &on);
+    for addr in node {
+        requests.replace(&Neighbour::permanent(index, *addr, HOST_MAC));
+        requests.replace(&Route::dev(Prefix::host(*addr), index));
+    }
 }
 
 /// The way to the gateway, where it is not link-local as IPv6's is, and the way to everything through it.

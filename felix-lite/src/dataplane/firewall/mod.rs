@@ -4,8 +4,8 @@
 //! at the start and whenever the kernel tells that somebody else changed something in it: what is missing is put back, and what is not
 //! ours goes, but not before the picture is complete. At no time is the live state flushed.
 //!
-//! Sets of prefixes are written only once the picture is complete: until then what an earlier run left there stays in
-//! force, because a new prefix might overlap an old one that has yet to be recognised as such.
+//! Sets of prefixes, and maps, are written only once the picture is complete: until then what an earlier run left there stays in
+//! force, because a new prefix might overlap an old one that has yet to be recognised as such, and a key has one value.
 
 mod ruleset;
 
@@ -15,10 +15,11 @@ use cairn_kernel::Error;
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{self, Element, ListedRule, Table, Transaction, Value};
 use cairn_net::Family;
-use felix_core::Element as Wanted;
+use felix_api::WORKLOAD;
+use felix_core::{Element as Wanted, Nat};
 use tracing::{debug, info};
 
-use ruleset::SetName;
+use ruleset::{Needs, SetName};
 
 type Elements = BTreeMap<SetName, BTreeSet<Element>>;
 
@@ -31,6 +32,12 @@ pub(super) struct Firewall {
     actual: Elements,
     /// Elements that may differ between the two.
     pending: BTreeSet<(SetName, Element)>,
+    /// What leaves the pools gets these sources; `None` while that is not known. What an earlier run wrote is in force then.
+    nat: Option<Nat>,
+    /// The chains as last read or written.
+    chains: BTreeSet<String>,
+    /// What the rules were written for.
+    needs: Option<Needs>,
     /// The rules as the kernel numbered them when they were written.
     rules: Vec<ListedRule>,
     /// Is the picture complete?
@@ -40,23 +47,27 @@ pub(super) struct Firewall {
 impl Firewall {
     /// Puts table, chains and rules in place in one transaction and adopts the elements that are there.
     pub(super) fn open() -> Result<Self, Error> {
-        let mut socket = Socket::open(Protocol::Netfilter)?;
-        let mut transaction = Transaction::new(Table::CAIRN);
-        ruleset::write(&mut transaction);
-        transaction.commit(&mut socket)?;
         let mut firewall = Self {
-            socket,
+            socket: Socket::open(Protocol::Netfilter)?,
             wanted: Elements::new(),
             actual: Elements::new(),
             pending: BTreeSet::new(),
+            nat: None,
+            chains: BTreeSet::new(),
+            needs: None,
             rules: Vec::new(),
             swept: false,
         };
         firewall.read()?;
-        firewall.rules = nftables::rules(&mut firewall.socket, Table::CAIRN)?;
+        firewall.commit(true)?;
         let adopted: usize = firewall.actual.values().map(BTreeSet::len).sum();
         info!(adopted, "firewall is in the kernel");
         Ok(firewall)
+    }
+
+    /// What leaves the pools is to get these sources, from the next [`Self::write`] on.
+    pub(super) fn translate(&mut self, nat: Nat) {
+        self.nat = Some(nat);
     }
 
     /// Wants an element, from the next [`Self::write`] on.
@@ -93,7 +104,7 @@ impl Firewall {
     /// Brings the kernel up to date, in one transaction. If it refuses, the table is read again and what is
     /// missing then is tried once more, in case somebody had changed it.
     pub(super) fn write(&mut self) -> Result<(), Error> {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.needs == Some(self.needs()) {
             return Ok(());
         }
         match self.commit(false) {
@@ -110,23 +121,34 @@ impl Firewall {
         &self.socket
     }
 
+    /// Chains of other tables that drop what pods send each other.
+    pub(super) fn blocked(&mut self) -> Result<Vec<String>, Error> {
+        nftables::forward_drops(&mut self.socket, Table::CAIRN, WORKLOAD)
+    }
+
     /// Reads the table and puts back what is missing or changed. True if something was.
     pub(super) fn repair(&mut self) -> Result<bool, Error> {
-        let mut chains = nftables::chains(&mut self.socket, Table::CAIRN)?;
-        chains.sort_unstable();
         let mut sets = nftables::sets(&mut self.socket, Table::CAIRN)?;
         sets.sort_unstable();
         let mut expected = SetName::ALL.map(SetName::as_str);
         expected.sort_unstable();
         let rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
-        let whole = chains == ruleset::chains() && sets == expected && rules == self.rules;
         self.read()?;
+        let chains = self.needs.map(ruleset::chains);
+        let whole = chains.as_ref() == Some(&self.chains) && sets == expected && rules == self.rules;
         self.compare();
         let changed = self.commit(!whole)?;
-        if !whole {
-            self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
-        }
         Ok(changed || !whole)
+    }
+
+    /// What of the rules is of use now.
+    fn needs(&self) -> Needs {
+        let holds = |set: SetName| {
+            let any = |elements: &Elements| elements.get(&set).is_some_and(|found| !found.is_empty());
+            // Before the sweep nobody knows what of an earlier run is of use.
+            any(&self.wanted) || (!self.swept && any(&self.actual))
+        };
+        Needs::of(self.nat, holds, &self.chains, !self.swept)
     }
 
     /// Marks every difference that may be mended now.
@@ -145,12 +167,14 @@ impl Firewall {
     /// One transaction for all that is pending; with the rules too, if asked for. True if there was anything.
     fn commit(&mut self, with_rules: bool) -> Result<bool, Error> {
         let mut transaction = Transaction::new(Table::CAIRN);
+        let needs = self.needs();
+        let with_rules = with_rules || self.needs != Some(needs);
         if with_rules {
-            ruleset::write(&mut transaction);
+            ruleset::write(&mut transaction, needs, &self.chains);
         }
         let (mut missing, mut strange) = (Elements::new(), Elements::new());
         for (set, element) in &self.pending {
-            if set.holds_prefixes() && !self.swept {
+            if set.waits() && !self.swept {
                 continue;
             }
             let holds = |elements: &Elements| elements.get(set).is_some_and(|found| found.contains(element));
@@ -171,6 +195,10 @@ impl Firewall {
             return Ok(false);
         }
         transaction.commit(&mut self.socket)?;
+        if with_rules {
+            (self.needs, self.chains) = (Some(needs), ruleset::chains(needs));
+            self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
+        }
         self.pending.clear();
         for (set, elements) in strange {
             let actual = self.actual.entry(set).or_default();
@@ -185,6 +213,7 @@ impl Firewall {
     }
 
     fn read(&mut self) -> Result<(), Error> {
+        self.chains = nftables::chains(&mut self.socket, Table::CAIRN)?.into_iter().collect();
         for set in SetName::ALL {
             let elements = nftables::elements(&mut self.socket, Table::CAIRN, set.as_str())?;
             self.actual.insert(set, elements.into_iter().collect());
@@ -206,6 +235,24 @@ fn members(element: &Wanted) -> (SetName, Vec<Element>) {
         }
         Wanted::Encrypted(prefix) => {
             (SetName::Encrypted(prefix.family()), Element::prefix(*prefix).collect())
+        }
+        Wanted::EgressMember { address, mark } => {
+            let member = Element::with_value(&[Value::Address(*address)], Value::Mark(*mark));
+            (SetName::EgressMembers(Family::of(*address)), vec![member])
+        }
+        Wanted::EgressDestination { mark, prefix } => {
+            let member = Element::marked_prefix(*mark, *prefix);
+            (SetName::EgressDestinations(prefix.family()), vec![member])
+        }
+        Wanted::EgressExcluded { mark, prefix } => {
+            (SetName::EgressExcluded(prefix.family()), vec![Element::marked_prefix(*mark, *prefix)])
+        }
+        Wanted::EgressExempt(prefix) => {
+            (SetName::EgressExempt(prefix.family()), Element::prefix(*prefix).collect())
+        }
+        Wanted::EgressAddress { mark, address } => {
+            let member = Element::with_value(&[Value::Mark(*mark)], Value::Address(*address));
+            (SetName::EgressAddresses(Family::of(*address)), vec![member])
         }
         Wanted::Node(address) => {
             (SetName::Nodes(Family::of(*address)), vec![Element::new(&[Value::Address(*address)])])

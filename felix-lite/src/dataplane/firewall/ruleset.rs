@@ -1,4 +1,4 @@
-//! The table `inet cairn`: its sets, chains and rules, which never change while the daemon runs.
+//! The table `inet cairn`: its sets, chains and rules.
 //!
 //! Hooks in the order in which a packet of a pod meets them; the gaps are for what comes later:
 //!
@@ -7,23 +7,29 @@
 //! | `source-check` | prerouting, -310 | pods send from their own addresses only (`from-pods`); packets of pods of other nodes come through WireGuard only, where nothing else is to be taken (`cleartext`); before conntrack, so that a forged packet leaves no entry |
 //! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only; decapsulated ones go on as if the tunnel were a wire |
 //! | (services) | prerouting, -100 | |
+//! | `egress` | prerouting, -90 | packets of pods of egress gateways get a mark; only where there are such |
 //! | `forged` | forward, -10 | pods send no encapsulated packets to nodes, also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
-//! | `masquerade` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with the node's address |
+//! | `masquerades` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with an address of the node |
 //!
-//! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question.
+//! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question, and what nothing
+//! needs is not there: see [`Needs`]. Without translation nothing has the kernel track connections.
 //!
 //! IPv6 cannot live from global addresses alone: an unassigned source (`::`) does duplicate address detection, a
 //! link-local one resolves neighbours. From these a pod may send neighbour discovery and multicast listener reports
 //! (RFC 4861, RFC 3810) and nothing else; link-local packets are not forwarded, so they reach no further than the node.
 
+use std::collections::BTreeSet;
+
 use cairn_kernel::nftables::{
-    Chain, ChainType, Comparison, DataType, Expression, Hook, MetaKey, PayloadBase, Register, Rule, Set,
-    Transaction, Verdict,
+    Chain, ChainType, Comparison, ConntrackKey, DataType, Expression, Hook, MetaKey, PayloadBase, Ports,
+    Register, Rule, Set, Transaction, Verdict, nfproto,
 };
+use std::net::IpAddr;
+
 use cairn_net::Family;
 use felix_api::WORKLOAD;
-use felix_core::TunnelKind;
+use felix_core::{EGRESS_MARKS, Nat, TunnelKind};
 
 /// Types of ICMPv6 that a pod may send from a link-local or unassigned source: router solicitation, neighbour
 /// solicitation and advertisement, multicast listener report version 2.
@@ -34,14 +40,19 @@ const ICMPV6: u8 = 58;
 const SOURCE_CHECK: &str = "source-check";
 const FROM_PODS: &str = "from-pods";
 const OWN_LINK: &str = "own-link";
-const MASQUERADE: &str = "masquerade";
+/// Not `masquerade`: that is a word of nft's language, so that no command of it could name the chain.
+const MASQUERADE: &str = "masquerades";
 const ENCAPSULATED: &str = "encapsulated";
 const CLEARTEXT: &str = "cleartext";
 /// The interface of what this node sends to itself.
 const LOOPBACK: &[u8] = b"lo\0";
 const FORGED: &str = "forged";
+const EGRESS: &str = "egress";
+const EGRESS_MARKED: &str = "egress-marked";
 /// Protocol number of UDP.
 const UDP: u8 = 17;
+/// TCP, UDP, SCTP, DCCP.
+const WITH_PORTS: [u8; 4] = [6, UDP, 132, 33];
 
 /// Which set an element is in, for a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,13 +61,18 @@ pub(super) enum SetName {
     Pools(Family),
     Masquerade(Family),
     Encrypted(Family),
+    EgressMembers(Family),
+    EgressDestinations(Family),
+    EgressExcluded(Family),
+    EgressExempt(Family),
+    EgressAddresses(Family),
     Nodes(Family),
     TunnelPorts,
     TunnelProtocols,
 }
 
 impl SetName {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Sources(Family::Ipv4),
         Self::Sources(Family::Ipv6),
         Self::Pools(Family::Ipv4),
@@ -65,6 +81,16 @@ impl SetName {
         Self::Masquerade(Family::Ipv6),
         Self::Encrypted(Family::Ipv4),
         Self::Encrypted(Family::Ipv6),
+        Self::EgressMembers(Family::Ipv4),
+        Self::EgressMembers(Family::Ipv6),
+        Self::EgressDestinations(Family::Ipv4),
+        Self::EgressDestinations(Family::Ipv6),
+        Self::EgressExcluded(Family::Ipv4),
+        Self::EgressExcluded(Family::Ipv6),
+        Self::EgressExempt(Family::Ipv4),
+        Self::EgressExempt(Family::Ipv6),
+        Self::EgressAddresses(Family::Ipv4),
+        Self::EgressAddresses(Family::Ipv6),
         Self::Nodes(Family::Ipv4),
         Self::Nodes(Family::Ipv6),
         Self::TunnelPorts,
@@ -81,6 +107,16 @@ impl SetName {
             Self::Masquerade(Family::Ipv6) => "masquerade-v6",
             Self::Encrypted(Family::Ipv4) => "encrypted-v4",
             Self::Encrypted(Family::Ipv6) => "encrypted-v6",
+            Self::EgressMembers(Family::Ipv4) => "egress-members-v4",
+            Self::EgressMembers(Family::Ipv6) => "egress-members-v6",
+            Self::EgressDestinations(Family::Ipv4) => "egress-destinations-v4",
+            Self::EgressDestinations(Family::Ipv6) => "egress-destinations-v6",
+            Self::EgressExcluded(Family::Ipv4) => "egress-excluded-v4",
+            Self::EgressExcluded(Family::Ipv6) => "egress-excluded-v6",
+            Self::EgressExempt(Family::Ipv4) => "egress-exempt-v4",
+            Self::EgressExempt(Family::Ipv6) => "egress-exempt-v6",
+            Self::EgressAddresses(Family::Ipv4) => "egress-addresses-v4",
+            Self::EgressAddresses(Family::Ipv6) => "egress-addresses-v6",
             Self::Nodes(Family::Ipv4) => "nodes-v4",
             Self::Nodes(Family::Ipv6) => "nodes-v6",
             Self::TunnelPorts => "tunnel-ports",
@@ -88,9 +124,19 @@ impl SetName {
         }
     }
 
-    /// Does it hold prefixes, which may not overlap?
-    pub(super) const fn holds_prefixes(self) -> bool {
-        matches!(self, Self::Pools(_) | Self::Masquerade(_) | Self::Encrypted(_))
+    /// Does it hold prefixes, which may not overlap, or values, of which each key has one?
+    pub(super) const fn waits(self) -> bool {
+        match self {
+            Self::Pools(_)
+            | Self::Masquerade(_)
+            | Self::Encrypted(_)
+            | Self::EgressMembers(_)
+            | Self::EgressDestinations(_)
+            | Self::EgressExcluded(_)
+            | Self::EgressExempt(_)
+            | Self::EgressAddresses(_) => true,
+            Self::Sources(_) | Self::Nodes(_) | Self::TunnelPorts | Self::TunnelProtocols => false,
+        }
     }
 
     fn set(self) -> Set {
@@ -98,8 +144,18 @@ impl SetName {
             Self::Sources(family) => {
                 Set::hash(self.as_str(), &[DataType::Interface, DataType::Address(family)])
             }
-            Self::Pools(family) | Self::Masquerade(family) | Self::Encrypted(family) => {
-                Set::prefixes(self.as_str(), family)
+            Self::Pools(family)
+            | Self::Masquerade(family)
+            | Self::Encrypted(family)
+            | Self::EgressExempt(family) => Set::prefixes(self.as_str(), family),
+            Self::EgressMembers(family) => {
+                Set::values(self.as_str(), &[DataType::Address(family)], DataType::Mark)
+            }
+            Self::EgressAddresses(family) => {
+                Set::values(self.as_str(), &[DataType::Mark], DataType::Address(family))
+            }
+            Self::EgressDestinations(family) | Self::EgressExcluded(family) => {
+                Set::marked_prefixes(self.as_str(), family)
             }
             Self::Nodes(family) => Set::hash(self.as_str(), &[DataType::Address(family)]),
             Self::TunnelPorts => Set::hash(self.as_str(), &[DataType::Port]),
@@ -108,35 +164,176 @@ impl SetName {
     }
 }
 
-/// Puts everything but the elements in place, whatever is there already; the rules are written anew.
-pub(super) fn write(transaction: &mut Transaction) {
+/// What of the rules is of use. A chain at a hook costs every packet something, also while there is nothing in its sets, and a rule that
+/// translates has the kernel track all connections.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Needs {
+    /// Packets are encapsulated on this node.
+    encapsulation: bool,
+    /// Packets of some pools are taken through WireGuard only.
+    encryption: bool,
+    /// Some pods leave the pools with another source.
+    translation: bool,
+    /// There are pods of egress gateways.
+    egress: bool,
+    /// What leaves the pools gets these sources; `None` while that is not known. What an earlier run wrote is in force then.
+    nat: Option<Nat>,
+}
+
+impl Needs {
+    /// Those of the sets that hold something, and of the chains that are there. Before all is known, what is there `stays`. Connections that are translated go on when no new ones are.
+    pub(super) fn of(
+        nat: Option<Nat>,
+        holds: impl Fn(SetName) -> bool,
+        chains: &BTreeSet<String>,
+        stays: bool,
+    ) -> Self {
+        let any = |set: fn(Family) -> SetName| Family::ALL.into_iter().any(|family| holds(set(family)));
+        let egress = if stays { chains.contains(EGRESS) } else { any(SetName::EgressMembers) };
+        Self {
+            encapsulation: holds(SetName::TunnelPorts) || holds(SetName::TunnelProtocols),
+            encryption: any(SetName::Encrypted),
+            translation: any(SetName::Masquerade) || egress || chains.contains(MASQUERADE),
+            egress,
+            nat,
+        }
+    }
+}
+
+/// Puts everything but the elements in place, whatever is there already; the rules are written anew. Of the `chains` that are there those
+/// go that are of no use. Rules that translate stay as they are while nobody knows what they should be: there is nothing that they apply to, or
+/// they are of an earlier run.
+pub(super) fn write(transaction: &mut Transaction, needs: Needs, chains: &BTreeSet<String>) {
     transaction.create_table();
     for name in SetName::ALL {
         transaction.create_set(&name.set());
     }
-    transaction
-        .create_chain(&Chain::regular(OWN_LINK))
-        .create_chain(&Chain::regular(FROM_PODS))
-        .create_chain(&Chain::regular(CLEARTEXT))
-        .create_chain(&Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310))
-        .create_chain(&Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10))
-        .create_chain(&Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10))
-        .create_chain(&Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100));
-    for chain in [OWN_LINK, FROM_PODS, CLEARTEXT, SOURCE_CHECK, ENCAPSULATED, FORGED, MASQUERADE] {
-        transaction.flush_chain(chain);
+    let (wanted, needless) = all_chains(needs);
+    for chain in &wanted {
+        transaction.create_chain(chain);
     }
-    for rule in rules() {
+    for chain in wanted.iter().filter(|chain| chain.name != MASQUERADE || needs.nat.is_some()) {
+        transaction.flush_chain(&chain.name);
+    }
+    for chain in needless.iter().filter(|chain| chains.contains(&chain.name)) {
+        transaction.flush_chain(&chain.name).delete_chain(&chain.name);
+    }
+    for rule in rules(needs).into_iter().chain(translating_rules(needs)) {
         transaction.append_rule(&rule);
     }
 }
 
-/// The names of the chains, sorted.
-pub(super) fn chains() -> [&'static str; 7] {
-    [CLEARTEXT, ENCAPSULATED, FORGED, FROM_PODS, MASQUERADE, OWN_LINK, SOURCE_CHECK]
+/// The names of the chains that there should be.
+pub(super) fn chains(needs: Needs) -> BTreeSet<String> {
+    all_chains(needs).0.into_iter().map(|chain| chain.name).collect()
 }
 
-/// The rules in the order of their chains.
-pub(super) fn rules() -> Vec<Rule> {
+/// The chains that are of use, and those that are not.
+fn all_chains(needs: Needs) -> (Vec<Chain>, Vec<Chain>) {
+    let all = [
+        (true, Chain::regular(OWN_LINK)),
+        (true, Chain::regular(FROM_PODS)),
+        (true, Chain::regular(CLEARTEXT)),
+        (true, Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310)),
+        (needs.encapsulation, Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10)),
+        (needs.egress, Chain::at(EGRESS, ChainType::Filter, Hook::Prerouting, -90)),
+        (needs.egress, Chain::regular(EGRESS_MARKED)),
+        (needs.encapsulation, Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10)),
+        (needs.translation, Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100)),
+    ];
+    let (wanted, needless): (Vec<_>, Vec<_>) = all.into_iter().partition(|(wanted, _)| *wanted);
+    let chains = |list: Vec<(bool, Chain)>| list.into_iter().map(|(_, chain)| chain).collect();
+    (chains(wanted), chains(needless))
+}
+
+/// The rules that give packets another source.
+fn translating_rules(needs: Needs) -> Vec<Rule> {
+    let Some(nat) = needs.nat.filter(|_| needs.translation) else { return Vec::new() };
+    let egress = Family::ALL.into_iter().filter(|_| needs.egress).flat_map(egress_source_rules);
+    egress.chain(Family::ALL.into_iter().flat_map(|family| nat_rules(family, nat))).collect()
+}
+
+/// What a pod of a gateway begins with a destination of the gateway gets its mark; behind services, whose addresses are translated by then.
+///
+/// The mark is set first and taken away again from what is not for the gateway: a value that comes straight out of a map cannot be part of a key, for nft
+/// up to 1.0.6 at least ends by an assertion when it lists such a rule.
+fn egress_rules(family: Family) -> [Rule; 4] {
+    let (own, mark, to) = (Register(0), Register(8), Register(9));
+    let lookup =
+        |set: SetName, key, inverted| Expression::Lookup { set: set.as_str().to_owned(), key, inverted };
+    let set_mark = Expression::SetMeta { key: MetaKey::Mark, from: mark };
+    let no_mark = [Expression::Immediate { value: vec![0; 4], into: mark }, set_mark.clone()];
+    let mut member = of_family(family, own).to_vec();
+    member.extend([
+        // The answers of a pod that others began to speak to go back as they came: only the first way of a connection is led elsewhere.
+        Expression::Conntrack { key: ConntrackKey::Direction, into: own },
+        equal(own, &[0]),
+        destination(family, to),
+        lookup(SetName::EgressExempt(family), to, true),
+        source(family, own),
+        Expression::Map { map: SetName::EgressMembers(family).as_str().to_owned(), key: own, into: mark },
+        set_mark,
+        Expression::Verdict(Verdict::Goto(EGRESS_MARKED.to_owned())),
+    ]);
+    let marked = |set: SetName| {
+        let mut parts = of_family(family, own).to_vec();
+        let key = Expression::Meta { key: MetaKey::Mark, into: mark };
+        parts.extend([key, destination(family, to), lookup(set, mark, false)]);
+        parts
+    };
+    let accept = Expression::Verdict(Verdict::Accept);
+    let mut excluded = marked(SetName::EgressExcluded(family));
+    excluded.extend(no_mark.clone());
+    excluded.push(accept.clone());
+    let mut wanted = marked(SetName::EgressDestinations(family));
+    wanted.push(accept);
+    let mut others = of_family(family, own).to_vec();
+    others.extend(no_mark);
+    [
+        rule(EGRESS, "what pods of egress gateways send outside", member),
+        rule(EGRESS_MARKED, "not what a gateway excludes", excluded),
+        rule(EGRESS_MARKED, "what a gateway is for", wanted),
+        rule(EGRESS_MARKED, "not what it is not for", others),
+    ]
+}
+
+/// Marked packets leave with the gateway's address where this node has it, and else with their own, to the node that has.
+fn egress_source_rules(family: Family) -> [Rule; 2] {
+    let mark = [
+        Expression::Meta { key: MetaKey::Mark, into: Register(0) },
+        Expression::Bitwise {
+            register: Register(0),
+            mask: EGRESS_MARKS.to_ne_bytes().to_vec(),
+            xor: vec![0; 4],
+        },
+    ];
+    let map =
+        |set: SetName| Expression::Map { map: set.as_str().to_owned(), key: Register(0), into: Register(4) };
+    let mut here = of_family(family, Register(0)).to_vec();
+    here.extend(mark.clone());
+    // The port stays as it is where it is free: so a connection may go on when another node takes the address.
+    let ports = Ports { range: None, fully_random: false };
+    here.extend([
+        map(SetName::EgressAddresses(family)),
+        Expression::SourceNat { family, address: Register(4), ports },
+    ]);
+    let mut away = of_family(family, Register(0)).to_vec();
+    away.extend([source(family, Register(0)), map(SetName::EgressMembers(family))]);
+    away.extend(mark);
+    away.push(Expression::Compare {
+        register: Register(0),
+        operator: Comparison::NotEqual,
+        value: vec![0; 4],
+    });
+    away.push(Expression::Verdict(Verdict::Accept));
+    [
+        rule(MASQUERADE, "pods of egress gateways leave with their address", here),
+        rule(MASQUERADE, "pods of egress gateways of other nodes", away),
+    ]
+}
+
+/// The rules in the order of their chains, but those that translate.
+fn rules(needs: Needs) -> Vec<Rule> {
     let mut rules = Vec::new();
     for kind in OWN_LINK_TYPES {
         rules.push(own_link_rule(kind, "link-local", 0xfe80, 0xffc0));
@@ -153,17 +350,15 @@ pub(super) fn rules() -> Vec<Rule> {
     let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
     rules.push(rule(CLEARTEXT, "pods of other nodes come through WireGuard only", drop));
     rules.push(pods_rule());
-    for family in Family::ALL {
-        rules.push(cleartext_rule(family));
+    if needs.encryption {
+        rules.extend(Family::ALL.map(cleartext_rule));
     }
-    for family in Family::ALL {
-        rules.extend(encapsulated_rules(family));
+    if needs.encapsulation {
+        rules.extend(Family::ALL.into_iter().flat_map(encapsulated_rules));
+        rules.extend(Family::ALL.into_iter().flat_map(forged_rules));
     }
-    for family in Family::ALL {
-        rules.extend(forged_rules(family));
-    }
-    for family in Family::ALL {
-        rules.push(masquerade_rule(family));
+    if needs.egress {
+        rules.extend(Family::ALL.into_iter().flat_map(egress_rules));
     }
     rules
 }
@@ -294,8 +489,40 @@ fn own_link_rule(kind: u8, what: &'static str, first: u16, mask: u16) -> Rule {
     rule(OWN_LINK, what, parts)
 }
 
-/// From a masqueraded pool to an address of no pool.
-fn masquerade_rule(family: Family) -> Rule {
+/// From a masqueraded pool to an address of no pool. A range of ports is for protocols that have ports: others, such as ICMP, have a rule of their own.
+fn nat_rules(family: Family, nat: Nat) -> Vec<Rule> {
+    let with_ports = nat.ports.into_iter().flat_map(|range| {
+        let load = |port: u16, into| Expression::Immediate { value: port.to_be_bytes().to_vec(), into };
+        WITH_PORTS.map(|protocol| {
+            let mut parts = vec![
+                Expression::Meta { key: MetaKey::TransportProtocol, into: Register(0) },
+                equal(Register(0), &[protocol]),
+                load(range.first(), Register(4)),
+                load(range.last(), Register(5)),
+            ];
+            let ports = Ports { range: Some((Register(4), Register(5))), fully_random: nat.random };
+            parts.extend(translation(family, nat.address(family), ports));
+            parts
+        })
+    });
+    let ports = Ports { range: None, fully_random: nat.random };
+    let rest = translation(family, nat.address(family), ports);
+    with_ports.chain([rest]).map(|parts| leaving_rule(family, parts)).collect()
+}
+
+/// Another source: this address, or that of the interface.
+fn translation(family: Family, address: Option<IpAddr>, ports: Ports) -> Vec<Expression> {
+    let value = match address {
+        None => return vec![Expression::Masquerade { ports }],
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => address.octets().to_vec(),
+    };
+    let load = Expression::Immediate { value, into: Register(0) };
+    vec![load, Expression::SourceNat { family, address: Register(0), ports }]
+}
+
+/// What becomes of packets from a masqueraded pool to an address of no pool.
+fn leaving_rule(family: Family, what: Vec<Expression>) -> Rule {
     let lookup = |set: SetName, inverted| Expression::Lookup {
         set: set.as_str().to_owned(),
         key: Register(0),
@@ -307,8 +534,8 @@ fn masquerade_rule(family: Family) -> Rule {
         lookup(SetName::Masquerade(family), false),
         destination(family, Register(0)),
         lookup(SetName::Pools(family), true),
-        Expression::Masquerade { fully_random: true },
     ]);
+    parts.extend(what);
     rule(MASQUERADE, "pods leave all pools with the node's address", parts)
 }
 
@@ -320,13 +547,9 @@ fn equal(register: Register, value: &[u8]) -> Expression {
     Expression::Compare { register, operator: Comparison::Equal, value: value.to_vec() }
 }
 
-/// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+/// Packets of a family.
 fn of_family(family: Family, register: Register) -> [Expression; 2] {
-    let number = match family {
-        Family::Ipv4 => 2,
-        Family::Ipv6 => 10,
-    };
-    [Expression::Meta { key: MetaKey::NetworkProtocol, into: register }, equal(register, &[number])]
+    [Expression::Meta { key: MetaKey::NetworkProtocol, into: register }, equal(register, &[nfproto(family)])]
 }
 
 /// The source address (RFC 791 section 3.1, RFC 8200 section 3).

@@ -6,7 +6,7 @@ use super::wire::{
     ADDRESS, DEL, GROUP, HEADER, IFALIAS, IFF_LOOPBACK, IFF_LOWER_UP, IFF_UP, IFNAME, INFO_DATA, INFO_KIND,
     LINK, LINKINFO, MASTER, MTU, NEW,
 };
-use super::{Change, IfIndex, Ipip, Kind, Link, LinkFlags, Vxlan};
+use super::{Change, IfIndex, Ipip, Kind, Link, LinkFlags, StackedKind, Vxlan};
 use crate::netlink::{Attribute, Attributes, Frame};
 
 pub(super) fn link(frame: Frame<'_>) -> Option<Change<Link>> {
@@ -54,6 +54,6 @@ fn kind(info: Attributes<'_>) -> Kind {
         "veth" => Kind::Veth,
         "vxlan" => Vxlan::decode(data).map_or(Kind::Other(name), Kind::Vxlan),
         "ipip" => Ipip::decode(data).map_or(Kind::Other(name), Kind::Ipip),
-        _ => Kind::Other(name),
+        _ => StackedKind::decode(&name, data).map_or(Kind::Other(name), Kind::Stacked),
     }
 }

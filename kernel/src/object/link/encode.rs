@@ -4,10 +4,10 @@ use cairn_net::Mac;
 
 use super::wire::{
     ADDRESS, AF_INET, AF_INET6, AF_SPEC, DEL, EXT_MASK, GEN_EUI64, GEN_NONE, GET, GROUP, HEADER, IFALIAS,
-    IFF_UP, IFNAME, INET_CONF, INET6_ADDR_GEN_MODE, INFO_DATA, INFO_KIND, LINKINFO, MASTER, MTU, NET_NS_FD,
-    NEW, SET, VETH_PEER,
+    IFF_UP, IFNAME, INET_CONF, INET6_ADDR_GEN_MODE, INFO_DATA, INFO_KIND, LINK, LINKINFO, MASTER, MTU,
+    NET_NS_FD, NEW, SET, VETH_PEER,
 };
-use super::{Kind, Link, LinkChange, LinkName, LinkRef, Verb, Veth, raw_fd};
+use super::{Kind, Link, LinkChange, LinkName, LinkRef, Stacked, StackedKind, Verb, Veth, raw_fd};
 use crate::netlink::{Batch, Message};
 
 /// `RTEXT_FILTER_SKIP_STATS`: counters are a third of a listing and we read none.
@@ -59,6 +59,27 @@ pub(super) fn veth(veth: &Veth<'_>, batch: &mut Batch) {
     });
 }
 
+pub(super) fn stacked(stacked: &Stacked<'_>, batch: &mut Batch) {
+    let mut message = batch.message(NEW, Verb::Create.flags(), &header(0, None));
+    message.text(IFNAME, stacked.name.as_str()).u32(LINK, stacked.parent.0);
+    if let Some(mtu) = stacked.mtu {
+        message.u32(MTU, mtu);
+    }
+    if let Some(mac) = stacked.mac {
+        message.bytes(ADDRESS, &mac.0);
+    }
+    if let Some(netns) = stacked.netns {
+        message.u32(NET_NS_FD, raw_fd(netns));
+    }
+    message.nest(LINKINFO, |message| stacked.kind.encode(message));
+}
+
+/// Appends the message that asks for an interface on top of none, which no driver makes.
+pub(crate) fn encode_trial(kind: StackedKind, batch: &mut Batch) {
+    let mut message = batch.message(NEW, Verb::Create.flags(), &header(0, None));
+    message.nest(LINKINFO, |message| kind.encode(message));
+}
+
 fn end(message: &mut Message<'_>, name: &LinkName, mac: Option<Mac>, mtu: u32) {
     message.text(IFNAME, name.as_str()).u32(MTU, mtu);
     if let Some(mac) = mac {
@@ -88,6 +109,7 @@ pub(super) fn link(link: &Link, verb: Verb, batch: &mut Batch) {
         Kind::Ipip(settings) => {
             message.text(INFO_KIND, "ipip").nest(INFO_DATA, |message| settings.encode(message));
         }
+        Kind::Stacked(kind) => kind.encode(message),
         Kind::Other(kind) => {
             message.text(INFO_KIND, kind);
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use cairn_net::Family;
 
 use super::wire::{
-    DEL, DST, F_ONLINK, GATEWAY, GET, HEADER, METRIC_MTU, METRICS, MULTIPATH, NEW, NH_ID, OIF, PREFSRC,
+    DEL, DST, F_ONLINK, GATEWAY, GET, HEADER, MARK, METRIC_MTU, METRICS, MULTIPATH, NEW, NH_ID, OIF, PREFSRC,
     PRIORITY, SCOPE_HOST, SCOPE_LINK, SCOPE_NOWHERE, TABLE, VIA, kind_number,
 };
 use super::{Hop, Route, RouteKey, RouteKind, RouteTarget, TableId, Verb, af};
@@ -84,7 +84,7 @@ pub(super) fn list(
     }
 }
 
-pub(super) fn resolve(addr: IpAddr, batch: &mut Batch) {
+pub(super) fn resolve(addr: IpAddr, mark: u32, batch: &mut Batch) {
     let family = Family::of(addr);
     let head = Header {
         family: Some(family),
@@ -95,7 +95,11 @@ pub(super) fn resolve(addr: IpAddr, batch: &mut Batch) {
         kind: 0,
         flags: 0,
     };
-    batch.message(GET, 0, &head.bytes()).addr(DST, addr);
+    let mut message = batch.message(GET, 0, &head.bytes());
+    message.addr(DST, addr);
+    if mark != 0 {
+        message.u32(MARK, mark);
+    }
 }
 
 /// `struct rtmsg`.

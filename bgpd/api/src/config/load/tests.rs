@@ -62,12 +62,12 @@ fn a_neighbor_inherits_what_it_does_not_say() {
     );
     let config = load(&text, "x").unwrap();
     let [first, second] = [0, 1].map(|index| config.options_of(&config.neighbors[index]));
-    assert_eq!(first.remote_as, Some(cairn_net::Asn(65100)));
+    assert_eq!(first.remote_as, Some(cairn_net::Asn(65100).into()));
     let timers = first.timers.unwrap();
     assert_eq!(timers.hold_time, Some(Duration::from_secs(30)));
     assert_eq!(timers.connect_retry_time, Some(Duration::from_secs(2)));
     assert_eq!(first.password.unwrap().expose(), "of-the-group");
-    assert_eq!(second.remote_as, Some(cairn_net::Asn(65200)));
+    assert_eq!(second.remote_as, Some(cairn_net::Asn(65200).into()));
     assert_eq!(second.password, None, "a neighbour's own file excludes the group's password");
 }
 

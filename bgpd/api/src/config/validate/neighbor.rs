@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use cairn_net::Family;
+use cairn_net::{Family, RemoteAs};
 
 use super::{Check, MAX_LONG_LIVED, MAX_NEIGHBORS, is_unicast};
 use crate::config::{ConditionalAdvertisement, Neighbor, NextHopMode, PeerOptions};
@@ -62,13 +62,10 @@ impl Check<'_> {
         let Some(remote_as) = options.remote_as else {
             return self.fault(format!("{path}.remoteAs"), "", "is required, here or in the peer group");
         };
-        let internal = remote_as == self.config.local_as;
-        if self
-            .config
-            .confederation
-            .as_ref()
-            .is_some_and(|confederation| confederation.identifier == remote_as)
-        {
+        let number = remote_as.number(self.config.local_as);
+        let internal = number == Some(self.config.local_as);
+        let identifier = self.config.confederation.as_ref().map(|confederation| confederation.identifier);
+        if number.is_some() && number == identifier {
             let rule = "is the identifier of this speaker's own confederation";
             self.fault(format!("{path}.remoteAs"), remote_as, rule);
         }
@@ -105,7 +102,7 @@ impl Check<'_> {
         if options.ebgp_multihop.is_some() && options.ttl_security_hops.is_some() {
             self.fault(format!("{path}.ttlSecurityHops"), "", "excludes ebgpMultihop");
         }
-        self.effective_session(path, remote_as, options);
+        self.effective_session(path, number, options);
         if let Some(timers) = options.timers.clone() {
             let own = own.timers.is_some();
             // The neighbour's own timers were checked where they stand; here only what the merge brought about.
@@ -118,7 +115,7 @@ impl Check<'_> {
 
     pub(super) fn peer_options(&mut self, path: &str, options: &PeerOptions) {
         let at = |field: &str| format!("{path}.{field}");
-        if let Some(asn) = options.remote_as {
+        if let Some(RemoteAs::Number(asn)) = options.remote_as {
             self.asn(&at("remoteAs"), asn);
         }
         if let Some(text) = options.description.as_ref().filter(|text| text.chars().count() > 255) {

@@ -70,16 +70,18 @@ impl Check<'_> {
         }
     }
 
-    /// What can be told only once the options of group and neighbour are together.
-    pub(super) fn effective_session(&mut self, path: &str, remote_as: Asn, options: &PeerOptions) {
+    /// What can be told only once the options of group and neighbour are together. An external neighbour's AS need not be known.
+    pub(super) fn effective_session(&mut self, path: &str, remote_as: Option<Asn>, options: &PeerOptions) {
         let at = |field: &str| format!("{path}.{field}");
         let confederation = self.config.confederation.as_ref();
-        let internal = remote_as == self.config.local_as
-            || confederation.is_some_and(|confederation| confederation.members.contains(&remote_as));
+        let is_ours = |asn: Asn| {
+            asn == self.config.local_as || confederation.is_some_and(|all| all.members.contains(&asn))
+        };
+        let internal = remote_as.is_some_and(is_ours);
         if let Some(asn) = options.local_as {
             if internal {
                 self.fault(at("localAs"), asn, "is for external neighbours");
-            } else if asn == remote_as {
+            } else if Some(asn) == remote_as {
                 self.fault(at("localAs"), asn, "is the neighbour's own AS");
             }
         }
@@ -183,10 +185,10 @@ impl Check<'_> {
             let rule = "no peer group of this name is defined";
             return self.fault(format!("{path}.peerGroup"), &range.peer_group, rule);
         }
-        let allowed = config.remote_as_of_range(range);
-        if allowed.is_empty() {
+        let options = config.options_of_range(range);
+        let Some(remote_as) = options.remote_as else {
             return self.fault(format!("{path}.remoteAs"), "", "is required, here or in the peer group");
-        }
+        };
         for (index, part) in range.remote_as.iter().enumerate() {
             let at = format!("{path}.remoteAs[{index}]");
             self.asn(&at, part.first);
@@ -194,14 +196,13 @@ impl Check<'_> {
                 self.asn(&at, part.last);
             }
             let own = config.local_as;
-            let mixed =
-                (part.first..=part.last).contains(&own) && (part.first != part.last || allowed.len() > 1);
+            let mixed = (part.first..=part.last).contains(&own)
+                && (part.first != part.last || range.remote_as.len() > 1);
             if mixed {
                 let rule = format!("has localAs {own} among others: a range is either internal or external");
                 self.fault(at, part, rule);
             }
         }
-        let options = config.options_of_range(range);
         let at = |field: &str| format!("{path}.peerGroup: {}.{field}", range.peer_group);
         for (field, there) in
             [("localAddress", options.local_address.is_some()), ("port", options.port.is_some())]
@@ -210,9 +211,8 @@ impl Check<'_> {
                 self.fault(at(field), "", "has no meaning for neighbours that connect by themselves");
             }
         }
-        if let Some(part) = allowed.first() {
-            self.effective_session(&format!("peerGroups[{}]", range.peer_group), part.first, &options);
-        }
+        let number = remote_as.number(config.local_as);
+        self.effective_session(&format!("peerGroups[{}]", range.peer_group), number, &options);
     }
 }
 

@@ -39,6 +39,9 @@ impl Speaker {
         out.u32(STATE_VERSION);
         out.duration(self.now.duration_since(self.started));
         out.u64(self.next_conn);
+        out.list(self.interfaces.iter(), |out, interface| {
+            out.list(interface.addresses.iter().copied(), Writer::addr);
+        });
         out.option(self.known_kernel(), kernel::put);
         out.count(self.owners.len());
         for (owner, source) in &self.owners {
@@ -76,10 +79,8 @@ impl Speaker {
 
     fn give_peer(&self, peer: &Peer, out: &mut Writer) {
         out.addr(peer.address);
-        out.option(peer.range, |out, range| {
-            out.prefix(range);
-            out.u32(peer.config.asn.0);
-        });
+        out.option(peer.range, Writer::prefix);
+        out.u32(peer.config.asn.0);
         out.u32(self.rib.table.sources[peer.source].router_id);
         out.option(peer.stopped.as_ref(), |out, text| out.bytes(text.as_bytes()));
         out.option(peer.restart_at, |out, at| out.duration(at.saturating_duration_since(self.now)));

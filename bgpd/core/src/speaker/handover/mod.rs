@@ -1,7 +1,7 @@
 //! A running speaker goes on in another process (docs/adr/0016).
 //!
 //! The state is written as bytes that do not outlive the moment: sessions with their OPENs and what is left to send, Adj-RIBs-In as UPDATEs,
-//! routes of our own, the kernel's routes as they were known. All else follows from these and the configuration: what was negotiated, the Loc-RIB, and what the peers were told.
+//! routes of our own, the machine's interfaces and the kernel's routes as they were known. All else follows from these and the configuration: what was negotiated, the Loc-RIB, and what the peers were told.
 //! Invariants: writing changes nothing, so that the old process can go on if the new one fails; reading never panics, whatever
 //! the bytes; a speaker that was taken over sends nothing that the old one would not have sent.
 //! Not here: sockets and the configuration (the shell hands them over itself).
@@ -18,10 +18,10 @@ use bytes::Bytes;
 use cairn_net::Prefix;
 use thiserror::Error;
 
-use super::{ConnId, Interface};
+use super::ConnId;
 
 /// The form of the state. One that differs in the least has another number: two versions of the daemon that share it understand each other.
-pub const STATE_VERSION: u32 = 7;
+pub const STATE_VERSION: u32 = 8;
 
 /// Numbers that paths may have beyond one for each octet of the state, so that a wrong one reserves no more memory than tens of MiB.
 const SPARE_PLACES: usize = 1 << 20;
@@ -44,8 +44,6 @@ pub struct HandedOver {
 /// What a speaker that takes over has to know of this machine beforehand, so that it decides as the other one did.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
-    /// As for [`super::Input::InterfacesChanged`].
-    pub interfaces: Vec<Interface>,
     /// As for [`super::Input::NeighborLinks`].
     pub links: BTreeMap<IpAddr, u32>,
 }

@@ -19,7 +19,7 @@ use crate::speaker::connection::{Connection, Opens};
 use crate::speaker::establish::import_rules;
 use crate::speaker::peer::{PeerId, jitter};
 use crate::speaker::retention::{Phase, Retention};
-use crate::speaker::{BfdState, Config, Direction, OriginatedRoute, Speaker};
+use crate::speaker::{BfdState, Config, Direction, Interface, OriginatedRoute, Speaker};
 use crate::wire::{DecodeContext, EXTENDED_MAX_MESSAGE_LEN, Framer, Message, Nlri, Open, PeerKind, WireList};
 
 type Result<T, E = TakeOverError> = std::result::Result<T, E>;
@@ -74,7 +74,7 @@ impl Speaker {
             return Err(TakeOverError::Damaged("there were too many connections"));
         }
         let most = most_places(state.len());
-        speaker.interfaces = surroundings.interfaces;
+        speaker.interfaces = reader.list(|reader| Ok(Interface { addresses: reader.list(Reader::addr)? }))?;
         speaker.config = Some(config.clone());
         speaker.configure_tracking(config.next_hop_tracking);
         let kernel = reader.option(kernel::table)?;
@@ -152,7 +152,8 @@ impl Speaker {
     fn take_peer(&mut self, config: &Config, reader: &mut Reader<'_>) -> Result<(IpAddr, Option<PeerId>)> {
         let now = self.now;
         let address = reader.addr()?;
-        let range = reader.option(|reader| Ok((reader.prefix()?, Asn(reader.u32()?))))?;
+        let range = reader.option(Reader::prefix)?;
+        let asn = Asn(reader.u32()?);
         let router_id = reader.u32()?;
         let stopped = reader.option(Reader::text)?;
         let restart_at = reader.option(Reader::duration)?.map(|left| now + left);
@@ -173,9 +174,12 @@ impl Speaker {
         }
         let id = match range {
             None => self.by_address.get(&address).copied(),
-            Some((range, asn)) => self.resume_dynamic(config, address, range, asn),
+            Some(range) => self.resume_dynamic(config, address, range, asn),
         };
         let Some(id) = id else { return Ok((address, None)) };
+        if config.may_have(&self.peers[id].config, asn) {
+            self.know_as(id, asn);
+        }
         let peer = &mut self.peers[id];
         peer.stopped = stopped;
         peer.restart_at = restart_at;

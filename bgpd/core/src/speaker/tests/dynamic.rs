@@ -1,14 +1,15 @@
 //! Peers of listen ranges.
 
 use super::*;
-use crate::speaker::{ListenRange, Speaker, Surroundings, TakeOverError, Welcome};
+use crate::speaker::{ListenRange, RemoteAs, Speaker, Surroundings, TakeOverError, Welcome};
 
 /// A speaker at node 1 that takes whoever comes from 10.0.0.0/24, and nobody else.
 fn listening(limit: u32, remote_as: &[(u32, u32)]) -> Config {
     let remote_as: Vec<_> = remote_as.iter().map(|(first, last)| Asn(*first)..=Asn(*last)).collect();
     let mut peer = open_peer(remote_as[0].start().0);
     peer.transport.passive = true;
-    let range = ListenRange { prefix: prefix("10.0.0.0/24"), limit, remote_as, peer };
+    peer.remote_as = RemoteAs::OneOf(remote_as);
+    let range = ListenRange { prefix: prefix("10.0.0.0/24"), limit, peer };
     Config { listen_ranges: vec![range], ..config(1, 65001) }
 }
 
@@ -95,7 +96,7 @@ fn a_configured_peer_in_a_range_is_no_dynamic_one_and_the_longest_range_counts()
     let mut config = listening(10, &[(65002, 65009)]);
     let mut narrow = config.listen_ranges[0].clone();
     narrow.prefix = prefix("10.0.0.3/32");
-    narrow.remote_as = vec![Asn(65100)..=Asn(65100)];
+    narrow.peer.remote_as = RemoteAs::OneOf(vec![Asn(65100)..=Asn(65100)]);
     config.listen_ranges.push(narrow);
     sim.add(node(1), with_peer(config, 2, open_peer(65002)));
     for n in [2, 3] {

@@ -21,6 +21,7 @@ mod propagate;
 mod property;
 mod reflect;
 mod refresh;
+mod remote_as;
 mod restart;
 mod role;
 mod session;

@@ -51,6 +51,11 @@ fn the_next_hop_of_the_other_family_follows_the_interface_of_the_session() {
     assert_eq!(next_hop(&sim).addr, ip("fd00::7"));
     assert_eq!(view(&sim, 2, 1).counters.updates_received, updates + 1, "only the IPv6 route is sent again");
 
+    sim.take_over(node(1)).unwrap();
+    sim.run(Duration::from_secs(60));
+    assert_eq!(next_hop(&sim).addr, ip("fd00::7"));
+    assert_eq!(view(&sim, 2, 1).counters.updates_received, updates + 1, "a new process knows the interfaces");
+
     tell(&mut sim, &[elsewhere]);
     assert!(!knows(&sim, 2, "fd01::/64") && knows(&sim, 2, "10.1.0.0/24"));
 }

@@ -13,7 +13,7 @@ use cairn_net::{Asn, RouterId};
 pub use capability::{
     AddPathMode, Capability, GracefulRestart, GracefulRestartFamily, LongLivedFamily, Role,
 };
-pub use check::OpenCheck;
+pub use check::{OpenCheck, PeerAs};
 pub use negotiated::Negotiated;
 
 /// An OPEN message, valid by itself: see [`Open::check`] for what depends on the configuration.

@@ -167,7 +167,7 @@ fn check() -> OpenCheck {
     OpenCheck {
         local_as: Asn(65000),
         local_id: RouterId::new(1).unwrap(),
-        peer_as: Some(Asn(65001)),
+        peer_as: PeerAs::Is(Asn(65001)),
         role: None,
         role_strict: false,
     }
@@ -181,8 +181,27 @@ fn check_refuses(open: &Open, check: &OpenCheck, error: OpenError) {
 #[test]
 fn another_as_than_configured_is_refused() {
     assert_eq!(open(vec![]).check(&check()), Ok(()));
-    check_refuses(&open(vec![]), &OpenCheck { peer_as: Some(Asn(65002)), ..check() }, OpenError::BadPeerAs);
-    assert_eq!(open(vec![]).check(&OpenCheck { peer_as: None, ..check() }), Ok(()));
+    let other = OpenCheck { peer_as: PeerAs::Is(Asn(65002)), ..check() };
+    check_refuses(&open(vec![]), &other, OpenError::BadPeerAs);
+}
+
+#[test]
+fn an_as_that_is_left_open_has_to_fit_the_rule() {
+    let ranges = PeerAs::OneOf(vec![Asn(65100)..=Asn(65199), Asn(65300)..=Asn(65300)]);
+    let external = PeerAs::External(vec![Asn(65000), Asn(65010)]);
+    for (rule, fitting, others) in [
+        (&ranges, [65100, 65199, 65300], [65099, 65200, 65001]),
+        (&external, [1, 65001, 4_294_967_294], [65000, 65010, 0]),
+    ] {
+        let fits = |asn: u32| {
+            let expected = OpenCheck { peer_as: rule.clone(), ..check() };
+            Open { asn: Asn(asn), ..open(vec![]) }.check(&expected).is_ok()
+        };
+        assert!(fitting.into_iter().all(fits), "{rule}");
+        assert!(!others.into_iter().any(fits), "{rule}");
+    }
+    assert_eq!(ranges.to_string(), "one of AS 65100-65199, 65300");
+    assert_eq!(external.to_string(), "an external AS, other than 65000, 65010");
 }
 
 #[test]
@@ -199,7 +218,11 @@ fn roles_must_fit_each_other() {
     assert_eq!(with(Role::Customer).check(&provider), Ok(()));
     check_refuses(&with(Role::Provider), &provider, OpenError::RoleMismatch);
     assert_eq!(open(vec![]).check(&provider), Ok(()));
-    check_refuses(&open(vec![]), &OpenCheck { role_strict: true, ..provider }, OpenError::RoleMismatch);
+    check_refuses(
+        &open(vec![]),
+        &OpenCheck { role_strict: true, ..provider.clone() },
+        OpenError::RoleMismatch,
+    );
     let contradiction = open(vec![Capability::Role(Role::Customer), Capability::Role(Role::Peer)]);
     check_refuses(&contradiction, &provider, OpenError::RoleMismatch);
     // Roles are for external sessions.

@@ -1,4 +1,4 @@
-//! Programs and files of others that come as Go modules: what `tests/gotools/go.mod` names, built into the user's cache, and
+//! Programs and files of others that come as Go modules: what `go.mod` beside this package names, built into the user's cache, and
 //! containerlab's schema.
 
 use std::collections::hash_map::DefaultHasher;
@@ -37,9 +37,9 @@ const CONTAINERLAB: Module = Module {
 /// # Errors
 /// There is no Go, or what it says.
 pub fn directory() -> Result<PathBuf> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("gotools");
+    let module = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cache = cache()?;
-    let target = cache.join(format!("gotools-{:016x}", version(&module)?));
+    let target = cache.join(format!("gotools-{:016x}", version(module)?));
     // One process builds, others wait; the lock ends with the process.
     let lock = File::create(cache.join("gotools.lock"))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
@@ -49,7 +49,7 @@ pub fn directory() -> Result<PathBuf> {
             target.display()
         );
         let unfinished = target.with_extension("new");
-        build(&module, &unfinished, &cache)?;
+        build(module, &unfinished, &cache)?;
         fs::rename(&unfinished, &target)?;
     }
     Ok(target)
@@ -88,13 +88,29 @@ fn download(go: &Path, module: &Module) -> Result<PathBuf> {
     Ok(directory.into())
 }
 
-/// `$XDG_CACHE_HOME/cairn/bin`, or below `~/.cache`.
-fn cache() -> Result<PathBuf> {
+/// A Go that is new enough for every module of the tests.
+///
+/// # Errors
+/// There is none, or what it says.
+pub fn compiler() -> Result<PathBuf> {
+    go(&cache()?)
+}
+
+/// `$XDG_CACHE_HOME/cairn`, or below `~/.cache`.
+///
+/// # Errors
+/// Neither that variable nor `HOME` is set.
+pub fn user_cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
         .context("neither XDG_CACHE_HOME nor HOME is set")?;
-    let cache = base.join("cairn/bin");
+    Ok(base.join("cairn"))
+}
+
+/// The directory `bin` below it.
+fn cache() -> Result<PathBuf> {
+    let cache = user_cache()?.join("bin");
     fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     Ok(cache)
 }

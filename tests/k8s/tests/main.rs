@@ -1,0 +1,8 @@
+//! What Cairn says to an API server, said to a real one. Run by `cargo xtask test --tier k8s`.
+
+mod access;
+mod agreement;
+mod cluster;
+mod deploy;
+mod outage;
+mod store;

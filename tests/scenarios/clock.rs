@@ -1,0 +1,86 @@
+//! Somebody sets the time of day, back and forth by hours: whatever has a timer counts by the clock that nobody sets.
+//!
+//! All nodes share the machine's clock, so this needs a machine of its own, and plays alone there.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use cairn_lab::lab::Families;
+
+use crate::flow::Flows;
+use crate::racks::{ask_for_bfd, await_bfd};
+use crate::wait::eventually;
+use crate::world::{SETTLES, World, play_alone};
+
+/// Five of these are the detection time: more than such a machine ever stands still for.
+const BFD: &str = "bfd: {minTxInterval: 1s, minRxInterval: 1s, multiplier: 5}";
+/// The nodes that are looked at.
+const NODES: [&str; 2] = ["node1", "node3"];
+/// KEEPALIVEs of a hold time, which is three times their interval, and one more.
+const HOLD_TIME: u64 = 4;
+
+/// Sets the time of day by so many seconds.
+fn set_clock(by: i64) -> Result<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let wanted = i64::try_from(now.as_secs())? + by;
+    let done = Command::new("date").args(["-s", &format!("@{wanted}")]).output()?;
+    ensure!(done.status.success(), "date: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
+
+/// How often sessions of both kinds came up or went down on a node.
+fn changes(world: &World, node: &str) -> Result<Vec<(u64, u64)>> {
+    let bgp = world.peers(node)?.into_iter().map(|peer| (peer.established_count, peer.dropped_count));
+    let bfd = world.bfd_sessions(node)?.into_iter().map(|session| (session.up_count, session.down_count));
+    Ok(bgp.chain(bfd).collect())
+}
+
+/// Waits until each session has lived for longer than a hold time and a detection time, by what was received on it.
+fn outlives_its_timers(world: &World, node: &str) -> Result<()> {
+    let counts = || -> Result<Vec<u64>> {
+        let bgp = world.peers(node)?.into_iter().map(|peer| peer.counters.received.keepalives);
+        Ok(bgp.chain(world.bfd_sessions(node)?.into_iter().map(|session| session.packets_received)).collect())
+    };
+    let before = counts()?;
+    eventually(SETTLES, || {
+        let now = counts()?;
+        let old = before.iter().zip(&now).all(|(before, now)| *now >= before + HOLD_TIME);
+        ensure!(old && now.len() == before.len(), "{node}: {before:?} messages, now {now:?}");
+        Ok(())
+    })
+    .map(drop)
+}
+
+mod needs_clock {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs root: run by cargo xtask test --tier lab"]
+    fn sessions_pods_and_flows_do_not_care_what_time_of_day_it_is() -> Result<()> {
+        cairn_lab::feature::require(module_path!())?;
+        play_alone("two-racks", "clock", Families::Dual, |world| {
+            ask_for_bfd(world, BFD)?;
+            let pods = [world.pod("node1", "a")?, world.pod("node3", "b")?];
+            for node in NODES {
+                await_bfd(world, node)?;
+            }
+            world.all_reach_all(&pods)?;
+            let before = [changes(world, NODES[0])?, changes(world, NODES[1])?];
+            let flows = Flows::start_sparse(world, &pods[0], &pods[1])?;
+            for (name, hours) in [("ahead", 6), ("back", -30), ("right", 24)] {
+                set_clock(hours * 3600)?;
+                // What is written and read meanwhile has times of the other day: blocks, journals, reports.
+                let new = world.pod("node1", name)?;
+                world.all_reach_all(&[new, pods[1].clone()])?;
+                world.delete_pod("node1", name)?;
+                for node in NODES {
+                    outlives_its_timers(world, node)?;
+                }
+            }
+            flows.end_without_loss()?;
+            let after = [changes(world, NODES[0])?, changes(world, NODES[1])?];
+            ensure!(before == after, "sessions ended: {before:?}, then {after:?}");
+            Ok(())
+        })
+    }
+}

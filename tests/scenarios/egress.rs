@@ -1,0 +1,210 @@
+//! An address that pods have outside, wherever they run: who has it, who gets it, and what becomes of it when its node dies.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use cairn_lab::lab::Families;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::firewall::{masquerade_pools, outside};
+use crate::pools::set_modes;
+use crate::racks::{ask_for_bfd, await_bfd};
+use crate::wait::eventually;
+use crate::wire::Watch;
+use crate::world::{PodOn, SETTLES, World, play_with};
+
+/// How long it may take from a node's death until packets leave by another one. The hold time is 90 s: only BFD can tell of it.
+const FAILS_OVER: Duration = Duration::from_secs(20);
+
+/// The address of the gateway, of no node and no pool.
+fn egress(version_6: bool) -> &'static str {
+    if version_6 { "2001:db8:203::10" } else { "203.0.113.10" }
+}
+
+fn object_path(world: &World, plural: &str, name: &str) -> PathBuf {
+    world.directory().join("volumes/objects").join(plural).join(format!("{name}.yaml"))
+}
+
+fn put(world: &World, plural: &str, name: &str, text: &str) -> Result<()> {
+    let path = object_path(world, plural, name);
+    std::fs::create_dir_all(path.parent().context("a file lies in a directory")?)?;
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, text)?;
+    std::fs::rename(&draft, &path).with_context(|| path.display().to_string())
+}
+
+/// A pod's object, as Kubernetes would have it.
+fn put_pod(world: &World, node: &str, name: &str, app: &str) -> Result<()> {
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: default, labels: {{app: {app}}}}}\nspec: {{nodeName: {node}}}\n"
+    );
+    put(world, "pods/default", name, &text)
+}
+
+/// The gateway: for pods that bill, on node1 or node2.
+fn put_gateway(world: &World) -> Result<()> {
+    let addresses = match world.families {
+        Families::Ipv4 => egress(false).to_owned(),
+        Families::Ipv6 => format!("'{}'", egress(true)),
+        Families::Dual => format!("{}, '{}'", egress(false), egress(true)),
+    };
+    let text = format!(
+        "apiVersion: cairn.network/v1alpha1\nkind: EgressGateway\nmetadata: {{name: partner}}\nspec:\n  egressIPs: [{addresses}]\n  \
+         podSelector: app == 'bill'\n  nodeSelector: topology.kubernetes.io/zone == 'rack-a'\n"
+    );
+    put(world, "egressgateways", "partner", &text)
+}
+
+/// Makes the nodes' addresses known to each other, by way of tor1, for the tunnels between them.
+fn join_nodes(world: &World) -> Result<()> {
+    for (family, host, net, link) in
+        [("-4", "10.0.0.", "10.0.0.0/24", "10.1."), ("-6", "fd10::", "fd10::/112", "fd10:1:")]
+    {
+        let wanted = match world.families {
+            Families::Ipv4 => family == "-4",
+            Families::Ipv6 => family == "-6",
+            Families::Dual => true,
+        };
+        for number in (1..=3).filter(|_| wanted) {
+            let (tor, node) = match family {
+                "-4" => (format!("{link}{number}.0"), format!("{link}{number}.1")),
+                _ => (format!("{link}{number}::"), format!("{link}{number}::1")),
+            };
+            world.run("tor1", &format!("ip {family} route add {host}{number} via {node}"))?;
+            world.run(&format!("node{number}"), &format!("ip {family} route add {net} via {tor}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The node that has the addresses.
+fn holder(world: &World) -> Result<String> {
+    let text = std::fs::read_to_string(object_path(world, "egressgateways", "partner"))?;
+    let object: Value = serde_yaml::from_str(&text)?;
+    Ok(object["status"]["node"].as_str().with_context(|| format!("nobody has them: {text}"))?.to_owned())
+}
+
+/// Sends from the pod, and gives the source that arrives outside. Nothing is answered; each message is told from all others by its port.
+fn source(world: &World, watch: &Watch, pod: &PodOn, to: IpAddr, port: u16) -> Result<IpAddr> {
+    let script = format!("for i in 1 2 3; do echo x > /dev/udp/{to}/{port}; sleep 0.05; done; true");
+    world.exec_in(&pod.node, Some(&pod.pod.name), &["bash", "-c", &script])?;
+    let target = format!("> {to}.{port}: ");
+    let text = watch.now(world)?;
+    let line = text.lines().find(|line| line.contains(&target));
+    let line = line.with_context(|| format!("nothing arrives for {target}"))?;
+    let mut words = line.split_whitespace().skip_while(|word| !word.starts_with("IP")).skip(1);
+    let (address, _) = words.next().and_then(|source| source.rsplit_once('.')).context("no source")?;
+    Ok(address.parse()?)
+}
+
+struct Ports(u16);
+
+impl Ports {
+    fn next(&mut self) -> u16 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// All that comes from the pod has the source that it should: the gateway's address, or another.
+fn comes_from(world: &World, watch: &Watch, ports: &mut Ports, pod: &PodOn, wanted: bool) -> Result<()> {
+    for address in &pod.pod.addresses {
+        let (to, gateway) = (outside(*address)?, egress(address.is_ipv6()));
+        eventually(SETTLES, || {
+            let found = source(world, watch, pod, to, ports.next())?;
+            let is_gateway = found.to_string() == gateway;
+            ensure!(is_gateway == wanted, "{} on {} comes from {found}", pod.pod.name, pod.node);
+            Ok(())
+        })?;
+        // Answers come back: to the node that has the address, and from there to the pod.
+        let report = world.ping(&pod.node, Some(&pod.pod.name), to, 3)?;
+        ensure!(report.lost() == 0, "{report:?}");
+    }
+    Ok(())
+}
+
+fn pods_leave_with_the_address_of_their_gateway(families: Families) -> Result<()> {
+    play_with("two-racks", "egress", families, &[("TORS", "-bfd")], |world| {
+        join_nodes(world)?;
+        set_modes(world, "vxlanMode: Always")?;
+        masquerade_pools(world)?;
+        ask_for_bfd(world, "bfd: {multiplier: 4}")?;
+        let nodes = world.cairn_nodes();
+        nodes.iter().try_for_each(|node| await_bfd(world, node))?;
+        for (node, name, app) in [
+            ("node3", "bill3", "bill"),
+            ("node3", "shop3", "shop"),
+            ("node1", "bill1", "bill"),
+            ("node2", "bill2", "bill"),
+        ] {
+            put_pod(world, node, name, app)?;
+        }
+        let far = world.pod("node3", "bill3")?;
+        let other = world.pod("node3", "shop3")?;
+        let near = [world.pod("node1", "bill1")?, world.pod("node2", "bill2")?];
+        world.all_reach_all(&[far.clone(), other.clone(), near[0].clone(), near[1].clone()])?;
+        let watch = Watch::start(world, "outside", "eth1", "udp")?;
+        let mut ports = Ports(20000);
+        comes_from(world, &watch, &mut ports, &far, false)?;
+
+        put_gateway(world)?;
+        eventually(SETTLES, || holder(world).map(drop))?;
+        for pod in [&far, &near[0], &near[1]] {
+            comes_from(world, &watch, &mut ports, pod, true)?;
+        }
+        comes_from(world, &watch, &mut ports, &other, false)?;
+        // Inside nothing is translated, and a pod that others speak to answers as itself.
+        world.all_reach_all(&[far.clone(), other.clone(), near[0].clone(), near[1].clone()])?;
+        for address in &far.pod.addresses {
+            let report = world.ping("outside", None, *address, 3)?;
+            ensure!(report.lost() == 0, "what begins outside: {report:?}");
+        }
+
+        // The daemon of the node that has the address, and that of the pod, are away for a moment.
+        let first = holder(world)?;
+        for node in [first.as_str(), "node3"] {
+            world.end_process(node, "felix-lite", Signal::SIGKILL)?;
+            comes_from(world, &watch, &mut ports, &far, true)?;
+        }
+        ensure!(holder(world)? == first, "the address has moved");
+
+        // The node dies: BFD finds out, its announcement goes, the other candidate takes the address.
+        let second = if first == "node1" { "node2" } else { "node1" };
+        world.kill_node(&first)?;
+        let address = far.pod.addresses[0];
+        let (to, gateway) = (outside(address)?, egress(address.is_ipv6()));
+        let time = eventually(FAILS_OVER, || {
+            let found = source(world, &watch, &far, to, ports.next())?;
+            ensure!(found.to_string() == gateway, "{found}");
+            ensure!(holder(world)? == second, "the dead node still has it");
+            Ok(())
+        })?;
+        println!("{}: {first} dead, packets from {gateway} again after {time:?}", world.name());
+        comes_from(world, &watch, &mut ports, &far, true)?;
+
+        // It comes back, and takes nothing away from the other.
+        world.bring_back(&first)?;
+        await_bfd(world, &first)?;
+        comes_from(world, &watch, &mut ports, &far, true)?;
+        ensure!(holder(world)? == second, "the address has moved back");
+
+        // Without the gateway there is nothing of it left.
+        std::fs::remove_file(object_path(world, "egressgateways", "partner"))?;
+        comes_from(world, &watch, &mut ports, &far, false)?;
+        for node in ["node3", second] {
+            eventually(SETTLES, || {
+                let left =
+                    world.run(node, "sh -c 'ip rule list; ip -6 rule list; nft list table inet cairn'")?;
+                ensure!(!left.contains("proto 202"), "{left}");
+                ensure!(!left.contains("chain egress"), "{left}");
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })
+}
+
+crate::scenario!(pods_leave_with_the_address_of_their_gateway);
