@@ -89,7 +89,6 @@ fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> R
     }
     heading("building tests and programs");
     let suites = Suite::build_all()?;
-    process::run(workspace::cargo().args(["build", "--workspace", "--bins", "--locked"]))?;
     let programs = workspace::programs("debug")?;
     if unit {
         unit_tier(&suites, arguments.filter.as_deref(), &programs, total);
@@ -161,10 +160,14 @@ fn vm_tier(
     for suite in suites.iter().filter(|suite| !suite.needs_kubernetes()) {
         let mut names = suite.marked(programs)?;
         names.retain(|name| choice.takes(name));
-        let place = Place::Machine(&machine);
-        let (count, unsteady) = suite.run_marked(&names, arguments.lab_threads, programs, &place);
-        total.add(count);
-        flaky.extend(unsteady);
+        let (alone, together): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| needs::own_machine(name));
+        for names in std::iter::once(together).chain(alone.into_iter().map(|name| vec![name])) {
+            let place = Place::Machine(&machine);
+            let (count, unsteady) = suite.run_marked(&names, arguments.lab_threads, programs, &place);
+            total.add(count);
+            flaky.extend(unsteady);
+        }
     }
     choice.finish()?;
     Ok(flaky)

@@ -14,6 +14,9 @@ const MARK: &str = "needs_";
 /// Begins the name of a module whose tests show what happens without something.
 const WITHOUT: &str = "lacks_";
 
+/// Whoever needs this sets the time of day, under the feet of whatever else runs there.
+const CLOCK: &str = "clock";
+
 /// Tests that need nothing special, and run under the other kernel too: what this kernel does must not be all that works.
 const ALSO: [&str; 4] = [
     "bfd::a_silent_path_is_left_long_before_the_hold_time",
@@ -30,6 +33,11 @@ fn needs(test: &str) -> impl Iterator<Item = &str> {
 /// What the kernel must not have for a test, by its name.
 fn without(test: &str) -> impl Iterator<Item = &str> {
     marked(test, WITHOUT)
+}
+
+/// Does a test do to its machine what no other test there would survive?
+pub(super) fn own_machine(test: &str) -> bool {
+    needs(test).any(|name| name == CLOCK)
 }
 
 fn marked<'a>(test: &'a str, mark: &'static str) -> impl Iterator<Item = &'a str> {
@@ -97,12 +105,13 @@ impl<'a> Choice<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, Features, needs};
+    use super::{Choice, Features, needs, own_machine};
 
     #[test]
     fn a_module_of_the_tests_name_says_what_it_needs() {
         let name = "vrf::sessions::needs_vrf_netem::ipv4";
         assert_eq!(needs(name).collect::<Vec<_>>(), ["vrf", "netem"]);
+        assert!(own_machine("a::needs_netem_clock::b") && !own_machine(name));
         let features = Features([("vrf".to_owned(), true), ("netem".to_owned(), false)].into());
         assert_eq!(features.lacks(name), ["netem"]);
         assert_eq!(features.lacks("a::needs_something"), ["something"]);
