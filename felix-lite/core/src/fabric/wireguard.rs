@@ -4,7 +4,7 @@
 //! mode their pool has. A peer is a node whose key is known, or a host outside of the cluster that an object describes whole. The
 //! addresses behind a peer follow from its blocks and from what it alone announces; an address is behind one peer at most.
 //!
-//! What follows from the objects is in [`Secured`].
+//! What follows from the objects is in [`Secured`](super::secured::Secured).
 //!
 //! Invariants:
 //! - a prefix is among a peer's addresses before a route leads to that peer, and for as long;

@@ -11,6 +11,7 @@
 //! | `forged` | forward, -10 | pods send no encapsulated packets to nodes, also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
 //! | `masquerades` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with an address of the node |
+//! | `egress-tunnels` | postrouting, 110 | packets of egress gateways enter a tunnel without their mark, or the kernel would lead what they travel in back into it; only where there are such |
 //!
 //! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question, and what nothing
 //! needs is not there: see [`Needs`]. Without translation nothing has the kernel track connections.
@@ -49,6 +50,9 @@ const LOOPBACK: &[u8] = b"lo\0";
 const FORGED: &str = "forged";
 const EGRESS: &str = "egress";
 const EGRESS_MARKED: &str = "egress-marked";
+const EGRESS_TUNNELS: &str = "egress-tunnels";
+/// How the names of all of our tunnels' devices begin.
+const TUNNELS: &[u8] = b"cairn-";
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 /// TCP, UDP, SCTP, DCCP.
@@ -238,6 +242,7 @@ fn all_chains(needs: Needs) -> (Vec<Chain>, Vec<Chain>) {
         (needs.encapsulation, Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10)),
         (needs.egress, Chain::at(EGRESS, ChainType::Filter, Hook::Prerouting, -90)),
         (needs.egress, Chain::regular(EGRESS_MARKED)),
+        (needs.egress, Chain::at(EGRESS_TUNNELS, ChainType::Filter, Hook::Postrouting, 110)),
         (needs.encapsulation, Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10)),
         (needs.translation, Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100)),
     ];
@@ -295,6 +300,19 @@ fn egress_rules(family: Family) -> [Rule; 4] {
         rule(EGRESS_MARKED, "what a gateway is for", wanted),
         rule(EGRESS_MARKED, "not what it is not for", others),
     ]
+}
+
+/// A VXLAN device looks for the way of the packet that it makes with the mark of the one inside (`vxlan_xmit_one`): that way would be the device itself.
+fn egress_tunnel_rule() -> Rule {
+    let mark = Register(0);
+    let parts = vec![
+        Expression::Meta { key: MetaKey::OutputInterface, into: mark },
+        equal(mark, TUNNELS),
+        Expression::Meta { key: MetaKey::Mark, into: mark },
+        Expression::Bitwise { register: mark, mask: (!EGRESS_MARKS).to_ne_bytes().to_vec(), xor: vec![0; 4] },
+        Expression::SetMeta { key: MetaKey::Mark, from: mark },
+    ];
+    rule(EGRESS_TUNNELS, "the way of a tunnel's own packets does not depend on what is inside", parts)
 }
 
 /// Marked packets leave with the gateway's address where this node has it, and else with their own, to the node that has.
@@ -359,6 +377,7 @@ fn rules(needs: Needs) -> Vec<Rule> {
     }
     if needs.egress {
         rules.extend(Family::ALL.into_iter().flat_map(egress_rules));
+        rules.push(egress_tunnel_rule());
     }
     rules
 }
