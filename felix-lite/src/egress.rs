@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::engine::{EgressFacts, NodeFacts};
 use crate::store::Known;
+use crate::timer::at;
 
 /// How long a candidate leaves it to each one before it.
 const TURN: Duration = Duration::from_millis(500);
@@ -190,14 +191,6 @@ async fn settle<D: Datastore>(
             warn!(gateway = name, %error, "the egress gateway's status is not written: trying again");
             false
         }
-    }
-}
-
-/// Completes at a time; never, if there is none.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 

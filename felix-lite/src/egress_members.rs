@@ -3,79 +3,41 @@
 //! Written when it differs, put back when somebody changes it, and deleted when there are none. After a start nothing is written before all is
 //! known that it follows from.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::time::Duration;
-
 use cairn_api::kinds::{EgressMembers, GatewayMembers};
 use cairn_api::{Metadata, Object};
-use cairn_datastore::{Datastore, Key, Precondition, StoreError};
+use cairn_datastore::Datastore;
 use tokio::sync::watch;
-use tracing::warn;
 
 use crate::engine::NodeFacts;
-use crate::store::Known;
-
-/// When a write that failed is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::own_object::{Step, keep};
 
 /// Keeps the object true. Ends only with the engine, or if the store is closed.
-pub(crate) async fn run<D: Datastore>(store: D, node: String, mut facts: watch::Receiver<NodeFacts>) {
-    let mut known = Known::<EgressMembers>::new(&store);
-    loop {
-        let members = facts.borrow_and_update().egress.as_ref().map(|egress| egress.members.clone());
-        let mut settled = true;
-        if let Some(members) = members.filter(|_| known.listed) {
-            let object = known.objects.iter().find(|object| object.name() == node);
-            if let Err(error) = settle(&store, &node, object.map(|object| &**object), members).await {
-                // A conflict is told by the watch as well, but maybe not before this is tried again.
-                if !matches!(error, StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) {
-                    warn!(%error, "the node's members of egress gateways are not in the datastore: trying again");
-                }
-                settled = false;
-            }
-        }
-        tokio::select! {
-            changed = facts.changed() => if changed.is_err() {
-                return;
-            },
-            open = known.follow() => if !open {
-                return;
-            },
-            () = tokio::time::sleep(RETRY), if !settled => {}
-        }
-    }
+pub(crate) async fn run<D: Datastore>(store: D, node: String, facts: watch::Receiver<NodeFacts>) {
+    keep(store, node, facts, "the node's members of egress gateways", step).await;
 }
 
-async fn settle<D: Datastore>(
-    store: &D,
-    node: &str,
-    object: Option<&Object<EgressMembers>>,
-    members: BTreeMap<String, BTreeSet<IpAddr>>,
-) -> Result<(), StoreError> {
-    let members = members.into_iter().filter(|(_, addresses)| !addresses.is_empty());
-    let members = members
-        .map(|(gateway, addresses)| GatewayMembers { gateway, addresses: addresses.into_iter().collect() })
-        .collect();
-    let spec = EgressMembers { members };
+fn step(node: &str, facts: &NodeFacts, object: Option<&Object<EgressMembers>>) -> Step<EgressMembers> {
+    let Some(egress) = &facts.egress else { return Step::Nothing };
+    let members = egress.members.iter().filter(|(_, addresses)| !addresses.is_empty());
+    let members = members.map(|(gateway, addresses)| GatewayMembers {
+        gateway: gateway.clone(),
+        addresses: addresses.iter().copied().collect(),
+    });
+    let spec = EgressMembers { members: members.collect() };
     match object {
-        None if spec.members.is_empty() => Ok(()),
-        None => store.create(&Object::new(Metadata::named(node), spec)).await.map(drop),
-        Some(object) if object.spec == spec => Ok(()),
-        Some(object) if spec.members.is_empty() => {
-            let unchanged = Precondition::unchanged(&object.metadata);
-            match store.delete::<EgressMembers>(&Key::named(node), &unchanged).await {
-                Err(StoreError::NotFound { .. }) => Ok(()),
-                done => done,
-            }
-        }
-        Some(object) => store.update(&Object { spec, ..object.clone() }).await.map(drop),
+        None if spec.members.is_empty() => Step::Nothing,
+        None => Step::Create(Object::new(Metadata::named(node), spec)),
+        Some(object) if object.spec == spec => Step::Nothing,
+        Some(object) if spec.members.is_empty() => Step::Delete(object.clone()),
+        Some(object) => Step::Update(Object { spec, ..object.clone() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use cairn_datastore::MemoryStore;
+    use std::time::Duration;
+
+    use cairn_datastore::{Key, MemoryStore};
 
     use super::*;
     use crate::engine::EgressFacts;

@@ -14,7 +14,9 @@
 //! | `cni` | the CNI server |
 //! | `ipam`, `namespace` | the node's allocator kept running; labels of namespaces |
 //! | `status`, `pool_status` | the node's report; what is said of the pools |
-//! | `wireguard_key`, `wireguard_peer` | the node's private key, its public one for the others |
+//! | `egress` | who has the addresses of egress gateways |
+//! | `own_object` | objects of the node's name, kept true: `wireguard_peer` (its public key), `egress_members` |
+//! | `wireguard_key` | the node's private key |
 //! | `health` | life and readiness over HTTP |
 
 mod args;
@@ -31,9 +33,11 @@ mod ipam;
 pub mod log;
 mod mailbox;
 pub mod namespace;
+mod own_object;
 mod pool_status;
 mod status;
 mod store;
+mod timer;
 mod tunnel_address;
 mod wireguard_key;
 mod wireguard_peer;

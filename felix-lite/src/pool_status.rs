@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::store::Known;
+use crate::timer::at;
 
 /// The conditions.
 const ALLOCATABLE: &str = "Allocatable";
@@ -184,14 +185,6 @@ async fn write<D: Datastore>(store: &D, pools: &[Arc<Object<IpPool>>]) -> bool {
         }
     }
     complete
-}
-
-/// Completes at a time; never, if there is none.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

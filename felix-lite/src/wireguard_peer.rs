@@ -3,88 +3,39 @@
 //! Written when the device is there, so that nobody sends to it before; put back when somebody changes it; deleted when encryption is switched
 //! off. What an operator has written into it besides the key stays.
 
-use std::time::Duration;
-
 use cairn_api::kinds::WireguardPeer;
-use cairn_api::{Metadata, Object, WireguardKey};
-use cairn_datastore::{Datastore, Precondition, StoreError};
+use cairn_api::{Metadata, Object};
+use cairn_datastore::Datastore;
 use tokio::sync::watch;
-use tracing::{info, warn};
 
 use crate::engine::{Encryption, NodeFacts};
-use crate::store::Known;
-
-/// When a write that failed is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::own_object::{Step, keep};
 
 /// Keeps the object true. Ends only with the engine, or if the store is closed.
-pub(crate) async fn run<D: Datastore>(store: D, node: String, mut facts: watch::Receiver<NodeFacts>) {
-    let mut known = Known::<WireguardPeer>::new(&store);
-    loop {
-        let now = facts.borrow_and_update().encryption;
-        let mut settled = true;
-        if known.listed
-            && let Err(error) = settle(&store, &node, known.get(&node), now).await
-        {
-            // A conflict is told by the watch as well, but maybe not before this is tried again.
-            if !matches!(error, StoreError::Conflict { .. }) {
-                warn!(%error, "the node's public key is not in the datastore: trying again");
-            }
-            settled = false;
-        }
-        tokio::select! {
-            changed = facts.changed() => if changed.is_err() {
-                return;
-            },
-            open = known.follow() => if !open {
-                return;
-            },
-            () = tokio::time::sleep(RETRY), if !settled => {}
-        }
-    }
+pub(crate) async fn run<D: Datastore>(store: D, node: String, facts: watch::Receiver<NodeFacts>) {
+    keep(store, node, facts, "the node's public key", step).await;
 }
 
-async fn settle<D: Datastore>(
-    store: &D,
-    node: &str,
-    object: Option<&Object<WireguardPeer>>,
-    now: Encryption,
-) -> Result<(), StoreError> {
-    match (now, object) {
-        (Encryption::Unknown | Encryption::On(None), _) | (Encryption::Off, None) => Ok(()),
-        (Encryption::On(Some(key)), Some(object)) if object.spec.public_key == key => Ok(()),
+fn step(node: &str, facts: &NodeFacts, object: Option<&Object<WireguardPeer>>) -> Step<WireguardPeer> {
+    match (facts.encryption, object) {
+        (Encryption::Unknown | Encryption::On(None), _) | (Encryption::Off, None) => Step::Nothing,
+        (Encryption::On(Some(key)), Some(object)) if object.spec.public_key == key => Step::Nothing,
         (Encryption::On(Some(key)), Some(object)) => {
-            info!(%key, "the node's public key is put into the datastore again");
             let spec = WireguardPeer { public_key: key, ..object.spec.clone() };
-            store.update(&Object { spec, ..object.clone() }).await.map(drop)
+            Step::Update(Object { spec, ..object.clone() })
         }
-        (Encryption::On(Some(key)), None) => create(store, node, key).await,
-        (Encryption::Off, Some(object)) => {
-            info!("nothing is encrypted any more: the node's public key leaves the datastore");
-            let key = cairn_datastore::Key::named(node);
-            match store.delete::<WireguardPeer>(&key, &Precondition::unchanged(&object.metadata)).await {
-                Err(StoreError::NotFound { .. }) => Ok(()),
-                done => done,
-            }
+        (Encryption::On(Some(key)), None) => {
+            Step::Create(Object::new(Metadata::named(node), WireguardPeer::of(key)))
         }
-    }
-}
-
-async fn create<D: Datastore>(store: &D, node: &str, key: WireguardKey) -> Result<(), StoreError> {
-    let object = Object::new(Metadata::named(node), WireguardPeer::of(key));
-    match store.create(&object).await {
-        Ok(_) => {
-            info!(%key, "the node's public key is in the datastore");
-            Ok(())
-        }
-        // It is told by the watch.
-        Err(StoreError::AlreadyExists { .. }) => Ok(()),
-        Err(error) => Err(error),
+        (Encryption::Off, Some(object)) => Step::Delete(object.clone()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use cairn_api::WireguardKey;
     use cairn_datastore::{Key, MemoryStore};
 
     use super::*;
@@ -125,14 +76,12 @@ mod tests {
         task.abort();
     }
 
-    #[tokio::test]
-    async fn before_anything_is_known_nothing_is_taken_away() {
-        let store = MemoryStore::new();
+    #[test]
+    fn before_anything_is_known_nothing_is_taken_away() {
         let object = Object::new(Metadata::named("a"), WireguardPeer::of(WireguardKey([1; 32])));
-        store.create(&object).await.unwrap();
-        for unknown in [Encryption::Unknown, Encryption::On(None)] {
-            settle(&store, "a", Some(&object), unknown).await.unwrap();
+        for encryption in [Encryption::Unknown, Encryption::On(None)] {
+            let facts = NodeFacts { encryption, ..NodeFacts::default() };
+            assert_eq!(step("a", &facts, Some(&object)), Step::Nothing);
         }
-        becomes(&store, Some(WireguardKey([1; 32]))).await;
     }
 }

@@ -57,6 +57,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// What builds all targets: [`all`] does so itself, and is quicker where that is done.
+pub(crate) fn build_all() -> Result<Command> {
+    let metadata = workspace::metadata()?;
+    Ok(build(&targets(&metadata)?, &directory(&metadata)?, &workspace::host()?))
+}
+
 /// Runs every target whose name contains `filter`; returns how many passed and failed.
 pub(crate) fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Result<(usize, usize)> {
     let metadata = workspace::metadata()?;
@@ -67,10 +73,10 @@ pub(crate) fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Resu
     if targets.is_empty() {
         return Ok((0, 0));
     }
-    let directory =
-        metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
-    let directory = Path::new(directory).join("fuzz");
-    let programs = build(&targets, &directory)?;
+    let (directory, host) = (directory(&metadata)?, workspace::host()?);
+    println!("building {} instrumented fuzz targets", targets.len());
+    process::run(&mut build(&targets, &directory, &host))?;
+    let programs = directory.join(host).join("release");
     let (waiting, passed) = (Mutex::new(targets.iter()), AtomicUsize::new(0));
     // A target is one thread: as many at a time as there are processors.
     let work = || -> Result<()> {
@@ -122,11 +128,16 @@ fn targets(metadata: &Value) -> Result<Vec<Target>> {
     Ok(found)
 }
 
-/// Builds the targets' packages instrumented; returns where the programs are.
-fn build(targets: &[Target], directory: &Path) -> Result<PathBuf> {
-    let host = workspace::host()?;
+/// Where instrumented programs are, beside all others: they share nothing with them.
+fn directory(metadata: &Value) -> Result<PathBuf> {
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
+    Ok(Path::new(target).join("fuzz"))
+}
+
+/// What builds the targets' packages instrumented, into a directory.
+fn build(targets: &[Target], directory: &Path, host: &str) -> Command {
     let mut cargo = workspace::cargo();
-    cargo.args(["build", "--quiet", "--release", "--bins", "--target", &host]);
+    cargo.args(["build", "--quiet", "--release", "--bins", "--target", host]);
     cargo
         .env("RUSTFLAGS", RUSTFLAGS)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -136,9 +147,7 @@ fn build(targets: &[Target], directory: &Path) -> Result<PathBuf> {
     for package in packages {
         cargo.args(["--package", package]);
     }
-    println!("building {} instrumented fuzz targets", targets.len());
-    process::run(&mut cargo)?;
-    Ok(directory.join(host).join("release"))
+    cargo
 }
 
 impl Target {

@@ -3,6 +3,7 @@
 //! Everything here runs programs and prints what it does; nothing here is part of what Cairn ships.
 
 mod bench;
+mod beside;
 mod build;
 mod check;
 mod demo;

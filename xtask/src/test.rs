@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::beside::Beside;
 use crate::progress::bold;
 use crate::{check, fuzz, process, workspace};
 use machine::Machine;
@@ -90,6 +91,11 @@ fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> R
     heading("building tests and programs");
     let suites = Suite::build_all()?;
     let programs = workspace::programs("debug")?;
+    // Most tests of the lab wait: what is built for the last tiers gets the time that they leave.
+    let mut prepare = Command::new(programs.join("cairn-k8s"));
+    let kubernetes = k8s.then(|| Beside::start(prepare.arg("prepare"))).transpose()?;
+    let fuzzes = unit && arguments.filter.is_none();
+    let instrumented = fuzzes.then(|| Beside::start(&fuzz::build_all()?)).transpose()?;
     if unit {
         unit_tier(&suites, arguments.filter.as_deref(), &programs, total);
     }
@@ -99,11 +105,14 @@ fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> R
     if vm {
         flaky.extend(vm_tier(&suites, arguments, &programs, total)?);
     }
-    if k8s {
+    if let Some(kubernetes) = kubernetes {
+        heading("k8s tier: a real API server");
+        kubernetes.finish()?;
         flaky.extend(k8s_tier(&suites, arguments, &programs, total)?);
     }
-    if unit && arguments.filter.is_none() {
+    if let Some(instrumented) = instrumented {
         heading(&format!("fuzzing, {FUZZ_SECONDS} seconds for each target"));
+        instrumented.finish()?;
         let (passed, failed) = fuzz::all(None, FUZZ_SECONDS, Some(FUZZ_SEED))?;
         total.add(Count { passed, failed });
     }
@@ -173,16 +182,13 @@ fn vm_tier(
     Ok(flaky)
 }
 
-/// Runs what needs a real Kubernetes. The first time on a machine that is built, which takes minutes.
+/// Runs what needs a real Kubernetes, which is built by then.
 fn k8s_tier(
     suites: &[Suite],
     arguments: &Arguments,
     programs: &Path,
     total: &mut Count,
 ) -> Result<Vec<String>> {
-    heading("k8s tier: a real API server");
-    // Not within the time that a suite may take.
-    process::run(Command::new(programs.join("cairn-k8s")).arg("prepare"))?;
     let mut flaky = Vec::new();
     for suite in suites.iter().filter(|suite| suite.needs_kubernetes()) {
         let mut names = suite.marked(programs)?;

@@ -1,4 +1,6 @@
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Something that is refused or impossible: who, what and why (I10).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,4 +77,20 @@ impl fmt::Display for Reason {
             Self::PacketSize => "PacketSize",
         })
     }
+}
+
+/// What is wrong with each of many nodes, by name; a node of which nothing is known to be wrong is not there.
+pub(crate) type ByNode = BTreeMap<Arc<str>, Vec<Condition>>;
+
+/// Says what is wrong with a node from now on; false if that was known.
+pub(crate) fn replace(known: &mut ByNode, name: &Arc<str>, conditions: Vec<Condition>) -> bool {
+    if known.get(name).map_or(&[][..], Vec::as_slice) == conditions.as_slice() {
+        return false;
+    }
+    if conditions.is_empty() {
+        known.remove(name);
+    } else {
+        known.insert(Arc::clone(name), conditions);
+    }
+    true
 }

@@ -11,7 +11,7 @@ use cairn_net::Mac;
 use super::Addresses;
 use super::tunnel::mac_of;
 use crate::claims::Claims;
-use crate::condition::{Condition, Reason};
+use crate::condition::{self, Condition, Reason};
 
 /// Another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) struct Members {
     addresses: Claims<IpAddr>,
     /// How many have addresses of none, of either, of both families.
     shapes: [usize; 4],
-    conditions: BTreeMap<Arc<str>, Vec<Condition>>,
+    conditions: condition::ByNode,
 }
 
 impl Members {
@@ -172,16 +172,7 @@ impl Members {
                 member.addresses = addresses;
             }
         }
-        let known = self.conditions.get(name).map_or(&[][..], Vec::as_slice);
-        if known == conditions.as_slice() {
-            return false;
-        }
-        if conditions.is_empty() {
-            self.conditions.remove(name);
-        } else {
-            self.conditions.insert(Arc::clone(name), conditions);
-        }
-        true
+        condition::replace(&mut self.conditions, name, conditions)
     }
 
     fn what_is_wrong(&self, name: &Arc<str>, member: &Member) -> Vec<Condition> {

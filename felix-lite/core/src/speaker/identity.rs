@@ -10,7 +10,7 @@ use cairn_net::{Family, RouterId};
 
 use super::Inputs;
 use crate::claims::Claims;
-use crate::condition::{Condition, Reason};
+use crate::condition::{self, Condition, Reason};
 
 /// What counts of a Node object: other fields may change as they like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(crate) fn router_id(name: &str, identity: &NodeIdentity) -> RouterId {
 pub(crate) struct Identities {
     known: HashMap<Arc<str>, (RouterId, Option<String>)>,
     ids: Claims<RouterId>,
-    conditions: BTreeMap<Arc<str>, Vec<Condition>>,
+    conditions: condition::ByNode,
 }
 
 impl Identities {
@@ -110,16 +110,7 @@ impl Identities {
                 condition(Reason::DuplicateRouterId, format!("router id {id} is that of Node/{other}, too"))
             }));
         }
-        let known = self.conditions.get(name).map_or(&[][..], Vec::as_slice);
-        if known == conditions.as_slice() {
-            return false;
-        }
-        if conditions.is_empty() {
-            self.conditions.remove(name);
-        } else {
-            self.conditions.insert(Arc::clone(name), conditions);
-        }
-        true
+        condition::replace(&mut self.conditions, name, conditions)
     }
 }
 
