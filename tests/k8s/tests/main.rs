@@ -4,5 +4,6 @@ mod access;
 mod agreement;
 mod cluster;
 mod deploy;
+mod migrate;
 mod outage;
 mod store;
