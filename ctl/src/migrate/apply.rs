@@ -20,6 +20,8 @@ enum Done {
     Unchanged,
     /// There is one that this command did not make, and that says something else.
     Kept,
+    /// There is no Node or Namespace of this name to annotate.
+    Missing,
 }
 
 impl Done {
@@ -29,6 +31,7 @@ impl Done {
             Self::Updated => "updated",
             Self::Unchanged => "unchanged",
             Self::Kept => "left as it is: another one is there, which was not made of Calico's objects",
+            Self::Missing => "not there: it gets its annotations once it is, by the same command",
         }
     }
 }
@@ -39,7 +42,7 @@ pub(super) async fn all(
     objects: &[Translated],
     output: &mut Output,
 ) -> Result<(), Error> {
-    let mut kept = 0usize;
+    let (mut kept, mut missing) = (0usize, 0usize);
     for object in objects {
         let (kind, name, done) = match object {
             Translated::Reservation(object) => put(store, object).await?,
@@ -55,15 +58,18 @@ pub(super) async fn all(
             },
         };
         kept += usize::from(done == Done::Kept);
+        missing += usize::from(done == Done::Missing);
         if output.is_json() {
             output.json(&json!({ "kind": kind, "name": name, "done": done.word() }))?;
         } else {
             output.line(format_args!("{kind} {name}: {}", done.word()))?;
         }
     }
-    match kept {
-        0 => Ok(()),
-        kept => Err(Error::Answer(format!("objects that are there already and say something else: {kept}"))),
+    match (kept, missing) {
+        (0, 0) => Ok(()),
+        (kept, missing) => Err(Error::Answer(format!(
+            "objects that are there already and say something else: {kept}; that are to be annotated and are not there: {missing}"
+        ))),
     }
 }
 
@@ -97,7 +103,12 @@ async fn annotate<'a, K: Kind>(
     annotations: &'a Annotations,
 ) -> Result<Put<'a>, StoreError> {
     attempts(async || {
-        let mut stored: Object<K> = store.get(&Key::named(&annotations.name)).await?;
+        let mut stored: Object<K> = match store.get(&Key::named(&annotations.name)).await {
+            Err(StoreError::NotFound { .. }) => {
+                return Ok((K::KIND, annotations.name.as_str(), Done::Missing));
+            }
+            found => found?,
+        };
         let before = stored.metadata.annotations.clone();
         stored.metadata.annotations.extend(annotations.annotations.clone());
         let done = if before == stored.metadata.annotations {

@@ -92,7 +92,7 @@ pub(super) fn translate(documents: Vec<Value>, options: Options) -> Translation 
                 to.notes.add(Outcome::ByHand, &source.label(), "", "", rule);
             }
             Owner::Other => {
-                to.notes.add(Outcome::Dropped, &source.label(), "", "", "not Calico's: not looked at")
+                to.notes.add(Outcome::Dropped, &source.label(), "", "", "not Calico's: not looked at");
             }
         }
     }
