@@ -136,8 +136,7 @@ mod tests {
             let step = candidate.step(self.stored.clone(), Metadata::namespaced("n", "c"), asked, wall);
             let read = self.stored.as_ref().map(|lease| lease.metadata.resource_version.clone());
             let written = match step {
-                Step::Create(lease) => lease,
-                Step::Update(lease) => lease,
+                Step::Create(lease) | Step::Update(lease) => lease,
                 Step::Wait => return,
             };
             self.now += Duration::from_secs(delay);

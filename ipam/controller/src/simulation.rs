@@ -238,8 +238,9 @@ impl World {
         } else if was_out {
             // From now on it hears which of its pods are gone.
             let now = self.now;
-            let mut here = self.containers.iter_mut().filter(|container| container.node == node);
-            here.by_ref().for_each(|container| container.doomed = container.doomed.map(|_| now));
+            for container in self.containers.iter_mut().filter(|container| container.node == node) {
+                container.doomed = container.doomed.map(|_| now);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The controller: two of it, with the account of `deploy/controller.yaml`, at a real API server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -216,8 +216,8 @@ async fn block(
 }
 
 /// What is not on the list of its account; what is on it is shown by the controller's work.
-async fn nothing_else_is_allowed(cluster: &Cluster, kubeconfig: &PathBuf) -> Result<()> {
-    let own = KubeStore::connect(&Access::Kubeconfig(kubeconfig.clone())).await?;
+async fn nothing_else_is_allowed(cluster: &Cluster, kubeconfig: &Path) -> Result<()> {
+    let own = KubeStore::connect(&Access::Kubeconfig(kubeconfig.to_owned())).await?;
     let pool =
         cluster.store.create(&Object::new(Metadata::named("q"), IpPool::of("10.9.0.0/16".parse()?))).await?;
     let unconditional = Precondition::default();

@@ -23,7 +23,10 @@ const RESULTS: [&str; 3] =
 const DROPPED: [(&str, &str); 7] = [
     ("cni.projectcalico.org/ipAddrsNoIpam", "every address of a pod is of a pool"),
     ("cni.projectcalico.org/floatingIPs", "there are no floating addresses"),
-    ("cni.projectcalico.org/hwAddr", "a pod's MAC address cannot be chosen"),
+    (
+        "cni.projectcalico.org/hwAddr",
+        "a pod's MAC address comes by the plugin's capability mac, not by annotation",
+    ),
     ("cni.projectcalico.org/ipFamilies", "which families pods have is said by the plugin's configuration"),
     ("cni.projectcalico.org/allowedSourcePrefixes", "a pod sends from its own addresses alone"),
     ("qos.projectcalico.org/", "there are no QoS controls"),
