@@ -24,3 +24,9 @@ pub const ADDRESSES: &str = "cairn.network/ip-addresses";
 
 /// Label on BlockAffinity: the node that it belongs to, as a value fit for a label.
 pub const NODE_LABEL: &str = "cairn.network/node";
+
+/// BlockAffinity: when addresses of its node were last given back by somebody else; the node looks at its blocks again.
+pub const RECLAIMED: &str = "cairn.network/reclaimed";
+
+/// On any object of ours: the product whose object it was made of.
+pub const MIGRATED_FROM: &str = "cairn.network/migrated-from";

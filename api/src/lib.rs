@@ -2,7 +2,7 @@
 //!
 //! - [`Object`], [`Metadata`], [`Kind`]: an object as Kubernetes writes it, generic over its kind.
 //! - [`kinds`]: our own kinds, one file each; unknown fields are refused.
-//! - [`core`]: Node, Pod, Namespace and Secret, trimmed to what is used; unknown fields are tolerated.
+//! - [`core`]: Node, Pod, Namespace, Secret and Lease, trimmed to what is used; unknown fields are tolerated.
 //! - [`Selector`]: label expressions, parsed once when an object is read.
 //! - [`Fault`]: one violated rule, by field path; `validate` collects all of them.
 //! - `schema` (a feature): the CustomResourceDefinitions of the kinds.

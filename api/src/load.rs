@@ -13,6 +13,8 @@ use crate::{Faults, Kind, Object};
 
 /// Largest manifest that is read. Unit: bytes.
 pub const MAX_SIZE: usize = 1 << 20;
+/// Largest dump of a cluster that is read. Unit: bytes.
+pub const MAX_DUMP: usize = 256 << 20;
 /// Deepest nesting in one line of a manifest. Unit: brackets that are open, or `- ` that lead a line.
 pub const MAX_DEPTH: usize = 100;
 
@@ -36,12 +38,14 @@ pub enum LoadError {
         faults: Faults,
     },
     /// It is too large to be read.
-    #[error("{file}: {size} bytes: a manifest has at most {MAX_SIZE}")]
+    #[error("{file}: {size} bytes: a manifest has at most {most}")]
     TooLarge {
         /// The file.
         file: String,
         /// Its size.
         size: usize,
+        /// The most that it may have.
+        most: usize,
     },
     /// It is nested too deeply to be read.
     #[error("{place}: nested too deeply: at most {MAX_DEPTH} levels")]
@@ -102,7 +106,7 @@ pub fn object<K: Kind>(file: &str, text: &str) -> Result<Object<K>, LoadError> {
 ///
 /// Errors: see [`LoadError`].
 pub fn value<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, LoadError> {
-    check_bounds(file, text)?;
+    check_bounds(file, text, MAX_SIZE)?;
     serde_yaml::from_str(text).map_err(|error| syntax(file, 0, &error))
 }
 
@@ -183,7 +187,27 @@ impl Document<'_> {
 ///
 /// Errors: [`LoadError::TooLarge`], [`LoadError::TooDeep`].
 pub fn documents<'a>(file: &'a str, text: &'a str) -> Result<Vec<Document<'a>>, LoadError> {
-    check_bounds(file, text)?;
+    check_bounds(file, text, MAX_SIZE)?;
+    Ok(cut(file, text))
+}
+
+/// Reads whatever a dump of a cluster has, as `kubectl get --output yaml` or `--output json` print it: any number of documents, of any kinds.
+///
+/// Errors: [`LoadError::TooLarge`] beyond [`MAX_DUMP`], [`LoadError::TooDeep`], [`LoadError::Syntax`].
+pub fn dump(file: &str, text: &str) -> Result<Vec<serde_json::Value>, LoadError> {
+    if text.trim_start().starts_with(['{', '[']) {
+        // A list of thousands of objects, where the library for YAML would take minutes.
+        if text.len() > MAX_DUMP {
+            return Err(LoadError::TooLarge { file: file.to_owned(), size: text.len(), most: MAX_DUMP });
+        }
+        let documents = serde_json::Deserializer::from_str(text).into_iter();
+        return documents.collect::<Result<_, _>>().map_err(|error| json_syntax(file, &error));
+    }
+    check_bounds(file, text, MAX_DUMP)?;
+    cut(file, text).iter().map(Document::read).collect()
+}
+
+fn cut<'a>(file: &'a str, text: &'a str) -> Vec<Document<'a>> {
     let mut found = Vec::new();
     let (mut start, mut first_line, mut at) = (0, 0, 0);
     for (number, line) in text.split_inclusive('\n').enumerate() {
@@ -198,7 +222,7 @@ pub fn documents<'a>(file: &'a str, text: &'a str) -> Result<Vec<Document<'a>>, 
     }
     found.push(Document { file, text: &text[start..], first_line });
     found.retain(|document| document.text.lines().any(has_content));
-    Ok(found)
+    found
 }
 
 fn has_content(line: &str) -> bool {
@@ -206,9 +230,9 @@ fn has_content(line: &str) -> bool {
     !line.is_empty() && !line.starts_with('#') && line != "..."
 }
 
-fn check_bounds(file: &str, text: &str) -> Result<(), LoadError> {
-    if text.len() > MAX_SIZE {
-        return Err(LoadError::TooLarge { file: file.to_owned(), size: text.len() });
+fn check_bounds(file: &str, text: &str, most: usize) -> Result<(), LoadError> {
+    if text.len() > most {
+        return Err(LoadError::TooLarge { file: file.to_owned(), size: text.len(), most });
     }
     let mut open = 0usize;
     for (number, line) in text.lines().enumerate() {
@@ -234,6 +258,15 @@ fn syntax(file: &str, first_line: usize, error: &serde_yaml::Error) -> LoadError
     let position = error.location().map(|location| (first_line + location.line(), location.column()));
     let mut message = error.to_string();
     // The position stands in front; the library's own is relative to the document.
+    if let Some(at) = message.rfind(" at line ").filter(|_| position.is_some()) {
+        message.truncate(at);
+    }
+    LoadError::Syntax { place: Place { file: file.to_owned(), position }, message }
+}
+
+fn json_syntax(file: &str, error: &serde_json::Error) -> LoadError {
+    let position = (error.line() > 0).then(|| (error.line(), error.column()));
+    let mut message = error.to_string();
     if let Some(at) = message.rfind(" at line ").filter(|_| position.is_some()) {
         message.truncate(at);
     }

@@ -3,6 +3,7 @@
 //! * [`bgp`]: sessions and routes of the bgpd on this machine.
 //! * [`bfd`]: BFD sessions of the bgpd on this machine.
 //! * [`ipam`]: addresses: what is used, by whom, and whether it is consistent.
+//! * [`migrate`]: another pod network's objects as Cairn's.
 //! * [`cleanup`]: what pod networks have left on this machine.
 //! * [`doctor`]: what is wrong with the network around this node.
 //! * [`node`]: this node on one page: daemons, sessions, addresses, dataplane, and what is wrong.
@@ -15,6 +16,7 @@ mod bgp;
 mod cleanup;
 mod doctor;
 mod ipam;
+mod migrate;
 mod node;
 mod output;
 mod place;
@@ -47,6 +49,8 @@ enum Subject {
     Bfd(bfd::Arguments),
     /// Addresses: what is used, by whom, and whether it is consistent.
     Ipam(ipam::Arguments),
+    /// Another pod network's objects become Cairn's.
+    Migrate(migrate::Arguments),
     /// What pod networks have left on this machine: lists it, and removes it if told to.
     Cleanup(cleanup::Arguments),
     /// The network around this node.
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
                 Subject::Bgp(arguments) => bgp::run(arguments, cli.output).await,
                 Subject::Bfd(arguments) => bfd::run(arguments, cli.output).await,
                 Subject::Ipam(arguments) => ipam::run(arguments, cli.output).await,
+                Subject::Migrate(arguments) => migrate::run(arguments, cli.output).await,
                 Subject::Cleanup(arguments) => cleanup::run(&arguments, cli.output),
                 Subject::Doctor(arguments) => doctor::run(arguments, cli.output).await,
                 Subject::Node(arguments) => node::run(arguments, cli.output).await,

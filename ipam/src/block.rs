@@ -154,6 +154,18 @@ impl Claimant<'_> {
                     let wanted = self.allocation(address, AllocationState::Assigned, handle, pod, *since);
                     match entry {
                         Some(entry) if entry == wanted => {}
+                        // Somebody saw that its pod is gone, and released it in this node's place (docs/adr/0039).
+                        Some(entry)
+                            if state == Some(AllocationState::Released) && entry.handle == wanted.handle =>
+                        {
+                            done.records.push(Record::Released {
+                                handle: handle.clone(),
+                                pod: pod.clone(),
+                                since: entry.since,
+                                address,
+                                block: block.cidr,
+                            });
+                        }
                         Some(entry) if !mine && entry.state != AllocationState::Released => {
                             done.conflicts.push((address, entry.node));
                         }

@@ -3,6 +3,7 @@
 //! - [`NodeAllocator`]: what a node's daemon uses. [`NodeAllocator::assign`] answers from the node's own warm slice, after a line
 //!   in a local journal and without a word to the store; [`NodeAllocator::run`] keeps the slice filled and reports.
 //! - [`Settings`], [`Request`], [`Assigned`], [`Routes`]: what goes in and what comes out.
+//! - [`reclaim`]: what others than its node may do to an entry of a block.
 //! - [`check`]: usage and consistency of all that a store holds, for people.
 //!
 //! Rooms: `ledger` (what the node holds), `record` and `journal` (how it survives a crash), `pool` and `block` (what may be taken): pure
@@ -13,7 +14,7 @@
 //!
 //! Invariants: I3 (only confirmed blocks are routes), I4 (no address has two owners; a released one rests), I7 (works
 //! while the store is down). An entry of a block is written by its own node alone, so a node's reports never conflict with
-//! another's claims.
+//! another's claims; but for the controller, which releases what leaked, and whom the node believes (docs/adr/0039).
 
 mod allocator;
 mod block;
@@ -24,6 +25,7 @@ mod error;
 mod journal;
 mod ledger;
 mod pool;
+pub mod reclaim;
 mod record;
 mod request;
 mod routes;

@@ -1,7 +1,7 @@
 //! Several nodes on one store, under any interleaving that the scheduler is told: the same driver code as in production.
 //!
 //! A schedule starts requests, polls one task at a time, drops tasks, crashes processes (with a torn journal), crashes machines (journal
-//! and pods gone), and lets time pass; the store loses requests and answers and reports conflicts.
+//! and pods gone), has the controller give back what no pod has, and lets time pass; the store loses requests and answers and reports conflicts.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
-use cairn_api::kinds::{AllocationState, BlockAffinity, IpPool, IpamBlock, IpamConfiguration};
+use cairn_api::kinds::{Allocation, AllocationState, BlockAffinity, IpPool, IpamBlock, IpamConfiguration};
 use cairn_api::{Metadata, Object, Timestamp};
 use cairn_datastore::{Datastore, Fault, MemoryStore, Query};
 use cairn_net::{Families, Family};
@@ -23,7 +23,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::clock::Now;
-use crate::{Handle, IpamError, NodeAllocator, Request, Settings};
+use crate::{Handle, IpamError, NodeAllocator, Request, Settings, reclaim};
 
 const NODES: usize = 3;
 const HANDLES: u8 = 5;
@@ -40,15 +40,42 @@ fn moment(seconds: &AtomicU64) -> Now {
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Assign { node: usize, handle: u8, families: u8 },
-    AssignFixed { node: usize, handle: u8, offset: u8 },
-    Release { node: usize, handle: u8 },
-    Maintain { node: usize },
-    Poll { task: usize, times: u8 },
-    Cancel { task: usize },
-    Crash { node: usize, torn: u8 },
-    Reboot { node: usize },
-    Pass { seconds: u64 },
+    Assign {
+        node: usize,
+        handle: u8,
+        families: u8,
+    },
+    AssignFixed {
+        node: usize,
+        handle: u8,
+        offset: u8,
+    },
+    Release {
+        node: usize,
+        handle: u8,
+    },
+    Maintain {
+        node: usize,
+    },
+    Poll {
+        task: usize,
+        times: u8,
+    },
+    Cancel {
+        task: usize,
+    },
+    Crash {
+        node: usize,
+        torn: u8,
+    },
+    Reboot {
+        node: usize,
+    },
+    /// The controller gives back what no pod has.
+    Reclaim,
+    Pass {
+        seconds: u64,
+    },
 }
 
 /// What must be true: who has what, and what rests since when.
@@ -206,11 +233,36 @@ impl World {
                 self.model.borrow_mut().live.retain(|_, (owner, _)| *owner != node);
                 self.nodes[node] = self.open(node);
             }
+            Step::Reclaim => self.reclaim(),
             Step::Pass { seconds } => {
                 self.clock.fetch_add(seconds, Ordering::Relaxed);
             }
         }
         self.check();
+    }
+
+    /// As the controller does, but for its patience: each address in the store whose pod does not live is released there.
+    fn reclaim(&mut self) {
+        let now = self.now();
+        let Ok(list) = self.run(self.store.list::<IpamBlock>(&Query::all())) else { return };
+        for mut block in list.objects {
+            let mut model = self.model.borrow_mut();
+            let is_dead = |entry: &Allocation| {
+                let owner = (0..NODES).find(|node| entry.node == format!("n{node}"));
+                let owner = owner.map(|node| (node, Handle::new(&entry.handle)));
+                let lives = model.live.get(&entry.address) == owner.as_ref()
+                    || owner.as_ref().is_some_and(|owner| model.asking.contains_key(owner));
+                entry.state == AllocationState::Assigned && !lives
+            };
+            let dead: Vec<_> =
+                block.spec.allocations.iter().filter(|entry| is_dead(entry)).cloned().collect();
+            if reclaim::release(&mut block.spec, &dead, Timestamp::from_unix(now)) > 0 {
+                model.released.extend(dead.into_iter().map(|entry| (entry.address, (now, entry.pod))));
+                drop(model);
+                // What was not written is found again.
+                let _written = self.run(self.store.update(&block));
+            }
+        }
     }
 
     /// Ends a node's process: its tasks and its memory are gone.
@@ -427,6 +479,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(|task| Step::Cancel { task }),
         1 => (node.clone(), 0u8..40).prop_map(|(node, torn)| Step::Crash { node, torn }),
         1 => node.prop_map(|node| Step::Reboot { node }),
+        1 => Just(Step::Reclaim),
         2 => prop_oneof![Just(1u64), Just(20), Just(31), Just(70)].prop_map(|seconds| Step::Pass { seconds }),
     ]
 }

@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use crate::{process, workspace};
 
 /// Programs that an installation or the lab needs.
-pub(crate) const PROGRAMS: [(&str, &str); 5] = [
+pub(crate) const PROGRAMS: [(&str, &str); 6] = [
     ("bgpd", "bgpd"),
     ("felix-lite", "felix-lite"),
     ("cairn-cni", "cairn-cni"),
     ("cairnctl", "cairnctl"),
+    ("cairn-controller", "cairn-controller"),
     ("cairn-lab", "cairn-lab"),
 ];
 

@@ -1,12 +1,14 @@
 //! The kinds of Kubernetes that Cairn reads, trimmed to the fields it uses. Unknown fields are tolerated.
 
 mod identity;
+mod lease;
 mod namespace;
 mod node;
 mod pod;
 mod secret;
 
 pub use identity::{InterfaceAddress, NodeIdentity};
+pub use lease::Lease;
 pub use namespace::Namespace;
 pub use node::{Node, NodeAddress, NodeState, Taint};
 pub use pod::{Pod, PodState};

@@ -284,3 +284,19 @@ fn sources_that_cannot_be_given_outside_are_refused_by_field_value_and_rule() {
         assert!(found.contains(words), "{spec}: {found}");
     }
 }
+
+#[test]
+fn a_dump_has_any_number_of_objects_of_any_kind_in_either_form() {
+    let kinds = |text: &str| -> Vec<String> {
+        let found = dump("d", text).unwrap();
+        found.iter().map(|document| document["kind"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(kinds("kind: A\n---\n# nothing\n---\nkind: B\n"), ["A", "B"]);
+    assert_eq!(kinds(r#"{"kind": "A"} {"kind": "B"}"#), ["A", "B"]);
+    assert_eq!(kinds(""), [""; 0]);
+    let found = |text: &str| dump("d", text).unwrap_err().to_string();
+    assert!(found("{\"kind\":\n}").starts_with("d:2:1: "), "{}", found("{\"kind\":\n}"));
+    assert!(found("a: 1\n---\na: [").starts_with("d:4:1: "), "{}", found("a: 1\n---\na: ["));
+    assert!(found(&"[".repeat(1000)).contains("recursion limit"));
+    assert!(found(&format!("a: {}", "[".repeat(1000))).contains("nested too deeply"));
+}

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use cairn_api::Object;
-use cairn_api::annotation::NODE_LABEL;
+use cairn_api::annotation::{NODE_LABEL, RECLAIMED};
 use cairn_api::kinds::{AssignmentMode, BlockAffinity, IpPool};
 use cairn_datastore::{Datastore, Event, Query, StoreError};
 use cairn_net::Family;
@@ -224,6 +224,7 @@ impl<D: Datastore> NodeAllocator<D> {
                 owned.any(|(cidr, _)| !listed.contains(cidr))
                     || objects.iter().any(|object| own(object) != Some(object.spec.state))
             }
+            Event::Modified(object) if object.metadata.annotations.contains_key(RECLAIMED) => true,
             Event::Added(object) | Event::Modified(object) => own(object) != Some(object.spec.state),
             Event::Deleted(object) => own(object).is_some(),
             Event::Invalid { .. } | Event::Unavailable { .. } => false,

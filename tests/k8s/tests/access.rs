@@ -10,27 +10,22 @@ use cairn_api::kinds::{
     EgressMembers, IpPool, IpPoolStatus, IpReservation, IpamBlock, IpamConfiguration, NodeConfiguration,
     NodeReport, NodeStatus, WireguardPeer,
 };
-use cairn_api::{Kind, Metadata, Object, WireguardKey, load};
+use cairn_api::{Kind, Metadata, Object, WireguardKey};
 use cairn_datastore::contract::next;
 use cairn_datastore::{Access, Datastore, Key, KubeStore, Precondition, Query, StoreError};
-use http::Method;
-use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::deploy;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kubernetes API server"]
 async fn a_node_may_do_what_it_does_and_no_more() -> Result<()> {
     let cluster = Cluster::start().await?;
     for file in ["namespace.yaml", "access.yaml"] {
-        apply(&cluster, file).await?;
+        deploy::apply(&cluster, file).await?;
     }
-    let path = "/api/v1/namespaces/cairn-system/serviceaccounts/cairn-node/token";
-    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
-    let answer = cluster.send(Method::POST, path, &request).await?;
-    let token = answer["status"]["token"].as_str().context("a token")?;
     let node =
-        KubeStore::connect(&Access::Kubeconfig(cluster.server.kubeconfig_of_token("node", token)?)).await?;
+        KubeStore::connect(&Access::Kubeconfig(deploy::account(&cluster, "cairn-node").await?)).await?;
     everything_that_is_watched(&node).await;
     everything_that_is_written(&cluster, &node).await?;
     nothing_else(&cluster, &node).await?;
@@ -47,21 +42,6 @@ fn the_command_line_reads_the_cluster(kubeconfig: &Path) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     ensure!(text.contains(r#"{"name":"p","size":65536,"#), "{text}");
-    Ok(())
-}
-
-/// Creates the objects of a file of `deploy`, each where its kind belongs.
-async fn apply(cluster: &Cluster, file: &str) -> Result<()> {
-    let text = std::fs::read_to_string(crate::deploy::directory().join(file))?;
-    for part in text.split("\n---\n") {
-        let object: Value = load::value(file, part)?;
-        let (version, kind) = (object["apiVersion"].as_str(), object["kind"].as_str());
-        let (version, kind) = version.zip(kind).context("apiVersion and kind")?;
-        let root = if version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{version}") };
-        let scope = object["metadata"]["namespace"].as_str().map(|name| format!("/namespaces/{name}"));
-        let path = format!("{root}{}/{}s", scope.unwrap_or_default(), kind.to_lowercase());
-        cluster.send(Method::POST, &path, &object).await.with_context(|| format!("{file}: {kind}"))?;
-    }
     Ok(())
 }
 

@@ -5,11 +5,37 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cairn_api::load;
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
 
 /// The directory of manifests.
 pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy")
+}
+
+/// Creates the objects of a file of `deploy`, each where its kind belongs.
+pub(crate) async fn apply(cluster: &Cluster, file: &str) -> Result<()> {
+    let text = std::fs::read_to_string(directory().join(file))?;
+    for part in text.split("\n---\n") {
+        let object: Value = load::value(file, part)?;
+        let (version, kind) = (object["apiVersion"].as_str(), object["kind"].as_str());
+        let (version, kind) = version.zip(kind).context("apiVersion and kind")?;
+        let root = if version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{version}") };
+        let scope = object["metadata"]["namespace"].as_str().map(|name| format!("/namespaces/{name}"));
+        let path = format!("{root}{}/{}s", scope.unwrap_or_default(), kind.to_lowercase());
+        cluster.send(Method::POST, &path, &object).await.with_context(|| format!("{file}: {kind}"))?;
+    }
+    Ok(())
+}
+
+/// A kubeconfig file of an account of `cairn-system`.
+pub(crate) async fn account(cluster: &Cluster, name: &str) -> Result<PathBuf> {
+    let path = format!("/api/v1/namespaces/cairn-system/serviceaccounts/{name}/token");
+    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+    let answer = cluster.send(Method::POST, &path, &request).await?;
+    cluster.server.kubeconfig_of_token(name, answer["status"]["token"].as_str().context("a token")?)
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod access;
 mod agreement;
 mod cluster;
+mod controller;
 mod deploy;
+mod migrate;
 mod outage;
 mod store;

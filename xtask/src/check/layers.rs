@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Which packages of the workspace each one may depend on (tests included). What is not listed depends on none.
-const ALLOWED: [(&str, &[&str]); 23] = [
+const ALLOWED: [(&str, &[&str]); 24] = [
     ("cairn-net", &[]),
     ("cairn-kernel", &["cairn-net"]),
     ("cairn-api", &["cairn-net"]),
@@ -18,6 +18,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
     ("felix-api", &["cairn-net"]),
     ("cairn-datastore", &["cairn-net", "cairn-api"]),
     ("cairn-ipam", &["cairn-net", "cairn-api", "cairn-datastore"]),
+    ("cairn-controller", &["cairn-net", "cairn-api", "cairn-datastore", "cairn-ipam"]),
     ("felix-core", &["cairn-net", "cairn-api", "bgpd-api"]),
     ("bgpd-policy", &["cairn-net", "bgp-core", "bgpd-api"]),
     ("bgpd", &["cairn-net", "bgp-core", "bfd-core", "bgpd-api", "bgpd-policy", "cairn-kernel"]),

@@ -1,0 +1,72 @@
+//! What is seen: lists of the store, in the order that the judge relies on.
+
+use std::time::Duration;
+
+use cairn_api::core::{Node, Pod};
+use cairn_api::kinds::{EgressMembers, IpamConfiguration, NodeStatus, WireguardPeer};
+use cairn_api::{Kind, Object};
+use cairn_datastore::{Datastore, Query, StoreError};
+
+use crate::judge::{Observation, Report, ReportKind};
+
+/// Taints of a node whose daemons nobody can reach, as Kubernetes sets them.
+const OUT_OF_REACH: [&str; 2] = ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"];
+
+/// Reads everything once.
+///
+/// # Errors
+/// The store cannot be read: nothing is known then, not even in part.
+pub async fn observe(store: &impl Datastore) -> Result<Observation, StoreError> {
+    let held = held(store).await?;
+    with_cluster(store, held).await
+}
+
+/// What nodes have and what they said: read first. A block before its affinity, which goes after it.
+pub(crate) async fn held(store: &impl Datastore) -> Result<Observation, StoreError> {
+    let blocks = all(store).await?;
+    let affinities = all(store).await?;
+    let mut reports: Vec<Report> = Vec::new();
+    reports.extend(all::<NodeStatus>(store).await?.iter().map(|object| report(ReportKind::Status, object)));
+    let members = all::<EgressMembers>(store).await?;
+    reports.extend(members.iter().map(|object| report(ReportKind::EgressMembers, object)));
+    // What has more than a key was written by an operator, for a host outside.
+    let peers = all::<WireguardPeer>(store).await?;
+    let of_nodes = peers.iter().filter(|peer| is_of_node(&peer.spec));
+    reports.extend(of_nodes.map(|object| report(ReportKind::WireguardPeer, object)));
+    let ipam = all::<IpamConfiguration>(store).await?;
+    let ipam = ipam.into_iter().find(|object| object.name() == "default");
+    let cooldown = ipam.map(|object| object.spec).unwrap_or_default().ip_cooldown_seconds;
+    let cooldown = Duration::from_secs(cooldown.into());
+    Ok(Observation { blocks, affinities, reports, cooldown, ..Observation::default() })
+}
+
+/// The nodes and pods for which they have it.
+pub(crate) async fn with_cluster(
+    store: &impl Datastore,
+    held: Observation,
+) -> Result<Observation, StoreError> {
+    let nodes = all::<Node>(store).await?;
+    let pods = all::<Pod>(store).await?;
+    Ok(Observation {
+        nodes: nodes.into_iter().map(|node| (node.name().to_owned(), is_reachable(&node.spec))).collect(),
+        pods: pods.into_iter().map(|pod| (pod.full_name(), pod.spec.node_name)).collect(),
+        ..held
+    })
+}
+
+async fn all<K: Kind>(store: &impl Datastore) -> Result<Vec<Object<K>>, StoreError> {
+    store.list(&Query::all()).await.map(|list| list.objects)
+}
+
+fn report<K: Kind>(kind: ReportKind, object: &Object<K>) -> Report {
+    let resource_version = object.metadata.resource_version.clone();
+    Report { kind, node: object.name().to_owned(), resource_version }
+}
+
+fn is_of_node(peer: &WireguardPeer) -> bool {
+    *peer == WireguardPeer::of(peer.public_key)
+}
+
+fn is_reachable(node: &Node) -> bool {
+    !node.taints.iter().any(|taint| OUT_OF_REACH.contains(&taint.key.as_str()))
+}

@@ -1,0 +1,197 @@
+//! Renewing the lease, and rounds while it is held: two loops in one task.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use cairn_api::core::Lease;
+use cairn_api::{Metadata, Object, Timestamp};
+use cairn_datastore::{Datastore, Key, StoreError};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::act;
+use crate::election::{Candidate, Step};
+use crate::health::Status;
+use crate::judge::Judge;
+use crate::observe::observe;
+
+/// Name of the lease.
+pub const LEASE: &str = "cairn-controller";
+
+/// How often in the duration of a lease it is renewed, or looked at.
+const RENEWALS: u32 = 5;
+
+/// What a controller is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its name among several.
+    pub identity: String,
+    /// Where the lease is.
+    pub lease_namespace: String,
+    /// How long the lease counts.
+    pub lease_duration: Duration,
+    /// Between two rounds.
+    pub interval: Duration,
+    /// How long a suspicion must last.
+    pub grace: Duration,
+    /// Is nothing done?
+    pub dry_run: bool,
+}
+
+/// Until when this one leads.
+type Term = Option<Instant>;
+
+fn leads(term: &watch::Receiver<Term>) -> bool {
+    term.borrow().is_some_and(|until| Instant::now() < until)
+}
+
+/// Runs until `stop` is done; then gives the lease back.
+pub async fn run<D: Datastore>(
+    store: D,
+    options: Options,
+    status: Arc<Status>,
+    stop: impl Future<Output = ()>,
+) {
+    let (sender, term) = watch::channel(None);
+    let begin = Instant::now();
+    let mut election = Election {
+        store: &store,
+        candidate: Candidate::new(&options.identity, options.lease_duration),
+        lease: Metadata::namespaced(&options.lease_namespace, LEASE),
+        begin,
+        term: sender,
+        status: &status,
+    };
+    tokio::select! {
+        () = election.run() => {}
+        () = rounds(&store, &options, term, begin, &status) => {}
+        () = stop => {}
+    }
+    election.give_back().await;
+}
+
+struct Election<'a, D> {
+    store: &'a D,
+    candidate: Candidate,
+    lease: Metadata,
+    begin: Instant,
+    term: watch::Sender<Term>,
+    status: &'a Status,
+}
+
+impl<D: Datastore> Election<'_, D> {
+    async fn run(&mut self) {
+        let pause = self.candidate.duration() / RENEWALS;
+        loop {
+            let asked = Instant::now();
+            let led = self.term.borrow().is_some_and(|until| asked < until);
+            let leads = match self.turn(asked).await {
+                Ok(true) => {
+                    self.term.send_replace(Some(asked + self.candidate.duration()));
+                    true
+                }
+                Ok(false) => {
+                    self.term.send_replace(None);
+                    false
+                }
+                Err(error) => {
+                    warn!(%error, "the lease cannot be read or written");
+                    // It counts for as long as it did.
+                    self.term.borrow().is_some_and(|until| Instant::now() < until)
+                }
+            };
+            if led != leads {
+                info!(leads, "leadership changed");
+            }
+            self.status.turned(leads);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// True if the lease is ours now.
+    async fn turn(&mut self, asked: Instant) -> Result<bool, StoreError> {
+        let found = self.read().await?;
+        let now = asked.duration_since(self.begin);
+        let written = match self.candidate.step(found, self.lease.clone(), now, SystemTime::now().into()) {
+            Step::Wait => return Ok(false),
+            Step::Create(lease) => self.store.create(&lease).await,
+            Step::Update(lease) => self.store.update(&lease).await,
+        };
+        match written {
+            Ok(_) => Ok(true),
+            // Another one was faster.
+            Err(StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self) -> Result<Option<Object<Lease>>, StoreError> {
+        match self.store.get(&Key::from(&self.lease)).await {
+            Ok(found) => Ok(Some(found)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn give_back(&self) {
+        let given = async {
+            if let Some(lease) = self.read().await?.and_then(|found| self.candidate.give_back(found)) {
+                self.store.update(&lease).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = given.await {
+            warn!(%error, "the lease is not given back: the next one waits until it is over");
+        }
+    }
+}
+
+async fn rounds<D: Datastore>(
+    store: &D,
+    options: &Options,
+    mut term: watch::Receiver<Term>,
+    begin: Instant,
+    status: &Status,
+) {
+    while term.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await.is_ok() {
+        let mut judge = Judge::new(options.grace);
+        while leads(&term) {
+            let failed = round(store, options, &mut judge, &term, begin, status).await.err();
+            if let Some(error) = &failed {
+                warn!(%error, "a round ends early");
+            }
+            status.round(failed.is_none(), judge.suspects());
+            tokio::time::sleep(options.interval).await;
+        }
+    }
+}
+
+async fn round<D: Datastore>(
+    store: &D,
+    options: &Options,
+    judge: &mut Judge,
+    term: &watch::Receiver<Term>,
+    begin: Instant,
+    status: &Status,
+) -> Result<(), StoreError> {
+    let seen = observe(store).await?;
+    let wall = || Timestamp::from(SystemTime::now());
+    let mut failed = None;
+    for action in judge.judge(begin.elapsed(), wall(), &seen) {
+        if options.dry_run {
+            info!(?action, "would be done");
+            continue;
+        }
+        if !leads(term) {
+            break;
+        }
+        match act::perform(store, &action, &seen, wall()).await {
+            Ok(count) => status.done(&action, count),
+            // One object that cannot be written must not keep the others from being cleared away.
+            Err(error @ StoreError::Invalid { .. }) => failed = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

@@ -1,0 +1,115 @@
+//! Objects that were Calico's, in a real API server.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use cairn_api::core::{Namespace, Node};
+use cairn_api::kinds::{BgpFilter, BgpPeer, IpPool, IpReservation, IpamConfiguration, NodeConfiguration};
+use cairn_api::{Metadata, Object};
+use cairn_datastore::{Datastore, Key, Query};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+
+/// The dump that the translation is tested with: each kind, and what is refused.
+const DUMP: &str = "../../ctl/tests/calico/crd.yaml";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Kubernetes API server"]
+async fn what_is_made_of_calicos_objects_is_accepted_once_and_again() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    for node in ["n1", "n2"] {
+        let taints = json!([{ "key": "k", "effect": "NoSchedule" }]);
+        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node }, "spec": { "taints": taints } });
+        cluster.send(Method::POST, "/api/v1/nodes", &node).await?;
+    }
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+    cluster.send(Method::POST, "/api/v1/namespaces", &namespace).await?;
+
+    let refused = migrate(&cluster, &["--apply"])?;
+    ensure!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
+    ensure!(
+        cluster.store.list::<IpPool>(&Query::all()).await?.objects.is_empty(),
+        "nothing is written in part"
+    );
+
+    let first = applied(&migrate(&cluster, &["--apply", "--skip-refused"])?)?;
+    ensure!(first.iter().all(|(_, done)| done == "created" || done == "updated"), "{first:?}");
+    everything_is_there(&cluster).await?;
+    let second = applied(&migrate(&cluster, &["--apply", "--skip-refused"])?)?;
+    ensure!(second.len() == first.len() && second.iter().all(|(_, done)| done == "unchanged"), "{second:?}");
+
+    what_others_made_stays(&cluster).await
+}
+
+fn migrate(cluster: &Cluster, arguments: &[&str]) -> Result<Output> {
+    let programs = std::env::var("CAIRN_BIN").context("CAIRN_BIN, the directory of programs, is not set")?;
+    let mut command = Command::new(Path::new(&programs).join("cairnctl"));
+    command.args(["-o", "json", "migrate", "calico"]).args(arguments);
+    command.arg("--store").arg(format!("kubeconfig:{}", cluster.server.kubeconfig().display()));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(DUMP));
+    let mut output = command.output().context("cannot run cairnctl")?;
+    // What is said of the dump is tested where it is translated.
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = text.lines().filter(|line| !line.starts_with(r#"{"finding":"#));
+    output.stdout = lines.flat_map(|line| [line, "\n"]).collect::<String>().into_bytes();
+    Ok(output)
+}
+
+/// Each object, and what was done to it.
+fn applied(output: &Output) -> Result<Vec<(String, String)>> {
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::str::from_utf8(&output.stdout)?;
+    let found = text.lines().map(|line| {
+        let value: Value = serde_json::from_str(line)?;
+        let text = |name: &str| value[name].as_str().map(str::to_owned);
+        let (kind, name) = text("kind").zip(text("name")).with_context(|| line.to_owned())?;
+        Ok((format!("{kind} {name}"), text("done").with_context(|| line.to_owned())?))
+    });
+    found.collect()
+}
+
+async fn everything_is_there(cluster: &Cluster) -> Result<()> {
+    let store = &cluster.store;
+    let names = |objects: Vec<String>| objects.join(" ");
+    let pools = store.list::<IpPool>(&Query::all()).await?.objects;
+    assert_eq!(names(pools.iter().map(Object::full_name).collect()), "default-ipv4-ippool rack-b");
+    let peers = store.list::<BgpPeer>(&Query::all()).await?.objects;
+    assert_eq!(names(peers.iter().map(Object::full_name).collect()), "reflectors tor");
+    store.get::<BgpFilter>(&Key::named("to-tor")).await?;
+    store.get::<NodeConfiguration>(&Key::named("node.n1")).await?;
+    let ipam: Object<IpamConfiguration> = store.get(&Key::named("default")).await?;
+    assert!(ipam.spec.strict_affinity && ipam.spec.auto_allocate_blocks);
+    let held: Object<IpReservation> = store.get(&Key::named("calico-blocks")).await?;
+    assert_eq!(held.spec.reserved_cidrs, ["10.244.1.0/25".parse()?, "10.244.9.0/26".parse()?]);
+
+    let node: Object<Node> = store.get(&Key::named("n1")).await?;
+    assert_eq!(node.identity().map(|identity| identity.asn.map(|asn| asn.0)), Ok(Some(64601)));
+    let whole = cluster.send(Method::GET, "/api/v1/nodes/n1", &Value::Null).await?;
+    assert_eq!(whole["spec"]["taints"][0]["key"], "k", "the rest of a Node stays");
+    let namespace: Object<Namespace> = store.get(&Key::named("shop")).await?;
+    assert_eq!(namespace.metadata.annotations["cairn.network/ipv4-pools"], r#"["default-ipv4-ippool"]"#);
+    Ok(())
+}
+
+async fn what_others_made_stays(cluster: &Cluster) -> Result<()> {
+    let store = &cluster.store;
+    let mut held: Object<IpReservation> = store.get(&Key::named("calico-blocks")).await?;
+    held.spec.reserved_cidrs.clear();
+    store.update(&held).await?;
+    let mine: Object<IpReservation> = store.get(&Key::named("printers")).await?;
+    store.delete::<IpReservation>(&Key::named("printers"), &Default::default()).await?;
+    let spec = IpReservation { reserved_cidrs: vec!["198.51.100.0/24".parse()?] };
+    store.create(&Object::new(Metadata::named("printers"), spec.clone())).await?;
+
+    let output = migrate(cluster, &["--apply", "--skip-refused"])?;
+    ensure!(!output.status.success(), "{output:?}");
+    ensure!(String::from_utf8_lossy(&output.stderr).contains("say something else: 1"), "{output:?}");
+    let held: Object<IpReservation> = store.get(&Key::named("calico-blocks")).await?;
+    assert_eq!(held.spec.reserved_cidrs.len(), 2, "what was made here is brought up to date");
+    let printers: Object<IpReservation> = store.get(&Key::named("printers")).await?;
+    assert!(printers.spec == spec && printers.spec != mine.spec);
+    Ok(())
+}
