@@ -49,6 +49,12 @@ pub(crate) fn programs(profile: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
+/// Builds every program of the workspace as the tests do, in the profile for development, and returns the directory that holds them.
+pub(crate) fn workspace() -> Result<PathBuf> {
+    process::run(workspace::cargo().args(["build", "--workspace", "--bins", "--locked"]))?;
+    workspace::programs("debug")
+}
+
 /// Refuses a program that names an interpreter (ELF PT_INTERP): it would not run on a host with another libc.
 fn static_only(path: &std::path::Path) -> Result<()> {
     const INTERPRETER: u32 = 3;
