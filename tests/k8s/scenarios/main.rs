@@ -27,6 +27,7 @@ fn all() -> Vec<Scenario> {
         services::addresses_and_names_lead_to_pods,
         routers::tors_have_the_blocks_of_all_nodes,
         restart::killed_daemons_cost_established_flows_nothing,
+        pods::have_another_mtu_after_their_daemon_began_again,
     ];
     let once = scenarios![
         node::has_the_plugin_beside_others_and_no_secret,

@@ -21,7 +21,7 @@ pub(super) const PODS: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/48"];
 const ETCD: &str = "http://127.0.0.1:2379";
 
 /// `first,second` of what there is for each family.
-pub(super) fn joined<'a>(families: Families, each: [&'a str; 2]) -> String {
+pub(super) fn joined(families: Families, each: [&str; 2]) -> String {
     let wanted: Vec<&str> = each.into_iter().filter(|text| families.wants(text)).collect();
     wanted.join(",")
 }

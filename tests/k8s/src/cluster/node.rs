@@ -20,6 +20,8 @@ const CONTAINERD: &str = "/run/containerd/containerd.sock";
 impl Cluster {
     /// Starts containerd and gives it the images.
     pub(super) fn start_runtime(&self, node: &str) -> Result<()> {
+        // As systemd leaves a machine: what is mounted later shows in containers that ask for it.
+        self.lab.run(node, "mount --make-rshared /")?;
         self.write(node, "containerd.toml", &containerd())?;
         self.spawn(node, &["containerd".to_owned(), format!("--config={CONFIGURATION}/containerd.toml")])?;
         self.await_that("containerd answers", || self.lab.run(node, "ctr version").map(drop))?;
