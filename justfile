@@ -32,6 +32,10 @@ fuzz *args:
 gen:
     cargo xtask gen
 
+# a real Kubernetes with Cairn as its pod network: `just cluster up`, `just cluster down`
+cluster *args:
+    cargo xtask cluster {{ args }}
+
 # containerlab topologies on network namespaces: `just lab up FILE`, `just lab status`
 lab *args:
     cargo xtask lab {{ args }}

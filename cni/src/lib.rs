@@ -4,6 +4,7 @@
 //! environment and standard input in, what to print and the exit code out.
 //! Invariants: no token, no kubeconfig, no netlink; every input is bounded and validated here, and every outcome is JSON on
 //! standard output; nothing waits longer than its limit in [`limits`].
+//! [`install`] is apart from that: how the plugin comes onto a node.
 //! Not here: the pod's wiring, addresses, firewall (felix-lite), and the socket's protocol (`felix-api`).
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
@@ -12,6 +13,7 @@ mod args;
 mod config;
 mod environment;
 mod exchange;
+pub mod install;
 mod invocation;
 pub mod limits;
 mod log;

@@ -29,6 +29,9 @@ pub struct Args {
     /// Where /livez and /readyz are answered over HTTP, such as 127.0.0.1:9099 [default: nowhere]
     #[arg(long, env = "CAIRN_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
     pub health_address: Option<SocketAddr>,
+    /// Where the kernel's settings can be written: the host's, mounted elsewhere in a container
+    #[arg(long, env = "CAIRN_PROC_SYS", value_name = "DIR", default_value = cairn_kernel::sysctl::ROOT)]
+    pub proc_sys: PathBuf,
     /// How log lines look
     #[arg(long, env = "CAIRN_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

@@ -14,6 +14,10 @@ fn main() -> ExitCode {
     if let Err(error) = cairn_kernel::limit::raise_open_files() {
         tracing::warn!(%error, "there may be too few for many calls at once");
     }
+    if let Err(error) = cairn_kernel::sysctl::use_root(&args.proc_sys) {
+        tracing::error!(%error, directory = %args.proc_sys.display(), "--proc-sys: there must be a directory `net` in it");
+        return ExitCode::from(2);
+    }
     // One thread for everything that waits; the kernel's side has a thread of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {

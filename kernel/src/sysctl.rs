@@ -4,6 +4,9 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use cairn_net::Family;
 
@@ -143,11 +146,32 @@ const fn directory(family: Family) -> &'static str {
     }
 }
 
+/// Where settings are unless [`use_root`] says otherwise.
+pub const ROOT: &str = "/proc/sys";
+
+static OTHER_ROOT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has this process read and write settings below another directory, once and for all: in a container [`ROOT`] is read-only, and the
+/// host's is mounted elsewhere. It shows each thread the settings of the namespace that it is in, as [`ROOT`] does.
+///
+/// Errors: it has no directory `net`.
+pub fn use_root(root: &Path) -> io::Result<()> {
+    if !fs::metadata(root.join("net"))?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    OTHER_ROOT.get_or_init(|| root.to_owned());
+    Ok(())
+}
+
+fn file(sysctl: &Sysctl) -> PathBuf {
+    OTHER_ROOT.get().map_or(Path::new(ROOT), PathBuf::as_path).join(sysctl.to_string())
+}
+
 /// Reads a setting.
 ///
 /// Errors: `ENOENT` if the interface or the setting does not exist; a value that is not a number.
 pub fn read(sysctl: &Sysctl) -> Result<i64, Error> {
-    let text = fs::read_to_string(format!("/proc/sys/{sysctl}"))
+    let text = fs::read_to_string(file(sysctl))
         .map_err(|error| Error::refused("read", format_args!("sysctl {sysctl}"), Refusal::from(error)))?;
     text.trim().parse().map_err(|_| Error::Malformed { what: "sysctl", rule: "one decimal number" })
 }
@@ -156,13 +180,22 @@ pub fn read(sysctl: &Sysctl) -> Result<i64, Error> {
 ///
 /// Errors: `ENOENT` if the interface or the setting does not exist; `EROFS` where `/proc/sys` is read-only.
 pub fn write(sysctl: &Sysctl, value: i64) -> Result<(), Error> {
-    fs::write(format!("/proc/sys/{sysctl}"), value.to_string())
+    fs::write(file(sysctl), value.to_string())
         .map_err(|error| Error::refused("write", format_args!("sysctl {sysctl}"), Refusal::from(error)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_root_must_have_settings_of_the_network() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(use_root(directory.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(directory.path().join("net"), "").unwrap();
+        assert_eq!(use_root(directory.path()).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(file(&Sysctl::IpForward), Path::new("/proc/sys/net/ipv4/ip_forward"));
+    }
 
     #[test]
     fn paths_are_those_of_the_kernel() {

@@ -1,6 +1,7 @@
 //! `cargo xtask build`: every program, static.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -48,6 +49,14 @@ pub(crate) fn programs(profile: &str) -> Result<PathBuf> {
         static_only(&directory.join(program))?;
     }
     Ok(directory)
+}
+
+/// What builds all test programs of the workspace, and with them what they run, in the profile for development. Both by one command: cargo
+/// would build most libraries once more for programs alone, which need fewer of their features.
+pub(crate) fn everything() -> Command {
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--workspace", "--bins", "--tests", "--locked"]);
+    cargo
 }
 
 /// Refuses a program that names an interpreter (ELF PT_INTERP): it would not run on a host with another libc.

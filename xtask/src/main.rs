@@ -6,6 +6,7 @@ mod bench;
 mod beside;
 mod build;
 mod check;
+mod cluster;
 mod demo;
 mod fuzz;
 mod generate;
@@ -49,6 +50,8 @@ enum Command {
     Gen(generate::Arguments),
     /// Containerlab topologies on network namespaces: up, down, exec, status, graph, logs, pod
     Lab(lab::Arguments),
+    /// A real Kubernetes cluster in namespaces, with Cairn as its pod network: up, status, down
+    Cluster(cluster::Arguments),
     /// Run a command on this machine's files under a kernel with every feature, in a virtual machine
     Vm(vm::Arguments),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Gen(arguments) => generate::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Lab(arguments) => return lab::run(&arguments),
         Command::Vm(arguments) => return vm::run(&arguments),
     };

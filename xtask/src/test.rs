@@ -3,7 +3,7 @@
 //! Tiers: `unit` is whatever a plain `cargo test --workspace` runs, without root; `lab` is every test marked
 //! `#[ignore = "needs root ..."]`: real daemons in network namespaces; `vm` runs those of them whose names say that they need more than
 //! every kernel has, and a choice of the others, under a kernel that has it all; `k8s` is whatever a real Kubernetes is needed for
-//! (`tests/k8s`), which is built first where it is not there. The last line is always `N passed, M failed`.
+//! (`tests/k8s`: the API server alone, and whole clusters), which is built first where it is not there. The last line is always `N passed, M failed`.
 
 pub(crate) mod install;
 mod machine;
@@ -70,19 +70,19 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> Result<()> {
     let chosen = |tier| arguments.tier.is_none_or(|only| only == tier);
     let (unit, lab, vm, k8s) = (chosen(Tier::Unit), chosen(Tier::Lab), chosen(Tier::Vm), chosen(Tier::K8s));
-    if (lab || vm) && !process::is_root() {
-        bail!("the lab and vm tiers make network namespaces: run as root, or take `--tier unit`");
+    if (lab || vm || k8s) && !process::is_root() {
+        bail!("the lab, vm and k8s tiers make network namespaces: run as root, or take `--tier unit`");
     }
-    if lab || vm {
+    if lab || vm || k8s {
         heading("what the tests need");
         install::for_lab()?;
         if vm {
             install::for_machine()?;
         }
+        if k8s {
+            install::for_kubernetes()?;
+        }
         println!("  all of it is here");
-    }
-    if k8s {
-        install::for_kubernetes()?;
     }
     if unit && arguments.filter.is_none() {
         heading("checks");
@@ -106,7 +106,7 @@ fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> R
         flaky.extend(vm_tier(&suites, arguments, &programs, total)?);
     }
     if let Some(kubernetes) = kubernetes {
-        heading("k8s tier: a real API server");
+        heading("k8s tier: a real API server, and clusters whose pod network is Cairn");
         kubernetes.finish()?;
         flaky.extend(k8s_tier(&suites, arguments, &programs, total)?);
     }

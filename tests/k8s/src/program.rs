@@ -1,4 +1,4 @@
-//! Programs of Kubernetes and etcd, built from Go modules: no distribution is trusted to have the same ones.
+//! Programs of Kubernetes and around it, built from Go modules: no distribution is trusted to have the same ones.
 //!
 //! `modules/<name>/go.mod` names what is built, `go.sum` fixes every byte of it. Kubernetes is no module that others can depend on until its
 //! staging modules are replaced by their published versions.
@@ -19,73 +19,61 @@ pub enum Program {
     Etcd,
     /// The API server.
     KubeApiserver,
+    /// What makes pods of Deployments and DaemonSets, endpoints of Services, accounts of namespaces.
+    KubeControllerManager,
+    /// What gives pods to nodes.
+    KubeScheduler,
+    /// A node's agent, which has the container runtime run pods.
+    Kubelet,
+    /// What leads the addresses of Services to pods.
+    KubeProxy,
+    /// The command line.
+    Kubectl,
+    /// The cluster's DNS server.
+    Coredns,
+    /// Servers and clients for tests.
+    Agnhost,
 }
 
 /// The release of Kubernetes: `modules/kubernetes/go.mod` says the same.
 pub const KUBERNETES: &str = "1.34.4";
 
-impl Program {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Etcd, Self::KubeApiserver];
+/// The directory below `modules` that has a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Module {
+    Etcd,
+    Kubernetes,
+    Coredns,
+}
 
-    /// Its file name.
-    pub const fn name(self) -> &'static str {
-        match self {
+impl Module {
+    const ALL: [Self; 3] = [Self::Etcd, Self::Kubernetes, Self::Coredns];
+
+    fn directory(self) -> PathBuf {
+        let name = match self {
             Self::Etcd => "etcd",
-            Self::KubeApiserver => "kube-apiserver",
-        }
+            Self::Kubernetes => "kubernetes",
+            Self::Coredns => "coredns",
+        };
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("modules").join(name)
     }
 
-    const fn module(self) -> &'static str {
-        match self {
-            Self::Etcd => "etcd",
-            Self::KubeApiserver => "kubernetes",
+    /// A number that changes with every byte of what is built.
+    fn version(self) -> Result<u64> {
+        let directory = self.directory();
+        let mut hasher = DefaultHasher::new();
+        for file in ["go.mod", "go.sum"] {
+            fs::read(directory.join(file))
+                .with_context(|| format!("cannot read {file} of {}", directory.display()))?
+                .hash(&mut hasher);
         }
-    }
-
-    const fn package(self) -> &'static str {
-        match self {
-            Self::Etcd => "go.etcd.io/etcd/server/v3",
-            Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
-        }
-    }
-
-    /// The path of the program; built if this version of it is not there yet.
-    ///
-    /// # Errors
-    /// There is no Go, or what it says.
-    pub fn path(self) -> Result<PathBuf> {
-        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("modules").join(self.module());
-        let cache = cache()?;
-        let target = cache.join(format!("bin/{}-{:016x}", self.name(), version(&module)?));
-        // One process builds, others wait; the lock ends with the process.
-        let lock = File::create(cache.join("lock"))?;
-        lock.lock().context("cannot lock the cache")?;
-        if !target.exists() {
-            eprintln!("building {} into {}: the first time takes minutes ...", self.name(), target.display());
-            let unfinished = target.with_extension("new");
-            self.build(&module, &unfinished, &cache)?;
-            fs::rename(&unfinished, &target)?;
-        }
-        Ok(target)
-    }
-
-    fn build(self, module: &Path, output: &Path, cache: &Path) -> Result<()> {
-        let mut go = Command::new(gotools::compiler()?);
-        // It may be another Go than the one that the variable speaks of.
-        go.env_remove("GOROOT").env("GOTOOLCHAIN", "local").env("CGO_ENABLED", "0");
-        // Apart from the user's own, which is trimmed by age.
-        go.env("GOCACHE", cache.join("go-cache")).env("GOFLAGS", "-mod=readonly");
-        go.args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &self.link_flags(), "-o"]).arg(output);
-        let status = go.arg(self.package()).current_dir(module).status().context("cannot run go")?;
-        ensure!(status.success(), "`go build` of {} failed", self.package());
-        Ok(())
+        Ok(hasher.finish())
     }
 
     /// Without symbols. Kubernetes must be told its version: clients refuse to speak to none.
     fn link_flags(self) -> String {
         let mut flags = "-s -w".to_owned();
-        if self != Self::Etcd {
+        if self == Self::Kubernetes {
             let minor = KUBERNETES.split('.').nth(1).unwrap_or_default();
             for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
                 for (name, value) in [
@@ -100,6 +88,132 @@ impl Program {
         }
         flags
     }
+
+    /// Builds some of its programs into a directory, in one run: most of what they are made of is the same.
+    fn build(self, programs: &[Program], output: &Path, cache: &Path) -> Result<()> {
+        fs::create_dir_all(output)?;
+        let mut go = Command::new(gotools::compiler()?);
+        // It may be another Go than the one that the variable speaks of.
+        go.env_remove("GOROOT").env("GOTOOLCHAIN", "local").env("CGO_ENABLED", "0");
+        // Apart from the user's own, which is trimmed by age.
+        go.env("GOCACHE", cache.join("go-cache")).env("GOFLAGS", "-mod=readonly");
+        go.args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &self.link_flags(), "-o"]).arg(output);
+        go.args(programs.iter().map(|program| program.package())).current_dir(self.directory());
+        let status = go.status().context("cannot run go")?;
+        ensure!(status.success(), "`go build` of {programs:?} failed");
+        Ok(())
+    }
+}
+
+impl Program {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::Kubectl,
+        Self::Coredns,
+        Self::Agnhost,
+    ];
+
+    /// Its file name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Kubectl => "kubectl",
+            Self::Coredns => "coredns",
+            Self::Agnhost => "agnhost",
+        }
+    }
+
+    const fn module(self) -> Module {
+        match self {
+            Self::Etcd => Module::Etcd,
+            Self::Coredns => Module::Coredns,
+            Self::KubeApiserver
+            | Self::KubeControllerManager
+            | Self::KubeScheduler
+            | Self::Kubelet
+            | Self::KubeProxy
+            | Self::Kubectl
+            | Self::Agnhost => Module::Kubernetes,
+        }
+    }
+
+    const fn package(self) -> &'static str {
+        match self {
+            Self::Etcd => "go.etcd.io/etcd/server/v3",
+            Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
+            Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
+            Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
+            Self::Kubelet => "k8s.io/kubernetes/cmd/kubelet",
+            Self::KubeProxy => "k8s.io/kubernetes/cmd/kube-proxy",
+            Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
+            Self::Coredns => "github.com/coredns/coredns",
+            Self::Agnhost => "k8s.io/kubernetes/test/images/agnhost",
+        }
+    }
+
+    /// What Go calls the file: the last word of the package that is no version.
+    fn built_name(self) -> &'static str {
+        let mut words = self.package().rsplit('/');
+        words.find(|word| !word.starts_with('v')).unwrap_or(self.name())
+    }
+
+    /// The path of the program; built if this version of it is not there yet.
+    ///
+    /// # Errors
+    /// There is no Go, or what it says.
+    pub fn path(self) -> Result<PathBuf> {
+        Self::prepare(&[self])?;
+        self.target(&cache()?)
+    }
+
+    fn target(self, cache: &Path) -> Result<PathBuf> {
+        Ok(cache.join(format!("bin/{}-{:016x}", self.name(), self.module().version()?)))
+    }
+
+    /// Builds those of some programs whose version is not there yet.
+    ///
+    /// # Errors
+    /// There is no Go, or what it says.
+    pub fn prepare(programs: &[Self]) -> Result<()> {
+        let cache = cache()?;
+        // One process builds, others wait; the lock ends with the process.
+        let lock = File::create(cache.join("lock"))?;
+        lock.lock().context("cannot lock the cache")?;
+        for module in Module::ALL {
+            let mut missing = Vec::new();
+            for program in programs.iter().filter(|program| program.module() == module) {
+                if !program.target(&cache)?.exists() {
+                    missing.push(*program);
+                }
+            }
+            if missing.is_empty() {
+                continue;
+            }
+            let names: Vec<&str> = missing.iter().map(|program| program.name()).collect();
+            eprintln!(
+                "building {} into {}: the first time takes minutes ...",
+                names.join(", "),
+                cache.display()
+            );
+            let unfinished = cache.join("unfinished");
+            module.build(&missing, &unfinished, &cache)?;
+            for program in missing {
+                fs::rename(unfinished.join(program.built_name()), program.target(&cache)?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `$XDG_CACHE_HOME/cairn/k8s`, or below `~/.cache`.
@@ -109,29 +223,27 @@ fn cache() -> Result<PathBuf> {
     Ok(cache)
 }
 
-fn version(module: &Path) -> Result<u64> {
-    let mut hasher = DefaultHasher::new();
-    for file in ["go.mod", "go.sum"] {
-        fs::read(module.join(file))
-            .with_context(|| format!("cannot read {file} of {}", module.display()))?
-            .hash(&mut hasher);
-    }
-    Ok(hasher.finish())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_version_is_that_of_the_module() {
-        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("modules/kubernetes/go.mod");
+        let module = Module::Kubernetes.directory().join("go.mod");
         let text = fs::read_to_string(module).unwrap();
         assert!(text.contains(&format!("k8s.io/kubernetes v{KUBERNETES}\n")));
         // Every staging module is replaced by the release that goes with it: 1.x.y is v0.x.y.
         let staging = KUBERNETES.replacen('1', "0", 1);
         let replaced: Vec<&str> = text.lines().filter(|line| line.contains(" => ")).collect();
         assert!(replaced.len() > 30 && replaced.iter().all(|line| line.ends_with(&format!(" v{staging}"))));
-        assert!(Program::KubeApiserver.link_flags().contains("version.gitVersion=v1."));
+        assert!(Module::Kubernetes.link_flags().contains("version.gitVersion=v1."));
+    }
+
+    #[test]
+    fn files_are_found_under_the_name_that_go_gives_them() {
+        assert_eq!(Program::Etcd.built_name(), "server");
+        for program in Program::ALL.into_iter().filter(|program| *program != Program::Etcd) {
+            assert_eq!(program.built_name(), program.name());
+        }
     }
 }

@@ -67,7 +67,7 @@ const ALLOWED: [(&str, &[&str]); 24] = [
         ],
     ),
     ("cairn-gotools", &[]),
-    ("cairn-k8s", &["cairn-api", "cairn-datastore", "cairn-gotools"]),
+    ("cairn-k8s", &["cairn-api", "cairn-datastore", "cairn-gotools", "cairn-lab"]),
     ("bgp-core-fuzz", &["cairn-net", "cairn-api", "bgp-core", "bgpd-api", "bgpd-policy"]),
     ("bfd-core-fuzz", &["bfd-core"]),
     ("cairn-cni-fuzz", &["cairn-net", "cairn-cni", "felix-api"]),

@@ -47,10 +47,17 @@ const MACHINE: [(&str, &str); 5] = [
 ];
 
 /// As [`NEEDED`], for what needs a real Kubernetes.
-const KUBERNETES: [(&str, &str); 2] = [("go", "golang-go"), ("curl", "curl")];
+const KUBERNETES: [(&str, &str); 5] = [
+    ("go", "golang-go"),
+    ("curl", "curl"),
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+];
 
 /// Package, and the service that comes along with it: it must run neither now nor after the next boot.
-const SERVICES: [(&str, &str); 6] = [
+const SERVICES: [(&str, &str); 7] = [
+    ("containerd", "containerd"),
     ("bird2", "bird"),
     ("frr", "frr"),
     ("gobgpd", "gobgpd"),
@@ -63,7 +70,7 @@ const SERVICES: [(&str, &str); 6] = [
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs what is missing for the scenarios, after saying so.
-pub(super) fn for_lab() -> Result<()> {
+pub(crate) fn for_lab() -> Result<()> {
     install(&NEEDED)
 }
 
@@ -73,7 +80,7 @@ pub(crate) fn for_machine() -> Result<()> {
 }
 
 /// Installs what is missing to build and run Kubernetes, after saying so.
-pub(super) fn for_kubernetes() -> Result<()> {
+pub(crate) fn for_kubernetes() -> Result<()> {
     install(&KUBERNETES)
 }
 

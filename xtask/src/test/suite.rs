@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::machine::{self, Machine};
-use crate::{process, progress, workspace};
+use crate::{build, process, progress, workspace};
 
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Default)]
@@ -63,17 +63,9 @@ pub(super) enum Place<'a> {
 const SUITE_SECONDS: u64 = 1800;
 
 impl Suite {
-    /// Builds all test programs of the workspace, and with them what they run. Both by one command: cargo would build most libraries once
-    /// more for programs alone, which need fewer of their features.
+    /// Builds all test programs of the workspace, and with them what they run.
     pub(super) fn build_all() -> Result<Vec<Self>> {
-        let messages = process::capture(workspace::cargo().args([
-            "build",
-            "--workspace",
-            "--bins",
-            "--tests",
-            "--locked",
-            "--message-format=json-render-diagnostics",
-        ]))?;
+        let messages = process::capture(build::everything().arg("--message-format=json-render-diagnostics"))?;
         let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut suites: Vec<Self> = messages.filter_map(|message| Self::from_message(&message)).collect();
         suites.sort_by(|left, right| left.name.cmp(&right.name));

@@ -1,0 +1,33 @@
+//! A node: when it is ready, and what is on its disk.
+
+use anyhow::{Result, ensure};
+
+use crate::world::World;
+
+/// The container runtime finds no pod network before the installer ran.
+pub(crate) fn is_ready_with_cairn_and_not_before(world: &World) -> Result<()> {
+    ensure!(world.before.len() == world.cluster.nodes().len(), "{:?}", world.before);
+    for (node, reason) in &world.before {
+        ensure!(reason.contains("cni plugin not initialized"), "{node}: {reason}");
+    }
+    let after = world.cluster.unready_nodes()?;
+    ensure!(after.is_empty(), "with Cairn these are not ready: {after:?}");
+    Ok(())
+}
+
+pub(crate) fn has_the_plugin_beside_others_and_no_secret(world: &World) -> Result<()> {
+    let lab = world.cluster.lab();
+    for node in world.cluster.nodes() {
+        let plugins = lab.run(node, "ls -A /opt/cni/bin")?;
+        ensure!(plugins.split_whitespace().eq(["cairn-cni", "loopback"]), "{node}: {plugins}");
+        let lists = lab.run(node, "ls -A /etc/cni/net.d")?;
+        ensure!(lists.trim() == "10-cairn.conflist", "{node}: {lists}");
+        let list = lab.run(node, "stat --format %a:%U /etc/cni/net.d/10-cairn.conflist")?;
+        ensure!(list.trim() == "600:root", "{node}: {list}");
+        // Neither a token nor a client's key came onto the node with it.
+        let found = lab
+            .exec(node, &["grep", "-rlE", "token|client-key", "/etc/cni", "/var/lib/cairn", "/run/cairn"])?;
+        ensure!(found.stdout.is_empty(), "{node}: {}", found.stdout);
+    }
+    Ok(())
+}

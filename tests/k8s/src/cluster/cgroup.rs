@@ -1,0 +1,82 @@
+//! The control groups that a node's kubelet keeps its pods in: they are the machine's, so they are made and removed from outside of the node.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// How long the kernel may take to let go of a group whose processes were killed.
+const EMPTIES: Duration = Duration::from_secs(30);
+
+/// The group of a node, below the root of each hierarchy.
+pub(super) fn name(cluster: &str, node: &str) -> String {
+    format!("{PREFIX}{cluster}-{node}")
+}
+
+/// Begins the name of every group of ours.
+const PREFIX: &str = "cairn-k8s-";
+
+/// Makes a node's group in every hierarchy, the one named `systemd` included: kubelet looks for all of them.
+pub(super) fn make(cluster: &str, node: &str) -> Result<()> {
+    for hierarchy in hierarchies()? {
+        let group = hierarchy.join(name(cluster, node));
+        fs::create_dir_all(&group).with_context(|| format!("cannot make {}", group.display()))?;
+        // A group without processors and memory takes no process (cpuset of version 1).
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let above = hierarchy.join(file);
+            if above.exists() {
+                fs::write(group.join(file), fs::read(above)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes all groups of a cluster, whose processes were killed before.
+pub(super) fn remove(cluster: &str) -> Result<()> {
+    let prefix = format!("{PREFIX}{cluster}-");
+    let deadline = Instant::now() + EMPTIES;
+    loop {
+        let mut left = Vec::new();
+        // Beside version 1 `unified` is a hierarchy without controllers, where the container runtime makes groups of the same name.
+        for hierarchy in hierarchies()?.into_iter().chain([Path::new(ROOT).join("unified")]) {
+            for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                    // What cannot go yet is tried again.
+                    let _ = remove_tree(&entry.path());
+                    left.extend(entry.path().exists().then(|| entry.path()));
+                }
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "these control groups do not go: {left:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Version 1 has a directory for each hierarchy, version 2 is one.
+fn hierarchies() -> Result<Vec<PathBuf>> {
+    let root = Path::new(ROOT);
+    if root.join("cgroup.controllers").exists() {
+        return Ok(vec![root.to_owned()]);
+    }
+    let entries = fs::read_dir(root).with_context(|| format!("cannot read {ROOT}"))?;
+    // Links are other names of the same, and in `unified` kubelet looks for nothing.
+    let found = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    Ok(found.map(|entry| entry.path()).filter(|path| !path.ends_with("unified")).collect())
+}
+
+/// Groups are removed from below; the files in them go by themselves.
+fn remove_tree(group: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(group)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(group)
+}
