@@ -10,7 +10,7 @@ use crate::{build, process, workspace};
 /// What `cluster` takes: whatever `cairn-k8s` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// `up`, `down` or `status`, and its options (try `cluster -- --help`)
+    /// `up`, `down` or `status`, and its options (try `cluster up --help`)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     rest: Vec<String>,
 }
