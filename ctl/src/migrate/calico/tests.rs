@@ -27,7 +27,10 @@ fn golden(name: &str, found: &str) {
 }
 
 fn object(kind: &str, name: &str, spec: Value) -> Value {
-    json!({ "apiVersion": "crd.projectcalico.org/v1", "kind": kind, "metadata": { "name": name }, "spec": spec })
+    let mut object =
+        json!({ "apiVersion": "crd.projectcalico.org/v1", "kind": kind, "metadata": { "name": name } });
+    object["spec"] = spec;
+    object
 }
 
 /// What was found of an outcome, as `object field`.
