@@ -49,7 +49,8 @@ struct Calico {
     /// Put the objects into the store. What is there already and was not made by this command is left as it is.
     #[arg(long)]
     apply: bool,
-    /// Go on with the rest where objects are refused.
+    /// Go on with the rest where objects are refused; pools stay out all the same while a block, affinity or handle is among them, for they would give its
+    /// addresses again (--disable-pools).
     #[arg(long)]
     skip_refused: bool,
     #[command(flatten)]

@@ -4,6 +4,7 @@
 //! - [`DirectoryStore`]: YAML files in a directory, shared by any number of processes.
 //! - [`KubeStore`]: the API server of a Kubernetes cluster.
 //! - [`AnyStore`]: whichever of these two the command line names.
+//! - [`Backoff`]: how long whoever failed to write waits.
 //! - [`MemoryStore`]: for tests and simulations, with faults on demand.
 //!
 //! `contract`, a feature, has the tests that all of them pass.
@@ -11,6 +12,7 @@
 //! Not here: what objects mean (`cairn-api`), who reacts to them.
 
 mod any;
+mod backoff;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod directory;
@@ -22,6 +24,7 @@ mod watch;
 
 pub use self::kube::{Access, ConnectError, KubeStore};
 pub use any::{AnyStore, StoreUrl};
+pub use backoff::Backoff;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use memory::{Fault, MemoryStore, Operation};

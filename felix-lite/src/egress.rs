@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use cairn_api::kinds::{EgressGateway, EgressGatewayStatus};
 use cairn_api::{Condition, ConditionStatus, Object};
-use cairn_datastore::{Datastore, StoreError};
+use cairn_datastore::{Backoff, Datastore, StoreError};
 use felix_core::Claim;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -30,9 +30,6 @@ const LONGEST: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(10);
 /// How long there must be a session before the lack of an announcement means anything.
 const SETTLED: Duration = Duration::from_secs(5);
-/// When a write that failed is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// The condition.
 const ACTIVE: &str = "Active";
 
@@ -40,6 +37,7 @@ const ACTIVE: &str = "Active";
 pub(crate) async fn run<D: Datastore>(store: D, node: String, mut facts: watch::Receiver<NodeFacts>) {
     let mut known = Known::<EgressGateway>::new(&store);
     let mut waits = Waits::default();
+    let mut backoff = Backoff::default();
     loop {
         let now = Instant::now();
         let egress = facts.borrow_and_update().egress.clone().filter(|_| known.listed).unwrap_or_default();
@@ -56,7 +54,10 @@ pub(crate) async fn run<D: Datastore>(store: D, node: String, mut facts: watch::
                 failed |= !settle(&store, &node, object, step).await;
             }
         }
-        let retry = failed.then(|| now + RETRY);
+        if !failed {
+            backoff.succeeded();
+        }
+        let retry = failed.then(|| Instant::now() + backoff.failed());
         tokio::select! {
             changed = facts.changed() => if changed.is_err() {
                 return;
@@ -136,11 +137,16 @@ impl Wait {
             self.free = None;
             return None;
         }
+        // Silence means nothing while nobody could be heard, nor just after.
+        let Some(connected) = connected else {
+            (self.heard, self.free) = (false, None);
+            return None;
+        };
         let free = *self.free.get_or_insert(now);
         // Whoever has just taken them is not heard at once.
         let grace = if self.heard || claim.node.is_none() { Duration::ZERO } else { GRACE };
         let turn = TURN.saturating_mul(claim.rank).min(LONGEST);
-        Some((Step::Take, (free + grace + turn).max(connected? + SETTLED)))
+        Some((Step::Take, (free + grace + turn).max(connected + SETTLED)))
     }
 }
 
@@ -235,7 +241,7 @@ mod tests {
     #[test]
     fn sessions_that_come_back_are_waited_for() {
         let alone = |ms| EgressFacts { connected: ms > 9000, ..facts(Some("b"), ms < 6000, 0) };
-        assert_eq!(takes(alone), Some(14_100));
+        assert_eq!(takes(alone), Some(19_100));
     }
 
     #[tokio::test]

@@ -1,17 +1,14 @@
 //! The one object of a kind that bears this node's name and that the node alone writes.
 
-use std::time::Duration;
-
 use cairn_api::{Kind, Object};
-use cairn_datastore::{Datastore, Key, Precondition, StoreError};
+use cairn_datastore::{Backoff, Datastore, Key, Precondition, StoreError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::engine::NodeFacts;
 use crate::store::Known;
-
-/// When a write that failed is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::timer::at;
 
 /// What makes the object true.
 #[derive(Debug, PartialEq)]
@@ -33,18 +30,22 @@ pub(crate) async fn keep<K: Kind, D: Datastore>(
     step: impl Fn(&str, &NodeFacts, Option<&Object<K>>) -> Step<K>,
 ) {
     let mut known = Known::<K>::new(&store);
+    let mut backoff = Backoff::default();
     loop {
         let next = {
             let now = facts.borrow_and_update();
             if known.listed { step(&node, &now, known.get(&node)) } else { Step::Nothing }
         };
-        let mut settled = true;
-        if let Err(error) = take(&store, next, what).await {
-            // What another one wrote is told by the watch as well, but maybe not before this is tried again.
-            if !matches!(error, StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) {
-                warn!(%error, "{what}: not in the datastore as it should be, trying again");
+        let mut retry = None;
+        match take(&store, next, what).await {
+            Ok(()) => backoff.succeeded(),
+            Err(error) => {
+                // What another one wrote is told by the watch as well, but maybe not before this is tried again.
+                if !matches!(error, StoreError::Conflict { .. } | StoreError::AlreadyExists { .. }) {
+                    warn!(%error, "{what}: not in the datastore as it should be, trying again");
+                }
+                retry = Some(Instant::now() + backoff.failed());
             }
-            settled = false;
         }
         tokio::select! {
             changed = facts.changed() => if changed.is_err() {
@@ -53,7 +54,7 @@ pub(crate) async fn keep<K: Kind, D: Datastore>(
             open = known.follow() => if !open {
                 return;
             },
-            () = tokio::time::sleep(RETRY), if !settled => {}
+            () = at(retry) => {}
         }
     }
 }

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::answer::{self, Unusable};
-use super::backoff::{Backoff, jittered, random};
 use super::{Failure, Listed, PATIENCE, list, request};
+use crate::backoff::{Backoff, jittered, random};
 use crate::{Event, Key, Query, Watch};
 
 /// How long a server is asked to serve one watch, at most; with jitter, so that not all end together.
@@ -167,11 +167,24 @@ impl<K: Kind> Follower<K> {
         let client = self.client.clone();
         let begun = tokio::time::timeout(PATIENCE, client.request_events::<Value>(call)).await;
         let stream = begun.map_err(|_| silent(PATIENCE))??;
-        self.succeeded();
         let mut stream = std::pin::pin!(stream);
+        // A server may take a watch only to refuse it in the stream: it serves once it said something else, or was silent for a moment.
+        let mut serves = false;
         loop {
-            let next = tokio::time::timeout(SILENCE, stream.next()).await;
-            let Some(event) = next.map_err(|_| silent(SILENCE))?.transpose()? else { return Ok(End::Served) };
+            let next = match tokio::time::timeout(if serves { SILENCE } else { SHORT }, stream.next()).await {
+                Ok(next) => next,
+                Err(_) if serves => return Err(silent(SILENCE)),
+                Err(_) => {
+                    serves = true;
+                    self.succeeded();
+                    continue;
+                }
+            };
+            let Some(event) = next.transpose()? else { return Ok(End::Served) };
+            if !serves && !matches!(event, WatchEvent::Error(_)) {
+                serves = true;
+                self.succeeded();
+            }
             let (value, gone) = match event {
                 WatchEvent::Bookmark(bookmark) => {
                     *version = bookmark.metadata.resource_version;

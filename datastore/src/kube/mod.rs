@@ -6,10 +6,9 @@
 //! - What is not known of a foreign object is written back as it was. See [`unknown`].
 //! - Every request ends: a server that does not answer is one that is not available.
 //!
-//! Rooms: [`connect`] finds the server; [`request`], [`answer`], [`unknown`] and [`backoff`] are pure; this one and [`follow`] speak.
+//! Rooms: [`connect`] finds the server; [`request`], [`answer`] and [`unknown`] are pure; this one and [`follow`] speak.
 
 mod answer;
-mod backoff;
 mod connect;
 mod follow;
 mod request;

@@ -133,7 +133,12 @@ impl Detours {
         }
         let leaving = std::mem::take(&mut self.leaving);
         leaving.iter().for_each(|key| self.rules.unset(&rule(*key)));
-        self.try_prepare()?;
+        if let Err(error) = self.try_prepare() {
+            // Their routes stay until the rules are gone.
+            self.leaving.extend(leaving);
+            self.resync = true;
+            return Err(error);
+        }
         leaving.iter().for_each(|key| self.routes.unset(&route(*key, Detour::Refused).key()));
         self.try_prepare()
     }

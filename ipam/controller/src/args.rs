@@ -1,12 +1,13 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use cairn_api::GoDuration;
 use cairn_datastore::StoreUrl;
 use clap::{Parser, ValueEnum};
 
-/// Cairn's controller: gives back addresses that leaked, and clears away what gone nodes left.
+/// Cairn's controller: gives back what gone nodes left, and reports addresses that leaked.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "cairn-controller", version, about)]
 pub struct Args {
@@ -23,11 +24,18 @@ pub struct Args {
     #[arg(long, env = "CAIRN_LEASE_DURATION", value_name = "DURATION", default_value = "15s")]
     pub lease_duration: GoDuration,
     /// How often everything is looked at
-    #[arg(long, env = "CAIRN_INTERVAL", value_name = "DURATION", default_value = "5m")]
+    #[arg(long, env = "CAIRN_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = at_least_a_second)]
     pub interval: GoDuration,
     /// For how long something must look leaked or gone before anything is done about it
     #[arg(long, env = "CAIRN_GRACE", value_name = "DURATION", default_value = "15m")]
     pub grace: GoDuration,
+    /// Release also addresses on nodes that are there, if their pod is gone
+    ///
+    /// Without it they are only reported. Containers that run without a Pod object would lose their addresses: static pods without mirror
+    /// pod, sandboxes made by hand, containers that a node cannot end. What really leaked is given back by the garbage collection of CNI in
+    /// the usual case.
+    #[arg(long, env = "CAIRN_RELEASE_LEAKED")]
+    pub release_leaked: bool,
     /// Log what would be done, and do nothing
     #[arg(long, env = "CAIRN_DRY_RUN")]
     pub dry_run: bool,
@@ -61,6 +69,15 @@ fn api_server(text: &str) -> Result<StoreUrl, String> {
     }
 }
 
+/// Every round reads all pods: none may follow another at once.
+fn at_least_a_second(text: &str) -> Result<GoDuration, String> {
+    let interval = text.parse::<GoDuration>().map_err(|error| error.to_string())?;
+    if interval.get() < Duration::from_secs(1) {
+        return Err("must be at least 1s: every round reads all pods".to_owned());
+    }
+    Ok(interval)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +88,22 @@ mod tests {
         assert!(parsed("kubernetes").is_ok() && parsed("kubeconfig:/etc/k").is_ok());
         let refused = parsed("dir:/etc/cairn/objects").unwrap_err().to_string();
         assert!(refused.contains("which pods there are"), "{refused}");
+    }
+
+    #[test]
+    fn rounds_without_a_pause_are_refused_and_nothing_that_leaked_is_released_unasked() {
+        let parsed = |args: &[&str]| {
+            Args::try_parse_from(std::iter::once("cairn-controller").chain(args.iter().copied()))
+        };
+        for value in ["0s", "999ms"] {
+            let refused = parsed(&["--interval", value]).unwrap_err().to_string();
+            let told = ["--interval", value, "at least 1s"].iter().all(|part| refused.contains(part));
+            assert!(told, "{refused}");
+        }
+        let refused = parsed(&["--interval", "soon"]).unwrap_err().to_string();
+        assert!(refused.contains("--interval") && refused.contains("soon"), "{refused}");
+        assert_eq!(parsed(&["--interval", "1s"]).unwrap().interval.get(), Duration::from_secs(1));
+        assert!(!parsed(&[]).unwrap().release_leaked);
+        assert!(parsed(&["--release-leaked"]).unwrap().release_leaked);
     }
 }

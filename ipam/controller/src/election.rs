@@ -1,7 +1,7 @@
 //! Which of several controllers acts: a Lease, as Kubernetes' own controllers have it. Pure.
 //!
 //! Nobody compares clocks: a lease is over once it has not changed for its duration as seen by whoever waits for it. A holder counts his time
-//! from before he asked for the renewal, and so stops before anybody else can begin.
+//! from before he asked for the renewal, whoever waits from after he read the lease: so the one stops before the other can begin.
 
 use std::time::Duration;
 
@@ -40,7 +40,8 @@ impl Candidate {
         self.duration
     }
 
-    /// What follows from the lease as it is in the store. `now` is of a clock that nobody sets, `wall` the time of day, for people.
+    /// What follows from the lease as it is in the store. `now` is of a clock that nobody sets, and read after the lease; `wall` is the time
+    /// of day, for people.
     pub fn step(
         &mut self,
         found: Option<Object<Lease>>,

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::judge::Action;
+use crate::judge::{Action, Kept};
 
 /// How long a client may take to ask.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,6 +42,7 @@ pub struct Status {
     rounds: AtomicU64,
     failed: AtomicU64,
     suspects: [AtomicU64; 2],
+    kept: [AtomicU64; 2],
     done: [AtomicU64; 4],
 }
 
@@ -57,6 +58,7 @@ impl Default for Status {
             rounds: AtomicU64::default(),
             failed: AtomicU64::default(),
             suspects: <[AtomicU64; 2]>::default(),
+            kept: <[AtomicU64; 2]>::default(),
             done: <[AtomicU64; 4]>::default(),
         }
     }
@@ -74,6 +76,14 @@ impl Status {
         let counter = if complete { &self.rounds } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         for (gauge, count) in self.suspects.iter().zip([nodes, addresses]) {
+            gauge.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// This looks gone or leaked for long enough, and stays.
+    pub fn kept(&self, kept: &[Kept]) {
+        let nodes = kept.iter().filter(|kept| matches!(kept, Kept::MayLive(_))).count();
+        for (gauge, count) in self.kept.iter().zip([nodes, kept.len() - nodes]) {
             gauge.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
     }
@@ -126,6 +136,12 @@ impl Status {
             "gauge",
             "What looks gone or leaked.",
             &labelled("what", &SUSPECTS, &self.suspects),
+        );
+        metric(
+            "kept",
+            "gauge",
+            "What looks gone or leaked for long enough, and stays until somebody looks.",
+            &labelled("what", &SUSPECTS, &self.kept),
         );
         metric(
             "actions_total",
@@ -194,14 +210,17 @@ mod tests {
         let status = Status::default();
         status.turned(true);
         status.round(true, (2, 3));
+        status.kept(&[Kept::MayLive("n".to_owned())]);
         let report =
-            Report { kind: ReportKind::Status, node: "n".to_owned(), resource_version: String::new() };
+            Report { kind: ReportKind::EgressMembers, node: "n".to_owned(), resource_version: String::new() };
         status.done(&Action::Forget(report), 1);
         let text = status.metrics();
         for line in [
             "cairn_controller_leader 1",
             "cairn_controller_rounds_total{result=\"complete\"} 1",
             "cairn_controller_suspects{what=\"address\"} 3",
+            "cairn_controller_kept{what=\"node\"} 1",
+            "cairn_controller_kept{what=\"address\"} 0",
             "cairn_controller_actions_total{action=\"forget_report\"} 1",
             "cairn_controller_actions_total{action=\"release_address\"} 0",
         ] {

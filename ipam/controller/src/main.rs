@@ -73,6 +73,7 @@ async fn start(args: Args) -> Result<(), Error> {
         lease_duration: args.lease_duration.get(),
         interval: args.interval.get(),
         grace: args.grace.get(),
+        release_leaked: args.release_leaked,
         dry_run: args.dry_run,
     };
     run::run(store, options, status, stop).await;

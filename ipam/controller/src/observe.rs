@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use cairn_api::core::{Node, Pod};
+use cairn_api::core::Node;
 use cairn_api::kinds::{EgressMembers, IpamConfiguration, NodeStatus, WireguardPeer};
 use cairn_api::{Kind, Object};
-use cairn_datastore::{Datastore, Query, StoreError};
+use cairn_datastore::{Datastore, Key, Query, StoreError};
 
 use crate::judge::{Observation, Report, ReportKind};
+use crate::pod::{self, Pod};
 
 /// Taints of a node whose daemons nobody can reach, as Kubernetes sets them.
 const OUT_OF_REACH: [&str; 2] = ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"];
@@ -25,19 +26,27 @@ pub async fn observe(store: &impl Datastore) -> Result<Observation, StoreError> 
 pub(crate) async fn held(store: &impl Datastore) -> Result<Observation, StoreError> {
     let blocks = all(store).await?;
     let affinities = all(store).await?;
+    let statuses = all::<NodeStatus>(store).await?.into_iter().map(|object| object.metadata);
+    let statuses = statuses.map(|metadata| (metadata.name, metadata.resource_version)).collect();
     let mut reports: Vec<Report> = Vec::new();
-    reports.extend(all::<NodeStatus>(store).await?.iter().map(|object| report(ReportKind::Status, object)));
     let members = all::<EgressMembers>(store).await?;
     reports.extend(members.iter().map(|object| report(ReportKind::EgressMembers, object)));
     // What has more than a key was written by an operator, for a host outside.
     let peers = all::<WireguardPeer>(store).await?;
     let of_nodes = peers.iter().filter(|peer| is_of_node(&peer.spec));
     reports.extend(of_nodes.map(|object| report(ReportKind::WireguardPeer, object)));
-    let ipam = all::<IpamConfiguration>(store).await?;
-    let ipam = ipam.into_iter().find(|object| object.name() == "default");
-    let cooldown = ipam.map(|object| object.spec).unwrap_or_default().ip_cooldown_seconds;
-    let cooldown = Duration::from_secs(cooldown.into());
-    Ok(Observation { blocks, affinities, reports, cooldown, ..Observation::default() })
+    let cooldown = cooldown(store).await?;
+    Ok(Observation { blocks, affinities, statuses, reports, cooldown, ..Observation::default() })
+}
+
+/// How long released addresses rest. One that cannot be read is no reason to let them rest for less.
+async fn cooldown(store: &impl Datastore) -> Result<Duration, StoreError> {
+    let ipam = match store.get::<IpamConfiguration>(&Key::named("default")).await {
+        Ok(found) => found.spec,
+        Err(StoreError::NotFound { .. }) => IpamConfiguration::default(),
+        Err(error) => return Err(error),
+    };
+    Ok(Duration::from_secs(ipam.ip_cooldown_seconds.into()))
 }
 
 /// The nodes and pods for which they have it.
@@ -49,6 +58,7 @@ pub(crate) async fn with_cluster(
     let pods = all::<Pod>(store).await?;
     Ok(Observation {
         nodes: nodes.into_iter().map(|node| (node.name().to_owned(), is_reachable(&node.spec))).collect(),
+        addresses: pods.iter().flat_map(pod::addresses).collect(),
         pods: pods.into_iter().map(|pod| (pod.full_name(), pod.spec.node_name)).collect(),
         ..held
     })
@@ -69,4 +79,28 @@ fn is_of_node(peer: &WireguardPeer) -> bool {
 
 fn is_reachable(node: &Node) -> bool {
     !node.taints.iter().any(|taint| OUT_OF_REACH.contains(&taint.key.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_api::Metadata;
+    use cairn_datastore::{Fault, MemoryStore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_rest_as_configured_and_nothing_is_known_where_that_cannot_be_read() {
+        let store = MemoryStore::new();
+        let default = IpamConfiguration::default().ip_cooldown_seconds;
+        assert_eq!(observe(&store).await.unwrap().cooldown, Duration::from_secs(default.into()));
+        let ipam = IpamConfiguration { ip_cooldown_seconds: 77, ..IpamConfiguration::default() };
+        store.create(&Object::new(Metadata::named("default"), ipam)).await.unwrap();
+        assert_eq!(observe(&store).await.unwrap().cooldown, Duration::from_secs(77));
+        store.set_hook(
+            |operation| {
+                if operation.kind == IpamConfiguration::KIND { Fault::Lost } else { Fault::None }
+            },
+        );
+        assert!(observe(&store).await.is_err());
+    }
 }

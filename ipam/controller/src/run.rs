@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::act;
 use crate::election::{Candidate, Step};
 use crate::health::Status;
-use crate::judge::Judge;
+use crate::judge::{Judge, Kept};
 use crate::observe::observe;
 
 /// Name of the lease.
@@ -35,6 +35,8 @@ pub struct Options {
     pub interval: Duration,
     /// How long a suspicion must last.
     pub grace: Duration,
+    /// Is also released what leaked on nodes that are there?
+    pub release_leaked: bool,
     /// Is nothing done?
     pub dry_run: bool,
 }
@@ -86,7 +88,7 @@ impl<D: Datastore> Election<'_, D> {
         loop {
             let asked = Instant::now();
             let led = self.term.borrow().is_some_and(|until| asked < until);
-            let leads = match self.turn(asked).await {
+            let leads = match self.turn().await {
                 Ok(true) => {
                     self.term.send_replace(Some(asked + self.candidate.duration()));
                     true
@@ -110,9 +112,10 @@ impl<D: Datastore> Election<'_, D> {
     }
 
     /// True if the lease is ours now.
-    async fn turn(&mut self, asked: Instant) -> Result<bool, StoreError> {
+    async fn turn(&mut self) -> Result<bool, StoreError> {
         let found = self.read().await?;
-        let now = asked.duration_since(self.begin);
+        // Read after the lease: it may have been renewed while the answer was on its way, and counts from then at the earliest.
+        let now = self.begin.elapsed();
         let written = match self.candidate.step(found, self.lease.clone(), now, SystemTime::now().into()) {
             Step::Wait => return Ok(false),
             Step::Create(lease) => self.store.create(&lease).await,
@@ -155,7 +158,7 @@ async fn rounds<D: Datastore>(
     status: &Status,
 ) {
     while term.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await.is_ok() {
-        let mut judge = Judge::new(options.grace);
+        let mut judge = Judge::new(options.grace, options.release_leaked);
         while leads(&term) {
             let failed = round(store, options, &mut judge, &term, begin, status).await.err();
             if let Some(error) = &failed {
@@ -164,6 +167,31 @@ async fn rounds<D: Datastore>(
             status.round(failed.is_none(), judge.suspects());
             tokio::time::sleep(options.interval).await;
         }
+    }
+}
+
+/// For whoever has to look at it.
+fn report(kept: &Kept) {
+    match kept {
+        Kept::NotAsked(entry) => info!(
+            address = %entry.address,
+            node = entry.node,
+            pod = entry.pod,
+            handle = entry.handle,
+            "looks leaked, and stays: --release-leaked is not given"
+        ),
+        Kept::Untold(entry) => info!(
+            address = %entry.address,
+            node = entry.node,
+            pod = entry.pod,
+            handle = entry.handle,
+            "looks leaked, and stays: its node has no block of its own, and cannot be told"
+        ),
+        Kept::MayLive(node) => info!(
+            node,
+            "there is a NodeStatus but no Node: it may live, and all that it has stays. Is its machine off for good? Then delete the \
+             NodeStatus"
+        ),
     }
 }
 
@@ -178,7 +206,10 @@ async fn round<D: Datastore>(
     let seen = observe(store).await?;
     let wall = || Timestamp::from(SystemTime::now());
     let mut failed = None;
-    for action in judge.judge(begin.elapsed(), wall(), &seen) {
+    let verdict = judge.judge(begin.elapsed(), wall(), &seen);
+    status.kept(&verdict.kept);
+    verdict.kept.iter().for_each(report);
+    for action in verdict.actions {
         if options.dry_run {
             info!(?action, "would be done");
             continue;
@@ -186,7 +217,7 @@ async fn round<D: Datastore>(
         if !leads(term) {
             break;
         }
-        match act::perform(store, &action, &seen, wall()).await {
+        match act::perform(store, &action, &seen, &wall).await {
             Ok(count) => status.done(&action, count),
             // One object that cannot be written must not keep the others from being cleared away.
             Err(error @ StoreError::Invalid { .. }) => failed = Some(error),

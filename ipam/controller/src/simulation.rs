@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cairn_api::core::{Node, Pod, Taint};
+use cairn_api::core::{Node, Taint};
 use cairn_api::kinds::{AffinityState, Allocation, AllocationState, BlockAffinity, IpamBlock};
 use cairn_api::{Kind, Metadata, Object, Timestamp, name};
 use cairn_datastore::{Datastore, Key, MemoryStore, Precondition};
@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use crate::act;
 use crate::judge::{Judge, Observation};
 use crate::observe::{held, with_cluster};
+use crate::pod::Pod;
 
 const NODES: u8 = 3;
 const PODS: u8 = 4;
@@ -108,7 +109,7 @@ impl World {
             containers: Vec::new(),
             bound: BTreeMap::new(),
             out_of_reach: Vec::new(),
-            judge: Judge::new(Duration::from_secs(GRACE)),
+            judge: Judge::new(Duration::from_secs(GRACE), true),
             looked: None,
         }
     }
@@ -142,7 +143,7 @@ impl World {
                     self.act(looked, stops).await;
                 }
             }
-            Step::NewLeader => self.judge = Judge::new(Duration::from_secs(GRACE)),
+            Step::NewLeader => self.judge = Judge::new(Duration::from_secs(GRACE), true),
             Step::Pass { seconds } => self.pass(seconds).await,
         }
     }
@@ -157,7 +158,7 @@ impl World {
             return;
         }
         let key = pod_key(pod);
-        let spec = Pod { node_name: node_name(node), ..Pod::default() };
+        let spec = Pod { node_name: node_name(node) };
         let object = Object::new(Metadata::namespaced(&key.namespace, &key.name), spec);
         self.store.create(&object).await.unwrap();
         self.bound.insert(pod, node);
@@ -247,10 +248,10 @@ impl World {
     async fn act(&mut self, looked: Observation, stops: bool) {
         let seen = with_cluster(&self.store, looked).await.unwrap();
         let wall = Timestamp::from_unix(self.now);
-        let actions = self.judge.judge(Duration::from_secs(self.now), wall, &seen);
+        let actions = self.judge.judge(Duration::from_secs(self.now), wall, &seen).actions;
         let count = if stops { actions.len() / 2 } else { actions.len() };
         for action in &actions[..count] {
-            act::perform(&self.store, action, &seen, wall).await.unwrap();
+            act::perform(&self.store, action, &seen, &|| wall).await.unwrap();
             self.check().await;
         }
     }

@@ -222,7 +222,11 @@ impl<D: Datastore> NodeAllocator<D> {
                 let listed: BTreeSet<_> = objects.iter().map(|object| object.spec.cidr).collect();
                 let mut owned = inner.ledger.blocks.iter().filter(|(_, block)| block.own.is_some());
                 owned.any(|(cidr, _)| !listed.contains(cidr))
-                    || objects.iter().any(|object| own(object) != Some(object.spec.state))
+                    // The annotation stays, so that this is true again of every list: what happened before it is not known.
+                    || objects.iter().any(|object| {
+                        own(object) != Some(object.spec.state)
+                            || object.metadata.annotations.contains_key(RECLAIMED)
+                    })
             }
             Event::Modified(object) if object.metadata.annotations.contains_key(RECLAIMED) => true,
             Event::Added(object) | Event::Modified(object) => own(object) != Some(object.spec.state),

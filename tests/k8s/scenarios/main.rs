@@ -3,6 +3,7 @@
 //! A program of its own and not `#[test]`s: a cluster takes half a minute to come up, so all scenarios of a choice of address families share one,
 //! which ends with the last of them. Each leaves the cluster as it found it.
 
+mod controller;
 mod kubectl;
 mod node;
 mod outage;
@@ -31,6 +32,7 @@ fn all() -> Vec<Scenario> {
     ];
     let once = scenarios![
         node::has_the_plugin_beside_others_and_no_secret,
+        controller::runs_twice_and_one_acts,
         kubectl::exec_logs_and_port_forward_work,
         restart::a_rolling_update_costs_established_flows_nothing,
         outage::pods_start_and_end_while_the_api_server_is_away,

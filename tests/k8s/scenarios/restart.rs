@@ -8,10 +8,13 @@ use crate::world::World;
 
 const NAMESPACE: &str = "cairn-system";
 
+/// The pods of the DaemonSet: the controller's are in the same namespace.
+const DAEMONS: &str = "app.kubernetes.io/name=cairn-node";
+
 /// How often a container of a node's pod was started again; `None` while it is not ready.
 fn restarts(world: &World, node: &str, container: &str) -> Result<Option<u64>> {
     let field = format!("spec.nodeName={node}");
-    let words = ["--namespace", NAMESPACE, "get", "pods", "--field-selector", &field];
+    let words = ["--namespace", NAMESPACE, "get", "pods", "--selector", DAEMONS, "--field-selector", &field];
     let pods = world.cluster.json(&words)?;
     let statuses = pods["items"][0]["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
     let status = statuses.iter().find(|status| status["name"] == container);
@@ -56,7 +59,8 @@ pub(crate) fn a_rolling_update_costs_established_flows_nothing(world: &World) ->
     let [one, two, three] = ["node1", "node2", "node3"].map(|node| world.pod_on(node));
     let (one, two, three) = (one?, two?, three?);
     let pods = || -> Result<Vec<Value>> {
-        let pods = world.cluster.json(&["--namespace", NAMESPACE, "get", "pods"])?;
+        let words = ["--namespace", NAMESPACE, "get", "pods", "--selector", DAEMONS];
+        let pods = world.cluster.json(&words)?;
         let items = pods["items"].as_array().context("a list of pods")?;
         Ok(items.iter().map(|pod| pod["metadata"]["uid"].clone()).collect())
     };

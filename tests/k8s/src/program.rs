@@ -89,9 +89,8 @@ impl Module {
         flags
     }
 
-    /// Builds some of its programs into a directory, in one run: most of what they are made of is the same.
+    /// Builds some of its programs into a directory that is there, in one run: most of what they are made of is the same.
     fn build(self, programs: &[Program], output: &Path, cache: &Path) -> Result<()> {
-        fs::create_dir_all(output)?;
         let mut go = Command::new(gotools::compiler()?);
         // It may be another Go than the one that the variable speaks of.
         go.env_remove("GOROOT").env("GOTOOLCHAIN", "local").env("CGO_ENABLED", "0");
@@ -190,6 +189,7 @@ impl Program {
         // One process builds, others wait; the lock ends with the process.
         let lock = File::create(cache.join("lock"))?;
         lock.lock().context("cannot lock the cache")?;
+        remove_unfinished(&cache);
         for module in Module::ALL {
             let mut missing = Vec::new();
             for program in programs.iter().filter(|program| program.module() == module) {
@@ -206,13 +206,27 @@ impl Program {
                 names.join(", "),
                 cache.display()
             );
-            let unfinished = cache.join("unfinished");
-            module.build(&missing, &unfinished, &cache)?;
+            // Of this run alone: the compiler of one that was killed may still write into its own.
+            let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&cache)?;
+            module.build(&missing, unfinished.path(), &cache)?;
             for program in missing {
-                fs::rename(unfinished.join(program.built_name()), program.target(&cache)?)?;
+                fs::rename(unfinished.path().join(program.built_name()), program.target(&cache)?)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Begins the names of directories in the cache that are being built into.
+const UNFINISHED: &str = "unfinished";
+
+/// Removes what runs that were killed left in the cache. Whoever calls has its lock, so no other run needs it.
+fn remove_unfinished(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            // What an orphaned compiler still writes to goes the next time.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -237,6 +251,18 @@ mod tests {
         let replaced: Vec<&str> = text.lines().filter(|line| line.contains(" => ")).collect();
         assert!(replaced.len() > 30 && replaced.iter().all(|line| line.ends_with(&format!(" v{staging}"))));
         assert!(Module::Kubernetes.link_flags().contains("version.gitVersion=v1."));
+    }
+
+    #[test]
+    fn leftovers_of_killed_runs_go_and_programs_stay() {
+        let cache = tempfile::tempdir().unwrap();
+        for directory in ["bin", "unfinished", "unfinishedAbC123"] {
+            fs::create_dir(cache.path().join(directory)).unwrap();
+            fs::write(cache.path().join(directory).join("etcd"), "").unwrap();
+        }
+        remove_unfinished(cache.path());
+        assert!(cache.path().join("bin/etcd").exists());
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Controller {
             "1s",
             "--grace",
             "3s",
+            "--release-leaked",
             "--log",
             "warn",
         ]);
@@ -77,6 +78,10 @@ async fn what_leaked_is_given_back_what_lives_is_kept_and_another_goes_on_when_t
         Ok(state(store, "10.0.0.2").await? == Some(AllocationState::Released))
     })
     .await?;
+    let left = Key::named(name::of_prefix("10.0.0.64/26".parse()?));
+    store.get::<IpamBlock>(&left).await.context("there is a NodeStatus: the node may live")?;
+    assert_eq!(state(store, "10.0.0.65").await?, Some(AllocationState::Assigned), "it may live");
+    store.delete::<NodeStatus>(&Key::named("gone"), &Precondition::default()).await?;
     until("what the gone node left is cleared away", async || {
         let left = store.list::<BlockAffinity>(&Query::all()).await?.objects.len()
             + store.list::<IpamBlock>(&Query::all()).await?.objects.len();
@@ -85,6 +90,7 @@ async fn what_leaked_is_given_back_what_lives_is_kept_and_another_goes_on_when_t
     })
     .await?;
     assert_eq!(state(store, "10.0.0.1").await?, Some(AllocationState::Assigned), "a live pod's");
+    assert_eq!(state(store, "10.0.0.4").await?, Some(AllocationState::Assigned), "a live pod has it");
     let own: Object<BlockAffinity> = store.get(&Key::named(name::of_prefix("10.0.0.0/26".parse()?))).await?;
     assert!(own.metadata.annotations.contains_key(RECLAIMED), "the node is told");
 
@@ -155,7 +161,15 @@ async fn a_cluster_with_leaks(cluster: &Cluster) -> Result<()> {
         "metadata": { "name": "lives" },
         "spec": { "nodeName": "n1", "containers": [{ "name": "c", "image": "i" }] },
     });
-    cluster.send(Method::POST, "/api/v1/namespaces/default/pods", &pod).await?;
+    let pods = "/api/v1/namespaces/default/pods";
+    cluster.send(Method::POST, pods, &pod).await?;
+    // Another one has an address that is in the block under a name that no pod has.
+    let mut pod = pod;
+    pod["metadata"]["name"] = json!("addressed");
+    let mut pod = cluster.send(Method::POST, pods, &pod).await?;
+    pod["status"]["podIP"] = json!("10.0.0.4");
+    pod["status"]["podIPs"] = json!([{ "ip": "10.0.0.4" }]);
+    cluster.send(Method::PUT, &format!("{pods}/addressed/status"), &pod).await?;
     let ipam = IpamConfiguration { ip_cooldown_seconds: 1, ..IpamConfiguration::default() };
     store.create(&Object::new(Metadata::named("default"), ipam)).await?;
     store.create(&Object::new(Metadata::named("p"), IpPool::of("10.0.0.0/16".parse()?))).await?;
@@ -168,6 +182,7 @@ async fn a_cluster_with_leaks(cluster: &Cluster) -> Result<()> {
             ("10.0.0.1", assigned, "default/lives"),
             ("10.0.0.2", assigned, "default/gone"),
             ("10.0.0.3", AllocationState::Reserved, ""),
+            ("10.0.0.4", assigned, "default/unknown"),
         ],
     )
     .await?;
@@ -232,6 +247,7 @@ async fn nothing_else_is_allowed(cluster: &Cluster, kubeconfig: &Path) -> Result
             "deleting a Node",
             own.delete::<cairn_api::core::Node>(&Key::named("n1"), &unconditional).await.is_err(),
         ),
+        ("deleting a NodeStatus", own.delete::<NodeStatus>(&Key::named("n1"), &unconditional).await.is_err()),
         ("a lease elsewhere", own.create(&elsewhere).await.is_err()),
         ("another lease", own.get::<Lease>(&Key::from(&another.metadata)).await.is_err()),
     ];

@@ -56,3 +56,44 @@ fn the_kustomization_names_every_manifest() -> Result<()> {
     assert_eq!(named, there.iter().map(String::as_str).collect());
     Ok(())
 }
+
+#[test]
+fn the_overlay_beside_calico_is_of_all_that_there_is_and_confines_the_daemons() -> Result<()> {
+    let read = |file: &str| -> Result<Value> {
+        let text = std::fs::read_to_string(directory().join(file))?;
+        Ok(load::value(file, &text)?)
+    };
+    let overlay = read("beside-calico/kustomization.yaml")?;
+    // What the parent becomes, by `kubectl kustomize`: kustomize takes no directory that contains the overlay, and the file is in nobody's way.
+    assert_eq!(overlay["resources"], json!(["all.yaml"]));
+    let ignored = std::fs::read_to_string(directory().join("beside-calico/.gitignore"))?;
+    assert!(ignored.lines().any(|line| line == "all.yaml"));
+    let text = std::fs::read_to_string(directory().join("beside-calico/kustomization.yaml"))?;
+    assert!(text.contains("kubectl kustomize deploy > deploy/beside-calico/all.yaml"), "how it is made");
+
+    let daemons = read("daemonset.yaml")?;
+    let [entry] = overlay["patches"].as_array().context("patches")?.as_slice() else {
+        anyhow::bail!("one patch: {overlay}");
+    };
+    let patch: Value = load::value("patch", entry["patch"].as_str().context("patch")?)?;
+    for field in ["apiVersion", "kind"] {
+        assert_eq!(patch[field], daemons[field]);
+    }
+    assert_eq!(entry["target"]["kind"], daemons["kind"]);
+    for field in ["name", "namespace"] {
+        assert_eq!(patch["metadata"][field], daemons["metadata"][field]);
+        assert_eq!(entry["target"][field], daemons["metadata"][field]);
+    }
+    // The guide's labels are those of the overlay.
+    let confined = &patch["spec"]["template"]["spec"]["nodeSelector"];
+    assert_eq!(confined, &json!({ "cairn.network/moved": "to-cairn" }));
+    let guide = std::fs::read_to_string(directory().join("../docs/guide/migrate-from-calico.md"))?;
+    for said in [
+        "kubectl apply -k deploy/beside-calico",
+        "cairn.network/moved=to-cairn",
+        r#""key":"cairn.network/moved","operator":"DoesNotExist""#,
+    ] {
+        assert!(guide.contains(said), "{said}");
+    }
+    Ok(())
+}

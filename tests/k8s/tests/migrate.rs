@@ -41,7 +41,8 @@ async fn what_is_made_of_calicos_objects_is_accepted_once_and_again() -> Result<
     let second = applied(&migrate(&cluster, &["--apply", "--skip-refused"])?)?;
     ensure!(second.len() == first.len() && second.iter().all(|(_, done)| done == "unchanged"), "{second:?}");
 
-    what_others_made_stays(&cluster).await
+    what_others_made_stays(&cluster).await?;
+    no_pool_without_the_reservation(&cluster).await
 }
 
 fn migrate(cluster: &Cluster, arguments: &[&str]) -> Result<Output> {
@@ -111,5 +112,25 @@ async fn what_others_made_stays(cluster: &Cluster) -> Result<()> {
     assert_eq!(held.spec.reserved_cidrs.len(), 2, "what was made here is brought up to date");
     let printers: Object<IpReservation> = store.get(&Key::named("printers")).await?;
     assert!(printers.spec == spec && printers.spec != mine.spec);
+    Ok(())
+}
+
+/// Somebody else's `calico-blocks` is left as it is, and then no pool is written.
+async fn no_pool_without_the_reservation(cluster: &Cluster) -> Result<()> {
+    let store = &cluster.store;
+    for pool in store.list::<IpPool>(&Query::all()).await?.objects {
+        store.delete::<IpPool>(&Key::named(pool.name()), &Default::default()).await?;
+    }
+    store.delete::<IpReservation>(&Key::named("calico-blocks"), &Default::default()).await?;
+    let spec = IpReservation { reserved_cidrs: vec!["198.51.100.0/24".parse()?] };
+    store.create(&Object::new(Metadata::named("calico-blocks"), spec)).await?;
+
+    let output = migrate(cluster, &["--apply", "--skip-refused"])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !output.status.success() && said.contains("IPReservation calico-blocks is there already"),
+        "{said}"
+    );
+    ensure!(store.list::<IpPool>(&Query::all()).await?.objects.is_empty(), "pools without the reservation");
     Ok(())
 }

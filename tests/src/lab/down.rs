@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Lab, place};
 use crate::node::NodeProcess;
+use crate::topology::check_name;
 
 /// How long the kernel may take to end a node's processes.
 const ENDS: Duration = Duration::from_secs(30);
@@ -24,8 +25,9 @@ impl Lab {
     /// there were.
     ///
     /// # Errors
-    /// Where a node does not end in time.
+    /// What is no name of a lab. Where a node does not end in time.
     pub fn down_by_name(name: &str) -> Result<usize> {
+        check_name(name)?;
         let deadline = Instant::now() + ENDS;
         let directory = place::directory(name);
         let mut ended = 0;

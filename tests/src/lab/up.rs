@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Lab, lab_program, network, place, programs};
 use crate::image::{self, Software};
 use crate::node::{NodeProcess, Spec};
-use crate::topology::{Bind, Topology};
+use crate::topology::{Bind, Topology, check_name};
 
 /// How long a node may take to appear in `/proc` after it said that it is ready.
 const APPEARS: Duration = Duration::from_secs(30);
@@ -76,6 +76,7 @@ impl Lab {
     pub fn up(mut topology: Topology, options: &Options) -> Result<Self> {
         ensure!(nix::unistd::geteuid().is_root(), "the lab makes network namespaces: run it as root");
         if let Some(name) = &options.name {
+            check_name(name)?;
             topology.name.clone_from(name);
         }
         for end in topology.links.iter_mut().flat_map(|link| &mut link.ends) {

@@ -64,6 +64,19 @@ pub struct Bind {
     pub read_only: bool,
 }
 
+/// Refuses what cannot be the name of a lab or a node: it becomes part of paths.
+///
+/// # Errors
+/// The name, and the rule.
+pub fn check_name(name: &str) -> Result<()> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
+    ensure!(
+        !name.is_empty() && !name.starts_with('.') && name.chars().all(plain),
+        "name `{name}`: letters, digits, `-`, `.` and `_` only, at least one, and no `.` first"
+    );
+    Ok(())
+}
+
 impl Topology {
     /// Reads a file; variables in it come from the environment.
     ///
@@ -92,12 +105,7 @@ impl Topology {
     /// As [`Topology::load`].
     pub fn parse(text: &str, directory: &Path) -> Result<Self> {
         let file: File = serde_yaml::from_str(text)?;
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-        ensure!(
-            !file.name.is_empty() && file.name.chars().all(plain),
-            "name `{}`: letters, digits, `-`, `.` and `_` only, and at least one",
-            file.name
-        );
+        check_name(&file.name)?;
         let mut unused = report("file", file.unused());
         let body = &file.topology;
         unused.extend(report("defaults", body.defaults.unused()));
@@ -108,7 +116,7 @@ impl Topology {
         }
         let mut nodes = BTreeMap::new();
         for (name, definition) in &body.nodes {
-            ensure!(name.chars().all(plain), "node `{name}`: letters, digits, `-`, `.` and `_` only");
+            check_name(name).context("node")?;
             unused.extend(definition.iter().flat_map(|it| report(&format!("node {name}"), it.unused())));
             let chain = Chain::new(body, definition.as_ref());
             nodes

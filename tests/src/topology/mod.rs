@@ -15,4 +15,4 @@ mod load;
 mod tests;
 
 pub use link::{Endpoint, Link};
-pub use load::{Bind, Node, Topology};
+pub use load::{Bind, Node, Topology, check_name};

@@ -112,3 +112,13 @@ fn every_file_of_the_repository_is_read_without_a_remark() {
     }
     assert!(count >= 7, "{count} topologies");
 }
+
+#[test]
+fn a_name_is_no_way_out_of_a_directory() {
+    for good in ["cluster", "cluster-2", "a.b_C"] {
+        assert!(super::check_name(good).is_ok(), "{good}");
+    }
+    for bad in ["", ".", "..", ".a", "a/b", "../a", "a+b", "a b"] {
+        assert!(super::check_name(bad).is_err(), "{bad}");
+    }
+}

@@ -1,7 +1,8 @@
 //! Installs the programs that the lab tier runs, from Debian's packages, and none of their services.
 
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -69,6 +70,9 @@ const SERVICES: [(&str, &str); 7] = [
 /// While this file says 101, Debian's packages start no service (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// How that file begins where it is ours; the number of the process that wrote it follows.
+const OURS: &str = "#!/bin/sh\n# No service starts while cairn's xtask installs packages, process ";
+
 /// Installs what is missing for the scenarios, after saying so.
 pub(crate) fn for_lab() -> Result<()> {
     install(&NEEDED)
@@ -89,6 +93,9 @@ fn install(programs: &[(&str, &str)]) -> Result<()> {
     let mut packages: Vec<&str> = missing().map(|(_, package)| *package).collect();
     packages.dedup();
     if packages.is_empty() {
+        if process::is_root() {
+            lift_leftover(Path::new(POLICY));
+        }
         return Ok(());
     }
     let packages = packages.join(" ");
@@ -96,7 +103,7 @@ fn install(programs: &[(&str, &str)]) -> Result<()> {
         bail!("missing, to be installed by root with apt-get: {packages}");
     }
     println!("  installing with apt-get: {packages}");
-    let policy = Policy::forbid_services()?;
+    let policy = Policy::forbid_services(Path::new(POLICY))?;
     let result = apt(&["update", "-qq"]).and_then(|()| {
         let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
         arguments.extend(packages.split(' '));
@@ -135,27 +142,73 @@ fn disable_services(packages: &str) {
     }
 }
 
-/// The temporary ban on starting services; lifted when dropped.
-struct Policy {
-    ours: bool,
-}
+/// The temporary ban on starting services; lifted when dropped. Holds the file's path, or nothing where it is somebody else's.
+struct Policy(Option<PathBuf>);
 
 impl Policy {
-    fn forbid_services() -> Result<Self> {
-        if Path::new(POLICY).exists() {
-            return Ok(Self { ours: false });
+    fn forbid_services(path: &Path) -> Result<Self> {
+        lift_leftover(path);
+        if path.symlink_metadata().is_ok() {
+            return Ok(Self(None));
         }
-        std::fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
-        std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))?;
-        Ok(Self { ours: true })
+        // Before the file is there, so that one that could not be finished goes too.
+        let policy = Self(Some(path.to_owned()));
+        let text = format!("{OURS}{}\nexit 101\n", std::process::id());
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::set_permissions(path, Permissions::from_mode(0o755))?;
+        Ok(policy)
     }
 }
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        if self.ours {
+        if let Some(path) = &self.0 {
             // Nothing better can be done about a file that was there a moment ago.
-            let _ = std::fs::remove_file(POLICY);
+            let _ = fs::remove_file(path);
         }
+    }
+}
+
+/// Lifts the ban of a run that was killed: no service would ever start again when it is installed.
+fn lift_leftover(path: &Path) {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let writer = text.strip_prefix(OURS).and_then(|rest| rest.lines().next());
+    if writer.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+        println!("  {} was left by a run that was interrupted: removed", path.display());
+        // What cannot be removed is found again by the next run.
+        let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ban_ends_with_its_run_or_the_next_one() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("policy-rc.d");
+        let policy = Policy::forbid_services(&path).expect("it is written");
+        assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o755);
+        let second = Policy::forbid_services(&path).expect("it is another run's, which goes on");
+        drop(second);
+        assert!(path.exists());
+        drop(policy);
+        assert!(!path.exists());
+        // No process has this number.
+        fs::write(&path, format!("{OURS}4194305\nexit 101\n")).expect("a file");
+        drop(Policy::forbid_services(&path).expect("it is written anew"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_ban_of_an_administrator_stays() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("policy-rc.d");
+        let text = "#!/bin/sh\nexit 101\n";
+        fs::write(&path, text).expect("a file");
+        lift_leftover(&path);
+        drop(Policy::forbid_services(&path).expect("it is left alone"));
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
     }
 }

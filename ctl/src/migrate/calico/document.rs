@@ -14,6 +14,9 @@ use super::note::{Notes, Outcome};
 /// The annotation in which a stored object has the metadata that people see.
 const METADATA: &str = "projectcalico.org/metadata";
 
+/// What a finding calls a document that is no object, or one without a name.
+pub(super) const UNREAD: &str = "a document";
+
 /// Annotations that tools made, and that mean nothing in another object.
 const OF_TOOLS: [&str; 3] = ["kubectl.kubernetes.io/", "projectcalico.org/", "operator.tigera.io/"];
 
@@ -125,7 +128,7 @@ fn source(document: Value, notes: &mut Notes) -> Option<Source> {
     let (version, kind) = (text("apiVersion"), text("kind"));
     let refuse = |notes: &mut Notes, rule: &str| {
         let shown = if kind.is_empty() { document.to_string() } else { kind.clone() };
-        notes.add(Outcome::Refused, "a document", "", shown, rule);
+        notes.add(Outcome::Refused, UNREAD, "", shown, rule);
     };
     if version.is_empty() || kind.is_empty() {
         refuse(notes, "it has no apiVersion or no kind, so that nobody knows what it is");

@@ -10,27 +10,41 @@ use cairn_api::kinds::{IpPool, IpReservation, IpamConfiguration};
 use cairn_net::Prefix;
 use serde_json::{Value, json};
 
-use super::document::Source;
+use super::document::{Source, UNREAD};
 use super::fields::{Fields, Shown};
 use super::note::Outcome;
 use super::translator::Translator;
 
 /// The reservation that has Calico's blocks.
-pub(super) const RESERVATION: &str = "calico-blocks";
+pub(crate) const RESERVATION: &str = "calico-blocks";
+
+/// The kinds that say what Calico holds.
+pub(super) const HOLDING: [&str; 3] = ["IPAMBlock", "BlockAffinity", "IPAMHandle"];
+
+/// What the reservation is called in findings: it is made of many objects.
+const BLOCKS: &str = "IPAMBlocks";
 
 /// Ranges out of which Calico may give addresses.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     ranges: BTreeSet<Prefix>,
+    /// Were there blocks? Affinities and handles do not count: neither kind names all blocks, for a block may be without either.
     known: bool,
+    /// The first object that says what is held and was refused.
+    refused: Option<String>,
     /// Does Calico confine itself to them?
     frozen: bool,
 }
 
 impl Held {
-    /// Did the dump say anything of blocks?
+    /// Did the dump have Calico's blocks?
     pub(super) const fn is_known(&self) -> bool {
         self.known
+    }
+
+    /// What was refused of the objects that say what is held: of its addresses nobody knows whether Calico has given them.
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// How many blocks of a pool share an address with one of Calico's.
@@ -70,17 +84,23 @@ impl Held {
                 self.take(source, "spec.block", &json!(cidr), to);
             }
         } else {
-            self.known = true;
+            self.known |= source.kind == "IPAMBlock";
             self.take(source, "spec.cidr", source.spec.get("cidr").unwrap_or(&Value::Null), to);
         }
     }
 
-    /// The reservation that keeps them from Cairn's nodes, and what must hold so that it suffices.
-    pub(super) fn finish(&self, pools_in_use: bool, to: &mut Translator) {
+    /// The reservation that keeps them from Cairn's nodes, once all of them are read; and whether it has all of them.
+    pub(super) fn reserve(&mut self, to: &mut Translator) {
         if !self.ranges.is_empty() {
             let reserved_cidrs = merged(&self.ranges);
-            to.keep_as("IPAMBlocks", Metadata::named(RESERVATION), IpReservation { reserved_cidrs });
+            to.keep_as(BLOCKS, Metadata::named(RESERVATION), IpReservation { reserved_cidrs });
         }
+        let mut refused = to.notes.0.iter().filter(|note| note.outcome == Outcome::Refused);
+        self.refused = refused.find(|note| says_what_is_held(&note.object)).map(|note| note.object.clone());
+    }
+
+    /// What must hold so that the reservation suffices.
+    pub(super) fn finish(&self, pools_in_use: bool, to: &mut Translator) {
         if pools_in_use && !self.frozen {
             let rule = "let Calico claim no more blocks before the dump is taken and a node is moved: spec.strictAffinity true and \
                         spec.autoAllocateBlocks false of the IPAMConfig named default. Else it may claim what a node of Cairn has";
@@ -91,6 +111,12 @@ impl Held {
 
 fn block_size(pool: &IpPool) -> u128 {
     1 << pool.cidr.family().bits().saturating_sub(pool.block_len()).min(127)
+}
+
+/// Is this finding's object one that says what is held? One that nobody can read may be.
+fn says_what_is_held(object: &str) -> bool {
+    let kind = object.split_once(' ').map_or(object, |(kind, _)| kind);
+    object == UNREAD || object == BLOCKS || HOLDING.contains(&kind)
 }
 
 /// `deleted` of an affinity is a text.

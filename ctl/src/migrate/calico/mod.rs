@@ -33,6 +33,7 @@ use serde_json::Value;
 
 use document::{Owner, Source};
 use ipam::Held;
+pub(super) use ipam::RESERVATION;
 use note::Notes;
 pub(super) use note::{Note, Outcome};
 use translator::Translator;
@@ -75,9 +76,10 @@ pub(super) fn translate(documents: Vec<Value>, options: Options) -> Translation 
         sources.iter().filter(move |source| source.owner == Owner::Calico && source.kind == kind)
     };
     let mut held = Held::default();
-    for source in ["IPAMBlock", "BlockAffinity", "IPAMHandle"].into_iter().flat_map(of) {
+    for source in ipam::HOLDING.into_iter().flat_map(of) {
         held.read(source, &mut to);
     }
+    held.reserve(&mut to);
     for source in of("IPAMConfiguration") {
         ipam::configuration(source, &mut held, &mut to);
     }

@@ -65,9 +65,17 @@ pub(super) fn pool(source: &Source, held: &Held, options: Options, to: &mut Tran
 
 /// Is it known which addresses of it are in use, and are there others?
 fn may_be_used(label: &str, spec: &IpPool, held: &Held, to: &mut Translator) -> bool {
+    if let Some(object) = held.refused() {
+        let rule = format!(
+            "{object} is refused, so nobody knows all addresses that are in use, and Cairn could give them again: mend it, or take \
+             --disable-pools and give Cairn pools of its own"
+        );
+        to.notes.add(Outcome::Refused, label, "spec.cidr", spec.cidr, rule);
+        return false;
+    }
     if !held.is_known() {
-        let rule = "the dump has no IPAMBlock and no BlockAffinity, so nobody knows which of its addresses are in use: add them to \
-                    the dump, or take --disable-pools and give Cairn pools of their own";
+        let rule = "the dump has no IPAMBlock, so nobody knows which of its addresses are in use: add those of crd.projectcalico.org \
+                    (calicoctl prints none), or take --disable-pools and give Cairn pools of its own";
         to.notes.add(Outcome::Refused, label, "spec.cidr", spec.cidr, rule);
         return false;
     }

@@ -113,6 +113,46 @@ fn no_pool_is_used_while_nobody_knows_what_is_in_use() {
 }
 
 #[test]
+fn affinities_and_handles_alone_do_not_say_what_is_in_use() {
+    let affinity = object("BlockAffinity", "a", json!({ "cidr": "10.0.0.0/26", "deleted": "false" }));
+    let handle = object("IPAMHandle", "h", json!({ "block": { "10.0.0.64/26": 1 } }));
+    let gone = object("IPAMBlock", "gone", json!({ "cidr": "10.0.0.128/26", "deleted": true }));
+    let pool = object("IPPool", "p", json!({ "cidr": "10.0.0.0/24" }));
+    let translation = of(vec![affinity, handle, gone, pool]);
+    assert_eq!(
+        (pools(&translation), found(&translation, Outcome::Refused)),
+        (vec![], vec!["IPPool p spec.cidr".to_owned()])
+    );
+    assert_eq!(translation.objects.len(), 1, "they are reserved all the same");
+}
+
+#[test]
+fn no_pool_is_used_if_some_of_what_calico_holds_is_refused() {
+    let good = || object("IPAMBlock", "good", json!({ "cidr": "10.0.0.0/26" }));
+    let pool = || object("IPPool", "p", json!({ "cidr": "10.0.0.0/24" }));
+    let nameless = object("IPAMBlock", "", json!({ "cidr": "10.0.0.64/26" }));
+    for (odd, refused) in [
+        (object("IPAMBlock", "odd", json!({ "cidr": "10.0.0.1/26" })), "IPAMBlock odd spec.cidr"),
+        (object("IPAMBlock", "good", json!({ "cidr": "10.0.0.64/26" })), "IPAMBlock good"),
+        (object("BlockAffinity", "odd", json!({})), "BlockAffinity odd spec.cidr"),
+        (object("IPAMHandle", "odd", json!({ "block": { "x": 1 } })), "IPAMHandle odd spec.block"),
+        (nameless, "a document"),
+    ] {
+        let documents = vec![pool(), good(), odd];
+        let used = of(documents.clone());
+        assert_eq!(
+            (pools(&used), found(&used, Outcome::Refused)),
+            (vec![], vec![refused.to_owned(), "IPPool p spec.cidr".to_owned()])
+        );
+        let apart = translate(documents, Options { disable_pools: true });
+        assert_eq!(
+            (pools(&apart), found(&apart, Outcome::Refused)),
+            (vec![("p".to_owned(), true)], vec![refused.to_owned()])
+        );
+    }
+}
+
+#[test]
 fn every_block_that_calico_may_use_is_reserved() {
     let documents = vec![
         object("IPAMBlock", "a", json!({ "cidr": "10.0.0.0/26" })),

@@ -5,12 +5,16 @@
 //!
 //! | suspected | sign of life |
 //! |---|---|
-//! | a node: there is no Node of its name | the Node; another report of its daemon (NodeStatus) |
-//! | an address of a node that is there: its pod is not, or is on another node | the pod; another allocation of the address; a node that cannot be reached |
+//! | a node: there is no Node of its name, and no NodeStatus | the Node; a NodeStatus |
+//! | an address of a node that is there: its pod is not, or is on another node | the pod; a pod anywhere that has the address; another allocation of the address; a node that cannot be reached |
 //!
-//! What follows: addresses of gone nodes and of gone pods are released, and rest. Blocks of gone nodes in which nothing is in use go, with
-//! their affinities; those in which other nodes have borrowed belong to nobody from then on, so that a node that needs one takes it. What
-//! gone nodes reported is deleted. An address whose pod exists on its node is never touched.
+//! A NodeStatus is no heartbeat: a daemon writes it when something changed, and does not put it back when somebody deletes it. So one that
+//! is there says that its node may live, whatever its age; only people know better, and delete it.
+//!
+//! What follows: addresses of gone nodes are released, and rest; those of gone pods on nodes that are there too, if that is asked for, and
+//! are reported if not: a container can run without a Pod object. Blocks of gone nodes in which nothing is in use go, with their affinities;
+//! those in which other nodes have borrowed belong to nobody from then on, so that a node that needs one takes it. What gone nodes reported
+//! is deleted. An address whose pod exists on its node, or that any pod has, is never touched, nor is its block.
 
 mod suspicion;
 #[cfg(test)]
@@ -34,11 +38,15 @@ pub struct Observation {
     pub nodes: BTreeMap<String, bool>,
     /// `namespace/name` to the node that the pod is on.
     pub pods: BTreeMap<String, String>,
+    /// The addresses that pods have which have not ended, whatever node they name.
+    pub addresses: BTreeSet<IpAddr>,
     /// All blocks.
     pub blocks: Vec<Object<IpamBlock>>,
     /// All affinities.
     pub affinities: Vec<Object<BlockAffinity>>,
-    /// What nodes report of themselves.
+    /// By node: the version of its NodeStatus.
+    pub statuses: BTreeMap<String, String>,
+    /// What else nodes report of themselves.
     pub reports: Vec<Report>,
     /// How long a released address rests.
     pub cooldown: Duration,
@@ -58,12 +66,30 @@ pub struct Report {
 /// Kinds of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReportKind {
-    /// NodeStatus.
-    Status,
     /// EgressMembers.
     EgressMembers,
     /// WireguardPeer, as a node's daemon writes it: without endpoint and addresses of its own.
     WireguardPeer,
+}
+
+/// What comes of an observation.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Verdict {
+    /// What is to be done.
+    pub actions: Vec<Action>,
+    /// What looks gone or leaked for long enough, and stays all the same: for people to look at.
+    pub kept: Vec<Kept>,
+}
+
+/// Something that looks gone or leaked, and stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// The pod of this address is gone; nobody asked that such addresses be released.
+    NotAsked(Allocation),
+    /// The pod of this address is gone, and its node has no affinity by which it could be told that it lost the address.
+    Untold(Allocation),
+    /// There is no Node of this name, but a NodeStatus: its daemon may go by another name than its Node.
+    MayLive(String),
 }
 
 /// Something to be done, each only if what it names is still as it was seen.
@@ -118,16 +144,18 @@ fn instance(entry: &Allocation) -> Instance {
 /// Whoever judges.
 #[derive(Debug)]
 pub struct Judge {
-    /// Nodes that are not there, with the version of their last report.
+    /// Names without a Node, with the version of the NodeStatus where there is one.
     nodes: Suspicions<String, Option<String>>,
     /// Addresses whose pod is not there.
     addresses: Suspicions<Instance, ()>,
+    /// Are addresses of nodes that are there released?
+    release_leaked: bool,
 }
 
 impl Judge {
-    /// Nobody is suspected yet.
-    pub const fn new(grace: Duration) -> Self {
-        Self { nodes: Suspicions::new(grace), addresses: Suspicions::new(grace) }
+    /// Nobody is suspected yet. Addresses of gone pods on nodes that are there are released only if `release_leaked`.
+    pub const fn new(grace: Duration, release_leaked: bool) -> Self {
+        Self { nodes: Suspicions::new(grace), addresses: Suspicions::new(grace), release_leaked }
     }
 
     /// How many nodes and how many addresses are suspected.
@@ -136,33 +164,35 @@ impl Judge {
     }
 
     /// Takes in an observation. `now` is of a clock that nobody sets, `wall` the time of day.
-    pub fn judge(&mut self, now: Duration, wall: Timestamp, seen: &Observation) -> Vec<Action> {
-        let gone = self.gone_nodes(now, seen);
-        let mut actions = self.leaks(now, seen, &gone);
-        actions.extend(self.blocks(wall, seen, &gone));
+    pub fn judge(&mut self, now: Duration, wall: Timestamp, seen: &Observation) -> Verdict {
+        let mut verdict = Verdict::default();
+        let gone = self.gone_nodes(now, seen, &mut verdict.kept);
+        self.leaks(now, seen, &gone, &mut verdict);
+        verdict.actions.extend(self.blocks(wall, seen, &gone));
         let forgotten = seen.reports.iter().filter(|report| gone.contains(&report.node));
-        actions.extend(forgotten.cloned().map(Action::Forget));
-        actions
+        verdict.actions.extend(forgotten.cloned().map(Action::Forget));
+        verdict
     }
 
-    /// The nodes of which it is certain that they are gone.
-    fn gone_nodes(&mut self, now: Duration, seen: &Observation) -> BTreeSet<String> {
+    /// The nodes of which it is certain that they are gone. Those that only lack a Node are kept.
+    fn gone_nodes(&mut self, now: Duration, seen: &Observation, kept: &mut Vec<Kept>) -> BTreeSet<String> {
         let owners = seen.affinities.iter().map(|affinity| affinity.spec.node.as_str());
         let holders =
             seen.blocks.iter().flat_map(|block| &block.spec.allocations).map(|entry| entry.node.as_str());
         let reporters = seen.reports.iter().map(|report| report.node.as_str());
-        let named: BTreeSet<&str> = owners.chain(holders).chain(reporters).collect();
+        let speakers = seen.statuses.keys().map(String::as_str);
+        let named: BTreeSet<&str> = owners.chain(holders).chain(reporters).chain(speakers).collect();
         let missing = named.into_iter().filter(|node| !node.is_empty() && !seen.nodes.contains_key(*node));
-        let suspected = missing.map(|node| {
-            let own = |report: &&Report| report.node == node && report.kind == ReportKind::Status;
-            let report = seen.reports.iter().find(own);
-            (node.to_owned(), report.map(|report| report.resource_version.clone()))
-        });
-        self.nodes.observe(now, suspected)
+        let suspected = missing.map(|node| (node.to_owned(), seen.statuses.get(node).cloned()));
+        let without_node = self.nodes.observe(now, suspected);
+        let (may_live, gone): (BTreeSet<String>, BTreeSet<String>) =
+            without_node.into_iter().partition(|node| seen.statuses.contains_key(node));
+        kept.extend(may_live.into_iter().map(Kept::MayLive));
+        gone
     }
 
     /// Addresses that leaked, by block.
-    fn leaks(&mut self, now: Duration, seen: &Observation, gone: &BTreeSet<String>) -> Vec<Action> {
+    fn leaks(&mut self, now: Duration, seen: &Observation, gone: &BTreeSet<String>, verdict: &mut Verdict) {
         let held = |block: &Object<IpamBlock>| {
             let entries = block.spec.allocations.clone().into_iter();
             entries.filter(|entry| entry.state != AllocationState::Released && !is_live(entry, seen))
@@ -172,25 +202,27 @@ impl Judge {
             reachable && entry.state == AllocationState::Assigned && !entry.pod.is_empty()
         });
         let certain = self.addresses.observe(now, suspected.map(|entry| (instance(&entry), ())));
-        let mut actions = Vec::new();
+        let owners: BTreeSet<&str> =
+            seen.affinities.iter().map(|affinity| affinity.spec.node.as_str()).collect();
         for block in &seen.blocks {
-            let leaked: Vec<Leak> = held(block)
-                .filter_map(|entry| {
-                    let why = if gone.contains(&entry.node) {
-                        Why::NodeGone
-                    } else if certain.contains(&instance(&entry)) {
-                        Why::PodGone
-                    } else {
-                        return None;
-                    };
-                    Some(Leak { entry, why })
-                })
-                .collect();
+            let mut leaked = Vec::new();
+            for entry in held(block) {
+                if gone.contains(&entry.node) {
+                    leaked.push(Leak { entry, why: Why::NodeGone });
+                } else if !certain.contains(&instance(&entry)) {
+                    // Not for long enough, if at all.
+                } else if !self.release_leaked {
+                    verdict.kept.push(Kept::NotAsked(entry));
+                } else if !owners.contains(entry.node.as_str()) {
+                    verdict.kept.push(Kept::Untold(entry));
+                } else {
+                    leaked.push(Leak { entry, why: Why::PodGone });
+                }
+            }
             if !leaked.is_empty() {
-                actions.push(Action::Release { block: block.spec.cidr, leaked });
+                verdict.actions.push(Action::Release { block: block.spec.cidr, leaked });
             }
         }
-        actions
     }
 
     /// What becomes of blocks of gone nodes.
@@ -200,11 +232,13 @@ impl Judge {
         let lost = seen.affinities.iter().filter(|affinity| gone.contains(&affinity.spec.node));
         lost.filter_map(|affinity| {
             let affinity = affinity.clone();
+            // Whatever the block says of them: who takes it next would give them again.
+            let has_pods = seen.addresses.iter().any(|address| affinity.spec.cidr.contains(*address));
             let Some(block) = blocks.get(&affinity.spec.cidr) else {
-                return Some(Action::Remove { affinity });
+                return (!has_pods).then_some(Action::Remove { affinity });
             };
             if reclaim::is_empty(block, wall, seen.cooldown) {
-                return Some(Action::Remove { affinity });
+                return (!has_pods).then_some(Action::Remove { affinity });
             }
             let held = |entry: &&Allocation| entry.state != AllocationState::Released;
             let mut in_use = block.allocations.iter().filter(held);
@@ -216,7 +250,8 @@ impl Judge {
     }
 }
 
-/// Is the pod of an address on the node that holds it?
+/// Is the pod of an address on the node that holds it, or has any pod the address?
 fn is_live(entry: &Allocation, seen: &Observation) -> bool {
-    !entry.pod.is_empty() && seen.pods.get(&entry.pod) == Some(&entry.node)
+    let on_its_node = !entry.pod.is_empty() && seen.pods.get(&entry.pod) == Some(&entry.node);
+    on_its_node || seen.addresses.contains(&entry.address)
 }

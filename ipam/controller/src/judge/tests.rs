@@ -35,10 +35,16 @@ fn seen(allocations: Vec<Allocation>) -> Observation {
 
 /// What is done when the same is seen twice, a grace period apart.
 fn twice(seen: &Observation) -> Vec<Action> {
-    let mut judge = Judge::new(GRACE);
+    verdict(seen, true).actions
+}
+
+/// The same, with what is kept.
+fn verdict(seen: &Observation, release_leaked: bool) -> Verdict {
+    let mut judge = Judge::new(GRACE, release_leaked);
     let wall = Timestamp::from_unix(100_000);
-    assert_eq!(judge.judge(Duration::ZERO, wall, seen), [], "never at first sight");
-    assert_eq!(judge.judge(GRACE - Duration::from_secs(1), wall, seen), [], "never before its time");
+    assert_eq!(judge.judge(Duration::ZERO, wall, seen), Verdict::default(), "never at first sight");
+    let early = judge.judge(GRACE - Duration::from_secs(1), wall, seen);
+    assert_eq!(early, Verdict::default(), "never before its time");
     judge.judge(GRACE, wall, seen)
 }
 
@@ -73,6 +79,34 @@ fn an_address_whose_pod_is_gone_or_elsewhere_is_released() {
 }
 
 #[test]
+fn an_address_of_a_node_that_is_there_is_only_reported_unless_asked_for_or_if_the_node_cannot_be_told() {
+    let gone = entry(2, "n1", AllocationState::Assigned, "a/gone");
+    let mut seen = seen(vec![gone.clone()]);
+    let unasked = Verdict { actions: Vec::new(), kept: vec![Kept::NotAsked(gone.clone())] };
+    assert_eq!(verdict(&seen, false), unasked);
+    assert_eq!(released(&verdict(&seen, true).actions), [(2, Why::PodGone)]);
+    seen.affinities[0].spec.node = "n2".to_owned();
+    let untold = Verdict { actions: Vec::new(), kept: vec![Kept::Untold(gone)] };
+    assert_eq!(verdict(&seen, true), untold);
+    seen.nodes.remove("n1");
+    assert_eq!(released(&verdict(&seen, false).actions), [(2, Why::NodeGone)], "nobody is left to be told");
+}
+
+#[test]
+fn an_address_that_any_pod_has_is_never_released_and_its_block_stays() {
+    let assigned = AllocationState::Assigned;
+    let mut seen = seen(vec![entry(1, "n1", assigned, "a/gone"), entry(2, "n1", assigned, "a/gone")]);
+    seen.addresses = BTreeSet::from([IpAddr::from([10, 0, 0, 1])]);
+    assert_eq!(released(&twice(&seen)), [(2, Why::PodGone)]);
+    seen.nodes.remove("n1");
+    assert_eq!(released(&twice(&seen)), [(2, Why::NodeGone)]);
+    seen.blocks[0].spec.allocations.clear();
+    assert_eq!(twice(&seen), [], "whoever takes the block next would give the address again");
+    seen.addresses.clear();
+    assert_eq!(twice(&seen).len(), 1);
+}
+
+#[test]
 fn all_that_a_gone_node_had_is_released_but_what_a_pod_there_has() {
     let assigned = AllocationState::Assigned;
     let mut seen = seen(vec![
@@ -91,35 +125,43 @@ fn all_that_a_gone_node_had_is_released_but_what_a_pod_there_has() {
 
 #[test]
 fn a_sign_of_life_begins_everything_anew() {
-    let status = |version: &str| Report {
-        kind: ReportKind::Status,
-        node: "n1".to_owned(),
-        resource_version: version.to_owned(),
-    };
+    let status = |version: &str| BTreeMap::from([("n1".to_owned(), version.to_owned())]);
     let mut gone = seen(vec![entry(1, "n1", AllocationState::Assigned, "a/gone")]);
     gone.nodes.remove("n1");
-    gone.reports = vec![status("7")];
-    let mut judge = Judge::new(GRACE);
+    let mut judge = Judge::new(GRACE, false);
     let mut at = |minutes: u64, seen: &Observation| {
-        judge.judge(Duration::from_secs(minutes * 60), Timestamp::from_unix(100_000), seen).len()
+        judge.judge(Duration::from_secs(minutes * 60), Timestamp::from_unix(100_000), seen).actions.len()
     };
     assert_eq!((at(0, &gone), at(10, &gone)), (0, 0));
-    gone.reports = vec![status("8")];
-    assert_eq!((at(20, &gone), at(30, &gone)), (0, 0), "its daemon speaks");
-    assert_eq!(at(35, &gone), 2, "an address and a report");
+    let speaks = Observation { statuses: status("8"), ..gone.clone() };
+    assert_eq!((at(14, &speaks), at(15, &gone), at(29, &gone), at(30, &gone)), (0, 0, 0, 1), "its daemon");
     let back = Observation { nodes: [("n1".to_owned(), false)].into(), ..gone.clone() };
-    assert_eq!((at(40, &back), at(50, &gone), at(60, &gone), at(65, &gone)), (0, 0, 0, 2));
+    assert_eq!((at(40, &back), at(50, &gone), at(60, &gone), at(65, &gone)), (0, 0, 0, 1), "its Node");
+    gone.statuses = status("8");
+    assert_eq!((at(70, &gone), at(1000, &gone)), (0, 0), "whatever the age of what it says");
+}
+
+#[test]
+fn a_node_with_a_status_and_no_node_is_reported_and_keeps_all_it_has() {
+    let mut seen = seen(vec![entry(1, "n1", AllocationState::Assigned, "a/gone")]);
+    seen.nodes.remove("n1");
+    seen.statuses = [("n1".to_owned(), "7".to_owned())].into();
+    let members =
+        Report { kind: ReportKind::EgressMembers, node: "n1".to_owned(), resource_version: "1".to_owned() };
+    seen.reports = vec![members];
+    let kept = Verdict { actions: Vec::new(), kept: vec![Kept::MayLive("n1".to_owned())] };
+    assert_eq!(verdict(&seen, true), kept);
 }
 
 #[test]
 fn an_address_that_is_given_again_is_another_one() {
-    let mut judge = Judge::new(GRACE);
+    let mut judge = Judge::new(GRACE, true);
     let wall = Timestamp::from_unix(100_000);
     let mut seen = seen(vec![entry(1, "n1", AllocationState::Assigned, "a/gone")]);
-    assert_eq!(judge.judge(Duration::ZERO, wall, &seen), []);
+    assert_eq!(judge.judge(Duration::ZERO, wall, &seen).actions, []);
     seen.blocks[0].spec.allocations[0].since = Timestamp::from_unix(2000);
-    assert_eq!(judge.judge(GRACE, wall, &seen), [], "that is a new pod, which is not there yet");
-    assert_eq!(released(&judge.judge(GRACE * 2, wall, &seen)), [(1, Why::PodGone)]);
+    assert_eq!(judge.judge(GRACE, wall, &seen).actions, [], "that is a new pod, which is not there yet");
+    assert_eq!(released(&judge.judge(GRACE * 2, wall, &seen).actions), [(1, Why::PodGone)]);
 }
 
 #[test]
@@ -154,7 +196,7 @@ fn reports_of_gone_nodes_are_forgotten_and_no_others() {
     let report = |kind, node: &str| Report { kind, node: node.to_owned(), resource_version: "1".to_owned() };
     let mut seen = seen(vec![]);
     seen.affinities.clear();
-    let all = [ReportKind::Status, ReportKind::EgressMembers, ReportKind::WireguardPeer];
+    let all = [ReportKind::EgressMembers, ReportKind::WireguardPeer];
     seen.reports = all.iter().flat_map(|kind| [report(*kind, "n1"), report(*kind, "n9")]).collect();
     let wanted: Vec<_> = all.iter().map(|kind| Action::Forget(report(*kind, "n9"))).collect();
     assert_eq!(twice(&seen), wanted);

@@ -13,11 +13,14 @@ const EMPTIES: Duration = Duration::from_secs(30);
 
 /// The group of a node, below the root of each hierarchy.
 pub(super) fn name(cluster: &str, node: &str) -> String {
-    format!("{PREFIX}{cluster}-{node}")
+    format!("{}{node}", prefix(cluster))
 }
 
-/// Begins the name of every group of ours.
-const PREFIX: &str = "cairn-k8s-";
+/// Begins the names of a cluster's groups, and of no other's: no cluster has a `+` in its name. A `:` would do as well, but for those who read
+/// `/proc/<pid>/cgroup`, whose fields it separates.
+fn prefix(cluster: &str) -> String {
+    format!("cairn-k8s-{cluster}+")
+}
 
 /// Makes a node's group in every hierarchy, the one named `systemd` included: kubelet looks for all of them.
 pub(super) fn make(cluster: &str, node: &str) -> Result<()> {
@@ -37,7 +40,7 @@ pub(super) fn make(cluster: &str, node: &str) -> Result<()> {
 
 /// Removes all groups of a cluster, whose processes were killed before.
 pub(super) fn remove(cluster: &str) -> Result<()> {
-    let prefix = format!("{PREFIX}{cluster}-");
+    let prefix = prefix(cluster);
     let deadline = Instant::now() + EMPTIES;
     loop {
         let mut left = Vec::new();
@@ -79,4 +82,17 @@ fn remove_tree(group: &Path) -> std::io::Result<()> {
         }
     }
     fs::remove_dir(group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{name, prefix};
+
+    #[test]
+    fn a_cluster_has_no_groups_of_one_whose_name_begins_with_its_own() {
+        assert!(name("cluster", "node1").starts_with(&prefix("cluster")));
+        for other in ["cluster-2", "cluster-node1", "cluster."] {
+            assert!(!name(other, "node1").starts_with(&prefix("cluster")), "{other}");
+        }
+    }
 }

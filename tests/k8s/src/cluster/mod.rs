@@ -2,14 +2,15 @@
 //! nodes, and containerd, kubelet and kube-proxy on three others. The pod network is what is tested, so there is none until
 //! [`Cluster::install_cairn`].
 //!
-//! All that a cluster leaves on the machine: the lab's nodes (see `cairn_lab`), control groups `cairn-k8s-<name>-*`, and the directory
-//! `cairn-k8s/<name>` among the temporary files. [`Cluster::down_by_name`] finds and removes all of it.
+//! All that a cluster leaves on the machine: the lab's nodes (see `cairn_lab`), control groups `cairn-k8s-<name>+<node>`, and the
+//! directory `cairn-k8s/<name>` among the temporary files. [`Cluster::down_by_name`] finds and removes all of it.
 
 mod cgroup;
 mod control;
 mod node;
 mod process;
 mod setup;
+mod state;
 mod topology;
 mod traces;
 
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use cairn_lab::Lab;
 use cairn_lab::lab::{Families, Options};
+use cairn_lab::topology::check_name;
 use serde_json::Value;
 
 use crate::pki::Authority;
@@ -56,9 +58,24 @@ impl Cluster {
     /// What did not start, with the end of its log; whatever was up by then is taken down again.
     pub fn up(name: &str, families: Families) -> Result<Self> {
         ensure!(nix::unistd::geteuid().is_root(), "a cluster makes network namespaces: run it as root");
+        // Before the first build, which takes minutes.
+        check_name(name)?;
         Program::prepare(&Program::ALL)?;
         Self::down_by_name(name)?;
-        let state = state_directory(name);
+        let state = state::make(name)?;
+        let (cluster, authority) = Self::prepare(name, families, state).map_err(|error| {
+            // There is no value yet whose end would remove what was made.
+            match Self::down_by_name(name) {
+                Ok(_) => error,
+                Err(left) => error.context(format!("it is not down either: {left:#}")),
+            }
+        })?;
+        cluster.start(&authority).map_err(|error| error.context(cluster.tails()))?;
+        Ok(cluster)
+    }
+
+    /// Makes all that Kubernetes starts from: keys, directories, control groups, images, and the nodes.
+    fn prepare(name: &str, families: Families, state: PathBuf) -> Result<(Self, Authority)> {
         let authority = Authority::new(&state.join("pki"))?;
         let topology = topology::load(&state)?;
         topology::make_directories(&state, &topology)?;
@@ -68,8 +85,7 @@ impl Cluster {
         setup::write_images(&state)?;
         let lab = Lab::up(topology, &Options { families, name: Some(name.to_owned()) })?;
         let cluster = Self { lab, state, families, children: Mutex::default(), kept: false };
-        cluster.start(&authority).map_err(|error| error.context(cluster.tails()))?;
-        Ok(cluster)
+        Ok((cluster, authority))
     }
 
     /// Finds a cluster that another process brought up.
@@ -77,12 +93,13 @@ impl Cluster {
     /// # Errors
     /// There is none.
     pub fn open(name: &str) -> Result<Self> {
+        check_name(name)?;
         let lab = Lab::open(name)?;
         lab.process(CONTROL).with_context(|| format!("lab {name} is no cluster"))?;
         let dual = lab.topology().links.iter().flat_map(|link| &link.ends);
         let dual = dual.flat_map(|end| &end.addresses).any(|address| address.contains(':'));
         let families = if dual { Families::Dual } else { Families::Ipv4 };
-        Ok(Self { lab, state: state_directory(name), families, children: Mutex::default(), kept: true })
+        Ok(Self { lab, state: state::directory(name), families, children: Mutex::default(), kept: true })
     }
 
     /// Leaves the cluster running when the value goes.
@@ -285,16 +302,14 @@ impl Cluster {
     /// Ends every process of a cluster, also of one whose program was killed, and removes all it left. Returns how many nodes of the lab there were.
     ///
     /// # Errors
-    /// Something does not end in time.
+    /// Something does not end in time, the name is none, or the directory of all clusters is somebody else's.
     pub fn down_by_name(name: &str) -> Result<usize> {
+        check_name(name)?;
         let ended = Lab::down_by_name(name)?;
-        cgroup::remove(name)?;
-        let state = state_directory(name);
-        if state.exists() {
-            std::fs::remove_dir_all(&state).with_context(|| format!("cannot remove {}", state.display()))?;
-        }
-        // Another cluster may be there; then the directory is not empty, and stays.
-        let _ = std::fs::remove_dir(state.with_file_name(""));
+        let groups = cgroup::remove(name);
+        // There are keys in it: it goes also where a group does not.
+        state::remove(name)?;
+        groups?;
         Ok(ended)
     }
 }
@@ -304,19 +319,15 @@ impl Drop for Cluster {
         if self.kept {
             return;
         }
-        if let Err(error) = Self::down_by_name(self.lab.name()) {
+        let down = Self::down_by_name(self.lab.name());
+        if let Err(error) = &down {
             eprintln!("cluster {} is not down: {error:#}", self.lab.name());
         }
         for child in self.children.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            // It ended with its node; this collects it.
-            let _ = child.wait();
+            // It ended with its node; this collects it. One whose node did not end could be waited for in vain.
+            let _ = if down.is_ok() { child.wait().map(Some) } else { child.try_wait() };
         }
     }
-}
-
-/// Where a cluster keeps what must be on a disk: images are too large for memory, and their layers cannot lie on an overlay.
-fn state_directory(name: &str) -> PathBuf {
-    std::env::temp_dir().join("cairn-k8s").join(name)
 }
 
 /// The directory of the cluster's own manifests.

@@ -9,11 +9,12 @@ use super::{CONTROL, Cluster};
 const TAIL: usize = 8;
 
 /// What an administrator would look at first.
-const LOOKS: [(&str, &[&str]); 5] = [
+const LOOKS: [(&str, &[&str]); 6] = [
     ("pods", &["get", "pods", "--all-namespaces", "--output", "wide"]),
     ("nodes", &["describe", "nodes"]),
     ("events", &["get", "events", "--all-namespaces", "--sort-by", ".lastTimestamp"]),
     ("described", &["--namespace", "cairn-system", "describe", "pods"]),
+    ("leases", &["--namespace", "cairn-system", "get", "leases", "--output", "yaml"]),
     ("cairn", &["get", "cairn", "--output", "yaml"]),
 ];
 

@@ -1,4 +1,4 @@
-//! How long to wait before the next try, so that an API server that comes back is not run over by all nodes at once.
+//! How long to wait before the next try, so that a store that comes back is not run over by all nodes at once.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
@@ -7,25 +7,25 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Waits that double from one failure to the next.
+/// Waits that double from one failure to the next: half a second at first, half a minute at most, each cut by up to a half at random.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// Forgets the failures.
-    pub(super) const fn succeeded(&mut self) {
+    pub const fn succeeded(&mut self) {
         self.failures = 0;
     }
 
     /// Did the last try fail?
-    pub(super) const fn is_failing(self) -> bool {
+    pub const fn is_failing(self) -> bool {
         self.failures > 0
     }
 
     /// Counts a failure, and says how long to wait.
-    pub(super) fn failed(&mut self) -> Duration {
+    pub fn failed(&mut self) -> Duration {
         let wait = jittered(delay(self.failures), random());
         self.failures = self.failures.saturating_add(1);
         wait
@@ -38,13 +38,13 @@ fn delay(failures: u32) -> Duration {
 }
 
 /// Between half of the time and all of it.
-pub(super) fn jittered(time: Duration, random: u32) -> Duration {
+pub(crate) fn jittered(time: Duration, random: u32) -> Duration {
     time / 2 + (time / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
 /// Different for each call and process. It spreads load and decides nothing.
 #[allow(clippy::cast_possible_truncation)] // any 32 bits do
-pub(super) fn random() -> u32 {
+pub(crate) fn random() -> u32 {
     RandomState::new().build_hasher().finish() as u32
 }
 
