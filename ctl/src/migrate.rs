@@ -3,7 +3,7 @@
 //! * [`calico`]: the translation, pure.
 //! * [`dump`]: what is read.
 //! * [`report`]: what is said of it.
-//! * [`write`], [`apply`]: where the objects go.
+//! * [`mod@write`], [`apply`]: where the objects go.
 
 mod apply;
 mod calico;
