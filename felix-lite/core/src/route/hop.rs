@@ -204,6 +204,13 @@ struct Set {
     changed: bool,
 }
 
+impl Set {
+    /// Is it known that no gateway is to be had? How many routes are told of that, and whether at all, changes with each that comes or goes.
+    fn is_dead(&self) -> bool {
+        self.gateways.as_ref().is_some_and(|gateways| gateways.is_empty())
+    }
+}
+
 impl Hops {
     /// One more route uses this set of next hops.
     pub(super) fn acquire(&mut self, hops: &[NextHop]) -> Arc<[NextHop]> {
@@ -219,7 +226,9 @@ impl Hops {
                 hops.into()
             }
         };
-        self.sets.entry(Arc::clone(&hops)).or_default().routes += 1;
+        let set = self.sets.entry(Arc::clone(&hops)).or_default();
+        set.routes += 1;
+        self.unresolved_changed |= set.is_dead();
         hops
     }
 
@@ -228,10 +237,10 @@ impl Hops {
         let Some(hops) = hops else { return };
         let Some(set) = self.sets.get_mut(hops) else { return };
         set.routes -= 1;
+        self.unresolved_changed |= set.is_dead();
         if set.routes > 0 {
             return;
         }
-        self.unresolved_changed |= set.gateways.as_ref().is_some_and(|gateways| gateways.is_empty());
         self.sets.remove(hops);
         for hop in &**hops {
             if let Some(users) = self.users.get_mut(&hop.address) {
@@ -255,7 +264,7 @@ impl Hops {
         for (hops, less) in [(old.as_ref(), true), (hops, false)] {
             let Some(set) = hops.and_then(|hops| self.sets.get_mut(hops)) else { continue };
             set.spared = if less { set.spared - 1 } else { set.spared + 1 };
-            self.unresolved_changed |= set.gateways.as_ref().is_some_and(|gateways| gateways.is_empty());
+            self.unresolved_changed |= set.is_dead();
         }
     }
 
@@ -314,9 +323,7 @@ impl Hops {
 
     /// Next hops of sets that have no gateway at all, and would be taken, in ascending order.
     pub(super) fn unresolved(&self) -> impl Iterator<Item = IpAddr> {
-        let is_dead =
-            |set: &Set| set.routes > set.spared && set.gateways.as_ref().is_some_and(|g| g.is_empty());
-        let sets = self.sets.iter().filter(|(_, set)| is_dead(set));
+        let sets = self.sets.iter().filter(|(_, set)| set.routes > set.spared && set.is_dead());
         let hops: std::collections::BTreeSet<IpAddr> =
             sets.flat_map(|(hops, _)| hops.iter().map(|hop| hop.address)).collect();
         hops.into_iter()

@@ -8,7 +8,7 @@ use felix_core::{
     Element, Gateway, Host, HostTunnel, HostWireguard, OwnAddresses, Reason, Route, State, TunnelKind, Update,
 };
 
-use crate::world::{Reader, affinity, derived, host, ip, learned, node, pool, prefix};
+use crate::world::{Reader, affinity, complete, derived, gone, host, ip, learned, node, pool, prefix};
 
 const WG: u32 = 70;
 
@@ -271,4 +271,21 @@ fn a_host_outside_is_reached_where_its_object_says() {
     assert!(found.has_condition(Reason::Ambiguous, "10.99.0.0/24 is behind outside, too"));
     assert!(found.has_condition(Reason::Ambiguous, "its key is that of outside, too"));
     assert!(found.has_condition(Reason::AddressUnknown, "neither spec.endpoint nor a Node"));
+}
+
+#[test]
+fn a_next_hop_that_leads_nowhere_is_told_while_a_route_takes_it() {
+    let (mut state, mut reader) = (complete(), Reader::default());
+    let other = learned("10.99.0.0/24", &["192.0.2.2"]);
+    for (facts, is_told) in [
+        (vec![learned("10.0.1.0/26", &["192.0.2.2"])], true),
+        // It is unreachable by choice then, and its next hop does not matter.
+        (vec![configuration(UnencryptedPeers::Refuse), pool("v4", IpPool::of(prefix("10.0.0.0/16")))], false),
+        (vec![other.clone()], true),
+        (vec![gone(&other)], false),
+    ] {
+        facts.into_iter().for_each(|fact| state.apply(fact));
+        reader.read(&mut state);
+        assert_eq!(reader.has_condition(Reason::NextHopUnreachable, "192.0.2.2"), is_told, "{reader:?}");
+    }
 }
