@@ -1,6 +1,6 @@
 //! Somebody sets the time of day, back and forth by hours: whatever has a timer counts by the clock that nobody sets.
 //!
-//! All nodes share the machine's clock, so this needs a machine of its own, and plays alone there.
+//! All nodes share the machine's clock, and so would other scenarios: whoever `needs_clock` has a machine of his own.
 
 use std::process::Command;
 
@@ -8,12 +8,9 @@ use anyhow::{Result, ensure};
 use cairn_lab::lab::Families;
 
 use crate::flow::Flows;
-use crate::racks::{ask_for_bfd, await_bfd};
 use crate::wait::eventually;
-use crate::world::{SETTLES, World, play_alone};
+use crate::world::{SETTLES, World, play};
 
-/// Five of these are the detection time: more than such a machine ever stands still for.
-const BFD: &str = "bfd: {minTxInterval: 1s, minRxInterval: 1s, multiplier: 5}";
 /// The nodes that are looked at.
 const NODES: [&str; 2] = ["node1", "node3"];
 /// KEEPALIVEs of a hold time, which is three times their interval, and one more.
@@ -28,18 +25,16 @@ fn set_clock(by: i64) -> Result<()> {
     Ok(())
 }
 
-/// How often sessions of both kinds came up or went down on a node.
+/// How often sessions came up or went down on a node.
 fn changes(world: &World, node: &str) -> Result<Vec<(u64, u64)>> {
-    let bgp = world.peers(node)?.into_iter().map(|peer| (peer.established_count, peer.dropped_count));
-    let bfd = world.bfd_sessions(node)?.into_iter().map(|session| (session.up_count, session.down_count));
-    Ok(bgp.chain(bfd).collect())
+    let peers = world.peers(node)?.into_iter();
+    Ok(peers.map(|peer| (peer.established_count, peer.dropped_count)).collect())
 }
 
-/// Waits until each session has lived for longer than a hold time and a detection time, by what was received on it.
+/// Waits until each session has lived for longer than a hold time, by what was received on it.
 fn outlives_its_timers(world: &World, node: &str) -> Result<()> {
     let counts = || -> Result<Vec<u64>> {
-        let bgp = world.peers(node)?.into_iter().map(|peer| peer.counters.received.keepalives);
-        Ok(bgp.chain(world.bfd_sessions(node)?.into_iter().map(|session| session.packets_received)).collect())
+        Ok(world.peers(node)?.into_iter().map(|peer| peer.counters.received.keepalives).collect())
     };
     let before = counts()?;
     eventually(SETTLES, || {
@@ -58,11 +53,10 @@ mod needs_clock {
     #[ignore = "needs root: run by cargo xtask test --tier lab"]
     fn sessions_pods_and_flows_do_not_care_what_time_of_day_it_is() -> Result<()> {
         cairn_lab::feature::require(module_path!())?;
-        play_alone("two-racks", "clock", Families::Dual, |world| {
-            ask_for_bfd(world, BFD)?;
+        play("two-racks", "clock", Families::Dual, |world| {
             let pods = [world.pod("node1", "a")?, world.pod("node3", "b")?];
             for node in NODES {
-                await_bfd(world, node)?;
+                world.await_sessions(node, World::SESSIONS_WITH_TORS)?;
             }
             world.all_reach_all(&pods)?;
             let before = [changes(world, NODES[0])?, changes(world, NODES[1])?];

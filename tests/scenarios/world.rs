@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,9 +21,6 @@ pub(crate) const SETTLES: Duration = Duration::from_secs(60);
 
 /// What the captures hold: BGP, BFD, ICMP of both versions, ARP.
 const FILTER: &str = "tcp port 179 or udp port 3784 or udp port 4784 or icmp or icmp6 or arp";
-
-/// What all labs of a machine share, like its clock: a scenario that changes some of it is the only one meanwhile.
-static MACHINE: RwLock<()> = RwLock::new(());
 
 /// A running lab with one scenario's name.
 pub(crate) struct World {
@@ -57,30 +53,8 @@ pub(crate) fn play(
     play_with(topology, scenario, families, &[], body)
 }
 
-/// As [`play`], while no other scenario of this program runs.
-pub(crate) fn play_alone(
-    topology: &str,
-    scenario: &str,
-    families: Families,
-    body: impl FnOnce(&mut World) -> Result<()>,
-) -> Result<()> {
-    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-    play_now(topology, scenario, families, &[], body)
-}
-
 /// As [`play`], with variables for the topology file.
 pub(crate) fn play_with(
-    topology: &str,
-    scenario: &str,
-    families: Families,
-    variables: &[(&str, &str)],
-    body: impl FnOnce(&mut World) -> Result<()>,
-) -> Result<()> {
-    let _with_others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    play_now(topology, scenario, families, variables, body)
-}
-
-fn play_now(
     topology: &str,
     scenario: &str,
     families: Families,
