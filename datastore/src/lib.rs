@@ -4,6 +4,7 @@
 //! - [`DirectoryStore`]: YAML files in a directory, shared by any number of processes.
 //! - [`KubeStore`]: the API server of a Kubernetes cluster.
 //! - [`AnyStore`]: whichever of these two the command line names.
+//! - [`attempts`]: a compare-and-swap, again while others write.
 //! - [`Backoff`]: how long whoever failed to write waits.
 //! - [`MemoryStore`]: for tests and simulations, with faults on demand.
 //!
@@ -28,5 +29,5 @@ pub use backoff::Backoff;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
 pub use memory::{Fault, MemoryStore, Operation};
-pub use store::{Datastore, Key, List, Precondition, Query};
+pub use store::{Datastore, Key, List, Precondition, Query, attempts};
 pub use watch::{Event, Watch};

@@ -171,3 +171,21 @@ impl Precondition {
             && self.uid.as_ref().is_none_or(|uid| *uid == stored.uid)
     }
 }
+
+/// How often [`attempts`] tries.
+const ATTEMPTS: usize = 5;
+
+/// Does something again while others write what it would write: a read and a compare-and-swap.
+///
+/// # Errors
+/// What the last of five attempts said; anything but a `Conflict` at once.
+pub async fn attempts<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut last = work().await;
+    for _ in 1..ATTEMPTS {
+        match last {
+            Err(StoreError::Conflict { .. }) => last = work().await,
+            done => return done,
+        }
+    }
+    last
+}

@@ -1,8 +1,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use cairn_daemon::log::LogFormat;
 use cairn_datastore::StoreUrl;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
 /// Cairn's node daemon: routes, links, firewall and the CNI server of one node.
 #[derive(Debug, Clone, Parser)]
@@ -38,15 +39,6 @@ pub struct Args {
     /// What is logged: error, warn, info, debug, trace, also by module
     #[arg(long, env = "CAIRN_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 #[cfg(test)]

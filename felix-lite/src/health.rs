@@ -14,27 +14,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use cairn_daemon::http::{self, StatusCode};
 use cairn_datastore::Datastore;
 use cairn_ipam::NodeAllocator;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::info;
 
 use crate::endpoint::Endpoints;
 use crate::engine::Snapshot;
 
-/// How long a loop may take to turn, and a client to ask.
+/// How long a loop may take to turn.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Connections served at a time; others wait in the kernel's backlog.
-const CONNECTIONS: usize = 16;
 
 /// Whom to ask.
 #[derive(Debug)]
@@ -57,42 +49,18 @@ pub(crate) async fn serve<D: Datastore>(address: SocketAddr, health: Health<D>) 
 }
 
 async fn accept<D: Datastore>(listener: TcpListener, health: Arc<Health<D>>) -> io::Result<Infallible> {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        // The semaphore is never closed.
-        let slot = Arc::clone(&slots).acquire_owned().await.map_err(io::Error::other)?;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                warn!(%error, "cannot accept connections that ask for health");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+    let answer = move |path: String| {
         let health = Arc::clone(&health);
-        tokio::spawn(async move {
-            let _slot = slot;
-            let service = service_fn(|request| answer(&health, request));
-            let mut http = http1::Builder::new();
-            http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(8192);
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            if let Ok(Err(error)) = timeout(PATIENCE * 3, connection).await {
-                debug!(%error, "a connection that asked for health failed");
-            }
-        });
-    }
+        async move { answer(&health, &path).await }
+    };
+    http::serve(listener, answer).await
 }
 
-async fn answer<D: Datastore>(
-    health: &Health<D>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let is_question = matches!(*request.method(), Method::GET | Method::HEAD);
-    let checks = match request.uri().path() {
-        _ if !is_question => return Ok(response(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n")),
+async fn answer<D: Datastore>(health: &Health<D>, path: &str) -> (StatusCode, String) {
+    let checks = match path {
         "/livez" => health.live().await,
         "/readyz" => health.ready().await,
-        _ => return Ok(response(StatusCode::NOT_FOUND, "there are: /livez, /readyz\n")),
+        _ => return (StatusCode::NOT_FOUND, "there are: /livez, /readyz\n".to_owned()),
     };
     let good = checks.iter().all(|(_, fault)| fault.is_none());
     let mut text = String::new();
@@ -103,13 +71,7 @@ async fn answer<D: Datastore>(
             Some(fault) => writeln!(text, "[-] {what}: {fault}"),
         };
     }
-    Ok(response(if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &text))
-}
-
-fn response(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
-    *response.status_mut() = status;
-    response
+    (if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
 impl<D: Datastore> Health<D> {

@@ -30,7 +30,6 @@ pub mod endpoint;
 mod engine;
 mod health;
 mod ipam;
-pub mod log;
 mod mailbox;
 pub mod namespace;
 mod own_object;

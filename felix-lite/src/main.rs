@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
+use cairn_daemon::log;
 use clap::Parser;
-use felix_lite::{Args, daemon, log};
+use felix_lite::{Args, daemon};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Err(error) = log::start(&args) {
+    if let Err(error) = log::start(args.log_format, &args.log) {
         eprintln!("felix-lite: {error}");
         return ExitCode::from(2);
     }

@@ -1,18 +1,21 @@
 //! The node's report: its NodeStatus object.
 //!
-//! Written when something of it changed, at most every ten seconds, and not at all while nothing changes.
+//! Written when something of it changed, at most every ten seconds, and not at all while nothing changes; put back when somebody deletes it:
+//! so does the controller, to see whether a node without Node lives.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bgpd_api::peer::Peer;
 use cairn_api::kinds::{NodeReport, NodeStatus, SessionReport};
 use cairn_api::{Condition, ConditionStatus, Metadata, Object, Timestamp};
-use cairn_datastore::{Datastore, Key, StoreError};
+use cairn_datastore::{Backoff, Datastore, Event, Key, Query, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::dataplane::KernelFault;
 use crate::engine::Snapshot;
+use crate::timer::at;
 
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -26,8 +29,23 @@ pub(crate) async fn run<D: Datastore>(
     mut news: watch::Receiver<()>,
     snapshots: mpsc::Sender<oneshot::Sender<Snapshot>>,
 ) {
+    let mut own = store.watch::<NodeStatus>(Query::all().with_field("metadata.name", &node));
     let mut written: Option<NodeReport> = None;
-    while news.changed().await.is_ok() {
+    // Whether the store has what was written last.
+    let mut is_there = false;
+    let (mut retry, mut backoff) = (None, Backoff::default());
+    loop {
+        tokio::select! {
+            changed = news.changed() => if changed.is_err() {
+                return;
+            },
+            event = own.next() => match event {
+                None => return,
+                Some(event) if written.is_some() && is_gone(&event) => is_there = false,
+                Some(_) => continue,
+            },
+            () = at(retry) => {}
+        }
         tokio::time::sleep(SETTLE).await;
         news.mark_unchanged();
         let (answer, reply) = oneshot::channel();
@@ -36,15 +54,30 @@ pub(crate) async fn run<D: Datastore>(
         }
         let Ok(snapshot) = reply.await else { return };
         let mut report = report(&snapshot, now(), written.as_ref());
-        if written.as_ref().is_some_and(|written| same(written, &report)) {
+        if is_there && written.as_ref().is_some_and(|written| same(written, &report)) {
             continue;
         }
         report.last_updated = Some(now());
         match write(&store, &node, &report).await {
-            Ok(()) => written = Some(report),
-            Err(error) => debug!(%error, "the node's report is not written"),
+            Ok(()) => {
+                (written, is_there, retry) = (Some(report), true, None);
+                backoff.succeeded();
+            }
+            Err(error) => {
+                debug!(%error, "the node's report is not written: trying again");
+                (is_there, retry) = (false, Some(Instant::now() + INTERVAL + backoff.failed()));
+            }
         }
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Does an event say that there is no report?
+fn is_gone(event: &Event<NodeStatus>) -> bool {
+    match event {
+        Event::Listed(objects) => objects.is_empty(),
+        Event::Deleted(_) => true,
+        Event::Added(_) | Event::Modified(_) | Event::Invalid { .. } | Event::Unavailable { .. } => false,
     }
 }
 
@@ -166,6 +199,8 @@ async fn write<D: Datastore>(store: &D, node: &str, report: &NodeReport) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use cairn_datastore::{Fault, MemoryStore, Precondition};
+
     use super::*;
 
     #[test]
@@ -178,5 +213,32 @@ mod tests {
         let third = report(&Snapshot::default(), at(300), Some(&second));
         let times: Vec<_> = third.conditions.iter().map(|found| found.last_transition_time.unix()).collect();
         assert_eq!(times, [300, 100, 100], "Ready changed, BGPReady and DataplaneInSync did not");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_is_deleted_or_not_written_comes_back() {
+        let store = MemoryStore::new();
+        let (news, seen) = watch::channel(());
+        let (snapshots, mut asked) = mpsc::channel::<oneshot::Sender<Snapshot>>(1);
+        tokio::spawn(async move {
+            while let Some(answer) = asked.recv().await {
+                let _told = answer.send(Snapshot::default());
+            }
+        });
+        let task = tokio::spawn(run(store.clone(), "a".to_owned(), seen, snapshots));
+        let is_there = async || {
+            tokio::time::sleep(INTERVAL * 10).await;
+            let found = store.get::<NodeStatus>(&Key::named("a")).await;
+            found.is_ok_and(|found| found.status.is_some_and(|report| report.last_updated.is_some()))
+        };
+        assert!(!is_there().await, "nothing is known of the node yet");
+        store.set_hook(|_| Fault::Lost);
+        news.send(()).unwrap();
+        assert!(!is_there().await);
+        store.set_hook(|_| Fault::None);
+        assert!(is_there().await, "tried again without news");
+        store.delete::<NodeStatus>(&Key::named("a"), &Precondition::default()).await.unwrap();
+        assert!(is_there().await, "put back");
+        task.abort();
     }
 }

@@ -11,5 +11,5 @@ pub use identity::{InterfaceAddress, NodeIdentity};
 pub use lease::Lease;
 pub use namespace::Namespace;
 pub use node::{Node, NodeAddress, NodeState, Taint};
-pub use pod::{Pod, PodState};
+pub use pod::{Pod, PodIp, PodState};
 pub use secret::{Secret, SecretBytes};

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Faults, Kind, Object};
@@ -22,6 +24,25 @@ pub struct Pod {
 pub struct PodState {
     /// `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
     pub phase: String,
+    /// The addresses that its node says it has.
+    #[serde(rename = "podIPs", skip_serializing_if = "Vec::is_empty")]
+    pub pod_ips: Vec<PodIp>,
+}
+
+/// One of a pod's addresses. As text, so that an odd one does not make the pod unreadable.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PodIp {
+    /// The address.
+    pub ip: String,
+}
+
+impl PodState {
+    /// The addresses that the pod uses: none once it has ended.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let ended = matches!(self.phase.as_str(), "Succeeded" | "Failed");
+        self.pod_ips.iter().filter(move |_| !ended).filter_map(|found| found.ip.parse().ok())
+    }
 }
 
 impl Kind for Pod {
@@ -42,4 +63,17 @@ impl Kind for Pod {
     }
 
     fn validate(_: &Object<Self>, _: &mut Faults) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_has_its_addresses_until_it_has_ended() {
+        let pod_ips = ["10.0.0.1", "no address", "fd00::1"].map(|ip| PodIp { ip: ip.to_owned() }).to_vec();
+        let of =
+            |phase: &str| PodState { phase: phase.to_owned(), pod_ips: pod_ips.clone() }.addresses().count();
+        assert_eq!(["", "Pending", "Running", "Unknown", "Succeeded", "Failed"].map(of), [2, 2, 2, 2, 0, 0]);
+    }
 }

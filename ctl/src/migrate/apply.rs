@@ -3,15 +3,12 @@
 use cairn_api::core::{Namespace, Node};
 use cairn_api::kinds::{BgpPeer, IpPool};
 use cairn_api::{Kind, Object, annotation};
-use cairn_datastore::{Datastore, Key, StoreError};
+use cairn_datastore::{Datastore, Key, StoreError, attempts};
 use serde_json::json;
 
 use super::calico::{Annotated, Annotations, CALICO, RESERVATION, Translated};
 use crate::Error;
 use crate::output::Output;
-
-/// So often an object is read again that others write meanwhile.
-const ATTEMPTS: usize = 5;
 
 /// What was done to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,18 +148,6 @@ async fn annotate<'a, K: Kind>(
         Ok((K::KIND, annotations.name.as_str(), done))
     })
     .await
-}
-
-/// Does something again while others write what it wrote.
-async fn attempts<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let mut last = work().await;
-    for _ in 1..ATTEMPTS {
-        match last {
-            Err(StoreError::Conflict { .. }) => last = work().await,
-            done => return done,
-        }
-    }
-    last
 }
 
 #[cfg(test)]

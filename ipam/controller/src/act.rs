@@ -6,19 +6,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cairn_api::annotation::{NODE_LABEL, RECLAIMED};
-use cairn_api::core::Node;
+use cairn_api::core::{Node, Pod, PodState};
 use cairn_api::kinds::{AffinityState, BlockAffinity, EgressMembers, IpamBlock, NodeStatus, WireguardPeer};
 use cairn_api::{Kind, Object, Timestamp, name};
-use cairn_datastore::{Datastore, Key, Precondition, Query, StoreError};
+use cairn_datastore::{Datastore, Key, Precondition, Query, StoreError, attempts};
 use cairn_ipam::reclaim;
 use cairn_net::Prefix;
 use tracing::{info, warn};
 
 use crate::judge::{Action, Leak, Observation, Report, ReportKind, Why};
-use crate::pod::{self, Pod};
-
-/// So often an object is read again that others write meanwhile; the next round comes anyway.
-const ATTEMPTS: usize = 5;
 
 /// Does one thing. How many addresses or objects it was done to; 0 where it is no longer to be done.
 ///
@@ -37,6 +33,7 @@ pub async fn perform(
         Action::Release { block, leaked } => release(store, *block, leaked, seen, clock).await,
         Action::Remove { affinity } => remove(store, affinity, seen, clock).await,
         Action::Disown { affinity } => disown(store, affinity).await,
+        Action::Ask(report) => ask(store, report).await,
         Action::Forget(report) => forget(store, report).await,
     };
     match done {
@@ -125,7 +122,7 @@ async fn has_leaked(store: &impl Datastore, leak: &Leak) -> Result<bool, StoreEr
 /// The addresses of all pods that have not ended. No server finds pods by every address of theirs, so all are read.
 async fn addresses_of_pods(store: &impl Datastore) -> Result<BTreeSet<IpAddr>, StoreError> {
     let pods = store.list::<Pod>(&Query::all()).await?.objects;
-    Ok(pods.iter().flat_map(pod::addresses).collect())
+    Ok(pods.iter().filter_map(|pod| pod.status.as_ref()).flat_map(PodState::addresses).collect())
 }
 
 /// Has a node neither a Node nor a NodeStatus?
@@ -216,34 +213,40 @@ async fn disown(store: &impl Datastore, seen: &Object<BlockAffinity>) -> Result<
     Ok(1)
 }
 
+async fn ask(store: &impl Datastore, report: &Report) -> Result<usize, StoreError> {
+    if !is_absent::<Node>(store, &report.node).await? {
+        return Ok(0);
+    }
+    delete(store, report).await?;
+    info!(
+        node = report.node,
+        "there is a NodeStatus but no Node: deleted, and written again by a daemon that lives (is its --node-name that of its Node?)"
+    );
+    Ok(1)
+}
+
 async fn forget(store: &impl Datastore, report: &Report) -> Result<usize, StoreError> {
     if !is_gone(store, &report.node).await? {
         return Ok(0);
     }
-    let key = Key::named(&report.node);
-    let unchanged = Precondition { resource_version: Some(report.resource_version.clone()), uid: None };
-    match report.kind {
-        ReportKind::EgressMembers => store.delete::<EgressMembers>(&key, &unchanged).await?,
-        ReportKind::WireguardPeer => store.delete::<WireguardPeer>(&key, &unchanged).await?,
-    }
+    delete(store, report).await?;
     info!(kind = ?report.kind, node = report.node, "what a gone node reported is removed");
     Ok(1)
 }
 
-fn key_of(cidr: Prefix) -> Key {
-    Key::named(name::of_prefix(cidr))
+/// Deletes a report as it was seen.
+async fn delete(store: &impl Datastore, report: &Report) -> Result<(), StoreError> {
+    let key = Key::named(&report.node);
+    let unchanged = Precondition { resource_version: Some(report.resource_version.clone()), uid: None };
+    match report.kind {
+        ReportKind::NodeStatus => store.delete::<NodeStatus>(&key, &unchanged).await,
+        ReportKind::EgressMembers => store.delete::<EgressMembers>(&key, &unchanged).await,
+        ReportKind::WireguardPeer => store.delete::<WireguardPeer>(&key, &unchanged).await,
+    }
 }
 
-/// Does something again while others write what it wrote.
-async fn attempts<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let mut last = work().await;
-    for _ in 1..ATTEMPTS {
-        match last {
-            Err(StoreError::Conflict { .. }) => last = work().await,
-            done => return done,
-        }
-    }
-    last
+fn key_of(cidr: Prefix) -> Key {
+    Key::named(name::of_prefix(cidr))
 }
 
 #[cfg(test)]

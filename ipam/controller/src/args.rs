@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cairn_api::GoDuration;
+use cairn_daemon::log::LogFormat;
 use cairn_datastore::StoreUrl;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
 /// Cairn's controller: gives back what gone nodes left, and reports addresses that leaked.
 #[derive(Debug, Clone, Parser)]
@@ -48,15 +49,6 @@ pub struct Args {
     /// What is logged: error, warn, info, debug, trace, also by module
     #[arg(long, env = "CAIRN_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// A directory has no pods: every address would look leaked.

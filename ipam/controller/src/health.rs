@@ -5,31 +5,14 @@
 //! | `/livez` | 200 while the lease is looked at: if not, a restart may help |
 //! | `/metrics` | in Prometheus' text format: `docs/guide/kubernetes.md` lists them |
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use tracing::debug;
+use cairn_daemon::http::StatusCode;
 
-use crate::judge::{Action, Kept};
+use crate::judge::Action;
 
-/// How long a client may take to ask.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Connections served at a time; others wait in the kernel's backlog.
-const CONNECTIONS: usize = 8;
 /// The lease is looked at every few seconds; a store that is away answers within less.
 const STUCK: Duration = Duration::from_secs(120);
 
@@ -42,12 +25,12 @@ pub struct Status {
     rounds: AtomicU64,
     failed: AtomicU64,
     suspects: [AtomicU64; 2],
-    kept: [AtomicU64; 2],
-    done: [AtomicU64; 4],
+    kept: AtomicU64,
+    done: [AtomicU64; 5],
 }
 
 const SUSPECTS: [&str; 2] = ["node", "address"];
-const DONE: [&str; 4] = ["release_address", "remove_block", "disown_block", "forget_report"];
+const DONE: [&str; 5] = ["release_address", "remove_block", "disown_block", "ask_node", "forget_report"];
 
 impl Default for Status {
     fn default() -> Self {
@@ -58,8 +41,8 @@ impl Default for Status {
             rounds: AtomicU64::default(),
             failed: AtomicU64::default(),
             suspects: <[AtomicU64; 2]>::default(),
-            kept: <[AtomicU64; 2]>::default(),
-            done: <[AtomicU64; 4]>::default(),
+            kept: AtomicU64::default(),
+            done: <[AtomicU64; 5]>::default(),
         }
     }
 }
@@ -80,12 +63,9 @@ impl Status {
         }
     }
 
-    /// This looks gone or leaked for long enough, and stays.
-    pub fn kept(&self, kept: &[Kept]) {
-        let nodes = kept.iter().filter(|kept| matches!(kept, Kept::MayLive(_))).count();
-        for (gauge, count) in self.kept.iter().zip([nodes, kept.len() - nodes]) {
-            gauge.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
-        }
+    /// So many addresses look leaked for long enough, and stay.
+    pub fn kept(&self, count: usize) {
+        self.kept.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Something was done to so many addresses or objects.
@@ -94,7 +74,8 @@ impl Status {
             Action::Release { .. } => 0,
             Action::Remove { .. } => 1,
             Action::Disown { .. } => 2,
-            Action::Forget(_) => 3,
+            Action::Ask(_) => 3,
+            Action::Forget(_) => 4,
         };
         self.done[at].fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -102,6 +83,19 @@ impl Status {
     fn is_live(&self) -> bool {
         let turned = Duration::from_secs(self.turned.load(Ordering::Relaxed));
         self.begin.elapsed().saturating_sub(turned) < STUCK
+    }
+
+    /// Status and text for a path.
+    pub fn answer(&self, path: &str) -> (StatusCode, String) {
+        match path {
+            "/livez" if self.is_live() => (StatusCode::OK, "ok\n".to_owned()),
+            "/livez" => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the lease has not been looked at for two minutes\n".to_owned(),
+            ),
+            "/metrics" => (StatusCode::OK, self.metrics()),
+            _ => (StatusCode::NOT_FOUND, "there are: /livez, /metrics\n".to_owned()),
+        }
     }
 
     fn metrics(&self) -> String {
@@ -140,8 +134,8 @@ impl Status {
         metric(
             "kept",
             "gauge",
-            "What looks gone or leaked for long enough, and stays until somebody looks.",
-            &labelled("what", &SUSPECTS, &self.kept),
+            "Addresses that look leaked for long enough, and stay until somebody looks.",
+            &[(String::new(), of(&self.kept))],
         );
         metric(
             "actions_total",
@@ -151,53 +145,6 @@ impl Status {
         );
         text
     }
-}
-
-/// Serves for ever.
-///
-/// # Errors
-/// Connections cannot be taken.
-pub async fn serve(listener: TcpListener, status: Arc<Status>) -> io::Result<Infallible> {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        // The semaphore is never closed.
-        let slot = Arc::clone(&slots).acquire_owned().await.map_err(io::Error::other)?;
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let status = Arc::clone(&status);
-        tokio::spawn(async move {
-            let _slot = slot;
-            let service = service_fn(|request| {
-                let response = answer(&status, &request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let mut http = http1::Builder::new();
-            http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(8192);
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            if let Ok(Err(error)) = timeout(PATIENCE * 3, connection).await {
-                debug!(%error, "a connection failed");
-            }
-        });
-    }
-}
-
-fn answer(status: &Status, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let (code, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/livez") if status.is_live() => (StatusCode::OK, "ok\n".to_owned()),
-        (&Method::GET | &Method::HEAD, "/livez") => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the lease has not been looked at for two minutes\n".to_owned())
-        }
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, status.metrics()),
-        (&Method::GET | &Method::HEAD, _) => {
-            (StatusCode::NOT_FOUND, "there are: /livez, /metrics\n".to_owned())
-        }
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = code;
-    response
 }
 
 #[cfg(test)]
@@ -210,7 +157,7 @@ mod tests {
         let status = Status::default();
         status.turned(true);
         status.round(true, (2, 3));
-        status.kept(&[Kept::MayLive("n".to_owned())]);
+        status.kept(1);
         let report =
             Report { kind: ReportKind::EgressMembers, node: "n".to_owned(), resource_version: String::new() };
         status.done(&Action::Forget(report), 1);
@@ -219,13 +166,14 @@ mod tests {
             "cairn_controller_leader 1",
             "cairn_controller_rounds_total{result=\"complete\"} 1",
             "cairn_controller_suspects{what=\"address\"} 3",
-            "cairn_controller_kept{what=\"node\"} 1",
-            "cairn_controller_kept{what=\"address\"} 0",
+            "cairn_controller_kept 1",
+            "cairn_controller_actions_total{action=\"ask_node\"} 0",
             "cairn_controller_actions_total{action=\"forget_report\"} 1",
             "cairn_controller_actions_total{action=\"release_address\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
-        assert!(status.is_live());
+        assert_eq!(status.answer("/livez").0, StatusCode::OK);
+        assert_eq!(status.answer("/").0, StatusCode::NOT_FOUND);
     }
 }

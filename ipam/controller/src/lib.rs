@@ -1,7 +1,7 @@
 //! The cluster's half of address management: gives back what leaked, and clears away what gone nodes left.
 //!
 //! - [`judge`]: from what is seen to what is done, pure: what leaked is seen twice, and for so long, before anything happens to it.
-//! - [`observe`]: what is seen, [`pod`]: of pods. [`act`]: what is done, each step compared with what was seen.
+//! - [`observe`]: what is seen. [`act`]: what is done, each step compared with what was seen.
 //! - [`election`]: which of several controllers acts, pure; [`run`] renews the lease and takes the rounds.
 //! - [`health`]: liveness and metrics over HTTP.
 //!
@@ -13,7 +13,6 @@ pub mod election;
 pub mod health;
 pub mod judge;
 pub mod observe;
-pub mod pod;
 pub mod run;
 
 #[cfg(test)]

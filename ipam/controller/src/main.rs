@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cairn_controller::args::{Args, LogFormat};
-use cairn_controller::health::{self, Status};
+use cairn_controller::args::Args;
+use cairn_controller::health::Status;
 use cairn_controller::run::{self, Options};
+use cairn_daemon::{http, log};
 use cairn_datastore::{AnyStore, ConnectError};
 use clap::Parser;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Why the controller cannot run.
 #[derive(Debug, Error)]
@@ -26,17 +26,9 @@ enum Error {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter: EnvFilter = match args.log.parse() {
-        Ok(filter) => filter,
-        Err(error) => {
-            eprintln!("cairn-controller: --log {:?}: {error}", args.log);
-            return ExitCode::from(2);
-        }
-    };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().init(),
+    if let Err(error) = log::start(args.log_format, &args.log) {
+        eprintln!("cairn-controller: {error}");
+        return ExitCode::from(2);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(start(args))) {
@@ -54,7 +46,8 @@ async fn start(args: Args) -> Result<(), Error> {
     if let Some(address) = args.listen {
         let failed = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
-        tokio::spawn(health::serve(listener, Arc::clone(&status)));
+        let status = Arc::clone(&status);
+        tokio::spawn(http::serve(listener, move |path| std::future::ready(status.answer(&path))));
     }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async move {

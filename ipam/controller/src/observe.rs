@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use cairn_api::core::Node;
+use cairn_api::core::{Node, Pod, PodState};
 use cairn_api::kinds::{EgressMembers, IpamConfiguration, NodeStatus, WireguardPeer};
 use cairn_api::{Kind, Object};
 use cairn_datastore::{Datastore, Key, Query, StoreError};
 
 use crate::judge::{Observation, Report, ReportKind};
-use crate::pod::{self, Pod};
 
 /// Taints of a node whose daemons nobody can reach, as Kubernetes sets them.
 const OUT_OF_REACH: [&str; 2] = ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"];
@@ -58,7 +57,7 @@ pub(crate) async fn with_cluster(
     let pods = all::<Pod>(store).await?;
     Ok(Observation {
         nodes: nodes.into_iter().map(|node| (node.name().to_owned(), is_reachable(&node.spec))).collect(),
-        addresses: pods.iter().flat_map(pod::addresses).collect(),
+        addresses: pods.iter().filter_map(|pod| pod.status.as_ref()).flat_map(PodState::addresses).collect(),
         pods: pods.into_iter().map(|pod| (pod.full_name(), pod.spec.node_name)).collect(),
         ..held
     })

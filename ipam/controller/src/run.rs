@@ -187,11 +187,6 @@ fn report(kept: &Kept) {
             handle = entry.handle,
             "looks leaked, and stays: its node has no block of its own, and cannot be told"
         ),
-        Kept::MayLive(node) => info!(
-            node,
-            "there is a NodeStatus but no Node: it may live, and all that it has stays. Is its machine off for good? Then delete the \
-             NodeStatus"
-        ),
     }
 }
 
@@ -207,7 +202,7 @@ async fn round<D: Datastore>(
     let wall = || Timestamp::from(SystemTime::now());
     let mut failed = None;
     let verdict = judge.judge(begin.elapsed(), wall(), &seen);
-    status.kept(&verdict.kept);
+    status.kept(verdict.kept.len());
     verdict.kept.iter().for_each(report);
     for action in verdict.actions {
         if options.dry_run {

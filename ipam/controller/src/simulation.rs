@@ -1,11 +1,11 @@
 //! Pods, nodes and the controller on one store, in any order of events: no address of a container that runs is ever given back, and
-//! everything that leaked is, in the end.
+//! everything that leaked is, in the end. One node's daemon goes by another name than its Node: it lives all the same.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cairn_api::core::{Node, Taint};
-use cairn_api::kinds::{AffinityState, Allocation, AllocationState, BlockAffinity, IpamBlock};
+use cairn_api::core::{Node, Pod, Taint};
+use cairn_api::kinds::{AffinityState, Allocation, AllocationState, BlockAffinity, IpamBlock, NodeStatus};
 use cairn_api::{Kind, Metadata, Object, Timestamp, name};
 use cairn_datastore::{Datastore, Key, MemoryStore, Precondition};
 use proptest::prelude::*;
@@ -13,11 +13,14 @@ use proptest::prelude::*;
 use crate::act;
 use crate::judge::{Judge, Observation};
 use crate::observe::{held, with_cluster};
-use crate::pod::Pod;
 
 const NODES: u8 = 3;
 const PODS: u8 = 4;
 const GRACE: u64 = 900;
+/// The node without Node, whose daemon answers.
+const MISNAMED: u8 = NODES;
+/// Its pod, which the controller knows nothing of either.
+const UNSEEN: u8 = PODS;
 /// How long a node goes on with a container whose pod, or whose Node, is gone. Less than the grace period: that is what it is for.
 const LINGER: u64 = 600;
 
@@ -91,7 +94,7 @@ fn pod_key(pod: u8) -> Key {
 impl World {
     async fn new() -> Self {
         let store = MemoryStore::new();
-        for node in 0..NODES {
+        for node in 0..=MISNAMED {
             let cidr = format!("10.0.{node}.0/26").parse().unwrap();
             let metadata = || Metadata::named(name::of_prefix(cidr));
             let (owner, pool) = (node_name(node), "p".to_owned());
@@ -100,9 +103,11 @@ impl World {
             store.create(&Object::new(metadata(), affinity)).await.unwrap();
             let block = IpamBlock { cidr, pool, allocations: Vec::new() };
             store.create(&Object::new(metadata(), block)).await.unwrap();
-            store.create(&Object::new(Metadata::named(node_name(node)), Node::default())).await.unwrap();
+            if node != MISNAMED {
+                store.create(&Object::new(Metadata::named(node_name(node)), Node::default())).await.unwrap();
+            }
         }
-        Self {
+        let mut world = Self {
             store,
             now: 100_000,
             made: 0,
@@ -111,7 +116,17 @@ impl World {
             out_of_reach: Vec::new(),
             judge: Judge::new(Duration::from_secs(GRACE), true),
             looked: None,
-        }
+        };
+        world.run(UNSEEN, MISNAMED).await;
+        world.report().await;
+        world
+    }
+
+    /// What the daemon of the misnamed node does when its report is not there.
+    async fn report(&self) {
+        let status = Object::new(Metadata::named(node_name(MISNAMED)), NodeStatus::default());
+        // It is there already, unless the controller has asked.
+        let _there = self.store.create(&status).await;
     }
 
     async fn is_there<K: Kind>(&self, key: &Key) -> bool {
@@ -158,10 +173,16 @@ impl World {
             return;
         }
         let key = pod_key(pod);
-        let spec = Pod { node_name: node_name(node) };
+        let spec = Pod { node_name: node_name(node), ..Pod::default() };
         let object = Object::new(Metadata::namespaced(&key.namespace, &key.name), spec);
         self.store.create(&object).await.unwrap();
         self.bound.insert(pod, node);
+        self.run(pod, node).await;
+    }
+
+    /// A node gives a container an address of its block.
+    async fn run(&mut self, pod: u8, node: u8) {
+        let key = pod_key(pod);
         let cidr = format!("10.0.{node}.0/26").parse().unwrap();
         let Ok(mut block) = self.store.get::<IpamBlock>(&Key::named(name::of_prefix(cidr))).await else {
             return;
@@ -259,6 +280,7 @@ impl World {
     /// Time passes; nodes end what they should not run any more, without a word to anybody.
     async fn pass(&mut self, seconds: u64) {
         self.now += seconds;
+        self.report().await;
         let mut there = Vec::new();
         for node in 0..NODES {
             if self.is_there::<Node>(&Key::named(node_name(node))).await {
@@ -293,7 +315,8 @@ impl World {
         }
         let blocks = self.store.list::<IpamBlock>(&Default::default()).await.unwrap().objects;
         let entries = blocks.iter().flat_map(|block| &block.spec.allocations);
-        let held = entries.filter(|entry| entry.state == AllocationState::Assigned);
+        let held = entries
+            .filter(|entry| entry.state == AllocationState::Assigned && entry.node != node_name(MISNAMED));
         let mut held: Vec<_> = held.map(|entry| entry.pod.clone()).collect();
         held.sort();
         let leaked =

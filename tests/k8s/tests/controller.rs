@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -78,17 +80,23 @@ async fn what_leaked_is_given_back_what_lives_is_kept_and_another_goes_on_when_t
         Ok(state(store, "10.0.0.2").await? == Some(AllocationState::Released))
     })
     .await?;
-    let left = Key::named(name::of_prefix("10.0.0.64/26".parse()?));
-    store.get::<IpamBlock>(&left).await.context("there is a NodeStatus: the node may live")?;
-    assert_eq!(state(store, "10.0.0.65").await?, Some(AllocationState::Assigned), "it may live");
-    store.delete::<NodeStatus>(&Key::named("gone"), &Precondition::default()).await?;
+    let answers = Arc::new(AtomicUsize::new(0));
+    let daemon = tokio::spawn(answer(store.clone(), Arc::clone(&answers)));
     until("what the gone node left is cleared away", async || {
         let left = store.list::<BlockAffinity>(&Query::all()).await?.objects.len()
             + store.list::<IpamBlock>(&Query::all()).await?.objects.len();
-        Ok(left == 2
-            && reports(store).await? == ["NodeStatus n1", "WireguardPeer n1", "WireguardPeer outside"])
+        let reports = reports(store).await?;
+        Ok(left == 4
+            && reports
+                == ["NodeStatus misnamed", "NodeStatus n1", "WireguardPeer n1", "WireguardPeer outside"])
     })
     .await?;
+    until("a daemon under another name is asked more than once", async || {
+        Ok(answers.load(Ordering::Relaxed) > 1)
+    })
+    .await?;
+    assert_eq!(state(store, "10.0.0.129").await?, Some(AllocationState::Assigned), "it answers");
+    daemon.abort();
     assert_eq!(state(store, "10.0.0.1").await?, Some(AllocationState::Assigned), "a live pod's");
     assert_eq!(state(store, "10.0.0.4").await?, Some(AllocationState::Assigned), "a live pod has it");
     let own: Object<BlockAffinity> = store.get(&Key::named(name::of_prefix("10.0.0.0/26".parse()?))).await?;
@@ -107,6 +115,17 @@ async fn what_leaked_is_given_back_what_lives_is_kept_and_another_goes_on_when_t
         Ok(state(store, "10.0.0.1").await? == Some(AllocationState::Released))
     })
     .await
+}
+
+/// What the daemon of a node does that goes by another name than its Node.
+async fn answer(store: KubeStore, answers: Arc<AtomicUsize>) {
+    loop {
+        let status = Object::new(Metadata::named("misnamed"), NodeStatus::default());
+        if store.create(&status).await.is_ok() {
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 async fn until(what: &str, holds: impl AsyncFn() -> Result<bool>) -> Result<()> {
@@ -193,6 +212,8 @@ async fn a_cluster_with_leaks(cluster: &Cluster) -> Result<()> {
         &[("10.0.0.65", assigned, "default/gone"), ("10.0.0.66", AllocationState::Reserved, "")],
     )
     .await?;
+    block(store, "10.0.0.128/26", "misnamed", &[("10.0.0.129", assigned, "default/unseen")]).await?;
+    store.create(&Object::new(Metadata::named("misnamed"), NodeStatus::default())).await?;
     for node in ["n1", "gone"] {
         store.create(&Object::new(Metadata::named(node), NodeStatus::default())).await?;
         store.create(&Object::new(Metadata::named(node), WireguardPeer::of(WireguardKey([1; 32])))).await?;
@@ -247,7 +268,10 @@ async fn nothing_else_is_allowed(cluster: &Cluster, kubeconfig: &Path) -> Result
             "deleting a Node",
             own.delete::<cairn_api::core::Node>(&Key::named("n1"), &unconditional).await.is_err(),
         ),
-        ("deleting a NodeStatus", own.delete::<NodeStatus>(&Key::named("n1"), &unconditional).await.is_err()),
+        (
+            "writing a NodeStatus",
+            own.create(&Object::new(Metadata::named("n2"), NodeStatus::default())).await.is_err(),
+        ),
         ("a lease elsewhere", own.create(&elsewhere).await.is_err()),
         ("another lease", own.get::<Lease>(&Key::from(&another.metadata)).await.is_err()),
     ];

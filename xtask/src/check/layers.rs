@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Which packages of the workspace each one may depend on (tests included). What is not listed depends on none.
-const ALLOWED: [(&str, &[&str]); 24] = [
+const ALLOWED: [(&str, &[&str]); 25] = [
     ("cairn-net", &[]),
     ("cairn-kernel", &["cairn-net"]),
     ("cairn-api", &["cairn-net"]),
@@ -17,8 +17,9 @@ const ALLOWED: [(&str, &[&str]); 24] = [
     ("bgpd-api", &["cairn-net"]),
     ("felix-api", &["cairn-net"]),
     ("cairn-datastore", &["cairn-net", "cairn-api"]),
+    ("cairn-daemon", &[]),
     ("cairn-ipam", &["cairn-net", "cairn-api", "cairn-datastore"]),
-    ("cairn-controller", &["cairn-net", "cairn-api", "cairn-datastore", "cairn-ipam"]),
+    ("cairn-controller", &["cairn-net", "cairn-api", "cairn-datastore", "cairn-daemon", "cairn-ipam"]),
     ("felix-core", &["cairn-net", "cairn-api", "bgpd-api"]),
     ("bgpd-policy", &["cairn-net", "bgp-core", "bgpd-api"]),
     ("bgpd", &["cairn-net", "bgp-core", "bfd-core", "bgpd-api", "bgpd-policy", "cairn-kernel"]),
@@ -29,6 +30,7 @@ const ALLOWED: [(&str, &[&str]); 24] = [
             "cairn-api",
             "cairn-kernel",
             "cairn-datastore",
+            "cairn-daemon",
             "cairn-ipam",
             "felix-core",
             "felix-api",

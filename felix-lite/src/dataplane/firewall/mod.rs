@@ -8,6 +8,7 @@
 //! force, because a new prefix might overlap an old one that has yet to be recognised as such, and a key has one value.
 
 mod ruleset;
+mod sets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,8 @@ use felix_api::WORKLOAD;
 use felix_core::{Element as Wanted, Nat};
 use tracing::{debug, info};
 
-use ruleset::{Needs, SetName};
+use ruleset::Needs;
+use sets::SetName;
 
 type Elements = BTreeMap<SetName, BTreeSet<Element>>;
 

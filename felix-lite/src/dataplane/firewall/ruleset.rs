@@ -23,14 +23,16 @@
 use std::collections::BTreeSet;
 
 use cairn_kernel::nftables::{
-    Chain, ChainType, Comparison, ConntrackKey, DataType, Expression, Hook, MetaKey, PayloadBase, Ports,
-    Register, Rule, Set, Transaction, Verdict, nfproto,
+    Chain, ChainType, Comparison, ConntrackKey, Expression, Hook, MetaKey, PayloadBase, Ports, Register,
+    Rule, Transaction, Verdict, nfproto,
 };
 use std::net::IpAddr;
 
 use cairn_net::Family;
 use felix_api::WORKLOAD;
 use felix_core::{EGRESS_MARKS, Nat, TunnelKind};
+
+use super::sets::SetName;
 
 /// Types of ICMPv6 that a pod may send from a link-local or unassigned source: router solicitation, neighbour
 /// solicitation and advertisement, multicast listener report version 2.
@@ -57,116 +59,6 @@ const TUNNELS: &[u8] = b"cairn-";
 const UDP: u8 = 17;
 /// TCP, UDP, SCTP, DCCP.
 const WITH_PORTS: [u8; 4] = [6, UDP, 132, 33];
-
-/// Which set an element is in, for a family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum SetName {
-    Sources(Family),
-    Pools(Family),
-    Masquerade(Family),
-    Encrypted(Family),
-    EgressMembers(Family),
-    EgressDestinations(Family),
-    EgressExcluded(Family),
-    EgressExempt(Family),
-    EgressAddresses(Family),
-    Nodes(Family),
-    TunnelPorts,
-    TunnelProtocols,
-}
-
-impl SetName {
-    pub(super) const ALL: [Self; 22] = [
-        Self::Sources(Family::Ipv4),
-        Self::Sources(Family::Ipv6),
-        Self::Pools(Family::Ipv4),
-        Self::Pools(Family::Ipv6),
-        Self::Masquerade(Family::Ipv4),
-        Self::Masquerade(Family::Ipv6),
-        Self::Encrypted(Family::Ipv4),
-        Self::Encrypted(Family::Ipv6),
-        Self::EgressMembers(Family::Ipv4),
-        Self::EgressMembers(Family::Ipv6),
-        Self::EgressDestinations(Family::Ipv4),
-        Self::EgressDestinations(Family::Ipv6),
-        Self::EgressExcluded(Family::Ipv4),
-        Self::EgressExcluded(Family::Ipv6),
-        Self::EgressExempt(Family::Ipv4),
-        Self::EgressExempt(Family::Ipv6),
-        Self::EgressAddresses(Family::Ipv4),
-        Self::EgressAddresses(Family::Ipv6),
-        Self::Nodes(Family::Ipv4),
-        Self::Nodes(Family::Ipv6),
-        Self::TunnelPorts,
-        Self::TunnelProtocols,
-    ];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sources(Family::Ipv4) => "sources-v4",
-            Self::Sources(Family::Ipv6) => "sources-v6",
-            Self::Pools(Family::Ipv4) => "pools-v4",
-            Self::Pools(Family::Ipv6) => "pools-v6",
-            Self::Masquerade(Family::Ipv4) => "masquerade-v4",
-            Self::Masquerade(Family::Ipv6) => "masquerade-v6",
-            Self::Encrypted(Family::Ipv4) => "encrypted-v4",
-            Self::Encrypted(Family::Ipv6) => "encrypted-v6",
-            Self::EgressMembers(Family::Ipv4) => "egress-members-v4",
-            Self::EgressMembers(Family::Ipv6) => "egress-members-v6",
-            Self::EgressDestinations(Family::Ipv4) => "egress-destinations-v4",
-            Self::EgressDestinations(Family::Ipv6) => "egress-destinations-v6",
-            Self::EgressExcluded(Family::Ipv4) => "egress-excluded-v4",
-            Self::EgressExcluded(Family::Ipv6) => "egress-excluded-v6",
-            Self::EgressExempt(Family::Ipv4) => "egress-exempt-v4",
-            Self::EgressExempt(Family::Ipv6) => "egress-exempt-v6",
-            Self::EgressAddresses(Family::Ipv4) => "egress-addresses-v4",
-            Self::EgressAddresses(Family::Ipv6) => "egress-addresses-v6",
-            Self::Nodes(Family::Ipv4) => "nodes-v4",
-            Self::Nodes(Family::Ipv6) => "nodes-v6",
-            Self::TunnelPorts => "tunnel-ports",
-            Self::TunnelProtocols => "tunnel-protocols",
-        }
-    }
-
-    /// Does it hold prefixes, which may not overlap, or values, of which each key has one?
-    pub(super) const fn waits(self) -> bool {
-        match self {
-            Self::Pools(_)
-            | Self::Masquerade(_)
-            | Self::Encrypted(_)
-            | Self::EgressMembers(_)
-            | Self::EgressDestinations(_)
-            | Self::EgressExcluded(_)
-            | Self::EgressExempt(_)
-            | Self::EgressAddresses(_) => true,
-            Self::Sources(_) | Self::Nodes(_) | Self::TunnelPorts | Self::TunnelProtocols => false,
-        }
-    }
-
-    fn set(self) -> Set {
-        match self {
-            Self::Sources(family) => {
-                Set::hash(self.as_str(), &[DataType::Interface, DataType::Address(family)])
-            }
-            Self::Pools(family)
-            | Self::Masquerade(family)
-            | Self::Encrypted(family)
-            | Self::EgressExempt(family) => Set::prefixes(self.as_str(), family),
-            Self::EgressMembers(family) => {
-                Set::values(self.as_str(), &[DataType::Address(family)], DataType::Mark)
-            }
-            Self::EgressAddresses(family) => {
-                Set::values(self.as_str(), &[DataType::Mark], DataType::Address(family))
-            }
-            Self::EgressDestinations(family) | Self::EgressExcluded(family) => {
-                Set::marked_prefixes(self.as_str(), family)
-            }
-            Self::Nodes(family) => Set::hash(self.as_str(), &[DataType::Address(family)]),
-            Self::TunnelPorts => Set::hash(self.as_str(), &[DataType::Port]),
-            Self::TunnelProtocols => Set::hash(self.as_str(), &[DataType::Protocol]),
-        }
-    }
-}
 
 /// What of the rules is of use. A chain at a hook costs every packet something, also while there is nothing in its sets, and a rule that
 /// translates has the kernel track all connections.

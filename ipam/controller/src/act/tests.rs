@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use cairn_api::Metadata;
+use cairn_api::core::PodIp;
 use cairn_api::kinds::{Allocation, AllocationState};
 use cairn_datastore::{Fault, MemoryStore};
 
 use super::*;
 use crate::observe::observe;
-use crate::pod::{PodIp, PodState};
 
 fn entry(last: u8, node: &str) -> Allocation {
     Allocation {
@@ -55,9 +55,9 @@ async fn states(store: &MemoryStore) -> Vec<AllocationState> {
 
 /// A pod of another name on another node that has the first address.
 async fn a_pod_elsewhere_has_it(store: &MemoryStore) {
-    let pod = Pod { node_name: "n2".to_owned() };
+    let pod = Pod { node_name: "n2".to_owned(), ..Pod::default() };
     let mut pod = Object::new(Metadata::namespaced("test", "other"), pod);
-    let pod_ips = Some(vec![PodIp { ip: "10.0.0.1".to_owned() }]);
+    let pod_ips = vec![PodIp { ip: "10.0.0.1".to_owned() }];
     pod.status = Some(PodState { phase: "Running".to_owned(), pod_ips });
     store.create(&pod).await.unwrap();
 }
@@ -120,4 +120,23 @@ async fn an_address_rests_from_its_release_on() {
     let block = store.get::<IpamBlock>(&key_of(cidr())).await.unwrap();
     assert_eq!(block.spec.allocations[0].since, Timestamp::from_unix(5002), "of the second attempt");
     assert!(!reclaim::is_empty(&block.spec, Timestamp::from_unix(5003), Duration::from_secs(30)));
+}
+
+#[tokio::test]
+async fn only_a_node_without_node_is_asked_and_only_by_what_was_seen() {
+    let store = world(true).await;
+    let status = store.create(&Object::new(Metadata::named("n1"), NodeStatus::default())).await.unwrap();
+    let of = |version: &str| {
+        Action::Ask(Report {
+            kind: ReportKind::NodeStatus,
+            node: "n1".to_owned(),
+            resource_version: version.to_owned(),
+        })
+    };
+    let version = status.metadata.resource_version;
+    assert_eq!(done(&store, &of(&version)).await, 0, "there is a Node");
+    store.delete::<Node>(&Key::named("n1"), &Precondition::default()).await.unwrap();
+    assert_eq!(done(&store, &of("another")).await, 0, "it has been written since");
+    assert_eq!(done(&store, &of(&version)).await, 1);
+    assert!(is_absent::<NodeStatus>(&store, "n1").await.unwrap());
 }

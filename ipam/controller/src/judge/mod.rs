@@ -5,11 +5,11 @@
 //!
 //! | suspected | sign of life |
 //! |---|---|
-//! | a node: there is no Node of its name, and no NodeStatus | the Node; a NodeStatus |
+//! | a node: there is no Node of its name, and no NodeStatus | the Node; a NodeStatus, also one that comes back |
 //! | an address of a node that is there: its pod is not, or is on another node | the pod; a pod anywhere that has the address; another allocation of the address; a node that cannot be reached |
 //!
-//! A NodeStatus is no heartbeat: a daemon writes it when something changed, and does not put it back when somebody deletes it. So one that
-//! is there says that its node may live, whatever its age; only people know better, and delete it.
+//! A NodeStatus is no heartbeat: a daemon writes it when something changed. But it puts it back when somebody deletes it. So a node that has a
+//! NodeStatus and no Node is asked first, by deleting it: whoever lives under another name than its Node's answers by writing it again.
 //!
 //! What follows: addresses of gone nodes are released, and rest; those of gone pods on nodes that are there too, if that is asked for, and
 //! are reported if not: a container can run without a Pod object. Blocks of gone nodes in which nothing is in use go, with their affinities;
@@ -66,6 +66,8 @@ pub struct Report {
 /// Kinds of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReportKind {
+    /// NodeStatus, by which a daemon shows that it lives.
+    NodeStatus,
     /// EgressMembers.
     EgressMembers,
     /// WireguardPeer, as a node's daemon writes it: without endpoint and addresses of its own.
@@ -88,8 +90,6 @@ pub enum Kept {
     NotAsked(Allocation),
     /// The pod of this address is gone, and its node has no affinity by which it could be told that it lost the address.
     Untold(Allocation),
-    /// There is no Node of this name, but a NodeStatus: its daemon may go by another name than its Node.
-    MayLive(String),
 }
 
 /// Something to be done, each only if what it names is still as it was seen.
@@ -112,6 +112,8 @@ pub enum Action {
         /// The affinity as it was seen.
         affinity: Object<BlockAffinity>,
     },
+    /// There is no Node of this name, but a NodeStatus, which is to go: a daemon that lives writes it again.
+    Ask(Report),
     /// A report of a gone node is to go.
     Forget(Report),
 }
@@ -166,7 +168,7 @@ impl Judge {
     /// Takes in an observation. `now` is of a clock that nobody sets, `wall` the time of day.
     pub fn judge(&mut self, now: Duration, wall: Timestamp, seen: &Observation) -> Verdict {
         let mut verdict = Verdict::default();
-        let gone = self.gone_nodes(now, seen, &mut verdict.kept);
+        let gone = self.gone_nodes(now, seen, &mut verdict.actions);
         self.leaks(now, seen, &gone, &mut verdict);
         verdict.actions.extend(self.blocks(wall, seen, &gone));
         let forgotten = seen.reports.iter().filter(|report| gone.contains(&report.node));
@@ -174,8 +176,13 @@ impl Judge {
         verdict
     }
 
-    /// The nodes of which it is certain that they are gone. Those that only lack a Node are kept.
-    fn gone_nodes(&mut self, now: Duration, seen: &Observation, kept: &mut Vec<Kept>) -> BTreeSet<String> {
+    /// The nodes of which it is certain that they are gone. Those that only lack a Node are asked.
+    fn gone_nodes(
+        &mut self,
+        now: Duration,
+        seen: &Observation,
+        actions: &mut Vec<Action>,
+    ) -> BTreeSet<String> {
         let owners = seen.affinities.iter().map(|affinity| affinity.spec.node.as_str());
         let holders =
             seen.blocks.iter().flat_map(|block| &block.spec.allocations).map(|entry| entry.node.as_str());
@@ -184,10 +191,13 @@ impl Judge {
         let named: BTreeSet<&str> = owners.chain(holders).chain(reporters).chain(speakers).collect();
         let missing = named.into_iter().filter(|node| !node.is_empty() && !seen.nodes.contains_key(*node));
         let suspected = missing.map(|node| (node.to_owned(), seen.statuses.get(node).cloned()));
-        let without_node = self.nodes.observe(now, suspected);
-        let (may_live, gone): (BTreeSet<String>, BTreeSet<String>) =
-            without_node.into_iter().partition(|node| seen.statuses.contains_key(node));
-        kept.extend(may_live.into_iter().map(Kept::MayLive));
+        let mut gone = self.nodes.observe(now, suspected);
+        gone.retain(|node| {
+            let Some(version) = seen.statuses.get(node) else { return true };
+            let (node, resource_version) = (node.clone(), version.clone());
+            actions.push(Action::Ask(Report { kind: ReportKind::NodeStatus, node, resource_version }));
+            false
+        });
         gone
     }
 

@@ -137,20 +137,31 @@ fn a_sign_of_life_begins_everything_anew() {
     assert_eq!((at(14, &speaks), at(15, &gone), at(29, &gone), at(30, &gone)), (0, 0, 0, 1), "its daemon");
     let back = Observation { nodes: [("n1".to_owned(), false)].into(), ..gone.clone() };
     assert_eq!((at(40, &back), at(50, &gone), at(60, &gone), at(65, &gone)), (0, 0, 0, 1), "its Node");
-    gone.statuses = status("8");
-    assert_eq!((at(70, &gone), at(1000, &gone)), (0, 0), "whatever the age of what it says");
 }
 
 #[test]
-fn a_node_with_a_status_and_no_node_is_reported_and_keeps_all_it_has() {
+fn a_node_with_a_status_and_no_node_is_asked_and_keeps_all_it_has_if_it_answers() {
     let mut seen = seen(vec![entry(1, "n1", AllocationState::Assigned, "a/gone")]);
     seen.nodes.remove("n1");
-    seen.statuses = [("n1".to_owned(), "7".to_owned())].into();
-    let members =
-        Report { kind: ReportKind::EgressMembers, node: "n1".to_owned(), resource_version: "1".to_owned() };
-    seen.reports = vec![members];
-    let kept = Verdict { actions: Vec::new(), kept: vec![Kept::MayLive("n1".to_owned())] };
-    assert_eq!(verdict(&seen, true), kept);
+    let status = |version: &str| BTreeMap::from([("n1".to_owned(), version.to_owned())]);
+    let report =
+        |kind, version: &str| Report { kind, node: "n1".to_owned(), resource_version: version.to_owned() };
+    seen.reports = vec![report(ReportKind::EgressMembers, "1")];
+    let mut judge = Judge::new(GRACE, true);
+    let mut at = |periods: u32, statuses: BTreeMap<String, String>| {
+        let seen = Observation { statuses, ..seen.clone() };
+        judge.judge(GRACE * periods, Timestamp::from_unix(100_000), &seen)
+    };
+    let asked = |version| Verdict {
+        actions: vec![Action::Ask(report(ReportKind::NodeStatus, version))],
+        kept: Vec::new(),
+    };
+    assert_eq!(at(0, status("7")), Verdict::default());
+    assert_eq!(at(1, status("7")), asked("7"));
+    assert_eq!(at(2, status("8")), Verdict::default(), "it has answered");
+    assert_eq!(at(3, status("8")), asked("8"), "and is asked again");
+    assert_eq!(at(4, BTreeMap::new()), Verdict::default(), "it has all the time that others have");
+    assert_eq!(released(&at(5, BTreeMap::new()).actions), [(1, Why::NodeGone)]);
 }
 
 #[test]
@@ -174,6 +185,7 @@ fn blocks_of_gone_nodes_go_when_empty_and_are_nobodys_where_others_borrow() {
             Action::Release { .. } => "release",
             Action::Remove { .. } => "remove",
             Action::Disown { .. } => "disown",
+            Action::Ask(_) => "ask",
             Action::Forget(_) => "forget",
         });
         names.collect::<Vec<_>>().join(" ")
