@@ -57,7 +57,7 @@ fn leads_to(world: &World, prefixes: &[&str], gateways: &[&[&str; 2]]) -> Result
 }
 
 /// Has the node drop silently what comes from these addresses: no link goes down, no connection is reset.
-fn cut(world: &World, from: &[&str; 2]) -> Result<()> {
+pub(crate) fn cut(world: &World, from: &[&str; 2]) -> Result<()> {
     let [four, six] = from;
     let rules = format!(
         "nft 'add table inet cut; add chain inet cut in {{ type filter hook prerouting priority -400; }}; \

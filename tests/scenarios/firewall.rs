@@ -11,7 +11,7 @@ use crate::wait::eventually;
 use crate::world::{PodOn, SETTLES, World, play};
 
 /// An address of the pools that no pod has.
-fn nobodys(address: IpAddr) -> &'static str {
+pub(crate) fn nobodys(address: IpAddr) -> &'static str {
     if address.is_ipv6() { "fd00:10:244:ffff::1" } else { "10.244.255.1" }
 }
 
@@ -33,7 +33,7 @@ fn requests_from(world: &World, node: &str, source: &str, version_6: bool) -> Re
 }
 
 /// Gives the pod's default route another source, or its own again.
-fn send_from(world: &World, pod: &PodOn, source: &str, version_6: bool) -> Result<()> {
+pub(crate) fn send_from(world: &World, pod: &PodOn, source: &str, version_6: bool) -> Result<()> {
     let (family, gateway) =
         if version_6 { ("-6", "fe80::ecee:eeff:feee:eeee") } else { ("-4", "169.254.1.1") };
     let change = |line: &str| {

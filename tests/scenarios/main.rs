@@ -71,6 +71,7 @@ mod demo;
 mod doctor;
 mod egress;
 mod fabric;
+mod fast_path;
 mod faults;
 mod firewall;
 mod flow;

@@ -1,6 +1,7 @@
 //! Sessions of bgpd in a VRF, with FRRouting, beside sessions outside of it, with BIRD.
 
 use anyhow::{Context, Result, ensure};
+use bgpd_api::bfd::BfdState;
 use bgpd_api::peer::Peer;
 use bgpd_api::route::Table;
 use cairn_lab::lab::Families;
@@ -28,10 +29,23 @@ fn peer(world: &World, address: &str) -> Result<Peer> {
     found.with_context(|| format!("{address} is no neighbour"))
 }
 
+/// Waits until BFD is up with all four neighbours, and BGP.
+fn all_up(world: &World) -> Result<()> {
+    eventually(SETTLES, || {
+        let sessions = world.bfd_sessions("cairn")?;
+        let up = sessions.iter().filter(|session| session.local.state == BfdState::Up).count();
+        ensure!(up == 4 && sessions.len() == 4, "{up} of 4 BFD sessions are up: {sessions:#?}");
+        Ok(())
+    })?;
+    world.await_sessions("cairn", 4)
+}
+
 mod needs_vrf {
     use super::{
-        BIRDS, Context as _, FRRS, Families, OWN, Result, SETTLES, ensure, eventually, knows, peer, play,
+        BIRDS, BfdState, Context as _, FRRS, Families, OWN, Result, SETTLES, all_up, ensure, eventually,
+        knows, peer, play,
     };
+    use crate::bfd::cut;
 
     #[test]
     #[ignore = "needs root: run by cargo xtask test --tier lab"]
@@ -77,6 +91,54 @@ mod needs_vrf {
             world.run("cairn", "ip link set frr master red")?;
             world.run("cairn", "ip address replace fd20:2::1/127 dev frr nodad").context("its address")?;
             world.await_sessions("cairn", 4)
+        })
+    }
+
+    #[test]
+    #[ignore = "needs root: run by cargo xtask test --tier lab"]
+    fn bfd_finds_a_loss_in_a_vrf_and_goes_on_when_the_vrf_is_made_anew() -> Result<()> {
+        cairn_lab::feature::require(module_path!())?;
+        play("vrf", "vrf-bfd", Families::Dual, |world| {
+            all_up(world)?;
+            // The packets are those of sockets of the VRF, and of others for BIRD.
+            let sockets = world.run("cairn", "ss -Hun")?;
+            for (address, bound) in FRR.iter().map(|of| (of, true)).chain(BIRD.iter().map(|of| (of, false))) {
+                let line = sockets.lines().find(|line| {
+                    line.contains(&format!("{address}]:3784")) || line.contains(&format!("{address}:3784"))
+                });
+                let line = line.with_context(|| format!("no BFD socket for {address}: {sockets}"))?;
+                ensure!(line.contains("%red") == bound, "{address}: {line}");
+            }
+            // The hold time is 90 s: nothing but BFD can end a session of a silent neighbour so soon.
+            cut(world, &FRR)?;
+            eventually(SETTLES, || {
+                for address in FRR {
+                    let peer = peer(world, address)?;
+                    ensure!(peer.last_error.contains("BFD"), "{address} is not found silent: {peer:?}");
+                }
+                Ok(())
+            })?;
+            for address in BIRD {
+                ensure!(peer(world, address)?.dropped_count == 0, "{address} is outside of the VRF");
+            }
+            world.run("cairn", "nft delete table inet cut")?;
+            all_up(world)?;
+            // Another VRF of the same name: sockets that are bound to the old one hear nothing any more.
+            world.run("cairn", "ip link delete red")?;
+            eventually(SETTLES, || {
+                let down = world
+                    .bfd_sessions("cairn")?
+                    .iter()
+                    .filter(|session| session.local.state != BfdState::Up)
+                    .count();
+                ensure!(down == FRR.len(), "{down} BFD sessions are down without the VRF");
+                Ok(())
+            })?;
+            world.run("cairn", "ip link add red type vrf table 10")?;
+            world.run("cairn", "ip link set red up")?;
+            world.run("cairn", "ip link set frr master red")?;
+            world.run("cairn", "ip address replace fd20:2::1/127 dev frr nodad").context("its address")?;
+            all_up(world)
         })
     }
 

@@ -32,7 +32,7 @@ fn put(world: &World, plural: &str, kind: &str, name: &str, spec: &str) -> Resul
 }
 
 /// Makes this the configuration of the nodes.
-fn configure(world: &World, spec: &str) -> Result<()> {
+pub(crate) fn configure(world: &World, spec: &str) -> Result<()> {
     put(world, "nodeconfigurations", "NodeConfiguration", "default", spec)
 }
 

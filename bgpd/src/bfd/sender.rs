@@ -137,7 +137,12 @@ fn open(key: &Key, device: Option<&str>, next_port: &mut u16) -> io::Result<UdpS
     bind_device(&socket, device)?;
     bind(&socket, key.local.unwrap_or(any), key.interface, next_port)?;
     socket.connect(&address(key.remote, key.interface, key.hops.port()).into())?;
-    Ok(socket.into())
+    let socket = UdpSocket::from(socket);
+    // In a VRF without an address of the family yet the kernel takes none, and would go on sending from it.
+    if socket.local_addr()?.ip().is_unspecified() {
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "there is no address to send from yet"));
+    }
+    Ok(socket)
 }
 
 /// Marks what it sends. A system that refuses sends unmarked packets.
