@@ -15,6 +15,9 @@ pub const ROUTER_ID: &str = "cairn.network/router-id";
 /// Node: makes it a route reflector with this cluster id; all of one cluster share it.
 pub const ROUTE_REFLECTOR_CLUSTER_ID: &str = "cairn.network/route-reflector-cluster-id";
 
+/// Node: it is to be emptied, whatever else is known of it; the value says why. Without effect: empty, or `false`.
+pub const DRAIN: &str = "cairn.network/drain";
+
 /// Pod, Namespace: names of the IPv4 pools to take from, a JSON list, tried in order.
 pub const IPV4_POOLS: &str = "cairn.network/ipv4-pools";
 /// Pod, Namespace: names of the IPv6 pools to take from, a JSON list, tried in order.

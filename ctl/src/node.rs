@@ -1,7 +1,11 @@
 //! `cairnctl node status`: this node on one page: daemons, sessions, addresses, dataplane, and what is wrong.
 //!
+//! `cairnctl node drain` and `undrain`: a node leaves the network's routes, or is back.
+//!
 //! The daemons are asked through their sockets; addresses and what felix-lite reports are read from the store. Whatever cannot be had
 //! is said to be missing, and the rest is shown all the same.
+
+mod drain;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -46,6 +50,21 @@ enum Command {
     Status,
     /// Make another WireGuard key for this node: the others learn it, and packets wait meanwhile.
     RotateWireguardKey,
+    /// Have a node announce its routes as leaving (RFC 8326), and withdraw after a while what nothing uses. Its pods go on.
+    Drain {
+        /// Name of its Node object.
+        #[arg(value_name = "NAME")]
+        target: String,
+        /// Why, for whoever looks at the node.
+        #[arg(long, value_name = "TEXT", default_value = "cairnctl node drain", value_parser = drain::reason)]
+        reason: String,
+    },
+    /// Take that back.
+    Undrain {
+        /// Name of its Node object.
+        #[arg(value_name = "NAME")]
+        target: String,
+    },
 }
 
 /// The page.
@@ -59,6 +78,8 @@ struct Status {
     /// Addresses that pods could have without another block.
     free_addresses: u128,
     dataplane: Option<Dataplane>,
+    /// Why the node is being emptied and how far that is, one sentence each.
+    draining: Vec<String>,
     /// What is wrong, one sentence each.
     problems: Vec<String>,
 }
@@ -107,8 +128,15 @@ struct Dataplane {
 }
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
-    if matches!(arguments.command, Command::RotateWireguardKey) {
-        return rotate(&arguments.cni_socket, format);
+    let mark = match &arguments.command {
+        Command::RotateWireguardKey => return rotate(&arguments.cni_socket, format),
+        Command::Drain { target, reason } => Some((target, Some(reason.as_str()))),
+        Command::Undrain { target } => Some((target, None)),
+        Command::Status => None,
+    };
+    if let Some((target, reason)) = mark {
+        let store = arguments.store.open().await?;
+        return drain::mark(&store, target, reason, &mut Output::new(format)).await;
     }
     let status = gather(&arguments).await?;
     let mut output = Output::new(format);
@@ -175,7 +203,11 @@ async fn gather(arguments: &Arguments) -> Result<Status, Error> {
         format!("session with {} is {}: {why}", session.address, session.state)
     }));
     problems.extend(reported.iter().flat_map(|report| &report.conditions).filter_map(fault));
+    let conditions = reported.iter().flat_map(|report| &report.conditions);
+    let draining = conditions.filter(|found| matches!(found.kind.as_str(), "Draining" | "Drained"));
+    let sentence = |found: &Condition| format!("{} ({}): {}", found.kind, found.reason, found.message);
     Ok(Status {
+        draining: draining.map(sentence).collect(),
         free_addresses: blocks.iter().map(|block| block.free).sum(),
         dataplane: reported.as_ref().map(Dataplane::of),
         node,
@@ -188,6 +220,9 @@ async fn gather(arguments: &Arguments) -> Result<Status, Error> {
 
 /// What a condition says that is not as it should be: the first kinds should hold, all others should not.
 fn fault(condition: &Condition) -> Option<String> {
+    if matches!(condition.kind.as_str(), "Draining" | "Drained") {
+        return None; // somebody wants it
+    }
     let good = matches!(condition.kind.as_str(), "Ready" | "BGPReady" | "DataplaneInSync");
     let wrong = (condition.status == ConditionStatus::True) != good;
     wrong.then(|| format!("{} ({}): {}", condition.kind, condition.reason, condition.message))
@@ -319,6 +354,9 @@ fn print(status: &Status, output: &mut Output) -> Result<(), Error> {
     if let Some(key) = status.dataplane.as_ref().and_then(|dataplane| dataplane.wireguard_public_key) {
         output.line(format_args!("WireGuard public key: {key}"))?;
     }
+    for sentence in &status.draining {
+        output.line(sentence)?;
+    }
     for problem in &status.problems {
         output.line(format_args!("! {problem}"))?;
     }
@@ -348,6 +386,8 @@ mod tests {
         assert_eq!(fault(&condition("Ready", ConditionStatus::False)).unwrap(), "Ready (R): why");
         assert_eq!(fault(&condition("Problem", ConditionStatus::True)).unwrap(), "Problem (R): why");
         assert_eq!(fault(&condition("KernelRefused", ConditionStatus::False)), None);
+        assert_eq!(fault(&condition("Draining", ConditionStatus::True)), None);
+        assert_eq!(fault(&condition("Drained", ConditionStatus::False)), None);
     }
 
     #[tokio::test]

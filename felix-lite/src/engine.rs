@@ -10,6 +10,8 @@
 //! One task; every queue into it is bounded. It never waits for the kernel or for bgpd: who waits for an endpoint is
 //! answered when the dataplane reports.
 
+mod drain;
+mod egress;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +23,8 @@ use cairn_api::WireguardKey;
 use cairn_api::kinds::Flowtable;
 use cairn_net::{Family, Prefix};
 use felix_core::{
-    Change, Claim, Condition, Endpoint, NextHop, PoolAttachment, State, TunnelKind, TunnelPools, Update,
+    Change, Claim, Condition, DrainState, Endpoint, NextHop, PoolAttachment, State, TunnelKind, TunnelPools,
+    Update,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -31,6 +34,8 @@ use crate::bgp::{Bgp, BgpEvent, Stale};
 use crate::dataplane::{Dataplane, DataplaneEvent, KernelFault};
 use crate::endpoint::{EndpointError, Request};
 use crate::store::{Feed, FeedEvent};
+use crate::timer::at;
+use drain::DrainClock;
 use sync::Progress;
 
 /// How many events of one source are taken before what follows from them is worked out.
@@ -98,6 +103,8 @@ pub(crate) struct Snapshot {
     /// What is not in the kernel as it should be, and why.
     pub(crate) kernel_faults: Vec<KernelFault>,
     pub(crate) wireguard_key: Option<WireguardKey>,
+    /// How far the emptying of the node is, where somebody wants that.
+    pub(crate) drain: Option<DrainState>,
 }
 
 /// Everything the engine listens to.
@@ -127,6 +134,7 @@ pub(crate) struct Engine {
     bgpd_fault: Option<String>,
     kernel_faults: Vec<KernelFault>,
     wireguard_key: Option<WireguardKey>,
+    drain_clock: DrainClock,
     facts: watch::Sender<NodeFacts>,
     /// Raised whenever a snapshot would differ.
     news: watch::Sender<()>,
@@ -150,6 +158,7 @@ impl Engine {
             bgpd_fault: None,
             kernel_faults: Vec::new(),
             wireguard_key: None,
+            drain_clock: DrainClock::default(),
             facts,
             news,
         }
@@ -184,8 +193,10 @@ impl Engine {
                 Some(answer) = self.inputs.snapshots.recv() => {
                     let _nobody_waits = answer.send(self.snapshot());
                 }
+                () = at(self.drain_clock.next()) => {}
             }
             self.drain();
+            self.look_at_drain_clock();
             self.dispatch();
         }
     }
@@ -452,26 +463,6 @@ impl Engine {
         });
     }
 
-    /// Claims follow from what is learned, so they are told once all of that is.
-    fn tell_egress(&self) {
-        if !self.progress.is_in_sync() {
-            return;
-        }
-        let established = |peer: &Peer| peer.state == SessionState::Established;
-        let connected = self.peers.values().any(established);
-        let (members, claims) = (self.state.egress_members(), self.state.egress_claims());
-        self.facts.send_if_modified(|facts| {
-            let same = facts.egress.as_ref().is_some_and(|known| {
-                known.connected == connected && known.members == *members && known.claims == *claims
-            });
-            if !same {
-                let (members, claims) = (members.clone(), claims.clone());
-                facts.egress = Some(EgressFacts { members, claims, connected });
-            }
-            !same
-        });
-    }
-
     /// Until the picture is complete nobody knows whether anything is to be encrypted.
     fn encryption(&self) -> Encryption {
         match (self.progress.is_picture_told(), self.state.encrypts()) {
@@ -493,6 +484,7 @@ impl Engine {
             bgpd_fault: self.bgpd_fault.clone(),
             kernel_faults: self.kernel_faults.clone(),
             wireguard_key: self.wireguard_key.filter(|_| self.state.encrypts()),
+            drain: self.state.drain(),
         }
     }
 }

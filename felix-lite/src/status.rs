@@ -9,6 +9,7 @@ use bgpd_api::peer::Peer;
 use cairn_api::kinds::{NodeReport, NodeStatus, SessionReport};
 use cairn_api::{Condition, ConditionStatus, Metadata, Object, Timestamp};
 use cairn_datastore::{Backoff, Datastore, Event, Key, Query, StoreError};
+use felix_core::{DrainCause, DrainState};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::debug;
@@ -115,6 +116,7 @@ fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> N
         }
     };
     let mut conditions = vec![ready, bgpd, in_sync];
+    conditions.extend(snapshot.drain.iter().flat_map(|drain| draining(drain, now)));
     conditions.extend(snapshot.kernel_faults.iter().map(|fault| {
         let (kind, reason, message) = match fault {
             KernelFault::Refused(message) => ("KernelRefused", "Refused", message),
@@ -150,6 +152,33 @@ fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> N
         attachments: u64::try_from(snapshot.endpoints).unwrap_or(u64::MAX),
         wireguard_public_key: snapshot.wireguard_key,
     }
+}
+
+/// Why the node is being emptied, and how far that is. There is neither while nobody wants it.
+fn draining(drain: &DrainState, now: Timestamp) -> [Condition; 2] {
+    let why: Vec<String> = drain.causes.iter().map(ToString::to_string).collect();
+    let reason = drain.causes.first().map_or("Requested", DrainCause::word);
+    let marked = format!("{}: what it announces has the community GRACEFUL_SHUTDOWN", why.join(", "));
+    let held = format!("its pods have {} addresses, egress gateways {}", drain.addresses, drain.egress);
+    let (used, idle) = (drain.used, drain.idle);
+    let (status, reason_over, message) = if !drain.waited {
+        let message = format!("for {} all is announced; {held}; {idle} blocks are not in use", drain.wait);
+        (ConditionStatus::False, "Waiting", message)
+    } else if drain.is_over() {
+        (
+            ConditionStatus::True,
+            "Empty",
+            format!("nothing is left that is in use; {idle} blocks are withdrawn"),
+        )
+    } else {
+        let message =
+            format!("{held}; {used} blocks stay announced as long as they are in use, {idle} are withdrawn");
+        (ConditionStatus::False, "InUse", message)
+    };
+    [
+        condition("Draining", ConditionStatus::True, reason, marked, now),
+        condition("Drained", status, reason_over, message, now),
+    ]
 }
 
 fn condition(
@@ -213,6 +242,38 @@ mod tests {
         let third = report(&Snapshot::default(), at(300), Some(&second));
         let times: Vec<_> = third.conditions.iter().map(|found| found.last_transition_time.unix()).collect();
         assert_eq!(times, [300, 100, 100], "Ready changed, BGPReady and DataplaneInSync did not");
+    }
+
+    #[test]
+    fn emptying_is_told_with_why_and_how_far() {
+        let drain = DrainState {
+            causes: vec![DrainCause::Tainted("k".to_owned()), DrainCause::Cordoned],
+            wait: "30s".parse().unwrap(),
+            waited: false,
+            addresses: 2,
+            egress: 1,
+            used: 1,
+            idle: 3,
+        };
+        let told = |drain: &DrainState| {
+            let snapshot = Snapshot { drain: Some(drain.clone()), ..Snapshot::default() };
+            let report = report(&snapshot, Timestamp::from_unix(1), None);
+            let of = |kind: &str| report.conditions.iter().find(|found| found.kind == kind).cloned().unwrap();
+            (of("Draining"), of("Drained"))
+        };
+        let (why, far) = told(&drain);
+        assert_eq!((why.status, why.reason.as_str()), (ConditionStatus::True, "Tainted"));
+        assert!(why.message.contains("taint k") && why.message.contains("cordoned"), "{}", why.message);
+        assert_eq!((far.status, far.reason.as_str()), (ConditionStatus::False, "Waiting"));
+        let drain = DrainState { waited: true, ..drain };
+        let far = told(&drain).1;
+        assert_eq!((far.status, far.reason.as_str()), (ConditionStatus::False, "InUse"));
+        assert!(far.message.contains("1 blocks stay") && far.message.contains("3 are"), "{}", far.message);
+        let drain = DrainState { addresses: 0, egress: 0, ..drain };
+        let far = told(&drain).1;
+        assert_eq!((far.status, far.reason.as_str()), (ConditionStatus::True, "Empty"));
+        let none = report(&Snapshot::default(), Timestamp::from_unix(1), None);
+        assert!(none.conditions.iter().all(|found| !found.kind.starts_with("Drain")));
     }
 
     #[tokio::test(start_paused = true)]

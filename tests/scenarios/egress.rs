@@ -20,15 +20,17 @@ use crate::world::{PodOn, SETTLES, World, play_with};
 const FAILS_OVER: Duration = Duration::from_secs(20);
 
 /// The address of the gateway, of no node and no pool.
-fn egress(version_6: bool) -> &'static str {
+pub(crate) fn egress(version_6: bool) -> &'static str {
     if version_6 { "2001:db8:203::10" } else { "203.0.113.10" }
 }
 
-fn object_path(world: &World, plural: &str, name: &str) -> PathBuf {
+/// The file of an object.
+pub(crate) fn object_path(world: &World, plural: &str, name: &str) -> PathBuf {
     world.directory().join("volumes/objects").join(plural).join(format!("{name}.yaml"))
 }
 
-fn put(world: &World, plural: &str, name: &str, text: &str) -> Result<()> {
+/// Writes an object, in one step.
+pub(crate) fn put(world: &World, plural: &str, name: &str, text: &str) -> Result<()> {
     let path = object_path(world, plural, name);
     std::fs::create_dir_all(path.parent().context("a file lies in a directory")?)?;
     let draft = path.with_extension("draft");
@@ -45,7 +47,7 @@ fn put_pod(world: &World, node: &str, name: &str, app: &str) -> Result<()> {
 }
 
 /// The gateway: for pods that bill, on node1 or node2.
-fn put_gateway(world: &World) -> Result<()> {
+pub(crate) fn put_gateway(world: &World) -> Result<()> {
     let addresses = match world.families {
         Families::Ipv4 => egress(false).to_owned(),
         Families::Ipv6 => format!("'{}'", egress(true)),
@@ -81,7 +83,7 @@ fn join_nodes(world: &World) -> Result<()> {
 }
 
 /// The node that has the addresses.
-fn holder(world: &World) -> Result<String> {
+pub(crate) fn holder(world: &World) -> Result<String> {
     let text = std::fs::read_to_string(object_path(world, "egressgateways", "partner"))?;
     let object: Value = serde_yaml::from_str(&text)?;
     Ok(object["status"]["node"].as_str().with_context(|| format!("nobody has them: {text}"))?.to_owned())

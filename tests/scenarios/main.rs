@@ -69,6 +69,7 @@ mod churn;
 mod clock;
 mod demo;
 mod doctor;
+mod drain;
 mod egress;
 mod fabric;
 mod fast_path;

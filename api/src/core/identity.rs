@@ -94,7 +94,7 @@ fn address(node: &Object<Node>, family: Family, key: &str, faults: &mut Faults) 
         faults.require(fits, path(key), found.addr, format!("a unicast address of {family}"));
         return fits.then_some(found);
     }
-    let addresses = node.status.as_ref().map_or(&[][..], |NodeState { addresses }| addresses);
+    let addresses = node.status.as_ref().map_or(&[][..], |NodeState { addresses, .. }| addresses);
     let mut internal = addresses.iter().filter(|address| address.kind == "InternalIP");
     internal.find_map(|address| {
         let addr: IpAddr = address.address.parse().ok()?;

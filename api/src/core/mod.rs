@@ -10,6 +10,6 @@ mod secret;
 pub use identity::{InterfaceAddress, NodeIdentity};
 pub use lease::Lease;
 pub use namespace::Namespace;
-pub use node::{Node, NodeAddress, NodeState, Taint};
+pub use node::{Node, NodeAddress, NodeCondition, NodeState, Taint};
 pub use pod::{Pod, PodIp, PodState};
 pub use secret::{Secret, SecretBytes};

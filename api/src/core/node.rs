@@ -40,6 +40,23 @@ pub struct NodeState {
     /// Its addresses, in order of preference.
     #[serde(deserialize_with = "null_as_default")]
     pub addresses: Vec<NodeAddress>,
+    /// What its kubelet, and others, say of it.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<NodeCondition>,
+}
+
+/// A condition of a Node. When it last changed, or was looked at, says nothing here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeCondition {
+    /// What is judged, such as `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False`, `Unknown`.
+    pub status: String,
+    /// A sentence for people.
+    #[serde(deserialize_with = "null_as_default")]
+    pub message: String,
 }
 
 /// An address of a Node.

@@ -31,6 +31,9 @@ pub struct BgpConfiguration {
     /// Communities to set on what nodes announce.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prefix_advertisements: Vec<PrefixAdvertisement>,
+    /// When a node counts as one that is being emptied, and what becomes of its routes then. Default: as each field says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<super::Drain>,
 }
 
 /// Where a password is.
@@ -128,6 +131,7 @@ impl Default for BgpConfiguration {
             node_mesh_bfd: None,
             communities: Vec::new(),
             prefix_advertisements: Vec::new(),
+            drain: None,
         }
     }
 }
@@ -162,6 +166,9 @@ impl Kind for BgpConfiguration {
             bfd.validate("spec.nodeMeshBfd", faults);
         }
         restart_time(spec.node_mesh_max_restart_time, "spec.nodeMeshMaxRestartTime", faults);
+        if let Some(drain) = &spec.drain {
+            drain.validate("spec.drain", faults);
+        }
         let mut names = BTreeSet::new();
         for (index, community) in spec.communities.iter().enumerate() {
             let path = format!("spec.communities[{index}].name");

@@ -12,6 +12,8 @@ const LIST: usize = 256;
 const NAME: usize = 253;
 const PORTS: (u64, u64) = (1, 65535);
 const MTU: (u64, u64) = (1280, 65535);
+/// A key of a label or taint.
+const KEY: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$";
 
 const fn column(name: &'static str, kind: &'static str, path: &'static str) -> Column {
     Column { name, path, kind, wide: false }
@@ -89,6 +91,13 @@ impl Resource for BgpConfiguration {
         schema.at("spec.communities[].name").length(64).pattern("^[^:]+$");
         schema.at("spec.prefixAdvertisements").items(0, LIST);
         schema.at("spec.prefixAdvertisements[].communities").items(0, 50);
+        for list in ["taints", "conditions"] {
+            schema.at(&format!("spec.drain.{list}")).items(0, 64);
+            schema.at(&format!("spec.drain.{list}[]")).length(NAME + 64).pattern(KEY);
+        }
+        schema
+            .at("spec.drain.wait")
+            .rule("duration(self) >= duration('0s') && duration(self) <= duration('1h')", "0s to 1h");
     }
 }
 

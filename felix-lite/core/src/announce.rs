@@ -3,17 +3,22 @@
 //!
 //! Invariant I3: a block is announced only while its affinity is `Confirmed` for this node; an address outside
 //! such a block only while a pod of this node has it, which the allocator gave it by compare-and-swap.
+//! A node that is being emptied announces all of it as leaving, and after a while no block that nothing uses (docs/adr/0043).
 //! Prefixes inside a pool with `disableBGPExport`, or one whose pods are found on the link, are not announced at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bgpd_api::config::OriginatedRoute;
+use bgpd_api::config::{Community, OriginatedRoute};
 use cairn_api::Object;
 use cairn_api::kinds::{BgpConfiguration, IpPool};
 use cairn_net::{Family, Prefix};
 
+use crate::drain::Leaving;
 use crate::speaker::community;
+
+/// RFC 8326 section 5.
+const GRACEFUL_SHUTDOWN: Community = Community::Standard(0xffff_0000);
 
 /// What decides about an announcement besides its prefix.
 #[derive(Debug)]
@@ -24,19 +29,20 @@ pub(crate) struct Policy<'a> {
     pub(crate) on_link: &'a [Prefix],
     pub(crate) bgp: &'a BgpConfiguration,
     pub(crate) next_hop: [Option<IpAddr>; 2],
+    /// Of a node that is being emptied.
+    pub(crate) leaving: Option<Leaving>,
 }
 
 impl Policy<'_> {
     /// The announcement of an own block.
     pub(crate) fn block(&self, block: Prefix) -> Option<OriginatedRoute> {
-        self.blocks.contains(&block).then(|| self.route(block)).flatten()
+        let withheld = self.leaving.as_ref().is_some_and(|leaving| leaving.withheld.contains(&block));
+        (self.blocks.contains(&block) && !withheld).then(|| self.route(block)).flatten()
     }
 
     /// The announcement of a local pod's address; none where an own block covers it.
     pub(crate) fn address(&self, address: IpAddr) -> Option<OriginatedRoute> {
-        // Blocks do not overlap, so only the last one that starts at or before the address can cover it.
-        let before = self.blocks.range(..=Prefix::host(address)).next_back();
-        let covered = before.is_some_and(|block| block.contains(address));
+        let covered = covering(self.blocks, address).is_some();
         (!covered).then(|| self.route(Prefix::host(address))).flatten()
     }
 
@@ -54,12 +60,19 @@ impl Policy<'_> {
         }
         let advertisements = self.bgp.prefix_advertisements.iter().filter(|entry| entry.cidr.covers(prefix));
         let named = advertisements.flat_map(|entry| &entry.communities);
-        let communities: BTreeSet<_> =
+        let mut communities: BTreeSet<_> =
             named.filter_map(|reference| self.bgp.community(reference)).map(community).collect();
+        communities.extend(self.leaving.as_ref().map(|_| GRACEFUL_SHUTDOWN));
         Some(OriginatedRoute {
             next_hop: self.next_hop[usize::from(prefix.family() == Family::Ipv6)],
             communities: communities.into_iter().collect(),
             ..OriginatedRoute::new(prefix)
         })
     }
+}
+
+/// The block that an address is in.
+pub(crate) fn covering(blocks: &BTreeSet<Prefix>, address: IpAddr) -> Option<Prefix> {
+    // Blocks do not overlap, so only the last one that starts at or before the address can cover it.
+    blocks.range(..=Prefix::host(address)).next_back().copied().filter(|block| block.contains(address))
 }

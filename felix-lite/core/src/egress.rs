@@ -77,6 +77,12 @@ pub(crate) struct Inputs<'a> {
     pub(crate) pods: &'a BTreeMap<String, Labels>,
     pub(crate) namespaces: &'a BTreeMap<String, Labels>,
     pub(crate) endpoints: &'a HashMap<String, Endpoint>,
+    /// Is a node being emptied?
+    pub(crate) drains: &'a dyn Fn(&str) -> bool,
+    /// Could a node take addresses over?
+    pub(crate) is_able: &'a dyn Fn(&str) -> bool,
+    /// Has this node been emptied for as long as it is to keep what it has?
+    pub(crate) waited: bool,
     /// Does a pod of this node have the address?
     pub(crate) is_local: &'a dyn Fn(IpAddr) -> bool,
     /// Is the prefix learned from another?
@@ -299,18 +305,24 @@ fn select(
     selected
 }
 
+/// A node that is being emptied is no candidate as long as another one could take the addresses: it takes none, and gives back what it has
+/// once it has waited. Where there is nobody else it goes on, for without it pods get nowhere.
 fn claim(inputs: &Inputs<'_>, gateway: &Served<'_>) -> Claim {
-    let candidates = || {
+    let selected = || {
         let fits = |(_, node): &(&String, &Member)| gateway.spec.node_selector.matches(&node.labels);
         inputs.nodes.iter().filter(fits).map(|(name, _)| name.as_str())
     };
+    let someone = selected().any(|name| (inputs.is_able)(name));
+    let candidates = || selected().filter(|name| !someone || !(inputs.drains)(name));
+    let is_own = |name: &str| name == inputs.node;
+    let keeps = gateway.node.is_some_and(is_own) && !inputs.waited && selected().any(is_own);
     let score = |node: &str| hash(&format!("{}/{node}", gateway.name));
     let own = score(inputs.node);
     let before = candidates().filter(|name| {
         *name != inputs.node && Some(*name) != gateway.node && (score(name), *name) > (own, inputs.node)
     });
     Claim {
-        candidate: candidates().any(|name| name == inputs.node),
+        candidate: keeps || candidates().any(is_own),
         node: gateway.node.map(ToOwned::to_owned),
         announced: gateway.spec.egress_ips.iter().any(|address| (inputs.learned)(Prefix::host(*address))),
         rank: u32::try_from(before.count()).unwrap_or(u32::MAX),

@@ -14,6 +14,7 @@ mod announce;
 mod change;
 mod claims;
 mod condition;
+mod drain;
 mod egress;
 mod endpoint;
 mod fabric;
@@ -32,6 +33,7 @@ mod update;
 
 pub use change::Change;
 pub use condition::{Condition, Reason};
+pub use drain::{DrainCause, DrainState};
 pub use egress::{Claim, Detour, EGRESS_MARKS, EgressSlot};
 pub use endpoint::Endpoint;
 pub use fabric::{

@@ -1,6 +1,7 @@
 //! The facts, and what follows from them.
 
 mod derive;
+mod drain;
 mod egress;
 mod fabric;
 
@@ -17,6 +18,7 @@ use cairn_api::kinds::{
 };
 use cairn_net::{Family, Prefix};
 
+use crate::drain::Signals;
 use crate::egress::Derived as Egress;
 use crate::fabric::Network;
 use crate::firewall::Element;
@@ -66,6 +68,10 @@ pub struct State {
     secret_namespace: String,
 
     nodes: BTreeMap<String, Member>,
+    /// What Node objects say of being emptied, of those that say something.
+    signals: BTreeMap<String, Signals>,
+    /// Has this node been emptied for long enough?
+    waited: bool,
     pools: BTreeMap<String, Box<Object<IpPool>>>,
     /// Own confirmed blocks, by the name of their affinity.
     affinities: BTreeMap<String, Prefix>,
@@ -121,6 +127,8 @@ impl State {
             node: node.into(),
             secret_namespace: secret_namespace.into(),
             nodes: BTreeMap::new(),
+            signals: BTreeMap::new(),
+            waited: false,
             pools: BTreeMap::new(),
             affinities: BTreeMap::new(),
             blocks: BTreeSet::new(),
@@ -176,7 +184,10 @@ impl State {
     /// Takes a fact. Cheap: what follows from it is worked out by [`Self::changes`].
     pub fn apply(&mut self, update: Update) {
         match update {
-            Update::Node(name, node) => self.node_updated(name, node.map(|node| Member::of(&node))),
+            Update::Node(name, node) => {
+                self.signals_updated(&name, node.as_deref().and_then(Signals::of));
+                self.node_updated(name, node.map(|node| Member::of(&node)));
+            }
             Update::Pool(name, pool) => {
                 if put(&mut self.pools, name, pool) {
                     (self.dirty.pools, self.dirty.announcements) = (true, true);
@@ -187,6 +198,7 @@ impl State {
             Update::BgpConfiguration(name, bgp) => {
                 if name == DEFAULT && put(&mut self.bgp, name, bgp) {
                     (self.dirty.speaker, self.dirty.announcements) = (true, true);
+                    self.dirty.egress |= !self.gateways.is_empty();
                 }
             }
             Update::BgpPeer(name, peer) => self.dirty.speaker |= put(&mut self.peers, name, peer),
@@ -228,7 +240,13 @@ impl State {
             Update::Host(host) => self.host_updated(*host),
             Update::TunnelAddresses(addresses) => {
                 self.dirty.tunnels |= self.tunnel_addresses != addresses;
+                self.dirty.announcements |= self.tunnel_addresses != addresses;
                 self.tunnel_addresses = addresses;
+            }
+            Update::DrainWaited(waited) => {
+                self.dirty.announcements |= self.waited != waited;
+                self.dirty.egress |= self.waited != waited && !self.gateways.is_empty();
+                self.waited = waited;
             }
             Update::Complete => {
                 self.dirty.fabric |= !self.complete;

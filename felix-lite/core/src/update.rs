@@ -49,6 +49,8 @@ pub enum Update {
     Host(Box<Host>),
     /// The addresses of this node's tunnels, one of a family: each is of a pool.
     TunnelAddresses(BTreeMap<Family, IpAddr>),
+    /// Has this node been emptied for as long as it is to wait before it withdraws what nothing uses?
+    DrainWaited(bool),
     /// Every object of the datastore and the kernel's side have been told once. Until then an object that is not known may well be there, and
     /// neither tunnels nor the size of packets follow from what is, nor any way into a tunnel.
     Complete,

@@ -4,6 +4,7 @@
 //! which ends with the last of them. Each leaves the cluster as it found it.
 
 mod controller;
+mod drain;
 mod kubectl;
 mod node;
 mod outage;
@@ -27,6 +28,7 @@ fn all() -> Vec<Scenario> {
         pods::all_reach_all_and_are_seen_by_their_own_address,
         services::addresses_and_names_lead_to_pods,
         routers::tors_have_the_blocks_of_all_nodes,
+        drain::a_cordoned_or_tainted_node_is_told_as_leaving_and_loses_nothing,
         restart::killed_daemons_cost_established_flows_nothing,
         pods::have_another_mtu_after_their_daemon_began_again,
     ];

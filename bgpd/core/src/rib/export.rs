@@ -315,7 +315,9 @@ impl Treatment {
 
     /// What all that stays inside of the AS or the confederation has.
     fn inside(&self, mut attributes: Attributes, route: &RouteAttributes) -> Attributes {
-        attributes.local_pref.get_or_insert(self.default_local_pref);
+        // One of our own that is about to go is everybody's last choice (RFC 8326 section 4); here it is not, or its echo would be preferred.
+        let default = if route.is_shutting_down { 0 } else { self.default_local_pref };
+        attributes.local_pref.get_or_insert(default);
         if route.long_lived_stale && !self.long_lived_restart {
             attributes.local_pref = Some(0);
             if !attributes.communities.contains(Community::NO_EXPORT) {

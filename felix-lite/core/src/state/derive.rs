@@ -9,6 +9,7 @@ use cairn_net::{Family, Prefix};
 
 use super::{DEFAULT, State};
 use crate::announce::Policy;
+use crate::drain::Leaving;
 use crate::fabric::Facts;
 use crate::firewall::{self, Element};
 use crate::nat;
@@ -43,6 +44,8 @@ impl State {
             dirty.announcements |= addresses;
             dirty.conditions |= conditions;
         }
+        // An address may be the first one, or the last, in a block that is withdrawn while nothing uses it.
+        dirty.announcements |= !dirty.addresses.is_empty() && self.drains();
         if dirty.announcements {
             self.derive_announcements();
         } else {
@@ -107,17 +110,21 @@ impl State {
 
     /// All that bgpd's document follows from.
     pub(super) fn speaker_inputs(&self) -> Inputs<'_> {
-        static DEFAULTS: LazyLock<BgpConfiguration> = LazyLock::new(BgpConfiguration::default);
         Inputs {
             node: &self.node,
             nodes: &self.nodes,
-            bgp: self.bgp.get(DEFAULT).map_or(&DEFAULTS, |object| &object.spec),
+            bgp: self.bgp_settings(),
             peers: &self.peers,
             filters: &self.filters,
             secrets: Secrets { namespace: &self.secret_namespace, by_name: &self.secrets },
             host: &self.host,
             ipv4_pods: self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv4),
         }
+    }
+
+    pub(super) fn bgp_settings(&self) -> &BgpConfiguration {
+        static DEFAULTS: LazyLock<BgpConfiguration> = LazyLock::new(BgpConfiguration::default);
+        self.bgp.get(DEFAULT).map_or(&DEFAULTS, |object| &object.spec)
     }
 
     fn derive_pools(&mut self) {
@@ -179,8 +186,7 @@ impl State {
     }
 
     fn derive_announcements(&mut self) {
-        let default = BgpConfiguration::default();
-        let policy = self.policy(&default);
+        let policy = self.policy(self.leaving());
         let blocks = self.blocks.iter().filter_map(|block| policy.block(*block));
         let borrowed = self.holders.keys().filter_map(|address| policy.address(*address));
         let egress = self.egress.held.iter().filter_map(|prefix| policy.egress(*prefix));
@@ -190,27 +196,27 @@ impl State {
     }
 
     fn derive_addresses(&mut self, addresses: &BTreeSet<IpAddr>) {
-        let default = BgpConfiguration::default();
         for address in addresses {
             let prefix = Prefix::host(*address);
             if self.blocks.contains(&prefix) {
                 continue;
             }
             let held = self.holders.contains_key(address);
-            let route = held.then(|| self.policy(&default).address(*address)).flatten();
+            let route = held.then(|| self.policy(None).address(*address)).flatten();
             self.announced.put(&prefix, route);
         }
     }
 
-    fn policy<'a>(&'a self, default: &'a BgpConfiguration) -> Policy<'a> {
+    fn policy(&self, leaving: Option<Leaving>) -> Policy<'_> {
         let me = self.nodes.get(&self.node);
         let address = |family| Some(me?.identity.address(family)?.addr);
         Policy {
             blocks: &self.blocks,
             pools: &self.pools,
             on_link: &self.underlays.on_link,
-            bgp: self.bgp.get(DEFAULT).map_or(default, |object| &object.spec),
+            bgp: self.bgp_settings(),
             next_hop: Family::ALL.map(address),
+            leaving,
         }
     }
 

@@ -15,6 +15,11 @@ impl State {
         if !self.complete {
             return (false, false);
         }
+        let drain = self.drain_settings();
+        let signals = |name: &str| self.signals.get(name);
+        let drains = |name: &str| signals(name).is_some_and(|signals| signals.drains(drain));
+        let is_able =
+            |name: &str| signals(name).is_none_or(|signals| !signals.is_unready() && !signals.drains(drain));
         let learned = |prefix| self.routes.next_hops(prefix).is_some();
         let derived = egress::derive(&Inputs {
             node: &self.node,
@@ -25,6 +30,9 @@ impl State {
             pods: &self.pods,
             namespaces: &self.namespaces,
             endpoints: &self.endpoints,
+            drains: &drains,
+            is_able: &is_able,
+            waited: self.waited && drains(&self.node),
             is_local: &|address| self.holders.contains_key(&address),
             learned: &learned,
             way: &|node, family| self.egress_way(node, family),

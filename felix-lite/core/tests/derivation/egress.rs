@@ -10,7 +10,7 @@ use felix_core::{Detour, EGRESS_MARKS, Element, Endpoint, Gateway, Reason, Route
 
 use crate::world::{Reader, affinity, complete, derived, host, ip, learned, node, pool, prefix};
 
-fn gateway(
+pub(crate) fn gateway(
     name: &str,
     addresses: &[&str],
     node: Option<&str>,

@@ -3,7 +3,7 @@
 //! Each list of states is also walked backwards, squashed (nothing read in between), split (read after every single
 //! fact) and with the empty state after each; what is added in one order is removed in another.
 
-use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID};
+use cairn_api::annotation::{AS_NUMBER, DRAIN, ROUTE_REFLECTOR_CLUSTER_ID};
 use cairn_api::kinds::{
     AffinityState, Attachment, AttachmentMode, BgpConfiguration, BgpPeer, EncapMode, IpPool, NextHopMode,
     UnencryptedPeers, WireguardPeer,
@@ -30,7 +30,12 @@ fn macvlan() -> Attachment {
 }
 
 fn states() -> Vec<World> {
-    plain().into_iter().chain(encrypted()).chain([world([node("b", &["192.0.2.2"], &[])])]).collect()
+    plain()
+        .into_iter()
+        .chain(encrypted())
+        .chain(emptied())
+        .chain([world([node("b", &["192.0.2.2"], &[])])])
+        .collect()
 }
 
 fn plain() -> Vec<World> {
@@ -121,6 +126,34 @@ fn plain() -> Vec<World> {
             confirmed("fd00::80/122", "a"),
             learned("10.0.0.200/32", &["198.51.100.2", "192.0.2.3"]),
         ]),
+    ]
+}
+
+/// The node is being emptied and has an egress address; then it has waited, and another node is being emptied as well.
+fn emptied() -> Vec<World> {
+    let confirmed = |block| affinity(block, "a", AffinityState::Confirmed);
+    let a = || node("a", &["192.0.2.1", "2001:db8::1"], &[(DRAIN, "why")]);
+    let common = || {
+        [
+            a(),
+            host(&[("192.0.2.1", 24), ("2001:db8::1", 64)], &["192.0.2.254"]),
+            pool("v4", IpPool::of(prefix("10.0.0.0/16"))),
+            confirmed("10.0.0.0/26"),
+            confirmed("10.0.0.64/26"),
+            crate::egress::gateway("g", &["203.0.113.1"], Some("a"), |_| {}),
+            endpoint("crn1", &["10.0.0.1"]),
+        ]
+    };
+    vec![
+        world(common().into_iter().chain([node("b", &["192.0.2.2"], &[])])),
+        world(common().into_iter().chain([
+            node("b", &["192.0.2.2"], &[(DRAIN, "too")]),
+            Update::DrainWaited(true),
+            tunnel_address("10.0.0.7"),
+        ])),
+        world(
+            common().into_iter().take(6).chain([node("b", &["192.0.2.2"], &[]), Update::DrainWaited(true)]),
+        ),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! What the core derives from cluster states, through its public interface.
 
 mod announcements;
+mod drain;
 mod egress;
 mod expansion;
 mod fabric;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
+use cairn_api::annotation::{AS_NUMBER, DRAIN, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
 use cairn_api::kinds::{
     AffinityState, BgpConfiguration, BgpPeer, EncapMode, IpPool, UnencryptedPeers, WireguardPeer,
 };
@@ -30,7 +30,12 @@ const MODES: [EncapMode; 3] = [EncapMode::Never, EncapMode::Always, EncapMode::C
 fn any_node() -> impl Strategy<Value = Update> {
     let addresses = (proptest::option::of(select(&ADDRESSES)), proptest::option::of(select(&ADDRESSES_V6)));
     let annotations = subsequence(
-        vec![(ROUTER_ID, "10.9.9.9"), (AS_NUMBER, "64513"), (ROUTE_REFLECTOR_CLUSTER_ID, "244.0.0.1")],
+        vec![
+            (ROUTER_ID, "10.9.9.9"),
+            (AS_NUMBER, "64513"),
+            (ROUTE_REFLECTOR_CLUSTER_ID, "244.0.0.1"),
+            (DRAIN, "why"),
+        ],
         0..=1,
     );
     (select(&NODES), addresses, annotations).prop_map(|(name, (v4, v6), annotations)| {
@@ -118,6 +123,7 @@ fn fact() -> impl Strategy<Value = Update> {
         1 => select(&[UnencryptedPeers::Allow, UnencryptedPeers::Refuse][..]).prop_map(configuration),
         1 => select(&["10.0.1.3", "10.0.2.7"][..]).prop_map(|address| endpoint("crn1", &[address])),
         1 => Just(Update::TunnelAddresses([(Family::Ipv4, ip("10.0.0.7"))].into())),
+        1 => any::<bool>().prop_map(Update::DrainWaited),
     ]
 }
 

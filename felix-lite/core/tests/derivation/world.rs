@@ -51,6 +51,7 @@ pub(crate) fn key(update: &Update) -> String {
         Update::Learned(prefix, _) => ("learned", prefix.to_string()),
         Update::Host(_) => ("host", String::new()),
         Update::TunnelAddresses(_) => ("tunnels", String::new()),
+        Update::DrainWaited(_) => ("waited", String::new()),
         Update::Complete => ("complete", String::new()),
     };
     format!("{kind} {name}")
@@ -76,6 +77,7 @@ pub(crate) fn gone(update: &Update) -> Update {
         Update::Learned(prefix, _) => Update::Learned(prefix, None),
         Update::Host(_) => Update::Host(Box::default()),
         Update::TunnelAddresses(_) => Update::TunnelAddresses(BTreeMap::new()),
+        Update::DrainWaited(_) => Update::DrainWaited(false),
         Update::Complete => Update::Complete,
     }
 }

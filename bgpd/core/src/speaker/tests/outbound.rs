@@ -243,6 +243,36 @@ fn inside_of_the_as_a_graceful_shutdown_says_local_pref_0() {
 }
 
 #[test]
+fn a_route_of_our_own_that_is_marked_is_the_last_choice_on_both_sides_of_the_as() {
+    for third in [100, 65003] {
+        let mut sim = line((65001, third), OutboundConfig::default());
+        let best = |sim: &Sim, n: u8| {
+            let path = &explain(sim, n, PREFIX)[0].route.attributes;
+            (path.communities.contains(Community::GRACEFUL_SHUTDOWN), path.local_pref)
+        };
+        let (external, usual) = (third != 100, if third == 100 { Some(100) } else { None });
+        with_communities(&mut sim, 2, PREFIX, &[]);
+        assert_eq!(best(&sim, 3), (false, usual), "AS {third}");
+        with_communities(&mut sim, 2, PREFIX, &[Community::GRACEFUL_SHUTDOWN]);
+        assert_eq!(best(&sim, 3), (true, Some(0)), "AS {third}");
+        assert_eq!(best(&sim, 1), (true, Some(0)));
+        assert_eq!(best(&sim, 2), (true, None), "its own is still what it prefers itself");
+        // What it says of LOCAL_PREF itself counts, inside of the AS.
+        let route = OriginatedRoute {
+            communities: vec![Community::GRACEFUL_SHUTDOWN],
+            local_pref: Some(50),
+            ..OriginatedRoute::new(prefix(PREFIX))
+        };
+        let input = Input::Originate { owner: "test".to_owned(), routes: vec![route], replace: false };
+        sim.input(node(2), input);
+        sim.run(SOON);
+        assert_eq!(best(&sim, 3), (true, Some(if external { 0 } else { 50 })), "AS {third}");
+        with_communities(&mut sim, 2, PREFIX, &[]);
+        assert_eq!(best(&sim, 3), (false, usual), "AS {third}");
+    }
+}
+
+#[test]
 fn a_blackhole_is_one_where_that_is_configured_and_long_enough_and_goes_no_further() {
     let mut sim = line((65001, 65003), OutboundConfig::default());
     for text in ["192.0.2.1/32", "192.0.2.0/31"] {
