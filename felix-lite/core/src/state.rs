@@ -235,6 +235,7 @@ impl State {
                 self.dirty.pools |= !self.complete;
                 self.dirty.egress = true;
                 self.complete = true;
+                self.place_blocks();
             }
         }
     }
