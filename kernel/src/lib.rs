@@ -9,6 +9,7 @@
 //! | [`monitor`] | what the kernel tells of its own accord |
 //! | [`conntrack`] | tracked flows: list them, end them |
 //! | [`echo`] | echo requests that nobody may fragment |
+//! | [`ethtool`] | checksum offload of interfaces |
 //! | [`limit`] | limits of this process |
 //! | [`netns`] | network namespaces |
 //! | [`reconciler`] | desired versus actual, for every kind of object |
@@ -23,6 +24,7 @@
 pub mod conntrack;
 pub mod echo;
 pub mod error;
+pub mod ethtool;
 pub mod fd;
 pub mod limit;
 pub mod monitor;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use cairn_kernel::Rtnl;
+use cairn_kernel::ethtool::Ethtool;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::object::{Address, Change, Forwarding, IfIndex, Kind, Link, LinkFlags, Neighbour, Vxlan};
 use cairn_kernel::reconciler::{BackOff, Owned, Reconciler, Rtnetlink};
@@ -156,4 +157,21 @@ fn a_large_mesh_is_written_in_batches() {
     entries.set_object(Forwarding { link: index, mac: mac(7), remote: remote(9000) });
     assert_eq!(entries.reconcile(start).unwrap().updated, 1);
     println!("one of them changed: {:?}", start.elapsed());
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_tunnel_takes_packets_with_or_without_checksum() {
+    let mut host = Namespace::new();
+    vxlan(&mut host, "192.0.2.1");
+    let mut ethtool = Ethtool::open_in(&host.netns).unwrap();
+    let name = link("t0");
+    assert_eq!(ethtool.tx_checksum(&name), Ok(true));
+    for on in [false, false, true] {
+        ethtool.set_tx_checksum(&name, on).unwrap();
+        assert_eq!(ethtool.tx_checksum(&name), Ok(on));
+    }
+    assert!(ethtool.tx_checksum(&link("t1")).unwrap_err().is_not_found());
+    // What is fixed stays, and whoever asks is told.
+    assert!(ethtool.set_tx_checksum(&link("lo"), false).is_err());
 }

@@ -60,23 +60,28 @@ pub(crate) fn put_gateway(world: &World) -> Result<()> {
     put(world, "egressgateways", "partner", &text)
 }
 
-/// Makes the nodes' addresses known to each other, by way of tor1, for the tunnels between them.
-fn join_nodes(world: &World) -> Result<()> {
-    for (family, host, net, link) in
-        [("-4", "10.0.0.", "10.0.0.0/24", "10.1."), ("-6", "fd10::", "fd10::/112", "fd10:1:")]
-    {
+/// Makes the nodes' addresses known to each other, by way of these ToRs alike, for the tunnels between them.
+pub(crate) fn join_nodes(world: &World, tors: &[u8]) -> Result<()> {
+    for (family, host, net) in [("-4", "10.0.0.", "10.0.0.0/24"), ("-6", "fd10::", "fd10::/112")] {
         let wanted = match world.families {
             Families::Ipv4 => family == "-4",
             Families::Ipv6 => family == "-6",
             Families::Dual => true,
         };
         for number in (1..=3).filter(|_| wanted) {
-            let (tor, node) = match family {
-                "-4" => (format!("{link}{number}.0"), format!("{link}{number}.1")),
-                _ => (format!("{link}{number}::"), format!("{link}{number}::1")),
+            let link = |tor: &u8| match family {
+                "-4" => (format!("10.{tor}.{number}.0"), format!("10.{tor}.{number}.1")),
+                _ => (format!("fd10:{tor}:{number}::"), format!("fd10:{tor}:{number}::1")),
             };
-            world.run("tor1", &format!("ip {family} route add {host}{number} via {node}"))?;
-            world.run(&format!("node{number}"), &format!("ip {family} route add {net} via {tor}"))?;
+            let way = if tors.len() > 1 { "nexthop via" } else { "via" };
+            let mut ways = String::new();
+            for tor in tors {
+                let (gateway, node) = link(tor);
+                world
+                    .run(&format!("tor{tor}"), &format!("ip {family} route add {host}{number} via {node}"))?;
+                ways.push_str(&format!(" {way} {gateway}"));
+            }
+            world.run(&format!("node{number}"), &format!("ip {family} route add {net}{ways}"))?;
         }
     }
     Ok(())
@@ -130,7 +135,7 @@ fn comes_from(world: &World, watch: &Watch, ports: &mut Ports, pod: &PodOn, want
 
 fn pods_leave_with_the_address_of_their_gateway(families: Families) -> Result<()> {
     play_with("two-racks", "egress", families, &[("TORS", "-bfd")], |world| {
-        join_nodes(world)?;
+        join_nodes(world, &[1])?;
         set_modes(world, "vxlanMode: Always")?;
         masquerade_pools(world)?;
         ask_for_bfd(world, "bfd: {multiplier: 4}")?;

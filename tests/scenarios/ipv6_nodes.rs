@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, ensure};
 use cairn_lab::lab::Families;
 
+use crate::fabric::await_mtu;
 use crate::pools::set_modes;
 use crate::wait::eventually;
+use crate::wire::Watch;
 use crate::world::{PodOn, SETTLES, World, play_with};
 
 /// Whom an ICMP error is from where a router has no IPv4 address (RFC 7600 section 4.8).
@@ -91,5 +93,36 @@ fn nodes_without_ipv4_behind_a_tor_without_addresses_carry_it() -> Result<()> {
         // The ToR's link to the other node is narrower than anything that this one knows of.
         world.run("tor", "ip link set node2 mtu 1300")?;
         told(world, &pods[0], &pods[1], &["-M", "do", "-s", "1400"], &[DUMMY, "mtu = 1300"])
+    })
+}
+
+/// Every packet to the addresses of a pod travels in VXLAN between the nodes' IPv6 addresses, whatever its family.
+fn travels_over_ipv6(world: &World, from: &PodOn, to: &PodOn) -> Result<()> {
+    for address in &to.pod.addresses {
+        let watch = Watch::start(world, &to.node, "eth1", "udp port 4789 or icmp or icmp6")?;
+        let report = world.ping(&from.node, Some(&from.pod.name), *address, 3)?;
+        ensure!(report.lost() == 0, "{address}: {report:?}");
+        let request = |line: &str| line.contains(&format!("> {address}: ICMP")) && line.contains("request");
+        let seen = watch.until(world, request)?;
+        // What is inside is on the line behind the packet's.
+        let lines: Vec<&str> = seen.lines().collect();
+        let inside = |pair: &[&str]| pair[0].contains("IP6 fd10::1.") && pair[0].contains("VXLAN");
+        let wrapped = lines.windows(2).filter(|pair| request(pair[1]) && inside(pair)).count();
+        let all = lines.iter().filter(|line| request(line)).count();
+        ensure!(wrapped == all, "{wrapped} of {all} requests to {address} in VXLAN over IPv6:\n{seen}");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn vxlan_between_nodes_without_ipv4_carries_it() -> Result<()> {
+    play_with("mesh", "ipv6-vxlan", Families::Ipv6, &[("CAIRN_FAMILY", "ipv6-nodes")], |world| {
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        set_modes(world, "vxlanMode: Always")?;
+        eventually(SETTLES, || travels_over_ipv6(world, &pods[0], &pods[1]))?;
+        world.all_reach_all(&pods)?;
+        pods.iter().try_for_each(|pod| await_mtu(world, pod, 1500 - 70))
     })
 }

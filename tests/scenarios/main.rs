@@ -84,6 +84,7 @@ mod nat;
 mod next_hops;
 mod one_node;
 mod outside;
+mod overlay;
 mod policy;
 mod pools;
 mod propagation;

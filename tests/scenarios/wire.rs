@@ -52,6 +52,11 @@ impl Watch {
         self.read_until(world, "-nne", wanted)
     }
 
+    /// As [`Self::until`], with what is inside of each header.
+    pub(crate) fn details_until(&self, world: &World, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        self.read_until(world, "-nnvv", wanted)
+    }
+
     fn read_until(&self, world: &World, how: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let mut text = String::new();
         eventually(PATIENCE, || {

@@ -30,6 +30,10 @@ pub struct NodeConfiguration {
     /// VXLAN network identifier, the same on all nodes. Range: 1 to 16777215. Default: 4096.
     #[serde(default, rename = "vxlanVNI", skip_serializing_if = "Option::is_none")]
     pub vxlan_vni: Option<u32>,
+    /// May packets enter VXLAN without the checksum of what is inside, for the network card to add? `false` where a card, or what emulates one, spoils
+    /// it: the kernel then adds it first, at the cost of time. Default: yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vxlan_checksum_offload: Option<bool>,
     /// Encrypt what IPv4 pods of different nodes send to each other, by WireGuard. Default: no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wireguard_enabled: Option<bool>,
@@ -135,6 +139,7 @@ impl NodeConfiguration {
             warm_addresses: object.spec.warm_addresses.or(merged.warm_addresses),
             vxlan_port: object.spec.vxlan_port.or(merged.vxlan_port),
             vxlan_vni: object.spec.vxlan_vni.or(merged.vxlan_vni),
+            vxlan_checksum_offload: object.spec.vxlan_checksum_offload.or(merged.vxlan_checksum_offload),
             wireguard_enabled: object.spec.wireguard_enabled.or(merged.wireguard_enabled),
             wireguard_enabled_v6: object.spec.wireguard_enabled_v6.or(merged.wireguard_enabled_v6),
             wireguard_host_encryption_enabled: object

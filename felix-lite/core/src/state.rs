@@ -253,6 +253,7 @@ impl State {
                 self.dirty.pools |= !self.complete;
                 self.dirty.egress = true;
                 self.complete = true;
+                self.place_blocks();
             }
         }
     }

@@ -7,11 +7,13 @@
 //! - `device`: one device: made, mended, recognised, removed;
 //! - `notice`: what others did to devices and to what is on them;
 //! - `objects`: addresses, neighbours and forwarding entries on devices;
+//! - `offload`: who adds the checksums of what VXLAN carries;
 //! - `patience`: how fast a device is repaired that somebody keeps changing.
 
 mod device;
 mod notice;
 mod objects;
+mod offload;
 mod patience;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use cairn_kernel::monitor::Monitor;
-use cairn_kernel::object::{IfIndex, Link};
+use cairn_kernel::object::{IfIndex, Link, LinkName};
 use cairn_kernel::{Error, Rtnl};
 use felix_core::{HostTunnel, HostWireguard, Tunnel, TunnelKind, TunnelPeer, WireguardPeer};
 use tracing::{info, warn};
@@ -27,6 +29,7 @@ use tracing::{info, warn};
 use device::Failure;
 pub(super) use device::is_tunnel;
 use objects::Objects;
+use offload::Offload;
 use patience::Patience;
 
 use super::wireguard::Encryption;
@@ -50,6 +53,7 @@ pub(super) struct Tunnels {
     /// Devices to be compared with the kernel, and not before when.
     pending: BTreeMap<TunnelKind, Instant>,
     patience: Patience,
+    offload: Offload,
     objects: Objects,
     encryption: Encryption,
     /// Why a device is not as it should be.
@@ -107,6 +111,7 @@ impl Tunnels {
             devices,
             pending: BTreeMap::new(),
             patience: Patience::default(),
+            offload: Offload::default(),
             encryption,
             faults: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -270,12 +275,17 @@ impl Tunnels {
         let Some(tunnel) = self.wanted.get(&kind) else { return };
         let encryption = &mut self.encryption;
         let port = tunnel.wireguard_port;
-        let mut configure = |name: &_| port.map_or(Ok(()), |port| encryption.configure(name, port));
+        let mut configure = |name: &LinkName| port.map_or(Ok(()), |port| encryption.configure(name, port));
         match device::ensure(&mut self.rtnl, kind, tunnel, &mut configure) {
             Ok(done) => {
-                // What cannot be changed stays as it was: the key, the port.
-                let name = kind.device().parse().map_err(|error: Error| error.to_string());
-                let kept = if done.made { Ok(()) } else { name.and_then(|name| configure(&name)) };
+                // What cannot be changed stays as it was: the key, the port, who adds checksums.
+                let name = kind.device().parse::<LinkName>().map_err(|error| error.to_string());
+                let kept = name.and_then(|name| {
+                    if !done.made {
+                        configure(&name)?;
+                    }
+                    self.offload.ensure(&name, tunnel)
+                });
                 match kept {
                     Ok(()) => {
                         if self.faults.remove(&kind).is_some() {

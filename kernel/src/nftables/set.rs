@@ -142,11 +142,27 @@ impl Set {
                     }
                 });
             });
-        } else if let [field] = self.key.as_slice() {
-            // NFTNL_UDATA_SET_KEYBYTEORDER, for `nft list` alone: 1 is host order, 2 network order.
-            let [a, b, c, d] = (1 + u32::from(field.is_network_order())).to_ne_bytes();
-            out.bytes(set::USERDATA, &[0, 4, a, b, c, d]);
         }
+        let orders = self.byte_orders();
+        if !orders.is_empty() {
+            out.bytes(set::USERDATA, &orders);
+        }
+    }
+
+    /// For `nft list` alone, which would print numbers with their bytes swapped: `NFTNL_UDATA_SET_KEYBYTEORDER` and
+    /// `NFTNL_UDATA_SET_DATABYTEORDER`, where 1 is host order and 2 network order. Of several fields it knows by itself.
+    fn byte_orders(&self) -> Vec<u8> {
+        let key = match self.key.as_slice() {
+            [field] => Some(*field),
+            _ => None,
+        };
+        let value = self.value.filter(|value| *value != DataType::Verdict);
+        let entry = |(kind, field): (u8, DataType)| {
+            let [a, b, c, d] = (1 + u32::from(field.is_network_order())).to_ne_bytes();
+            [kind, 4, a, b, c, d]
+        };
+        let key = key.map(|key| (0, key));
+        key.into_iter().chain(value.map(|value| (1, value))).flat_map(entry).collect()
     }
 
     pub(super) fn encode_delete(name: &str, table: &Table, batch: &mut Batch) {
@@ -170,5 +186,24 @@ impl Set {
                 element.encode(list);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nft_is_told_the_order_of_bytes_of_key_and_value() {
+        let address = DataType::Address(Family::Ipv4);
+        let order = |kind: u8, order: u32| [&[kind, 4][..], &order.to_ne_bytes()].concat();
+        let (host, network) = (1, 2);
+        let marks = Set::values("marks", &[address], DataType::Mark);
+        assert_eq!(marks.byte_orders(), [order(0, network), order(1, host)].concat());
+        let addresses = Set::values("addresses", &[DataType::Mark], address);
+        assert_eq!(addresses.byte_orders(), [order(0, host), order(1, network)].concat());
+        assert_eq!(Set::hash("set", &[DataType::Port]).byte_orders(), order(0, network));
+        assert_eq!(Set::verdicts("verdicts", &[DataType::Interface]).byte_orders(), order(0, host));
+        assert_eq!(Set::marked_prefixes("several", Family::Ipv6).byte_orders(), []);
     }
 }

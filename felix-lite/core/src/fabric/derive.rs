@@ -92,6 +92,7 @@ impl Ground {
                 vni: configuration.vxlan_vni.unwrap_or(NodeConfiguration::DEFAULT_VXLAN_VNI),
                 port: configuration.vxlan_port.unwrap_or(NodeConfiguration::DEFAULT_VXLAN_PORT),
                 mac: mac_of(inputs.node),
+                checksum_offload: configuration.vxlan_checksum_offload.unwrap_or(true),
             },
             complete: inputs.complete,
             tunnel_pools: tunnel_pools(inputs, &judged),

@@ -53,6 +53,8 @@ pub struct VxlanSettings {
     pub port: u16,
     /// This node's MAC.
     pub mac: Mac,
+    /// Do packets enter it without the checksum of what is inside, for the network card to add?
+    pub checksum_offload: bool,
 }
 
 /// Another node at the far end of a VXLAN device.

@@ -166,11 +166,13 @@ impl State {
         true
     }
 
-    /// Own blocks lead nowhere but for their pods. Where pods are found on the link, those of other nodes may be in them, too.
+    /// Own blocks lead nowhere but for their pods. Where pods are found on the link, those of other nodes may be in them, too: which blocks
+    /// these are is not known before all pools are.
     pub(super) fn place_blocks(&mut self) {
         let on_link = |block: &Prefix| self.underlays.on_link.iter().any(|cidr| cidr.covers(*block));
-        let routed = self.blocks.iter().copied().filter(|block| !on_link(block)).collect();
-        self.routes.set_blocks(routed);
+        let routed = |block: &Prefix| self.complete && !on_link(block);
+        let blocks = self.blocks.iter().copied().filter(routed).collect();
+        self.routes.set_blocks(blocks);
     }
 
     /// Makes the elements of some kinds these.

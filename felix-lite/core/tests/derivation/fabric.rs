@@ -3,7 +3,9 @@ use cairn_api::{Metadata, Object};
 use cairn_net::Family;
 use felix_core::{Element, Gateway, Host, HostTunnel, Reason, Route, State, TunnelKind, Update};
 
-use crate::world::{Reader, affinity, complete, derived, endpoint, host, ip, learned, node, pool, prefix};
+use crate::world::{
+    Reader, affinity, complete, configuration, derived, endpoint, host, ip, learned, node, pool, prefix,
+};
 
 const VXLAN: u32 = 40;
 const VXLAN6: u32 = 60;
@@ -240,6 +242,18 @@ fn an_mtu_that_is_said_leaves_room_for_what_is_added() {
     assert_eq!(found.settings.unwrap().mtu, Some(65485));
     assert_eq!(found.tunnels[&TunnelKind::Vxlan(Family::Ipv4)].mtu, 65485);
     assert!(found.has_condition(Reason::PacketSize, "65485 is in force"), "{:?}", found.conditions);
+}
+
+#[test]
+fn who_adds_checksums_is_said_for_all_devices_of_vxlan() {
+    let pools = || [vxlan("10.0.0.0/16", EncapMode::Always), vxlan("fd00::/64", EncapMode::Always)];
+    for (said, offload) in [(None, true), (Some(true), true), (Some(false), false)] {
+        let spec = NodeConfiguration { vxlan_checksum_offload: said, ..NodeConfiguration::default() };
+        let found = with(pools().into_iter().chain([all(), configuration(spec)]));
+        let tunnels: Vec<_> = found.tunnels.values().filter_map(|tunnel| tunnel.vxlan).collect();
+        assert_eq!(tunnels.len(), 2);
+        assert!(tunnels.iter().all(|vxlan| vxlan.checksum_offload == offload), "{said:?}: {tunnels:?}");
+    }
 }
 
 #[test]

@@ -110,6 +110,32 @@ fn blocks_on_the_link_are_neither_announced_nor_blackholed_and_those_behind_the_
     assert!(reader.announced.is_empty() && reader.routes.len() == 1, "{:?}", reader.routes);
 }
 
+/// Node `a` after a restart, whose blocks are told before the pools that they are of.
+#[test]
+fn a_block_leads_nowhere_only_once_its_pool_is_known() {
+    for (attachment, blackholed) in [(macvlan(), false), (ipvlan(IpvlanMode::L3), true)] {
+        let mut state = State::new("a", "cairn-system");
+        let mut reader = Reader::default();
+        let early = [
+            node("a", &["192.0.2.1"], &[]),
+            host(&[("192.0.2.1", 24)], &["192.0.2.254"]),
+            affinity("192.0.2.128/29", "a", AffinityState::Confirmed),
+            endpoint("crn1", &["192.0.2.129"]),
+        ];
+        let pod = prefix("192.0.2.129/32");
+        for fact in early.into_iter().chain([pool("p", attached(RANGE, attachment))]) {
+            state.apply(fact);
+            reader.read(&mut state);
+            assert!(reader.routes.keys().all(|route| *route == pod), "{:?}", reader.routes);
+        }
+        state.apply(Update::Complete);
+        reader.read(&mut state);
+        assert!(reader.routes.contains_key(&pod));
+        let route = reader.routes.get(&prefix("192.0.2.128/29"));
+        assert_eq!(route, blackholed.then_some(&Route::Blackhole));
+    }
+}
+
 #[test]
 fn what_cannot_be_had_says_why() {
     let far = Attachment { interface: Some("eth7".to_owned()), ..macvlan() };

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use cairn_kernel::Rtnl;
+use cairn_kernel::ethtool::Ethtool;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::object::{Change, Link, LinkName};
 use cairn_net::Family;
@@ -23,7 +24,7 @@ fn keys() -> KeyFile {
 
 fn vxlan(mtu: u32) -> Tunnel {
     let mac = "02:00:5e:10:00:01".parse().unwrap();
-    let vxlan = Some(VxlanSettings { vni: 77, port: 4790, mac });
+    let vxlan = Some(VxlanSettings { vni: 77, port: 4790, mac, checksum_offload: true });
     Tunnel {
         local: [192, 0, 2, 1].into(),
         vxlan,
@@ -221,5 +222,31 @@ fn without_the_firewall_there_is_no_tunnel() {
         }
         tunnels.write(true).unwrap();
         assert!(device().is_some());
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn checksums_are_added_where_it_is_said_also_once_somebody_changes_that() {
+    in_namespace(|_| {
+        let name: LinkName = KIND.device().parse().unwrap();
+        let mut ethtool = Ethtool::open().unwrap();
+        let mut tunnels = ready();
+        assert_eq!(ethtool.tx_checksum(&name), Ok(true));
+        let index = device().unwrap().index;
+        for wanted in [false, true] {
+            let mut tunnel = vxlan(1450);
+            tunnel.vxlan.as_mut().unwrap().checksum_offload = wanted;
+            tunnels.want(KIND, Some(tunnel));
+            tunnels.write(true).unwrap();
+            assert_eq!((ethtool.tx_checksum(&name), tunnels.faults().next()), (Ok(wanted), None));
+            ethtool.set_tx_checksum(&name, !wanted).unwrap();
+            tunnels.link_changed(&Change::Present(device().unwrap()));
+            tunnels.write(true).unwrap();
+            assert_eq!(ethtool.tx_checksum(&name), Ok(wanted), "it is put back");
+            tunnels.link_changed(&Change::Present(device().unwrap()));
+            assert_eq!(tunnels.poll_timeout(), None, "nothing is left to do");
+        }
+        assert_eq!(device().unwrap().index, index, "the device is the same");
     });
 }

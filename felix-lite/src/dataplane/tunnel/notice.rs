@@ -20,7 +20,9 @@ impl Tunnels {
         if let Some(tunnel) = self.wanted.get(&kind) {
             let gone = matches!(change, Change::Gone(_));
             // Whoever goes on changing it neither postpones a repair that is due, nor do changes that need none count.
-            let needless = if gone { !ours } else { ours && device::is_as_wanted(link, tunnel) };
+            let is_right =
+                device::is_as_wanted(link, tunnel) && self.offload.is_as_wanted(&link.name, tunnel);
+            let needless = if gone { !ours } else { ours && is_right };
             if !needless {
                 self.repair_soon(kind);
             }
