@@ -3,7 +3,9 @@
 //! Keys of other plugins and of later versions are passed over; ours are checked, and the inside of `ipam`, which is ours alone,
 //! must hold nothing else: a mistyped `ipv4_pools` would silently take addresses from any pool.
 
+mod bandwidth;
 mod fields;
+mod host_ports;
 mod ipam;
 
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ use felix_api::{Attachment, Code, DEFAULT_SOCKET, DEFAULT_SPOOL, Refusal};
 use serde_json::{Map, Value};
 
 use crate::{Level, SpecVersion};
+pub(crate) use bandwidth::bandwidth;
 use fields::Fields;
+pub(crate) use host_ports::host_ports;
 pub(crate) use ipam::{Ipam, requested};
 
 /// A validated configuration.

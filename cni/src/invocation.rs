@@ -5,7 +5,7 @@ use felix_api::{Add, AddressRequest, Attached, Attachment, Check, Code, Command,
 use serde_json::{Map, Value};
 
 use crate::args::Args;
-use crate::config::{self, Config, requested};
+use crate::config::{self, Config, bandwidth, host_ports, requested};
 use crate::limits::MAX_STDIN;
 use crate::result::{self, Shape, success_json};
 use crate::{Environment, SpecVersion, Verb};
@@ -130,7 +130,7 @@ fn command(
             .ok_or_else(|| Refusal::new(Code::INTERNAL, "the attachment is missing"))
     };
     Ok(match environment.verb {
-        Verb::Add => Command::Add(add(attachment()?, netns, config, args)?),
+        Verb::Add => Command::Add(Box::new(add(attachment()?, netns, config, args)?)),
         Verb::Del => Command::Del(Del { attachment: attachment()?, network }),
         Verb::Check => {
             let attachment = attachment()?;
@@ -149,5 +149,7 @@ fn add(attachment: Attachment, netns: String, config: &Config, args: Args) -> Re
     let addresses: AddressRequest = requested(config, &args)?;
     let mac: Option<Mac> = config.mac.or(args.mac);
     let pod: Option<PodId> = args.pod;
-    Ok(Add { attachment, network: config.network.clone(), netns, pod, mtu: config.mtu, mac, addresses })
+    let (host_ports, bandwidth) = (host_ports(&config.runtime)?, bandwidth(&config.runtime)?);
+    let (network, mtu) = (config.network.clone(), config.mtu);
+    Ok(Add { attachment, network, netns, pod, mtu, mac, addresses, host_ports, bandwidth })
 }

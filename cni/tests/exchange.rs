@@ -88,6 +88,26 @@ fn add_asks_felix_lite_and_prints_its_answer() {
 }
 
 #[test]
+fn ports_of_the_node_and_rates_are_asked_for_by_add_and_never_in_the_way_of_del() {
+    let place = Place::new("capabilities");
+    let server = place.serve(Reply::Refused(Refusal::new(Code::TRY_AGAIN, "later")), 1);
+    let keys = r#","runtimeConfig":{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}],
+        "bandwidth":{"ingressRate":8000000,"ingressBurst":4294967295}}"#;
+    place.call("ADD", keys);
+    let request = server.join().unwrap().remove(0);
+    let Command::Add(add) = &request.command else { panic!("not ADD") };
+    assert_eq!((request.version, add.host_ports[0].to_string().as_str()), (2, "tcp port 8080"));
+    assert_eq!(add.bandwidth.ingress.unwrap().bytes_per_second(), 1_000_000);
+    assert_eq!(add.bandwidth.egress, None);
+
+    let bad = r#","runtimeConfig":{"portMappings":[{"hostPort":65536,"containerPort":80}]}"#;
+    let outcome = place.call("ADD", bad);
+    assert_eq!((outcome.exit_code, code(&outcome)), (1, 7));
+    assert!(outcome.stdout.unwrap()["msg"].as_str().unwrap().contains("portMappings[0].hostPort"));
+    assert_eq!(place.call("DEL", bad).exit_code, 0, "a pod that was refused can go");
+}
+
+#[test]
 fn a_refusal_is_printed_and_fails() {
     let place = Place::new("refusal");
     let _server = place.serve(Reply::Refused(Refusal::new(Code::IPAM, "pool a is full")), 1);

@@ -1,10 +1,11 @@
 //! The seam between the CNI server and the rest of the daemon: [`Endpoints`].
 //!
 //! The CNI server owns a pod's veth pair, addresses and journal; the engine owns the host's routes and firewall.
-//! Invariant I1 is kept here: [`Endpoints::add`] returns only once the endpoint's source addresses are in the
+//! Invariant I1 is kept here: [`Endpoints::add`] returns only once the endpoint's source addresses, ports of the node and limits are in the
 //! kernel's sets and its routes in the kernel's table.
 
-use felix_core::Endpoint;
+use cairn_net::HostPort;
+use felix_core::{Element, Endpoint};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +28,16 @@ pub enum EndpointError {
         /// The interface that has it.
         holder: String,
     },
+    /// A port of the node leads to another endpoint, for one of the addresses at least that it is asked for.
+    #[error("{port} of this node is asked for by {owner}, and leads to {holder} already")]
+    PortInUse {
+        /// The port asked for.
+        port: HostPort,
+        /// Who asked.
+        owner: String,
+        /// Who has it.
+        holder: String,
+    },
     /// The kernel refused a route or a set element.
     #[error("interface {interface}: {reason}")]
     Kernel {
@@ -35,6 +46,18 @@ pub enum EndpointError {
         /// Which object, and the kernel's error.
         reason: String,
     },
+}
+
+/// What an element is to a pod, for messages.
+pub(crate) fn words(element: &Element) -> String {
+    match element {
+        Element::Source { address, .. } => format!("source {address}"),
+        Element::HostPort { transport, host_port, target, .. } => {
+            format!("{transport} port {host_port} of the node to {target}")
+        }
+        Element::Limit { direction, rate, .. } => format!("limit {direction:?} {rate}"),
+        other => format!("{other:?}"),
+    }
 }
 
 /// A request to the engine, and where the answer goes.

@@ -358,6 +358,13 @@ impl Engine {
             let _nobody_waits = answer.send(Err(error));
             return;
         }
+        // The scheduler sees to it that pods do not quarrel about ports; others that make pods may not.
+        if let Some((port, holder)) = self.state.taken_port(&endpoint) {
+            let holder = self.state.endpoint(holder).map_or(holder, |pod| pod.owner.as_str()).to_owned();
+            let _nobody_waits =
+                answer.send(Err(EndpointError::PortInUse { port, owner: endpoint.owner, holder }));
+            return;
+        }
         self.state.apply(Update::Endpoint(endpoint.interface.clone(), Some(endpoint.clone())));
         self.dispatch();
         let interface = endpoint.interface.clone();

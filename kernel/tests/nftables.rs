@@ -6,8 +6,8 @@ use std::process::Command;
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{
     Chain, ChainType, Comparison, ConntrackKey, DataType, Element, Expression, FibResult, FibSelector,
-    Generation, Hook, MetaKey, PayloadBase, Ports, Register, Rule, Set, Table, Transaction, Value, Verdict,
-    chains, ct_state, elements, forward_drops, rules, sets,
+    Generation, Hook, Limit, MetaKey, PayloadBase, Ports, Register, Rule, Set, Table, Transaction, Value,
+    Verdict, chains, ct_state, elements, forward_drops, rules, sets,
 };
 use cairn_net::Family;
 use nix::sched::{CloneFlags, unshare};
@@ -371,6 +371,82 @@ fn marks_choose_the_source_of_what_leaves() {
         let mut found = elements(socket, Table::CAIRN, "destinations").unwrap();
         found.sort();
         assert_eq!(found[0], Element::marked_prefix(mark, "10.0.0.0/9".parse().unwrap()));
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn ports_lead_elsewhere_and_each_element_has_a_limit_of_its_own() {
+    in_namespace(|socket| {
+        let r = Register;
+        let rule = |chain: &str, expressions| Rule { chain: chain.to_owned(), expressions, comment: "" };
+        let families = [(Family::Ipv4, "ports-v4", 2, 1), (Family::Ipv6, "ports-v6", 10, 4)];
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction
+            .create_table()
+            .create_set(&Set::limits("limits", &[DataType::Interface]))
+            .create_chain(&Chain::at("translate", ChainType::Nat, Hook::Prerouting, -95))
+            .create_chain(&Chain::at("limit", ChainType::Filter, Hook::Postrouting, 300));
+        for (family, name, number, port) in families {
+            let key = [DataType::Protocol, DataType::Port];
+            transaction.create_set(&Set::values(name, &key, DataType::Socket(family)));
+            transaction.append_rule(&rule(
+                "translate",
+                vec![
+                    Expression::Meta { key: MetaKey::NetworkProtocol, into: r(0) },
+                    Expression::Compare { register: r(0), operator: Comparison::Equal, value: vec![number] },
+                    Expression::Meta { key: MetaKey::TransportProtocol, into: r(0) },
+                    Expression::Payload { base: PayloadBase::Transport, offset: 2, len: 2, into: r(1) },
+                    Expression::Map { map: name.to_owned(), key: r(0), into: r(0) },
+                    Expression::DestinationNat { family, address: r(0), port: r(port) },
+                ],
+            ));
+        }
+        transaction.append_rule(&rule(
+            "limit",
+            vec![
+                Expression::Meta { key: MetaKey::OutputInterface, into: r(0) },
+                Expression::Lookup { set: "limits".to_owned(), key: r(0), inverted: false },
+                Expression::Verdict(Verdict::Drop),
+            ],
+        ));
+        let leads = |to: &str| {
+            Element::with_value(&[Value::Protocol(6), Value::Port(80)], Value::Socket(to.parse().unwrap()))
+        };
+        let limit = |bytes_per_second| {
+            let limit = Limit { bytes_per_second, burst: 131_072 };
+            Element::with_limit(&[Value::Interface("crn0123456789a")], limit)
+        };
+        transaction.add_elements("ports-v4", [leads("10.0.0.1:8080")]);
+        transaction.add_elements("ports-v6", [leads("[fd00::1]:8080")]);
+        transaction.add_elements("limits", [limit(2_500_000)]);
+        transaction.commit(socket).unwrap();
+
+        let listed = nft(&["list", "table", "inet", "cairn"]);
+        for expected in [
+            "type inet_proto . inet_service : ipv4_addr . inet_service",
+            "elements = { tcp . 80 : 10.0.0.1 . 8080 }",
+            "elements = { tcp . 80 : fd00::1 . 8080 }",
+            "map @ports-v4",
+            "map @ports-v6",
+            "\"crn0123456789a\" limit rate over 2500000 bytes/second",
+            "oifname @limits drop",
+        ] {
+            assert!(listed.contains(expected), "{expected}\nis missing in\n{listed}");
+        }
+        assert_eq!(elements(socket, Table::CAIRN, "ports-v6").unwrap(), [leads("[fd00::1]:8080")]);
+        assert_eq!(elements(socket, Table::CAIRN, "limits").unwrap(), [limit(2_500_000)]);
+
+        // Another value takes the place of the first, and the set is what it was.
+        let mut transaction = Transaction::new(Table::CAIRN);
+        transaction.create_set(&Set::limits("limits", &[DataType::Interface]));
+        transaction.delete_elements("limits", [limit(2_500_000)]);
+        transaction.add_elements("limits", [limit(12_500_000_000)]);
+        transaction.delete_elements("ports-v4", [leads("10.0.0.1:8080")]);
+        transaction.add_elements("ports-v4", [leads("10.0.0.2:8080")]);
+        transaction.commit(socket).unwrap();
+        assert_eq!(elements(socket, Table::CAIRN, "limits").unwrap(), [limit(12_500_000_000)]);
+        assert_eq!(elements(socket, Table::CAIRN, "ports-v4").unwrap(), [leads("10.0.0.2:8080")]);
     });
 }
 

@@ -31,16 +31,21 @@ fn in_pod(world: &World, pod: &PodOn, line: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// A TCP echo server in a pod, until it is dropped.
+/// A server in a pod, until it is dropped.
 pub(crate) struct Server {
     _program: Kept,
 }
 
 impl Server {
-    /// Starts it and waits until it listens.
+    /// Starts one that echoes TCP, and waits until it listens.
     pub(crate) fn start(world: &World, pod: &PodOn, port: u16) -> Result<Self> {
+        Self::start_probe(world, pod, "serve", port)
+    }
+
+    /// Starts a probe that listens on a port, and waits until it does.
+    pub(crate) fn start_probe(world: &World, pod: &PodOn, probe: &str, port: u16) -> Result<Self> {
         let command = world.command(&pod.node, Some(&pod.pod.name))?;
-        let program = Kept::start(command, &format!("cairn-lab probe serve {port}"))?;
+        let program = Kept::start(command, &format!("cairn-lab probe {probe} {port}"))?;
         let server = Self { _program: program };
         eventually(Duration::from_secs(5), || {
             let output = world.exec_in(&pod.node, Some(&pod.pod.name), &words("ss -Htln"))?;

@@ -63,6 +63,7 @@ macro_rules! scenario {
 }
 pub(crate) use scenario;
 
+mod bandwidth;
 mod bfd;
 mod borrowing;
 mod churn;
@@ -77,6 +78,7 @@ mod faults;
 mod firewall;
 mod flow;
 mod host;
+mod host_ports;
 mod interop;
 mod ipv6_nodes;
 mod mesh;

@@ -97,7 +97,7 @@ fn neighbour(world: &World, node: &str, address: &str) -> Result<String> {
 
 /// A pod goes and another one of its address comes on the other node: the host hears of it, and asks nobody.
 fn moves(world: &World, address: &str, on_wire: impl Fn(&PodOn) -> Result<String>) -> Result<()> {
-    let request = Request { arguments: vec![format!("IP={address}")] };
+    let request = Request { arguments: vec![format!("IP={address}")], ..Request::default() };
     let mut macs = Vec::new();
     for node in ["node1", "node2"] {
         let mut made = None;
@@ -220,7 +220,7 @@ mod needs_macvlan {
     }
 
     fn an_interface_that_is_not_there_is_named(world: &World) -> Result<()> {
-        let request = Request { arguments: vec!["IP=203.0.113.7".to_owned()] };
+        let request = Request { arguments: vec!["IP=203.0.113.7".to_owned()], ..Request::default() };
         let words = "no pods by MACVLAN on this node: there is no interface eth9";
         eventually(SETTLES, || {
             let refused = world.add_pod_with("node1", "nowhere", &request);

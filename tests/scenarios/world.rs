@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use cairn_lab::image::Software;
 use cairn_lab::lab::{Families, Options};
-use cairn_lab::pod::Pod;
+use cairn_lab::pod::{Pod, Request};
 use cairn_lab::probe::Report;
 use cairn_lab::{Lab, Topology, status};
 
@@ -186,9 +186,14 @@ impl World {
 
     /// Adds a pod as soon as the node's daemon serves.
     pub(crate) fn pod(&self, node: &str, name: &str) -> Result<PodOn> {
+        self.pod_with(node, name, &Request::default())
+    }
+
+    /// Adds a pod that asks for something.
+    pub(crate) fn pod_with(&self, node: &str, name: &str, request: &Request) -> Result<PodOn> {
         let mut added = None;
         eventually(SETTLES, || {
-            added = Some(self.add_pod(node, name)?);
+            added = Some(self.add_pod_with(node, name, request)?);
             Ok(())
         })?;
         let pod = added.context("the pod was added")?;

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cairn_lab::cni::node::{Node, addresses, eventually, run};
+use cairn_lab::cni::node::{Node, Pod, addresses, eventually, run};
 use cairn_net::Family;
 use serde_json::{Value, json};
 
@@ -54,6 +54,50 @@ fn portmap_with_iptables_works_behind_it() -> Result<()> {
     chain("iptables", &["iptables-save", "-t", "nat"])
 }
 
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn host_ports_and_bandwidth_need_no_other_plugin() -> Result<()> {
+    let node = Node::start("alone", &Family::ALL)?;
+    let capabilities = json!({ "capabilities": { "portMappings": true, "bandwidth": true } });
+    node.conflist("alone", "1.0.0", &capabilities, &[])?;
+    let (server, client) = (node.pod()?, node.pod()?);
+    node.cnitool("add", "alone", &server, &wishes())?;
+    node.add(&client)?;
+    let table = || run(node.netns.command("nft").args(["list", "table", "inet", "cairn"]));
+    let limit = "limit rate over 1000000 bytes/second";
+    ensure!(table()?.contains(limit), "{}", table()?);
+    port_leads_to(&server, &client)?;
+    node.cnitool("check", "alone", &server, &wishes())?;
+    run(node.netns.command("nft").args(["flush", "set", "inet", "cairn", "ingress-limits"]))?;
+    ensure!(eventually(|| table().is_ok_and(|text| text.contains(limit))), "{}", table()?);
+    node.cnitool("del", "alone", &server, &wishes())?;
+    node.del(&client)?;
+    let left = table()?;
+    ensure!(!left.contains("8080") && !left.contains(limit), "{left}");
+    Ok(())
+}
+
+/// What a runtime passes on.
+fn wishes() -> Value {
+    json!({
+        "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }],
+        "bandwidth": { "ingressRate": 8_000_000, "ingressBurst": 8_000_000, "egressRate": 0, "egressBurst": 0 },
+    })
+}
+
+/// Port 8080 of the node leads one pod to another's port 80.
+fn port_leads_to(server: &Pod, client: &Pod) -> Result<()> {
+    let listener = server.netns.run(|| TcpListener::bind("0.0.0.0:80"))??;
+    listener.set_nonblocking(true)?;
+    let target: SocketAddr = "192.0.2.1:8080".parse()?;
+    let reached = eventually(|| {
+        let connected = client.netns.run(|| TcpStream::connect_timeout(&target, Duration::from_secs(1)));
+        connected.is_ok_and(|stream| stream.is_ok()) && listener.accept().is_ok()
+    });
+    ensure!(reached, "port 8080 of the node does not lead to the pod");
+    Ok(())
+}
+
 /// A chain with portmap in one of its back ends, and the command that shows what it has written.
 fn chain(backend: &str, rules: &[&str]) -> Result<()> {
     let node = Node::start(backend, &Family::ALL)?;
@@ -61,10 +105,7 @@ fn chain(backend: &str, rules: &[&str]) -> Result<()> {
     let bandwidth = json!({ "type": "bandwidth", "capabilities": { "bandwidth": true } });
     node.conflist("chain", "1.0.0", &json!({}), &[portmap, bandwidth])?;
     let (server, client) = (node.pod()?, node.pod()?);
-    let wishes = json!({
-        "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }],
-        "bandwidth": { "ingressRate": 8_000_000, "ingressBurst": 8_000_000, "egressRate": 0, "egressBurst": 0 },
-    });
+    let wishes = wishes();
     let result: Value = serde_json::from_str(&node.cnitool("add", "chain", &server, &wishes)?)?;
     ensure!(addresses(&result).len() == 2, "prevResult is handed on: {result}");
     node.add(&client)?;
@@ -75,15 +116,7 @@ fn chain(backend: &str, rules: &[&str]) -> Result<()> {
     let written = run(node.netns.command(rules[0]).args(&rules[1..]))?;
     ensure!(written.contains("8080"), "{backend} has no rule for the port: {written}");
 
-    let listener = server.netns.run(|| TcpListener::bind("0.0.0.0:80"))??;
-    listener.set_nonblocking(true)?;
-    let target: SocketAddr = "192.0.2.1:8080".parse()?;
-    let reached = eventually(|| {
-        let connected = client.netns.run(|| TcpStream::connect_timeout(&target, Duration::from_secs(1)));
-        connected.is_ok_and(|stream| stream.is_ok()) && listener.accept().is_ok()
-    });
-    ensure!(reached, "port 8080 of the node does not lead to the pod");
-
+    port_leads_to(&server, &client)?;
     node.cnitool("check", "chain", &server, &wishes).context("CHECK of the chain")?;
     node.cnitool("del", "chain", &server, &wishes)?;
     node.del(&client)?;

@@ -29,7 +29,7 @@ pub fn cni_input(octets: &[u8]) {
 
 /// Whatever the plugin asks, felix-lite must be able to read.
 fn check(command: &Command) {
-    let request = Request { version: felix_api::PROTOCOL, command: command.clone() };
+    let request = Request::from(command.clone());
     let frame = encode(&request).expect("no longer than what was read");
     let again: Request =
         serde_json::from_slice(&frame[felix_api::HEADER..]).expect("what we encode is valid");

@@ -8,13 +8,24 @@ use serde_json::{Map, Value};
 /// An object whose keys are taken out one by one.
 pub(super) struct Fields {
     /// What stands before a key in messages: empty, or `ipam`.
-    of: &'static str,
+    of: String,
     map: Map<String, Value>,
 }
 
 impl Fields {
-    pub(super) fn new(of: &'static str, map: Map<String, Value>) -> Self {
-        Self { of, map }
+    pub(super) fn new(of: impl Into<String>, map: Map<String, Value>) -> Self {
+        Self { of: of.into(), map }
+    }
+
+    /// Of what runtimes give by capabilities. They spell keys as they like, for Go's reader does not mind: containerd writes `HostPort`
+    /// and `IngressRate` where the conventions have `hostPort` and `ingressRate`.
+    pub(super) fn in_any_case(of: impl Into<String>, map: Map<String, Value>, keys: &[&str]) -> Self {
+        let spelled = |key: String| {
+            keys.iter()
+                .find(|known| known.eq_ignore_ascii_case(&key))
+                .map_or(key, |known| (*known).to_owned())
+        };
+        Self::new(of, map.into_iter().map(|(key, value)| (spelled(key), value)).collect())
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {

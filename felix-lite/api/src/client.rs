@@ -10,7 +10,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use thiserror::Error;
 
-use crate::{FrameError, HEADER, PROTOCOL, Reply, Request, body_len, encode, send};
+use crate::{FrameError, HEADER, Reply, Request, body_len, encode, send};
 
 /// felix-lite's socket.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ impl Client {
         netns: Option<BorrowedFd<'_>>,
         limit: Duration,
     ) -> Result<Reply, ClientError> {
-        let frame = encode(&Request { version: PROTOCOL, command })?;
+        let frame = encode(&Request::from(command))?;
         let mut connection = self.open(limit)?;
         connection.write(&frame, netns).map_err(|error| self.failure(error, limit))?;
         let mut header = [0; HEADER];

@@ -110,6 +110,8 @@ impl Code {
     pub const CHECK_FAILED: Self = Self(102);
     /// An interface of that name is in the container already, and is not ours.
     pub const INTERFACE_EXISTS: Self = Self(103);
+    /// A port of the node leads to another container already.
+    pub const PORT_IN_USE: Self = Self(104);
     /// Something in Cairn that should not happen.
     pub const INTERNAL: Self = Self(199);
 }

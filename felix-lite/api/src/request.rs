@@ -2,21 +2,27 @@
 
 use std::net::IpAddr;
 
-use cairn_net::{Families, Family, Mac};
+use cairn_net::{Bandwidth, Families, Family, HostPort, Mac};
 use serde::{Deserialize, Serialize};
 
 use crate::{Attachment, PodId};
 
 /// The protocol's version. It changes only where an older daemon would misread a request.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// One question of the plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// [`PROTOCOL`] of the asker.
+    /// The version that the command needs, [`PROTOCOL`] at most: a daemon that is older would leave something out of it.
     pub version: u32,
     /// What to do.
     pub command: Command,
+}
+
+impl From<Command> for Request {
+    fn from(command: Command) -> Self {
+        Self { version: command.version(), command }
+    }
 }
 
 /// The verbs of CNI that need the daemon, and what an operator asks of it.
@@ -24,7 +30,7 @@ pub struct Request {
 #[serde(rename_all = "lowercase")]
 pub enum Command {
     /// Connect a container. The namespace must come along as a file descriptor.
-    Add(Add),
+    Add(Box<Add>),
     /// Disconnect a container. The namespace comes along if it still exists.
     Del(Del),
     /// Compare the kernel with what ADD made. The namespace must come along.
@@ -39,6 +45,14 @@ pub enum Command {
 }
 
 impl Command {
+    /// The first version of the protocol that knows all of it.
+    fn version(&self) -> u32 {
+        match self {
+            Self::Add(add) if !add.host_ports.is_empty() || !add.bandwidth.is_unlimited() => 2,
+            _ => 1,
+        }
+    }
+
     /// The verb as CNI spells it.
     pub const fn verb(&self) -> &'static str {
         match self {
@@ -73,6 +87,12 @@ pub struct Add {
     /// Which addresses are wanted.
     #[serde(default)]
     pub addresses: AddressRequest,
+    /// Ports of the node that lead to the pod. Since version 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_ports: Vec<HostPort>,
+    /// How much traffic the pod may have. Since version 2.
+    #[serde(default, skip_serializing_if = "Bandwidth::is_unlimited")]
+    pub bandwidth: Bandwidth,
 }
 
 /// Which addresses an attachment wants.
@@ -124,4 +144,37 @@ pub struct Gc {
     pub network: String,
     /// `cni.dev/valid-attachments`: what must stay. `None`: the runtime does not say, so only that goes whose interface is gone.
     pub valid: Option<Vec<Attachment>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(json: &str) -> Request {
+        let text = format!(
+            r#"{{"add":{{"attachment":{{"container":"c","ifname":"eth0"}},"network":"pods","netns":"/run/netns/p"{json}}}}}"#
+        );
+        serde_json::from_str::<Command>(&text).unwrap().into()
+    }
+
+    #[test]
+    fn only_what_an_older_daemon_would_leave_out_needs_a_newer_one() {
+        assert_eq!(add("").version, 1);
+        assert_eq!(add(r#","host_ports":[{"transport":"udp","host_port":53,"port":5353}]"#).version, 2);
+        assert_eq!(add(r#","bandwidth":{"egress":{"bits_per_second":1000000}}"#).version, 2);
+        assert_eq!(Request::from(Command::Status).version, 1);
+    }
+
+    #[test]
+    fn ports_and_rates_are_validated_when_they_are_read() {
+        for bad in [
+            r#"{"transport":"tcp","host_port":0,"port":80}"#,
+            r#"{"transport":"icmp","host_port":80,"port":80}"#,
+            r#"{"transport":"tcp","host_port":80,"port":65536}"#,
+        ] {
+            assert!(serde_json::from_str::<HostPort>(bad).is_err(), "{bad}");
+        }
+        let slow = r#"{"egress":{"bits_per_second":999}}"#;
+        assert!(serde_json::from_str::<Bandwidth>(slow).unwrap_err().to_string().contains("1000 to"));
+    }
 }

@@ -1,14 +1,16 @@
-//! The elements of the firewall's sets: which source belongs to which interface, and what is masqueraded.
+//! The elements of the firewall's sets: which source belongs to which interface, what is masqueraded, what of the node's ports leads to pods, and how
+//! much traffic they may have.
 //!
 //! Not here: the table, its chains and rules, which never change and belong to the shell.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use cairn_api::Object;
 use cairn_api::kinds::IpPool;
-use cairn_net::Prefix;
+use cairn_net::{Direction, Family, HostPort, Prefix, Rate, Transport};
 
 use crate::condition::{Condition, Reason};
 use crate::host::Host;
@@ -66,6 +68,41 @@ pub enum Element {
     TunnelPort(u16),
     /// A protocol above IP that encapsulated packets are of.
     TunnelProtocol(u8),
+    /// Connections to a port of the node lead to a pod. No two of one protocol, family, address and port.
+    HostPort {
+        /// The protocol.
+        transport: Transport,
+        /// Of addresses and pod.
+        family: Family,
+        /// The address of the node; `None`: each of the family.
+        host_ip: Option<IpAddr>,
+        /// The port there.
+        host_port: NonZeroU16,
+        /// The pod's address and port.
+        target: SocketAddr,
+    },
+    /// Packets beyond this rate are dropped. One of an interface and direction.
+    Limit {
+        /// The host end of the veth pair.
+        interface: Arc<str>,
+        /// To the pod, or from it.
+        direction: Direction,
+        /// How much passes.
+        rate: Rate,
+    },
+}
+
+impl Element {
+    /// A port of the node that leads to a pod's address, of which family the port has to be.
+    pub(crate) fn host_port(port: &HostPort, address: IpAddr) -> Self {
+        Self::HostPort {
+            transport: port.transport,
+            family: Family::of(address),
+            host_ip: port.address(),
+            host_port: port.host_port,
+            target: SocketAddr::new(address, port.port.get()),
+        }
+    }
 }
 
 /// The pools' elements, with what is wrong with the pools. `outside`: what is not masqueraded either. `underlays`: whose pods pass by the node.

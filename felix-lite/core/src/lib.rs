@@ -20,6 +20,7 @@ mod endpoint;
 mod fabric;
 mod firewall;
 mod host;
+mod host_port;
 mod mtu;
 mod nat;
 mod paths;

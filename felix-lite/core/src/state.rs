@@ -16,13 +16,14 @@ use cairn_api::kinds::{
     AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway,
     EgressMembers, IpPool, NatOutgoingExclusions, NodeConfiguration, WireguardPeer as KeyObject,
 };
-use cairn_net::{Family, Prefix};
+use cairn_net::{Family, HostPort, Prefix};
 
 use crate::drain::Signals;
 use crate::egress::Derived as Egress;
 use crate::fabric::Network;
 use crate::firewall::Element;
 use crate::host::Host;
+use crate::host_port::Ports;
 use crate::paths::PathTable;
 use crate::route::Routes;
 use crate::settings::Settings;
@@ -92,6 +93,8 @@ pub struct State {
     endpoints: HashMap<String, Endpoint>,
     /// Which interface has an address; the first one to claim it.
     holders: HashMap<IpAddr, Vec<Arc<str>>>,
+    /// Which ports of the node lead to which pod.
+    ports: Ports,
     host: Host,
     tunnel_addresses: BTreeMap<Family, IpAddr>,
     complete: bool,
@@ -145,6 +148,7 @@ impl State {
             namespaces: BTreeMap::new(),
             endpoints: HashMap::new(),
             holders: HashMap::new(),
+            ports: Ports::default(),
             host: Host::default(),
             tunnel_addresses: BTreeMap::new(),
             complete: false,
@@ -271,6 +275,11 @@ impl State {
     /// The interface that holds an address, if a pod has it.
     pub fn holder(&self, address: IpAddr) -> Option<&str> {
         self.holders.get(&address)?.first().map(|interface| &**interface)
+    }
+
+    /// The first of an endpoint's ports of the node that another interface has, and that interface.
+    pub fn taken_port(&self, endpoint: &Endpoint) -> Option<(HostPort, &str)> {
+        self.ports.taken(endpoint)
     }
 
     /// Prefixes learned from bgpd, in no order.
@@ -403,6 +412,18 @@ impl State {
         }
         self.dirty.egress |= !self.gateways.is_empty();
         let interface: Arc<str> = interface.into();
+        if let Some(old) = &old {
+            self.ports.release(old, &mut self.elements);
+            for limit in old.limits(Arc::clone(&interface)) {
+                self.elements.put(&limit, None);
+            }
+        }
+        if let Some(endpoint) = &endpoint {
+            self.ports.claim(endpoint, &mut self.elements);
+            for limit in endpoint.limits(Arc::clone(&interface)) {
+                self.elements.put(&limit, Some(()));
+            }
+        }
         let before = old.into_iter().flat_map(|endpoint| endpoint.addresses);
         for address in before {
             self.elements.put(&Element::Source { interface: Arc::clone(&interface), address }, None);

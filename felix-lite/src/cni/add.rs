@@ -15,6 +15,8 @@ use super::name::{host_ifname, pod_mac};
 use super::resize::fitting;
 use super::server::{Server, engine, handle, handle_of};
 use super::underlay::Chosen;
+use super::wiring::Moment;
+use super::wishes;
 
 /// Least MTU of a link that carries IPv6 (RFC 8200 section 5), and of one that carries IPv4 (RFC 791).
 pub(super) const MIN_MTU: [(Family, u32); 2] = [(Family::Ipv6, 1280), (Family::Ipv4, 68)];
@@ -27,22 +29,27 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         // A DEL kept from before this ADD must not be carried out after it.
         self.spool.remove(&add.attachment).unwrap_or_else(|error| warn!(%error, "a kept DEL stays"));
         if let Some(old) = self.journal.get(&add.attachment) {
-            if old.netns_id == netns_id && self.still_there(&old, &netns).await {
+            let same = (&old.host_ports, old.bandwidth) == (&add.host_ports, add.bandwidth);
+            if same && old.netns_id == netns_id && self.still_there(&old, &netns).await {
                 self.endpoints.add(old.endpoint()).await.map_err(|error| engine(&error))?;
                 return Ok(old.attached());
             }
-            debug!(attachment = %add.attachment, "made anew: the namespace is another, or not as it was left");
+            debug!(attachment = %add.attachment, "made anew: the namespace is another, or not as it was left, or other ports or limits are asked for");
             self.unwire(&old).await?;
         }
         let assigned = self.assign(&add).await?;
-        let chosen = match self.choose(&add, &assigned) {
+        let addresses: Vec<IpAddr> = assigned.iter().map(|assigned| assigned.address).collect();
+        let chosen = self.choose(&add, &assigned).and_then(|chosen| {
+            let passing = chosen.as_ref().map(|chosen| chosen.underlay.interface.as_str());
+            wishes::check(&add, &addresses, passing).map(|()| chosen)
+        });
+        let chosen = match chosen {
             Ok(chosen) => chosen,
             Err(refusal) => {
                 self.give_back(&handle_of(&add.network, &add.attachment));
                 return Err(refusal);
             }
         };
-        let addresses: Vec<IpAddr> = assigned.iter().map(|assigned| assigned.address).collect();
         let record = Arc::new(self.record(add, netns_id, &addresses, chosen));
         match self.connect(&record, &netns).await {
             Ok(()) => {
@@ -111,6 +118,8 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
             pod: add.pod,
             addresses: addresses.to_vec(),
             underlay: chosen.map(|chosen| chosen.underlay),
+            host_ports: add.host_ports,
+            bandwidth: add.bandwidth,
         }
     }
 
@@ -124,7 +133,9 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
     async fn connect(&self, record: &Arc<Record>, netns: &Arc<File>) -> Result<(), Refusal> {
         self.journal.put(record).map_err(|error| Refusal::new(Code::IO, error.to_string()))?;
         self.wiring.up(Arc::clone(record), Arc::clone(netns)).await?;
-        self.endpoints.add(record.endpoint()).await.map_err(|error| engine(&error))
+        self.endpoints.add(record.endpoint()).await.map_err(|error| engine(&error))?;
+        self.wiring.end_flows(record, Moment::Added).await;
+        Ok(())
     }
 
     /// Undoes whatever of an ADD was done. What fails is logged: DEL, which the runtime owes us, tries it again.
@@ -142,6 +153,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
     async fn unwire(&self, record: &Arc<Record>) -> Result<(), Refusal> {
         self.detach(record, None).await?;
         self.endpoints.remove(&record.interface).await.map_err(|error| engine(&error))?;
+        self.wiring.end_flows(record, Moment::Removed).await;
         Ok(self.wiring.remove(&record.interface).await?)
     }
 }

@@ -8,6 +8,7 @@ use tracing::info;
 
 use super::name::host_ifname;
 use super::server::{Server, engine, handle_of};
+use super::wiring::Moment;
 
 impl<D: Datastore + Send + Sync + 'static> Server<D> {
     /// Disconnects a container. Nothing there is no error.
@@ -22,6 +23,9 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
             self.detach(record, netns).await?;
         }
         self.endpoints.remove(&interface).await.map_err(|error| engine(&error))?;
+        if let Some(record) = &record {
+            self.wiring.end_flows(record, Moment::Removed).await;
+        }
         self.wiring.doom(&interface).await?;
         let io = |error: &dyn std::fmt::Display| Refusal::new(Code::IO, error.to_string());
         match record {

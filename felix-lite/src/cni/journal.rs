@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cairn_net::Mac;
+use cairn_net::{Bandwidth, Family, HostPort, Mac};
 use felix_api::{Attached, Attachment, HOST_MAC, PodId};
 use felix_core::Endpoint;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,12 @@ pub(crate) struct Record {
     /// The network that the container is in past the node's routes; then the pair is for what is between the two alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) underlay: Option<Underlay>,
+    /// Ports of the node that lead to the container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) host_ports: Vec<HostPort>,
+    /// How much traffic it may have.
+    #[serde(default, skip_serializing_if = "Bandwidth::is_unlimited")]
+    pub(crate) bandwidth: Bandwidth,
 }
 
 /// Device and inode of a namespace's file: unique among those that live.
@@ -75,7 +81,18 @@ impl Record {
             addresses: self.addresses.clone(),
             owner: self.owner(),
             enforceable: self.underlay.is_none(),
+            host_ports: self.host_ports.clone(),
+            bandwidth: self.bandwidth,
         }
+    }
+
+    /// Does a port of the node lead here from 127.0.0.1?
+    pub(crate) fn serves_loopback(&self) -> bool {
+        let of_ipv4 = |address: &IpAddr| address.is_ipv4();
+        let loopback = |port: &HostPort| {
+            port.is_of(Family::Ipv4) && port.address().is_none_or(|address| address.is_loopback())
+        };
+        self.addresses.iter().any(of_ipv4) && self.host_ports.iter().any(loopback)
     }
 
     /// The name of the pair's end in the container: `CNI_IFNAME` unless that is in the underlay.
@@ -216,6 +233,8 @@ mod tests {
             mtu_fixed: false,
             addresses: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
             underlay: None,
+            host_ports: Vec::new(),
+            bandwidth: Bandwidth::default(),
         })
     }
 
@@ -247,6 +266,34 @@ mod tests {
         assert!(!whole, "the first line is damaged");
         assert_eq!(journal.all(), [record("b")]);
         assert_eq!(journal.get(&record("b").attachment).unwrap().owner(), "b");
+    }
+
+    #[test]
+    fn what_a_pod_brings_along_is_kept_and_other_versions_can_read_each_others_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attachments");
+        let port: HostPort =
+            serde_json::from_str(r#"{"transport":"udp","host_port":53,"port":5353}"#).unwrap();
+        let egress = Some(cairn_net::Rate::new(8_000_000, Some(800)).unwrap());
+        let bandwidth = Bandwidth { egress, ..Bandwidth::default() };
+        let wishing = Arc::new(Record { host_ports: vec![port], bandwidth, ..(*record("a")).clone() });
+        let (journal, _) = Journal::open(&path).unwrap();
+        journal.put(&wishing).unwrap();
+        drop(journal);
+        let (journal, whole) = Journal::open(&path).unwrap();
+        assert!(whole);
+        assert_eq!(journal.all(), [Arc::clone(&wishing)]);
+        let endpoint = wishing.endpoint();
+        assert_eq!((endpoint.host_ports.as_slice(), endpoint.bandwidth), ([port].as_slice(), bandwidth));
+
+        // An older version wrote neither, and passes over what it does not know, as this one does.
+        let plain = serde_json::to_value(&*record("b")).unwrap();
+        assert!(plain.get("host_ports").is_none() && plain.get("bandwidth").is_none(), "{plain}");
+        let mut newer = plain.clone();
+        newer["of_a_later_version"] = serde_json::json!([{ "x": 1 }]);
+        for value in [plain, newer] {
+            assert_eq!(serde_json::from_value::<Record>(value).unwrap(), *record("b"));
+        }
     }
 
     #[test]

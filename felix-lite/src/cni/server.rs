@@ -183,7 +183,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
     /// Answers one request. The namespace is the one that came with it.
     pub(super) async fn answer(&self, request: Request, netns: Option<File>) -> Reply {
         if request.version > PROTOCOL {
-            let msg = format!("the plugin speaks protocol {}, felix-lite {PROTOCOL}", request.version);
+            let msg = format!("the request needs protocol {}, felix-lite speaks {PROTOCOL}", request.version);
             return Reply::Refused(
                 Refusal::new(Code::INTERNAL, msg).because("felix-lite is older than the plugin"),
             );
@@ -191,7 +191,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         let verb = request.command.verb();
         let done = |result: Result<(), Refusal>| result.map(|()| Reply::Done);
         let reply = match request.command {
-            Command::Add(add) => self.add(add, netns).await.map(Reply::Attached),
+            Command::Add(add) => self.add(*add, netns).await.map(Reply::Attached),
             Command::Del(del) => done(self.del(&del, netns).await),
             Command::Check(check) => done(self.check(&check, netns).await),
             Command::Gc(gc) => done(self.gc(&gc).await),
@@ -261,6 +261,7 @@ pub(super) fn engine(error: &EndpointError) -> Refusal {
     let code = match error {
         EndpointError::Stopping => Code::TRY_AGAIN,
         EndpointError::AddressInUse { .. } => Code::IPAM,
+        EndpointError::PortInUse { .. } => Code::PORT_IN_USE,
         EndpointError::Kernel { .. } => Code::KERNEL,
     };
     Refusal::new(code, error.to_string())

@@ -6,6 +6,7 @@
 //! The source check (I1) holds: a connection is handed over in the forward hook, which no packet of a pod reaches unchecked, and what is forwarded early
 //! has the very addresses, ports and incoming interface of packets that passed. Whatever else an interface sends takes the ordinary way.
 //! An interface that loses a source leaves the flowtable before the source leaves the firewall, so that all its packets are checked again.
+//! Connections of pods with a limit are never handed over, for the chains that count their packets would not see them.
 //!
 //! Not here: what ends a connection there otherwise, which is the kernel's: an interface that goes down, any change of the routes that it uses, FIN and RST,
 //! or 30 seconds without a packet.
@@ -18,10 +19,11 @@ use std::time::{Duration, Instant};
 use cairn_kernel::Error;
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{
-    self, Chain, ChainType, Comparison, ConntrackKey, Expression, Flowtable, Hook, MetaKey, Register, Rule,
-    Table, Transaction, ct_state,
+    self, Chain, ChainType, Comparison, ConntrackKey, DataType, Element, Expression, Flowtable, Hook,
+    MetaKey, Register, Rule, Set, Table, Transaction, Value, Verdict, ct_state,
 };
 use cairn_kernel::object::{Change, IfIndex, Link};
+use cairn_net::{Direction, Rate};
 use felix_api::WORKLOAD;
 use felix_core::TunnelKind;
 use nix::errno::Errno;
@@ -36,6 +38,8 @@ const SETTLE: Duration = Duration::from_millis(800);
 
 const FLOWTABLE: Flowtable = Flowtable { name: "established", priority: 0 };
 const CHAIN: &str = "hand-over";
+/// The set of interfaces whose connections are not handed over.
+const LIMITED: &str = "limited";
 /// After all filters of the forward hook.
 const PRIORITY: i32 = 10;
 /// Protocol numbers of TCP and UDP: the kernel hands over no others.
@@ -48,6 +52,8 @@ pub(super) struct FastPath {
     /// `None`: nobody has said yet, and what an earlier run left stays.
     wanted: Option<bool>,
     is_there: bool,
+    /// It is as an earlier version made it, and is to be made anew.
+    is_old: bool,
     /// The sources of pods, by their interface.
     pods: BTreeMap<Arc<str>, BTreeSet<IpAddr>>,
     /// Interfaces that lost a source and have others: connections of the lost one may be in the flowtable still.
@@ -58,6 +64,12 @@ pub(super) struct FastPath {
     joined: BTreeSet<String>,
     joining: BTreeSet<String>,
     leaving: BTreeSet<String>,
+    /// Interfaces whose pods have a limit, and which.
+    limits: BTreeMap<Arc<str>, BTreeSet<(Direction, Rate)>>,
+    /// The elements of [`LIMITED`], as last read or written.
+    exempted: BTreeSet<Element>,
+    /// Is the picture complete?
+    swept: bool,
     fault: Option<String>,
     due: Option<Instant>,
 }
@@ -75,10 +87,13 @@ impl FastPath {
         } else {
             None
         };
+        let exempted = nftables::elements(&mut socket, Self::TABLE, LIMITED)?.into_iter().collect();
+        let is_old = is_there && !nftables::sets(&mut socket, Self::TABLE)?.iter().any(|set| set == LIMITED);
         Ok(Self {
             socket,
             wanted: None,
             is_there,
+            is_old,
             pods: BTreeMap::new(),
             shut: BTreeSet::new(),
             others: BTreeSet::new(),
@@ -86,6 +101,9 @@ impl FastPath {
             joined: joined.into_iter().flatten().collect(),
             joining: BTreeSet::new(),
             leaving: BTreeSet::new(),
+            limits: BTreeMap::new(),
+            exempted,
+            swept: false,
             fault: None,
             due: None,
         })
@@ -123,6 +141,19 @@ impl FastPath {
             self.shut.remove(interface);
         } else {
             self.shut.insert(Arc::clone(interface));
+        }
+    }
+
+    /// The interface's pod has a limit, or no longer: see [`Self::exempt`].
+    pub(super) fn limit(&mut self, interface: &Arc<str>, limit: (Direction, Rate), has: bool) {
+        let limits = self.limits.entry(Arc::clone(interface)).or_default();
+        if has {
+            limits.insert(limit);
+        } else {
+            limits.remove(&limit);
+        }
+        if limits.is_empty() {
+            self.limits.remove(interface);
         }
     }
 
@@ -175,6 +206,7 @@ impl FastPath {
     pub(super) fn sweep(&mut self) {
         let strange = self.joined.iter().filter(|name| !self.is_fit(name));
         self.leaving.extend(strange.cloned().collect::<Vec<_>>());
+        self.swept = true;
     }
 
     /// Somebody else changed the table.
@@ -222,12 +254,38 @@ impl FastPath {
         }
     }
 
+    /// Leaves out the interfaces whose pods have a limit. Before the firewall is written.
+    pub(super) fn exempt(&mut self) {
+        if !self.is_there || self.is_old {
+            return;
+        }
+        let wanted = self.limited();
+        let missing: Vec<_> = wanted.difference(&self.exempted).cloned().collect();
+        let strange: Vec<_> = self.exempted.difference(&wanted).filter(|_| self.swept).cloned().collect();
+        let mut transaction = Transaction::new(Self::TABLE);
+        transaction.delete_elements(LIMITED, strange.iter().cloned());
+        transaction.add_elements(LIMITED, missing.iter().cloned());
+        if let Err(error) = transaction.commit(&mut self.socket) {
+            // Rather without it than past the limits.
+            warn!(%error, "the fast path is taken away, and made again");
+            self.remove();
+            self.due = Some(Instant::now() + SETTLE);
+            return;
+        }
+        strange.iter().for_each(|element| drop(self.exempted.remove(element)));
+        self.exempted.extend(missing);
+    }
+
+    fn limited(&self) -> BTreeSet<Element> {
+        self.limits.keys().map(|interface| Element::new(&[Value::Interface(interface)])).collect()
+    }
+
     /// Makes it, and takes in the interfaces that are to be in it. After all else: nobody waits for it.
     pub(super) fn write(&mut self, now: Instant) {
         if self.due.is_some_and(|due| due <= now) {
             self.due = None;
             match self.wanted {
-                Some(true) if !self.is_there => self.make(now),
+                Some(true) if !self.is_there || self.is_old => self.make(now),
                 Some(false) if self.is_there => self.remove(),
                 // What could not be made is not missed any more.
                 Some(false) => self.fault = None,
@@ -250,14 +308,17 @@ impl FastPath {
             .create_table()
             .create_flowtable(&FLOWTABLE, &[])
             .create_chain(&Chain::at(CHAIN, ChainType::Filter, Hook::Forward, PRIORITY))
-            .flush_chain(CHAIN);
+            .create_set(&Set::hash(LIMITED, &[DataType::Interface]))
+            .flush_chain(CHAIN)
+            .add_elements(LIMITED, self.limited());
         for rule in rules() {
             transaction.append_rule(&rule);
         }
         match transaction.commit(&mut self.socket) {
             Ok(()) => {
                 info!("established connections of pods take the fast path");
-                (self.is_there, self.fault) = (true, None);
+                (self.is_there, self.is_old, self.fault) = (true, false, None);
+                self.exempted.extend(self.limited());
                 self.joined.clear();
                 let pods = self.pods.keys().filter(|name| !self.shut.contains(*name));
                 self.joining.extend(pods.map(ToString::to_string));
@@ -295,8 +356,9 @@ impl FastPath {
         match transaction.commit(&mut self.socket) {
             Ok(()) => {
                 info!("the fast path is gone");
-                (self.is_there, self.fault) = (false, None);
+                (self.is_there, self.is_old, self.fault) = (false, false, None);
                 self.joined.clear();
+                self.exempted.clear();
             }
             Err(error) => {
                 self.fault = Some(format!("the fast path stays: {error}"));
@@ -310,7 +372,18 @@ impl FastPath {
 fn rules() -> Vec<Rule> {
     let of_pod = [MetaKey::InputInterface, MetaKey::OutputInterface];
     let rules = of_pod.into_iter().flat_map(|end| PROTOCOLS.map(|protocol| rule(end, protocol)));
-    rules.collect()
+    of_pod.into_iter().map(limited_rule).chain(rules).collect()
+}
+
+/// Packets of pods with a limit go no further in this chain, and take the ordinary way.
+fn limited_rule(end: MetaKey) -> Rule {
+    let register = Register(0);
+    let expressions = vec![
+        Expression::Meta { key: end, into: register },
+        Expression::Lookup { set: LIMITED.to_owned(), key: register, inverted: false },
+        Expression::Verdict(Verdict::Accept),
+    ];
+    Rule { chain: CHAIN.to_owned(), expressions, comment: "pods with a limit are counted packet by packet" }
 }
 
 fn rule(end: MetaKey, protocol: u8) -> Rule {

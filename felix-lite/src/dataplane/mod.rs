@@ -48,6 +48,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::endpoint::EndpointError;
 use crate::mailbox::{Writer, mailbox};
 use crate::wireguard_key::KeyFile;
+pub(crate) use firewall::named_members;
 use worker::Worker;
 
 /// Events that may wait for the engine.

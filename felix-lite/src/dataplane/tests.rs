@@ -1,6 +1,7 @@
 //! Routes, firewall and tunnels in a kernel namespace of each test's own.
 
 mod fast_path;
+mod host_ports;
 mod tunnels;
 
 use std::net::{IpAddr, Ipv4Addr};

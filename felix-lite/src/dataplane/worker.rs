@@ -21,7 +21,7 @@ use super::firewall::Firewall;
 use super::route::Routes;
 use super::tunnel::{Tunnels, is_tunnel};
 use super::{DataplaneEvent, KernelFault, Orders, Waiting, host, quarrel, sysctl};
-use crate::endpoint::EndpointError;
+use crate::endpoint::{EndpointError, words};
 use crate::mailbox::Reader;
 use crate::wireguard_key::KeyFile;
 
@@ -325,12 +325,15 @@ impl Worker {
             } else {
                 self.firewall.remove(element);
             }
-            if let Element::Source { interface, address } = element {
-                if *wanted {
+            match element {
+                Element::Source { interface, address } if *wanted => {
                     self.fast_path.add_source(interface, *address);
-                } else {
-                    self.fast_path.remove_source(interface, *address);
                 }
+                Element::Source { interface, address } => self.fast_path.remove_source(interface, *address),
+                Element::Limit { interface, direction, rate } => {
+                    self.fast_path.limit(interface, (*direction, *rate), *wanted);
+                }
+                _ => {}
             }
         }
         for mode in orders.drivers {
@@ -374,9 +377,11 @@ impl Worker {
     }
 
     /// The ways of marked packets before the elements that mark them. Elements before routes: a pod's source is known before it is reached (I1). Tunnels before routes, too, and what routes no longer need after
-    /// them. An interface leaves the fast path before its source leaves the firewall.
+    /// them. An interface leaves the fast path before its source leaves the firewall, and
+    /// is left out of it before its limit is in force.
     fn write(&mut self) {
         self.fast_path.leave();
+        self.fast_path.exempt();
         let prepared = self.detours.prepare();
         self.firewall_fault = self.firewall.write().err();
         if let Some(error) = &self.firewall_fault {
@@ -420,14 +425,13 @@ impl Worker {
     fn confirm(&self, endpoint: &Endpoint) -> Result<(), EndpointError> {
         let refused =
             |reason: String| EndpointError::Kernel { interface: endpoint.interface.clone(), reason };
+        if let Some(missing) = endpoint.elements().find(|element| !self.firewall.has(element)) {
+            let why = self.firewall_fault.as_ref().map(ToString::to_string);
+            return Err(refused(
+                why.unwrap_or_else(|| format!("{} is not in the firewall", words(&missing))),
+            ));
+        }
         for address in &endpoint.addresses {
-            let source = Element::Source { interface: endpoint.interface.as_str().into(), address: *address };
-            if !self.firewall.has(&source) {
-                let why = self.firewall_fault.as_ref().map(ToString::to_string);
-                return Err(refused(
-                    why.unwrap_or_else(|| format!("source {address} is not in the firewall")),
-                ));
-            }
             if let Some(reason) = self.routes.fault_of(Prefix::host(*address)) {
                 return Err(refused(reason));
             }

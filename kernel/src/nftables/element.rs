@@ -1,10 +1,11 @@
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use cairn_net::Prefix;
 
-use super::Verdict;
 use super::set::DataType;
 use super::uapi::{LIST_ELEMENT, data, element};
+use super::{Limit, Verdict};
 use crate::netlink::{Attribute, Attributes, Message};
 
 /// A field of a key.
@@ -20,6 +21,8 @@ pub enum Value<'a> {
     Port(u16),
     /// A packet mark.
     Mark(u32),
+    /// An address and a port: only as a map's value.
+    Socket(SocketAddr),
 }
 
 impl Value<'_> {
@@ -30,6 +33,7 @@ impl Value<'_> {
             Self::Protocol(_) => DataType::Protocol,
             Self::Port(_) => DataType::Port,
             Self::Mark(_) => DataType::Mark,
+            Self::Socket(socket) => DataType::Socket(cairn_net::Family::of(socket.ip())),
         }
     }
 
@@ -41,6 +45,11 @@ impl Value<'_> {
             Self::Protocol(number) => key.push(number),
             Self::Port(port) => key.extend_from_slice(&port.to_be_bytes()),
             Self::Mark(mark) => key.extend_from_slice(&mark.to_ne_bytes()),
+            Self::Socket(socket) => {
+                Self::Address(socket.ip()).append(key);
+                Self::Port(socket.port()).append(key);
+                key.extend_from_slice(&[0; 2]);
+            }
         }
     }
 }
@@ -57,6 +66,8 @@ pub struct Element {
     verdict: Option<Verdict>,
     /// The value of a map that has no verdicts.
     value: Option<Vec<u8>>,
+    /// How much a set of limits lets pass.
+    limit: Option<Limit>,
 }
 
 impl Element {
@@ -69,7 +80,7 @@ impl Element {
                 key.resize(key.len().next_multiple_of(4), 0);
             }
         }
-        Self { key, inside: true, last: None, verdict: None, value: None }
+        Self { key, inside: true, last: None, verdict: None, value: None, limit: None }
     }
 
     /// An element of a map of values.
@@ -77,6 +88,11 @@ impl Element {
         let mut bytes = Vec::new();
         value.append(&mut bytes);
         Self { value: Some(bytes), ..Self::new(fields) }
+    }
+
+    /// An element of a set of limits.
+    pub fn with_limit(fields: &[Value<'_>], limit: Limit) -> Self {
+        Self { limit: Some(limit), ..Self::new(fields) }
     }
 
     /// A prefix in a set of prefixes behind marks.
@@ -104,11 +120,26 @@ impl Element {
         &self.key
     }
 
+    /// Those of a hash set or map whose key is this one's, whatever their value or limit.
+    pub fn of_same_key<'a>(&self, among: &'a BTreeSet<Self>) -> impl Iterator<Item = &'a Self> {
+        let first = Self {
+            key: self.key.clone(),
+            inside: false,
+            last: None,
+            verdict: None,
+            value: None,
+            limit: None,
+        };
+        let key = self.key.clone();
+        among.range(first..).take_while(move |element| element.key == key)
+    }
+
     /// Roughly what it takes in a message.
     pub(super) fn encoded_len(&self) -> usize {
         let verdict = self.verdict.as_ref().map_or(0, |verdict| 24 + verdict.chain().map_or(0, str::len));
         let more = [&self.last, &self.value].map(|bytes| bytes.as_ref().map_or(0, |bytes| bytes.len() + 8));
-        self.key.len() + 24 + verdict + more.iter().sum::<usize>()
+        let limit = self.limit.map_or(0, |_| 72);
+        self.key.len() + 24 + verdict + limit + more.iter().sum::<usize>()
     }
 
     pub(super) fn encode(&self, list: &mut Message<'_>) {
@@ -132,6 +163,9 @@ impl Element {
                     value.bytes(data::VALUE, bytes);
                 });
             }
+            if let Some(limit) = self.limit {
+                out.nest(element::EXPRESSION, |expression| limit.encode(expression));
+            }
         });
     }
 
@@ -145,7 +179,8 @@ impl Element {
         let value = attributes.find(element::DATA);
         let verdict = value.map(Attribute::nested).and_then(|value: Attributes<'_>| Verdict::decode(value));
         let inside = flags & element::FLAG_INTERVAL_END == 0;
-        Some(Self { key, inside, last, verdict, value: value.and_then(bytes) })
+        let limit = attributes.find(element::EXPRESSION).and_then(|found| Limit::decode(found.nested()));
+        Some(Self { key, inside, last, verdict, value: value.and_then(bytes), limit })
     }
 }
 
@@ -179,5 +214,37 @@ mod tests {
             Element::new(&[Value::Address("10.0.0.1".parse().unwrap()), Value::Protocol(6), Value::Port(80)]);
         assert_eq!(element.key(), [10, 0, 0, 1, 6, 0, 0, 0, 0, 80, 0, 0]);
         assert_eq!(Element::new(&[Value::Port(80)]).key(), [0, 80]);
+    }
+
+    #[test]
+    fn an_address_with_a_port_fills_whole_registers() {
+        let value = |text: &str| {
+            Element::with_value(&[Value::Port(80)], Value::Socket(text.parse().unwrap())).value.unwrap()
+        };
+        assert_eq!(value("10.0.0.1:8080"), [10, 0, 0, 1, 0x1f, 0x90, 0, 0]);
+        assert_eq!(value("[::1]:8080").len(), 20);
+    }
+
+    #[test]
+    fn a_limit_survives_its_message() {
+        let limit = Limit { bytes_per_second: 2_500_000, burst: 131_072 };
+        let element = Element::with_limit(&[Value::Interface("crn1")], limit);
+        let mut batch = crate::netlink::Batch::new();
+        element.encode(&mut batch.message(1000, 0, &[]));
+        let frame = crate::netlink::Frames::new(batch.as_bytes()).next().unwrap();
+        let member = frame.attributes(0).find(LIST_ELEMENT).unwrap();
+        assert_eq!(Element::decode(member), Some(element.clone()));
+        assert!(batch.as_bytes().len() - 16 <= element.encoded_len());
+    }
+
+    #[test]
+    fn the_key_finds_an_element_whatever_its_value() {
+        let at = |port, target: &str| {
+            Element::with_value(&[Value::Port(port)], Value::Socket(target.parse().unwrap()))
+        };
+        let all = BTreeSet::from([at(79, "10.0.0.1:1"), at(80, "10.0.0.2:1"), at(81, "10.0.0.3:1")]);
+        let found: Vec<_> = at(80, "10.0.0.9:9").of_same_key(&all).collect();
+        assert_eq!(found, [&at(80, "10.0.0.2:1")]);
+        assert_eq!(at(82, "10.0.0.2:1").of_same_key(&all).count(), 0);
     }
 }

@@ -267,6 +267,15 @@ pub enum Expression {
         /// Which source ports it may get.
         ports: Ports,
     },
+    /// Gives the packet another destination. In NAT chains at prerouting and output.
+    DestinationNat {
+        /// Of which family the address is.
+        family: Family,
+        /// Where the address is.
+        address: Register,
+        /// Where the port is, 2 bytes in network order. The packet's protocol must have ports.
+        port: Register,
+    },
 }
 
 /// The source ports that a translated connection may get.
@@ -311,7 +320,7 @@ impl Expression {
             Self::Counter => "counter",
             Self::Verdict(_) | Self::Immediate { .. } => "immediate",
             Self::Masquerade { .. } => "masq",
-            Self::SourceNat { .. } => "nat",
+            Self::SourceNat { .. } | Self::DestinationNat { .. } => "nat",
         }
     }
 
@@ -378,6 +387,12 @@ impl Expression {
                 out.be32(1, 0).be32(2, u32::from(super::nfproto(*family)));
                 out.be32(3, address.number()).be32(4, address.number());
                 ports.encode([5, 6, 7], out);
+            }
+            Self::DestinationNat { family, address, port } => {
+                // NFT_NAT_DNAT; the same registers as lowest and highest address and port.
+                out.be32(1, 1).be32(2, u32::from(super::nfproto(*family)));
+                out.be32(3, address.number()).be32(4, address.number());
+                out.be32(5, port.number()).be32(6, port.number());
             }
         }
     }

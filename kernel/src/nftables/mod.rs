@@ -12,6 +12,7 @@ mod expression;
 mod flowtable;
 mod forward;
 mod generation;
+mod limit;
 mod list;
 mod rule;
 mod set;
@@ -28,6 +29,7 @@ pub use expression::{
 pub use flowtable::{Flowtable, flowtable_devices};
 pub use forward::forward_drops;
 pub use generation::{GROUP, Generation};
+pub use limit::Limit;
 pub use list::{ListedRule, chains, elements, exists, rules, sets};
 pub use rule::Rule;
 pub use set::{DataType, Set};

@@ -1,7 +1,7 @@
 use cairn_net::Family;
 
 use super::uapi::{self, LIST_ELEMENT, message, set};
-use super::{Element, Table};
+use super::{Element, Limit, Table};
 use crate::netlink::Batch;
 
 /// What a field of a key, or a value of a map, is.
@@ -17,6 +17,8 @@ pub enum DataType {
     Port,
     /// A packet mark, host order.
     Mark,
+    /// An address and a port, each padded: only as a map's value.
+    Socket(Family),
     /// What to do with a packet: only as a map's value.
     Verdict,
 }
@@ -30,6 +32,7 @@ impl DataType {
             Self::Protocol => 1,
             Self::Port => 2,
             Self::Mark => 4,
+            Self::Socket(family) => family.bytes() + 4,
             Self::Verdict => 0,
         }
     }
@@ -48,6 +51,8 @@ impl DataType {
             Self::Protocol => 12,
             Self::Port => 13,
             Self::Mark => 19,
+            // A concatenation, six bits for each.
+            Self::Socket(family) => Self::Address(family).number() << 6 | Self::Port.number(),
             // NFT_DATA_VERDICT, to the kernel itself
             Self::Verdict => 0xffff_ff00,
         }
@@ -69,33 +74,52 @@ pub struct Set {
     pub value: Option<DataType>,
     /// Its elements are prefixes that do not overlap; of keys with several fields the last one is such.
     pub prefixes: bool,
+    /// Each element has a [`Limit`] of its own.
+    pub limits: bool,
 }
 
 impl Set {
     /// A set of keys, looked up by hash.
     pub fn hash(name: impl Into<String>, key: &[DataType]) -> Self {
-        Self { name: name.into(), key: key.to_vec(), value: None, prefixes: false }
+        Self { name: name.into(), key: key.to_vec(), value: None, prefixes: false, limits: false }
     }
 
     /// A set of prefixes of a family. No two may overlap.
     pub fn prefixes(name: impl Into<String>, family: Family) -> Self {
-        Self { name: name.into(), key: vec![DataType::Address(family)], value: None, prefixes: true }
+        Self {
+            name: name.into(),
+            key: vec![DataType::Address(family)],
+            value: None,
+            prefixes: true,
+            limits: false,
+        }
     }
 
     /// A set of prefixes of a family behind a packet mark each. No two of one mark may overlap. Needs Linux 5.6.
     pub fn marked_prefixes(name: impl Into<String>, family: Family) -> Self {
         let key = vec![DataType::Mark, DataType::Address(family)];
-        Self { name: name.into(), key, value: None, prefixes: true }
+        Self { name: name.into(), key, value: None, prefixes: true, limits: false }
     }
 
     /// A map from keys to values, looked up by hash.
     pub fn values(name: impl Into<String>, key: &[DataType], value: DataType) -> Self {
-        Self { name: name.into(), key: key.to_vec(), value: Some(value), prefixes: false }
+        Self { name: name.into(), key: key.to_vec(), value: Some(value), prefixes: false, limits: false }
     }
 
     /// A map from keys to verdicts, looked up by hash.
     pub fn verdicts(name: impl Into<String>, key: &[DataType]) -> Self {
-        Self { name: name.into(), key: key.to_vec(), value: Some(DataType::Verdict), prefixes: false }
+        Self {
+            name: name.into(),
+            key: key.to_vec(),
+            value: Some(DataType::Verdict),
+            prefixes: false,
+            limits: false,
+        }
+    }
+
+    /// A set of keys with a limit each, looked up by hash: a key is found where its limit is exceeded. Needs Linux 5.7.
+    pub fn limits(name: impl Into<String>, key: &[DataType]) -> Self {
+        Self { limits: true, ..Self::hash(name, key) }
     }
 
     fn key_len(&self) -> usize {
@@ -146,6 +170,11 @@ impl Set {
         let orders = self.byte_orders();
         if !orders.is_empty() {
             out.bytes(set::USERDATA, &orders);
+        }
+        if self.limits {
+            // That of elements which have none: ours all have.
+            let least = Limit { bytes_per_second: 1, burst: 0 };
+            out.nest(set::EXPRESSION, |expression| least.encode(expression));
         }
     }
 

@@ -90,6 +90,7 @@ pub(super) mod set {
     pub(in super::super) const DESCRIPTION: u16 = 9;
     pub(in super::super) const ID: u16 = 10;
     pub(in super::super) const USERDATA: u16 = 13;
+    pub(in super::super) const EXPRESSION: u16 = 17;
     pub(in super::super) const DESCRIPTION_CONCAT: u16 = 2;
     pub(in super::super) const FIELD_LEN: u16 = 1;
     pub(in super::super) const FLAG_INTERVAL: u32 = 0x4;
@@ -105,8 +106,22 @@ pub(super) mod element {
     pub(in super::super) const KEY: u16 = 1;
     pub(in super::super) const DATA: u16 = 2;
     pub(in super::super) const FLAGS: u16 = 3;
+    pub(in super::super) const EXPRESSION: u16 = 7;
     pub(in super::super) const KEY_END: u16 = 10;
     pub(in super::super) const FLAG_INTERVAL_END: u32 = 1;
+}
+
+/// `enum nft_limit_attributes`.
+pub(super) mod limit {
+    pub(in super::super) const RATE: u16 = 1;
+    pub(in super::super) const UNIT: u16 = 2;
+    pub(in super::super) const BURST: u16 = 3;
+    pub(in super::super) const TYPE: u16 = 4;
+    pub(in super::super) const FLAGS: u16 = 5;
+    /// `NFT_LIMIT_PKT_BYTES`.
+    pub(in super::super) const BYTES: u32 = 1;
+    /// `NFT_LIMIT_F_INV`.
+    pub(in super::super) const FLAG_OVER: u32 = 1;
 }
 
 /// `enum nft_data_attributes`, `enum nft_verdict_attributes`.

@@ -3,6 +3,7 @@
 //! A program of its own and not `#[test]`s: a cluster takes half a minute to come up, so all scenarios of a choice of address families share one,
 //! which ends with the last of them. Each leaves the cluster as it found it.
 
+mod capabilities;
 mod controller;
 mod drain;
 mod kubectl;
@@ -27,6 +28,7 @@ fn all() -> Vec<Scenario> {
         node::is_ready_with_cairn_and_not_before,
         pods::all_reach_all_and_are_seen_by_their_own_address,
         services::addresses_and_names_lead_to_pods,
+        capabilities::a_host_port_leads_to_its_pod,
         routers::tors_have_the_blocks_of_all_nodes,
         drain::a_cordoned_or_tainted_node_is_told_as_leaving_and_loses_nothing,
         restart::killed_daemons_cost_established_flows_nothing,
@@ -34,6 +36,7 @@ fn all() -> Vec<Scenario> {
     ];
     let once = scenarios![
         node::has_the_plugin_beside_others_and_no_secret,
+        capabilities::annotations_limit_the_traffic_of_a_pod,
         controller::runs_twice_and_one_acts,
         kubectl::exec_logs_and_port_forward_work,
         restart::a_rolling_update_costs_established_flows_nothing,

@@ -12,6 +12,7 @@ use cairn_lab::node::{self, NodeProcess};
 use cairn_lab::pod;
 use cairn_lab::probe::{self, Pace};
 use clap::Subcommand;
+use serde_json::Map;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -63,6 +64,9 @@ pub(crate) enum PodCommand {
         name: String,
         #[arg(long = "argument")]
         arguments: Vec<String>,
+        /// A JSON object of what the runtime gives by capability
+        #[arg(long)]
+        capabilities: Option<String>,
     },
     /// Run DEL and remove the network namespace
     Del { name: String },
@@ -91,6 +95,39 @@ pub(crate) enum ProbeCommand {
     Serve {
         /// The port
         port: u16,
+    },
+    /// Tell whoever asks a port, over TCP or UDP, by which address it is seen
+    Tell {
+        /// The port
+        port: u16,
+    },
+    /// Ask a `tell` once; prints the address
+    Ask {
+        /// The server's address
+        address: IpAddr,
+        /// Its port
+        port: u16,
+        /// Over UDP
+        #[arg(long)]
+        udp: bool,
+        /// The port to ask from
+        #[arg(long, default_value_t = 0)]
+        from: u16,
+    },
+    /// Take what comes over TCP to a port, and tell how much that was
+    Sink {
+        /// The port
+        port: u16,
+    },
+    /// Send to a `sink` for some seconds as much as goes; prints how much arrived, and in which time
+    Flood {
+        /// The server's address
+        address: IpAddr,
+        /// Its port
+        port: u16,
+        /// Seconds
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
     },
     /// Keep one TCP connection to a `serve` busy
     Stream {
@@ -138,8 +175,10 @@ fn enter(process: NodeProcess, netns: Option<&Path>, words: &[String]) -> Result
 fn pod_inside(process: NodeProcess, command: PodCommand) -> Result<ExitCode> {
     node::enter_namespaces(process, None)?;
     match command {
-        PodCommand::Add { name, arguments } => {
-            println!("{}", serde_json::to_string(&pod::add(&name, &arguments)?)?);
+        PodCommand::Add { name, arguments, capabilities } => {
+            let capabilities = capabilities.map_or(Ok(Map::new()), |text| serde_json::from_str(&text))?;
+            let pod = pod::add(&name, &pod::Request { arguments, capabilities })?;
+            println!("{}", serde_json::to_string(&pod)?);
         }
         PodCommand::Del { name } => pod::delete(&name)?,
     }
@@ -171,6 +210,23 @@ fn probe(command: ProbeCommand) -> Result<ExitCode> {
         }
         ProbeCommand::Serve { port } => {
             probe::serve(port)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        ProbeCommand::Tell { port } => {
+            probe::tell(port)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        ProbeCommand::Ask { address, port, udp, from } => {
+            println!("{}", probe::ask(address, port, udp, from)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        ProbeCommand::Sink { port } => {
+            probe::sink(port)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        ProbeCommand::Flood { address, port, seconds } => {
+            let amount = probe::flood(address, port, Duration::from_secs(seconds))?;
+            println!("{}", serde_json::to_string(&amount)?);
             return Ok(ExitCode::SUCCESS);
         }
         ProbeCommand::Stream { address, port, count, interval, while_input } => {

@@ -185,7 +185,7 @@ fn down(labs: Vec<String>) -> Result<ExitCode> {
 fn pod(lab: &Lab, command: PodCommand) -> Result<ExitCode> {
     match command {
         PodCommand::Add { node, name, arguments } => {
-            let pod = lab.add_pod_with(&node, &name, &Request { arguments })?;
+            let pod = lab.add_pod_with(&node, &name, &Request { arguments, ..Request::default() })?;
             let addresses: Vec<String> = pod.addresses.iter().map(ToString::to_string).collect();
             println!("{}", addresses.join(" "));
         }

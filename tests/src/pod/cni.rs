@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::netns;
 
@@ -30,6 +30,8 @@ pub(super) struct Attachment {
     pub(super) container: String,
     pub(super) pod: String,
     pub(super) arguments: Vec<String>,
+    /// What the runtime gives to plugins that declare the capability, by its name.
+    pub(super) capabilities: Map<String, Value>,
 }
 
 impl Chain {
@@ -91,6 +93,13 @@ impl Chain {
         let mut config = plugin.clone();
         config["name"] = json!(self.name);
         config["cniVersion"] = json!(self.version);
+        let given = attachment.declared(plugin);
+        if let Some(object) = config.as_object_mut() {
+            object.remove("capabilities");
+        }
+        if !given.is_empty() {
+            config["runtimeConfig"] = given.into();
+        }
         if !previous.is_null() {
             config["prevResult"] = previous.clone();
         }
@@ -119,6 +128,13 @@ impl Chain {
 }
 
 impl Attachment {
+    /// What a plugin is given of the capabilities: those that it declares.
+    fn declared(&self, plugin: &Value) -> Map<String, Value> {
+        let declares = |name: &str| plugin["capabilities"][name] == true;
+        let given = self.capabilities.iter().filter(|(name, _)| declares(name));
+        given.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// `CNI_ARGS`, with what Kubernetes' runtimes put there.
     fn variables(&self) -> String {
         let mut variables = vec![
@@ -134,7 +150,24 @@ impl Attachment {
 
 #[cfg(test)]
 mod tests {
-    use super::Chain;
+    use serde_json::json;
+
+    use super::{Attachment, Chain};
+
+    #[test]
+    fn a_plugin_is_given_what_it_declares() {
+        let capabilities = json!({ "portMappings": [], "bandwidth": {} });
+        let attachment = Attachment {
+            container: "c".to_owned(),
+            pod: "p".to_owned(),
+            arguments: Vec::new(),
+            capabilities: capabilities.as_object().expect("an object").clone(),
+        };
+        let declaring = json!({ "capabilities": { "bandwidth": true, "portMappings": false, "mac": true } });
+        let given = attachment.declared(&declaring);
+        assert_eq!(given.keys().collect::<Vec<_>>(), ["bandwidth"]);
+        assert!(attachment.declared(&json!({})).is_empty());
+    }
 
     #[test]
     fn a_configuration_list_names_its_network_and_version() {

@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Map;
 
 use super::cni::{Attachment, Chain};
-use super::{Pod, netns};
+use super::{Pod, Request, netns};
 
 /// Where a node remembers its pods.
 pub(super) const PODS: &str = "/run/lab/pods";
@@ -17,7 +18,7 @@ pub(super) const PODS: &str = "/run/lab/pods";
 ///
 /// # Errors
 /// With the plugin's own message.
-pub fn add(name: &str, arguments: &[String]) -> Result<Pod> {
+pub fn add(name: &str, request: &Request) -> Result<Pod> {
     let plain = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
     ensure!(plain && !name.is_empty(), "pod `{name}`: letters, digits and `-` only");
     let record = record(name);
@@ -28,7 +29,8 @@ pub fn add(name: &str, arguments: &[String]) -> Result<Pod> {
         let attachment = Attachment {
             container: container_id(name)?,
             pod: name.to_owned(),
-            arguments: arguments.to_vec(),
+            arguments: request.arguments.clone(),
+            capabilities: request.capabilities.clone(),
         };
         let result = chain.add(&attachment)?;
         let addresses = addresses(&result)?;
@@ -55,7 +57,8 @@ pub fn delete(name: &str) -> Result<()> {
     let record = record(name);
     let text = fs::read_to_string(&record).with_context(|| format!("there is no pod `{name}`"))?;
     let pod: Pod = serde_json::from_str(&text)?;
-    let attachment = Attachment { container: pod.container, pod: pod.name, arguments: Vec::new() };
+    let (arguments, capabilities) = (Vec::new(), Map::new());
+    let attachment = Attachment { container: pod.container, pod: pod.name, arguments, capabilities };
     Chain::load()?.delete(&attachment, &pod.result)?;
     if Path::new(&netns(name)).exists() {
         ip(&["netns", "delete", name])?;

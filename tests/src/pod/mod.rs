@@ -35,6 +35,8 @@ pub struct Pod {
 pub struct Request {
     /// Annotations or arguments for `CNI_ARGS`, as `KEY=VALUE`.
     pub arguments: Vec<String>,
+    /// What a runtime gives to plugins that declare the capability, by its name.
+    pub capabilities: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Lab {
@@ -53,6 +55,9 @@ impl Lab {
     pub fn add_pod_with(&self, node: &str, pod: &str, request: &Request) -> Result<Pod> {
         let mut words = vec!["add".to_owned(), pod.to_owned()];
         words.extend(request.arguments.iter().map(|argument| format!("--argument={argument}")));
+        if !request.capabilities.is_empty() {
+            words.push(format!("--capabilities={}", serde_json::to_string(&request.capabilities)?));
+        }
         let text = self.pod_command(node, &words)?;
         serde_json::from_str(&text).with_context(|| format!("node {node}: pod {pod}: unreadable answer"))
     }

@@ -1,10 +1,13 @@
 //! Traffic of our own, so that neither ping nor iperf need be installed and every lost packet is counted.
 //!
 //! [`ping()`] sends ICMP echo requests at a steady pace, [`serve`] echoes TCP, [`stream`] keeps one TCP connection busy with
-//! numbered messages. Each reports a [`Report`] as one line of JSON.
+//! numbered messages. Each reports a [`Report`] as one line of JSON. [`tell`] answers [`ask`] with the address that it is seen by, and [`sink`] counts what
+//! [`flood`] sends.
 
+mod bulk;
 mod checksum;
 mod ping;
+mod seen;
 mod tcp;
 
 use std::time::Duration;
@@ -12,7 +15,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+pub use bulk::{Amount, flood, sink};
 pub use ping::{Pace, ping, ping_while};
+pub use seen::{ask, tell};
 pub use tcp::{serve, stream, stream_while};
 
 /// What came of a probe.

@@ -17,18 +17,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// # Errors
 /// Where the port is taken.
 pub fn serve(port: u16) -> Result<()> {
+    for connection in listen(port)?.incoming() {
+        let connection = connection?;
+        // A connection that breaks is the client's to report.
+        std::thread::spawn(move || echo(connection));
+    }
+    Ok(())
+}
+
+/// A listener of both families. Prints a line when it is there.
+pub(super) fn listen(port: u16) -> Result<TcpListener> {
     // Linux takes IPv4 connections on this one as well; a host without IPv6 has the other.
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
         .or_else(|_| TcpListener::bind(("0.0.0.0", port)))
         .with_context(|| format!("cannot listen on port {port}"))?;
     println!("listening");
     std::io::stdout().flush()?;
-    for connection in listener.incoming() {
-        let connection = connection?;
-        // A connection that breaks is the client's to report.
-        std::thread::spawn(move || echo(connection));
-    }
-    Ok(())
+    Ok(listener)
 }
 
 fn echo(mut connection: TcpStream) -> std::io::Result<()> {

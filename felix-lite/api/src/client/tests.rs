@@ -19,7 +19,7 @@ fn serve(name: &str, answer: impl FnOnce() -> Vec<u8> + Send + 'static) -> (Clie
         let mut body = vec![0; body_len(header).unwrap()];
         stream.read_exact(&mut body).unwrap();
         let request: Request = serde_json::from_slice(&body).unwrap();
-        assert_eq!(request, Request { version: PROTOCOL, command: Command::Status });
+        assert_eq!(request, Request { version: 1, command: Command::Status });
         stream.write_all(&answer()).unwrap();
     });
     struct Remove(PathBuf);

@@ -5,7 +5,7 @@ use cairn_api::kinds::{
     AffinityState, EgressGateway, EgressGatewayStatus, EgressMembers, GatewayMembers, IpPool,
 };
 use cairn_api::{Metadata, Object, Selector};
-use cairn_net::Family;
+use cairn_net::{Bandwidth, Family};
 use felix_core::{Detour, EGRESS_MARKS, Element, Endpoint, Gateway, Reason, Route, Update};
 
 use crate::world::{Reader, affinity, complete, derived, host, ip, learned, node, pool, prefix};
@@ -43,6 +43,8 @@ fn pod(name: &str, app: &str, addresses: &[&str]) -> [Update; 2] {
         addresses: addresses.iter().map(|address| ip(address)).collect(),
         owner: format!("shop/{name}"),
         enforceable: true,
+        host_ports: Vec::new(),
+        bandwidth: Bandwidth::default(),
     };
     [
         Update::Pod(format!("shop/{name}"), Some(Box::new(object))),

@@ -6,6 +6,7 @@ mod egress;
 mod expansion;
 mod fabric;
 mod firewall;
+mod host_ports;
 mod random;
 mod routes;
 mod sessions;

@@ -14,6 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use crate::host_ports::claiming;
 use crate::wireguard::{configuration, key, key_object};
 use crate::world::{
     Reader, World, affinity, bgp, complete, derived, endpoint, gone, host, ip, learned, node, peer, pool,
@@ -122,6 +123,7 @@ fn fact() -> impl Strategy<Value = Update> {
         }),
         1 => select(&[UnencryptedPeers::Allow, UnencryptedPeers::Refuse][..]).prop_map(configuration),
         1 => select(&["10.0.1.3", "10.0.2.7"][..]).prop_map(|address| endpoint("crn1", &[address])),
+        1 => (select(&["crn1", "crn2"][..]), select(&["10.0.1.3", "10.0.2.7"][..])).prop_map(|(interface, address)| claiming(interface, address, 80)),
         1 => Just(Update::TunnelAddresses([(Family::Ipv4, ip("10.0.0.7"))].into())),
         1 => any::<bool>().prop_map(Update::DrainWaited),
     ]

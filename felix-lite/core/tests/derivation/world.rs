@@ -8,7 +8,7 @@ use cairn_api::kinds::{
     AffinityState, AttachmentMode, BgpConfiguration, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
 };
 use cairn_api::{Metadata, Object, annotation};
-use cairn_net::{Family, Mac, Prefix};
+use cairn_net::{Bandwidth, Family, Mac, Prefix};
 use felix_core::{
     Change, Condition, Detour, EgressSlot, Element, Endpoint, Host, HostAddress, HostHop, HostLink,
     HostRoute, Nat, Route, Settings, State, Tunnel, TunnelKind, TunnelPeer, Update, WireguardPeer,
@@ -124,10 +124,22 @@ pub(crate) fn peer(name: &str, spec: BgpPeer) -> Update {
 }
 
 pub(crate) fn endpoint(interface: &str, addresses: &[&str]) -> Update {
-    let addresses = addresses.iter().map(|address| ip(address)).collect();
-    let owner = format!("default/{interface}");
-    let endpoint = Endpoint { interface: interface.to_owned(), addresses, owner, enforceable: true };
-    Update::Endpoint(interface.to_owned(), Some(endpoint))
+    programmed(pod(interface, addresses))
+}
+
+pub(crate) fn pod(interface: &str, addresses: &[&str]) -> Endpoint {
+    Endpoint {
+        interface: interface.to_owned(),
+        addresses: addresses.iter().map(|address| ip(address)).collect(),
+        owner: format!("default/{interface}"),
+        enforceable: true,
+        host_ports: Vec::new(),
+        bandwidth: Bandwidth::default(),
+    }
+}
+
+pub(crate) fn programmed(endpoint: Endpoint) -> Update {
+    Update::Endpoint(endpoint.interface.clone(), Some(endpoint))
 }
 
 pub(crate) fn learned(text: &str, next_hops: &[&str]) -> Update {

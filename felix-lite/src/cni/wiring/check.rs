@@ -1,11 +1,13 @@
 //! Is the kernel as `up` left it?
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs::File;
 
 use cairn_kernel::Rtnl;
 use cairn_kernel::netlink::{Protocol, Socket};
-use cairn_kernel::nftables::{self, Element, Table, Value};
+use cairn_kernel::nftables::{self, Element, Table};
 use cairn_kernel::object::{Address, IfIndex, Link, Route, RouteTarget, TableId};
 use cairn_net::{Family, Mac, Prefix};
 use felix_api::HOST_MAC;
@@ -13,6 +15,8 @@ use felix_api::HOST_MAC;
 use super::up::{families, open};
 use super::{Hands, WiringError, underlay};
 use crate::cni::journal::Record;
+use crate::dataplane::named_members;
+use crate::endpoint::words;
 
 /// Both ends, what is in the underlay, the container's addresses and default routes. Routes of the host are not looked at: see [`host_routes`].
 pub(super) fn pair(hands: &mut Hands, record: &Record, netns: &File) -> Result<(), WiringError> {
@@ -73,26 +77,22 @@ pub(super) fn host_routes(rtnl: &mut Rtnl, record: &Record) -> Result<(), Wiring
     Ok(())
 }
 
-/// The firewall's elements that let the container's packets in.
+/// The firewall's elements: the container's sources, its ports of the node, its limits.
 pub(super) fn firewall(record: &Record) -> Result<(), WiringError> {
     let mut socket = Socket::open(Protocol::Netfilter)?;
-    for addr in &record.addresses {
-        let set = source_set(Family::of(*addr));
-        let wanted = Element::new(&[Value::Interface(&record.interface), Value::Address(*addr)]);
-        if !nftables::elements(&mut socket, Table::CAIRN, set)?.contains(&wanted) {
-            let difference = format_args!("the firewall's set {set} does not have {addr}");
+    let mut read: BTreeMap<&str, Vec<Element>> = BTreeMap::new();
+    for element in record.endpoint().elements() {
+        let (set, members) = named_members(&element);
+        let actual = match read.entry(set) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(nftables::elements(&mut socket, Table::CAIRN, set)?),
+        };
+        if members.iter().any(|member| !actual.contains(member)) {
+            let difference = format_args!("the firewall's set {set} does not have {}", words(&element));
             return Err(mismatch(&record.interface, difference));
         }
     }
     Ok(())
-}
-
-/// The sets of the firewall's source check, as its rules name them.
-const fn source_set(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "sources-v4",
-        Family::Ipv6 => "sources-v6",
-    }
 }
 
 pub(super) fn end(rtnl: &mut Rtnl, name: &str, mac: Mac, mtu: u32) -> Result<Link, WiringError> {

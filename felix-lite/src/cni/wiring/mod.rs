@@ -6,6 +6,7 @@
 
 mod check;
 mod error;
+mod flows;
 mod links;
 mod reaper;
 mod underlay;
@@ -18,9 +19,11 @@ use std::thread;
 
 use cairn_kernel::{Netns, Rtnl};
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
 use super::journal::Record;
 pub(super) use error::WiringError;
+pub(super) use flows::Moment;
 use reaper::Reaper;
 
 /// More do not help: the kernel's own lock (RTNL) lets one through at a time.
@@ -97,6 +100,18 @@ impl Wiring {
             check::firewall(&record)
         })
         .await
+    }
+
+    /// Ends the tracked connections that go where the container's ports of the node no longer lead. What cannot be ended ends by itself.
+    pub(super) async fn end_flows(&self, record: &Arc<Record>, moment: Moment) {
+        if !flows::concerns(record, moment) {
+            return;
+        }
+        let of = Arc::clone(record);
+        let ended = self.perform(move |hands| Ok(flows::end(&mut hands.rtnl, &of, moment)?)).await;
+        ended.unwrap_or_else(|error| {
+            warn!(attachment = %record.attachment, %error, "connections to ports of the node may go where they went before");
+        });
     }
 
     /// Hands an interface over for deletion. One that is gone is no error.

@@ -57,7 +57,7 @@ impl Drop for Place {
     }
 }
 
-fn record() -> Record {
+pub(super) fn record() -> Record {
     let attachment = Attachment { container: "c1".parse().unwrap(), ifname: "eth0".parse().unwrap() };
     Record {
         interface: host_ifname(&attachment),
@@ -71,6 +71,8 @@ fn record() -> Record {
         mtu_fixed: false,
         addresses: vec!["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
         underlay: None,
+        host_ports: Vec::new(),
+        bandwidth: cairn_net::Bandwidth::default(),
     }
 }
 
@@ -101,6 +103,33 @@ fn what_is_wired_checks_and_nothing_is_tentative() {
         assert!(record.addresses.iter().all(|addr| permanent(*addr)), "{neighbours:?}");
         let inside: Vec<Neighbour> = place.pod_rtnl().list(None).unwrap();
         assert_eq!(inside.iter().filter(|n| n.state == NeighbourState::Permanent(HOST_MAC)).count(), 2);
+    });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn only_a_port_that_is_for_the_nodes_loopback_lets_answers_back_to_it() {
+    let place = Place::new("loopback");
+    place.run(async |wiring, record, netns| {
+        let port = |host_ip: &str| {
+            let text = format!(r#"{{"transport":"tcp"{host_ip},"host_port":80,"port":8080}}"#);
+            vec![serde_json::from_str(&text).unwrap()]
+        };
+        let path = format!("/proc/sys/net/ipv4/conf/{}/route_localnet", record.interface);
+        for (host_ports, expected) in [
+            (Vec::new(), "0"),
+            (port(""), "1"),
+            (port(r#","host_ip":"0.0.0.0""#), "1"),
+            (port(r#","host_ip":"127.0.0.1""#), "1"),
+            (port(r#","host_ip":"192.0.2.1""#), "0"),
+            (port(r#","host_ip":"::""#), "0"),
+        ] {
+            let record = Arc::new(Record { host_ports, ..(*record).clone() });
+            wiring.up(Arc::clone(&record), Arc::clone(&netns)).await.unwrap();
+            let found = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(found.trim(), expected, "{:?}", record.host_ports);
+            wiring.remove(&record.interface).await.unwrap();
+        }
     });
 }
 

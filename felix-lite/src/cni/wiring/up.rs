@@ -22,6 +22,11 @@ use crate::cni::journal::Record;
 const HOST_CONF: [(Conf, u32); 4] =
     [(Conf::Forwarding, 1), (Conf::ProxyArp, 1), (Conf::RpFilter, 0), (Conf::SendRedirects, 0)];
 
+/// Beside them, where a port of the node leads to the container from the node's 127.0.0.1: the answers come back to that address. The firewall drops
+/// all else that comes in there for it.
+const WITH_LOOPBACK: [(Conf, u32); 5] =
+    [HOST_CONF[0], HOST_CONF[1], HOST_CONF[2], HOST_CONF[3], (Conf::RouteLocalnet, 1)];
+
 /// Makes everything. Nothing of it may be there yet but an interface that is about to be deleted.
 pub(super) fn up(hands: &mut Hands, record: &Record, netns: &File) -> Result<(), WiringError> {
     let netns = open(record, netns)?;
@@ -112,10 +117,8 @@ pub(super) fn exists(record: &Record) -> WiringError {
 fn host_end(rtnl: &mut Rtnl, record: &Record, link: &Link) -> Result<(), WiringError> {
     let index = link.index;
     let mut requests = Requests::new();
-    requests.change_link(
-        index,
-        &LinkChange { ipv4: &HOST_CONF, link_local: Some(false), ..LinkChange::default() },
-    );
+    let ipv4: &[_] = if record.serves_loopback() { &WITH_LOOPBACK } else { &HOST_CONF };
+    requests.change_link(index, &LinkChange { ipv4, link_local: Some(false), ..LinkChange::default() });
     if families(record).any(|family| family == Family::Ipv6) {
         // Routers' advertisements come from nobody here; the kernel takes this setting by file only.
         let accept_ra = Sysctl::Conf(Family::Ipv6, Scope::Link(link.name.parse()?), Conf::AcceptRa);

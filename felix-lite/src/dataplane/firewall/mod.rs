@@ -4,9 +4,13 @@
 //! at the start and whenever the kernel tells that somebody else changed something in it: what is missing is put back, and what is not
 //! ours goes, but not before the picture is complete. At no time is the live state flushed.
 //!
-//! Sets of prefixes, and maps, are written only once the picture is complete: until then what an earlier run left there stays in
-//! force, because a new prefix might overlap an old one that has yet to be recognised as such, and a key has one value.
+//! Sets of prefixes, and maps of what the cluster says, are written only once the picture is complete: until then what an earlier run left there stays in
+//! force, because a new prefix might overlap an old one that has yet to be recognised as such, and a key has one value. What a pod brings along itself takes
+//! the place of what was left under its key.
 
+mod egress;
+mod host_ports;
+mod limits;
 mod ruleset;
 mod sets;
 
@@ -181,11 +185,15 @@ impl Firewall {
             }
             let holds = |elements: &Elements| elements.get(set).is_some_and(|found| found.contains(element));
             match (holds(&self.wanted), holds(&self.actual)) {
-                (true, false) => drop(missing.entry(*set).or_default().insert(element.clone())),
+                (true, false) => {
+                    strange.entry(*set).or_default().extend(self.displaced(*set, element));
+                    missing.entry(*set).or_default().insert(element.clone());
+                }
                 (false, true) => drop(strange.entry(*set).or_default().insert(element.clone())),
                 _ => {}
             }
         }
+        strange.retain(|_, elements| !elements.is_empty());
         for (set, elements) in &strange {
             transaction.delete_elements(set.as_str(), elements.iter().cloned());
         }
@@ -214,6 +222,13 @@ impl Firewall {
         Ok(true)
     }
 
+    /// What is in the kernel under the element's key and nobody wants.
+    fn displaced(&self, set: SetName, element: &Element) -> Vec<Element> {
+        let Some(actual) = self.actual.get(&set).filter(|_| set.replaces()) else { return Vec::new() };
+        let is_wanted = |other: &Element| self.wanted.get(&set).is_some_and(|wanted| wanted.contains(other));
+        element.of_same_key(actual).filter(|other| !is_wanted(other)).cloned().collect()
+    }
+
     fn read(&mut self) -> Result<(), Error> {
         self.chains = nftables::chains(&mut self.socket, Table::CAIRN)?.into_iter().collect();
         for set in SetName::ALL {
@@ -222,6 +237,12 @@ impl Firewall {
         }
         Ok(())
     }
+}
+
+/// The name of an element's set, and the members that it has there.
+pub(crate) fn named_members(element: &Wanted) -> (&'static str, Vec<Element>) {
+    let (set, members) = members(element);
+    (set.as_str(), members)
 }
 
 /// The set of an element, and the members that it has there.
@@ -262,6 +283,21 @@ fn members(element: &Wanted) -> (SetName, Vec<Element>) {
         Wanted::TunnelPort(port) => (SetName::TunnelPorts, vec![Element::new(&[Value::Port(*port)])]),
         Wanted::TunnelProtocol(protocol) => {
             (SetName::TunnelProtocols, vec![Element::new(&[Value::Protocol(*protocol)])])
+        }
+        Wanted::HostPort { transport, family, host_ip, host_port, target } => {
+            let (protocol, port) = (Value::Protocol(transport.number()), Value::Port(host_port.get()));
+            let value = Value::Socket(*target);
+            match host_ip {
+                None => (SetName::HostPorts(*family), vec![Element::with_value(&[protocol, port], value)]),
+                Some(address) => {
+                    let key = [Value::Address(*address), protocol, port];
+                    (SetName::HostPortsOfAddress(*family), vec![Element::with_value(&key, value)])
+                }
+            }
+        }
+        Wanted::Limit { interface, direction, rate } => {
+            let member = Element::with_limit(&[Value::Interface(interface)], limits::bucket(*rate));
+            (SetName::Limits(*direction), vec![member])
         }
     }
 }

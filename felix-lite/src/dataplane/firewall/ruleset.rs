@@ -6,15 +6,19 @@
 //! |---|---|---|
 //! | `source-check` | prerouting, -310 | pods send from their own addresses only (`from-pods`); packets of pods of other nodes come through WireGuard only, where nothing else is to be taken (`cleartext`); before conntrack, so that a forged packet leaves no entry |
 //! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only; decapsulated ones go on as if the tunnel were a wire |
+//! | `egress-limit` | prerouting, -305 | what pods send beyond their rate; before conntrack, too; only where there are such |
 //! | (services) | prerouting, -100 | |
+//! | `host-ports`, `host-ports-own` | prerouting and output, -95 | connections to ports of the node that lead to pods; before anything is filtered, so that policies see pods' own addresses and ports; only where there are such |
 //! | `egress` | prerouting, -90 | packets of pods of egress gateways get a mark; only where there are such |
 //! | `forged` | forward, -10 | pods send no encapsulated packets to nodes, also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
+//! | `host-ports-return` | postrouting, 95 | of such connections those whose answers would not come back here get an address of the node |
 //! | `masquerades` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with an address of the node |
 //! | `egress-tunnels` | postrouting, 110 | packets of egress gateways enter a tunnel without their mark, or the kernel would lead what they travel in back into it; only where there are such |
+//! | `ingress-limit` | postrouting, 300 | what pods are sent beyond their rate; last, so that it is what really would reach them; only where there are such |
 //!
 //! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question, and what nothing
-//! needs is not there: see [`Needs`]. Without translation nothing has the kernel track connections.
+//! needs is not there: see [`Needs`]. Without translation, of sources or of ports, nothing has the kernel track connections.
 //!
 //! IPv6 cannot live from global addresses alone: an unassigned source (`::`) does duplicate address detection, a
 //! link-local one resolves neighbours. From these a pod may send neighbour discovery and multicast listener reports
@@ -23,15 +27,20 @@
 use std::collections::BTreeSet;
 
 use cairn_kernel::nftables::{
-    Chain, ChainType, Comparison, ConntrackKey, Expression, Hook, MetaKey, PayloadBase, Ports, Register,
-    Rule, Transaction, Verdict, nfproto,
+    Chain, ChainType, Comparison, Expression, Hook, MetaKey, PayloadBase, Ports, Register, Rule, Transaction,
+    Verdict, nfproto,
 };
 use std::net::IpAddr;
 
-use cairn_net::Family;
+use cairn_net::{Direction, Family};
 use felix_api::WORKLOAD;
-use felix_core::{EGRESS_MARKS, Nat, TunnelKind};
+use felix_core::{Nat, TunnelKind};
 
+use super::egress::{
+    EGRESS, EGRESS_MARKED, EGRESS_TUNNELS, egress_rules, egress_source_rules, egress_tunnel_rule,
+};
+use super::host_ports;
+use super::limits;
 use super::sets::SetName;
 
 /// Types of ICMPv6 that a pod may send from a link-local or unassigned source: router solicitation, neighbour
@@ -41,20 +50,15 @@ const OWN_LINK_TYPES: [u8; 4] = [133, 135, 136, 143];
 const ICMPV6: u8 = 58;
 
 const SOURCE_CHECK: &str = "source-check";
-const FROM_PODS: &str = "from-pods";
+pub(super) const FROM_PODS: &str = "from-pods";
 const OWN_LINK: &str = "own-link";
 /// Not `masquerade`: that is a word of nft's language, so that no command of it could name the chain.
-const MASQUERADE: &str = "masquerades";
+pub(super) const MASQUERADE: &str = "masquerades";
 const ENCAPSULATED: &str = "encapsulated";
 const CLEARTEXT: &str = "cleartext";
 /// The interface of what this node sends to itself.
 const LOOPBACK: &[u8] = b"lo\0";
 const FORGED: &str = "forged";
-const EGRESS: &str = "egress";
-const EGRESS_MARKED: &str = "egress-marked";
-const EGRESS_TUNNELS: &str = "egress-tunnels";
-/// How the names of all of our tunnels' devices begin.
-const TUNNELS: &[u8] = b"cairn-";
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 /// TCP, UDP, SCTP, DCCP.
@@ -72,6 +76,10 @@ pub(super) struct Needs {
     translation: bool,
     /// There are pods of egress gateways.
     egress: bool,
+    /// Ports of the node lead to pods.
+    host_ports: bool,
+    /// Some pods have a limit: to them, from them.
+    limits: [bool; 2],
     /// What leaves the pools gets these sources; `None` while that is not known. What an earlier run wrote is in force then.
     nat: Option<Nat>,
 }
@@ -91,8 +99,15 @@ impl Needs {
             encryption: any(SetName::Encrypted),
             translation: any(SetName::Masquerade) || egress || chains.contains(MASQUERADE),
             egress,
+            host_ports: any(SetName::HostPorts) || any(SetName::HostPortsOfAddress),
+            limits: limits::DIRECTIONS.map(|direction| holds(SetName::Limits(direction))),
             nat,
         }
+    }
+
+    /// Those directions in which some pods have a limit, and those in which none has.
+    fn directions(self) -> impl Iterator<Item = (bool, Direction)> {
+        self.limits.into_iter().zip(limits::DIRECTIONS)
     }
 }
 
@@ -138,7 +153,10 @@ fn all_chains(needs: Needs) -> (Vec<Chain>, Vec<Chain>) {
         (needs.encapsulation, Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10)),
         (needs.translation, Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100)),
     ];
-    let (wanted, needless): (Vec<_>, Vec<_>) = all.into_iter().partition(|(wanted, _)| *wanted);
+    let ports = host_ports::chains().map(|chain| (needs.host_ports, chain));
+    let limits = needs.directions().map(|(wanted, direction)| (wanted, limits::chain(direction)));
+    let all = all.into_iter().chain(ports).chain(limits);
+    let (wanted, needless): (Vec<_>, Vec<_>) = all.partition(|(wanted, _)| *wanted);
     let chains = |list: Vec<(bool, Chain)>| list.into_iter().map(|(_, chain)| chain).collect();
     (chains(wanted), chains(needless))
 }
@@ -150,98 +168,6 @@ fn translating_rules(needs: Needs) -> Vec<Rule> {
     egress.chain(Family::ALL.into_iter().flat_map(|family| nat_rules(family, nat))).collect()
 }
 
-/// What a pod of a gateway begins with a destination of the gateway gets its mark; behind services, whose addresses are translated by then.
-///
-/// The mark is set first and taken away again from what is not for the gateway: a value that comes straight out of a map cannot be part of a key, for nft
-/// up to 1.0.6 at least ends by an assertion when it lists such a rule.
-fn egress_rules(family: Family) -> [Rule; 4] {
-    let (own, mark, to) = (Register(0), Register(8), Register(9));
-    let lookup =
-        |set: SetName, key, inverted| Expression::Lookup { set: set.as_str().to_owned(), key, inverted };
-    let set_mark = Expression::SetMeta { key: MetaKey::Mark, from: mark };
-    let no_mark = [Expression::Immediate { value: vec![0; 4], into: mark }, set_mark.clone()];
-    let mut member = of_family(family, own).to_vec();
-    member.extend([
-        // The answers of a pod that others began to speak to go back as they came: only the first way of a connection is led elsewhere.
-        Expression::Conntrack { key: ConntrackKey::Direction, into: own },
-        equal(own, &[0]),
-        destination(family, to),
-        lookup(SetName::EgressExempt(family), to, true),
-        source(family, own),
-        Expression::Map { map: SetName::EgressMembers(family).as_str().to_owned(), key: own, into: mark },
-        set_mark,
-        Expression::Verdict(Verdict::Goto(EGRESS_MARKED.to_owned())),
-    ]);
-    let marked = |set: SetName| {
-        let mut parts = of_family(family, own).to_vec();
-        let key = Expression::Meta { key: MetaKey::Mark, into: mark };
-        parts.extend([key, destination(family, to), lookup(set, mark, false)]);
-        parts
-    };
-    let accept = Expression::Verdict(Verdict::Accept);
-    let mut excluded = marked(SetName::EgressExcluded(family));
-    excluded.extend(no_mark.clone());
-    excluded.push(accept.clone());
-    let mut wanted = marked(SetName::EgressDestinations(family));
-    wanted.push(accept);
-    let mut others = of_family(family, own).to_vec();
-    others.extend(no_mark);
-    [
-        rule(EGRESS, "what pods of egress gateways send outside", member),
-        rule(EGRESS_MARKED, "not what a gateway excludes", excluded),
-        rule(EGRESS_MARKED, "what a gateway is for", wanted),
-        rule(EGRESS_MARKED, "not what it is not for", others),
-    ]
-}
-
-/// A VXLAN device looks for the way of the packet that it makes with the mark of the one inside (`vxlan_xmit_one`): that way would be the device itself.
-fn egress_tunnel_rule() -> Rule {
-    let mark = Register(0);
-    let parts = vec![
-        Expression::Meta { key: MetaKey::OutputInterface, into: mark },
-        equal(mark, TUNNELS),
-        Expression::Meta { key: MetaKey::Mark, into: mark },
-        Expression::Bitwise { register: mark, mask: (!EGRESS_MARKS).to_ne_bytes().to_vec(), xor: vec![0; 4] },
-        Expression::SetMeta { key: MetaKey::Mark, from: mark },
-    ];
-    rule(EGRESS_TUNNELS, "the way of a tunnel's own packets does not depend on what is inside", parts)
-}
-
-/// Marked packets leave with the gateway's address where this node has it, and else with their own, to the node that has.
-fn egress_source_rules(family: Family) -> [Rule; 2] {
-    let mark = [
-        Expression::Meta { key: MetaKey::Mark, into: Register(0) },
-        Expression::Bitwise {
-            register: Register(0),
-            mask: EGRESS_MARKS.to_ne_bytes().to_vec(),
-            xor: vec![0; 4],
-        },
-    ];
-    let map =
-        |set: SetName| Expression::Map { map: set.as_str().to_owned(), key: Register(0), into: Register(4) };
-    let mut here = of_family(family, Register(0)).to_vec();
-    here.extend(mark.clone());
-    // The port stays as it is where it is free: so a connection may go on when another node takes the address.
-    let ports = Ports { range: None, fully_random: false };
-    here.extend([
-        map(SetName::EgressAddresses(family)),
-        Expression::SourceNat { family, address: Register(4), ports },
-    ]);
-    let mut away = of_family(family, Register(0)).to_vec();
-    away.extend([source(family, Register(0)), map(SetName::EgressMembers(family))]);
-    away.extend(mark);
-    away.push(Expression::Compare {
-        register: Register(0),
-        operator: Comparison::NotEqual,
-        value: vec![0; 4],
-    });
-    away.push(Expression::Verdict(Verdict::Accept));
-    [
-        rule(MASQUERADE, "pods of egress gateways leave with their address", here),
-        rule(MASQUERADE, "pods of egress gateways of other nodes", away),
-    ]
-}
-
 /// The rules in the order of their chains, but those that translate.
 fn rules(needs: Needs) -> Vec<Rule> {
     let mut rules = Vec::new();
@@ -251,6 +177,12 @@ fn rules(needs: Needs) -> Vec<Rule> {
     }
     let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
     rules.push(rule(OWN_LINK, "nothing else from a source that is not the pod's", drop));
+    if needs.host_ports {
+        rules.push(host_ports::loopback_rule());
+        rules.extend(host_ports::rules());
+    }
+    let limited = needs.directions().filter(|(wanted, _)| *wanted);
+    rules.extend(limited.map(|(_, direction)| limits::rule_of(direction)));
     for family in Family::ALL {
         rules.push(source_rule(family));
     }
@@ -450,21 +382,21 @@ fn leaving_rule(family: Family, what: Vec<Expression>) -> Rule {
     rule(MASQUERADE, "pods leave all pools with the node's address", parts)
 }
 
-fn rule(chain: &str, comment: &'static str, expressions: Vec<Expression>) -> Rule {
+pub(super) fn rule(chain: &str, comment: &'static str, expressions: Vec<Expression>) -> Rule {
     Rule { chain: chain.to_owned(), expressions, comment }
 }
 
-fn equal(register: Register, value: &[u8]) -> Expression {
+pub(super) fn equal(register: Register, value: &[u8]) -> Expression {
     Expression::Compare { register, operator: Comparison::Equal, value: value.to_vec() }
 }
 
 /// Packets of a family.
-fn of_family(family: Family, register: Register) -> [Expression; 2] {
+pub(super) fn of_family(family: Family, register: Register) -> [Expression; 2] {
     [Expression::Meta { key: MetaKey::NetworkProtocol, into: register }, equal(register, &[nfproto(family)])]
 }
 
 /// The source address (RFC 791 section 3.1, RFC 8200 section 3).
-fn source(family: Family, into: Register) -> Expression {
+pub(super) fn source(family: Family, into: Register) -> Expression {
     let (offset, len) = match family {
         Family::Ipv4 => (12, 4),
         Family::Ipv6 => (8, 16),
@@ -472,7 +404,7 @@ fn source(family: Family, into: Register) -> Expression {
     Expression::Payload { base: PayloadBase::Network, offset, len, into }
 }
 
-fn destination(family: Family, into: Register) -> Expression {
+pub(super) fn destination(family: Family, into: Register) -> Expression {
     let (offset, len) = match family {
         Family::Ipv4 => (16, 4),
         Family::Ipv6 => (24, 16),

@@ -1,7 +1,7 @@
 //! The sets and maps of the table `inet cairn`: what is in them is data, and the rules that ask them do not change with it.
 
 use cairn_kernel::nftables::{DataType, Set};
-use cairn_net::Family;
+use cairn_net::{Direction, Family};
 
 /// Which set an element is in, for a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,10 +18,15 @@ pub(super) enum SetName {
     Nodes(Family),
     TunnelPorts,
     TunnelProtocols,
+    /// Ports of each of the node's addresses.
+    HostPorts(Family),
+    /// Ports of one of them.
+    HostPortsOfAddress(Family),
+    Limits(Direction),
 }
 
 impl SetName {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::Sources(Family::Ipv4),
         Self::Sources(Family::Ipv6),
         Self::Pools(Family::Ipv4),
@@ -44,6 +49,12 @@ impl SetName {
         Self::Nodes(Family::Ipv6),
         Self::TunnelPorts,
         Self::TunnelProtocols,
+        Self::HostPorts(Family::Ipv4),
+        Self::HostPorts(Family::Ipv6),
+        Self::HostPortsOfAddress(Family::Ipv4),
+        Self::HostPortsOfAddress(Family::Ipv6),
+        Self::Limits(Direction::Ingress),
+        Self::Limits(Direction::Egress),
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -70,10 +81,17 @@ impl SetName {
             Self::Nodes(Family::Ipv6) => "nodes-v6",
             Self::TunnelPorts => "tunnel-ports",
             Self::TunnelProtocols => "tunnel-protocols",
+            Self::HostPorts(Family::Ipv4) => "host-ports-v4",
+            Self::HostPorts(Family::Ipv6) => "host-ports-v6",
+            Self::HostPortsOfAddress(Family::Ipv4) => "host-ports-of-address-v4",
+            Self::HostPortsOfAddress(Family::Ipv6) => "host-ports-of-address-v6",
+            Self::Limits(Direction::Ingress) => "ingress-limits",
+            Self::Limits(Direction::Egress) => "egress-limits",
         }
     }
 
-    /// Does it hold prefixes, which may not overlap, or values, of which each key has one?
+    /// Does it hold prefixes, which may not overlap, or values that somebody else than a pod's attachment decides? What an earlier run has there
+    /// may be right until all is known.
     pub(super) const fn waits(self) -> bool {
         match self {
             Self::Pools(_)
@@ -84,8 +102,19 @@ impl SetName {
             | Self::EgressExcluded(_)
             | Self::EgressExempt(_)
             | Self::EgressAddresses(_) => true,
-            Self::Sources(_) | Self::Nodes(_) | Self::TunnelPorts | Self::TunnelProtocols => false,
+            Self::Sources(_)
+            | Self::Nodes(_)
+            | Self::TunnelPorts
+            | Self::TunnelProtocols
+            | Self::HostPorts(_)
+            | Self::HostPortsOfAddress(_)
+            | Self::Limits(_) => false,
         }
+    }
+
+    /// Does a new value, or limit, take the place of the one that an earlier run left under the same key? ADD waits for nobody (I7).
+    pub(super) const fn replaces(self) -> bool {
+        matches!(self, Self::HostPorts(_) | Self::HostPortsOfAddress(_) | Self::Limits(_))
     }
 
     /// As the kernel is to have it.
@@ -110,6 +139,15 @@ impl SetName {
             Self::Nodes(family) => Set::hash(self.as_str(), &[DataType::Address(family)]),
             Self::TunnelPorts => Set::hash(self.as_str(), &[DataType::Port]),
             Self::TunnelProtocols => Set::hash(self.as_str(), &[DataType::Protocol]),
+            Self::HostPorts(family) => {
+                let key = [DataType::Protocol, DataType::Port];
+                Set::values(self.as_str(), &key, DataType::Socket(family))
+            }
+            Self::HostPortsOfAddress(family) => {
+                let key = [DataType::Address(family), DataType::Protocol, DataType::Port];
+                Set::values(self.as_str(), &key, DataType::Socket(family))
+            }
+            Self::Limits(_) => Set::limits(self.as_str(), &[DataType::Interface]),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cairn_kernel::Rtnl;
 use cairn_kernel::object::{Change, Link, LinkName};
+use cairn_net::{Direction, Rate};
 
 use super::super::fast_path::FastPath;
 use super::{in_namespace, run};
@@ -105,6 +106,28 @@ mod needs_flowtable {
             after.want(false);
             after.write(Instant::now());
             assert!(!table().contains("cairn-fastpath"), "{}", table());
+        });
+    }
+
+    #[test]
+    #[ignore = "needs root: run by cargo xtask test --tier lab"]
+    fn connections_of_a_pod_with_a_limit_are_not_handed_over() {
+        in_namespace(|_| {
+            let (mut fast_path, pod) = made();
+            let limit = (Direction::Egress, Rate::new(8_000_000, None).unwrap());
+            assert!(table().contains("@limited accept") && !table().contains("elements = { \"crn1\" }"));
+            fast_path.limit(&pod, limit, true);
+            fast_path.exempt();
+            assert!(table().contains("elements = { \"crn1\" }"), "{}", table());
+            drop(fast_path);
+
+            let mut after = FastPath::open().unwrap();
+            after.want(true);
+            after.exempt();
+            assert!(table().contains("elements = { \"crn1\" }"), "until all is known: {}", table());
+            after.sweep();
+            after.exempt();
+            assert!(!table().contains("elements = { \"crn1\" }"), "{}", table());
         });
     }
 }
