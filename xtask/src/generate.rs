@@ -3,6 +3,9 @@
 //!
 //! - Every `<room>/api/proto/**/*.proto` becomes one file in `<room>/api/src/generated/`, named after its protobuf package.
 //! - Every kind of `cairn.network/v1alpha1` becomes one CustomResourceDefinition in `deploy/crds/`, named after its plural.
+//! - What the chart in `deploy/chart` has in common with `deploy` is copied into it ([`chart`]).
+
+mod chart;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +49,11 @@ pub(crate) fn check() -> Result<()> {
 fn generated() -> Result<BTreeMap<PathBuf, String>> {
     let mut files = protocols()?;
     let manifests = cairn_api::schema::manifests()?;
-    files.extend(manifests.into_iter().map(|(name, text)| (Path::new("deploy/crds").join(name), text)));
+    for (name, text) in manifests {
+        files.insert(Path::new(chart::DIRECTORY).join("crds").join(&name), text.clone());
+        files.insert(Path::new("deploy/crds").join(name), text);
+    }
+    files.extend(chart::files()?);
     Ok(files)
 }
 

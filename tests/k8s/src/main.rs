@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Prepare => Program::prepare(&Program::ALL),
+        Command::Prepare => Program::prepare(&Program::all()),
         Command::Up { which, families, without_cairn } => up(&which.name, families, without_cairn),
         Command::Status(which) => status(&which.name),
         Command::Down(which) => {

@@ -33,6 +33,8 @@ pub enum Program {
     Coredns,
     /// Servers and clients for tests.
     Agnhost,
+    /// What installs charts.
+    Helm,
 }
 
 /// The release of Kubernetes: `modules/kubernetes/go.mod` says the same.
@@ -44,16 +46,18 @@ enum Module {
     Etcd,
     Kubernetes,
     Coredns,
+    Helm,
 }
 
 impl Module {
-    const ALL: [Self; 3] = [Self::Etcd, Self::Kubernetes, Self::Coredns];
+    const ALL: [Self; 4] = [Self::Etcd, Self::Kubernetes, Self::Coredns, Self::Helm];
 
     fn directory(self) -> PathBuf {
         let name = match self {
             Self::Etcd => "etcd",
             Self::Kubernetes => "kubernetes",
             Self::Coredns => "coredns",
+            Self::Helm => "helm",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("modules").join(name)
     }
@@ -105,8 +109,8 @@ impl Module {
 }
 
 impl Program {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
+    /// What a whole cluster runs.
+    pub const OF_A_CLUSTER: [Self; 9] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -117,6 +121,11 @@ impl Program {
         Self::Coredns,
         Self::Agnhost,
     ];
+
+    /// All of them.
+    pub fn all() -> Vec<Self> {
+        Self::OF_A_CLUSTER.into_iter().chain([Self::Helm]).collect()
+    }
 
     /// Its file name.
     pub const fn name(self) -> &'static str {
@@ -130,6 +139,7 @@ impl Program {
             Self::Kubectl => "kubectl",
             Self::Coredns => "coredns",
             Self::Agnhost => "agnhost",
+            Self::Helm => "helm",
         }
     }
 
@@ -137,6 +147,7 @@ impl Program {
         match self {
             Self::Etcd => Module::Etcd,
             Self::Coredns => Module::Coredns,
+            Self::Helm => Module::Helm,
             Self::KubeApiserver
             | Self::KubeControllerManager
             | Self::KubeScheduler
@@ -158,6 +169,7 @@ impl Program {
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::Coredns => "github.com/coredns/coredns",
             Self::Agnhost => "k8s.io/kubernetes/test/images/agnhost",
+            Self::Helm => "helm.sh/helm/v4/cmd/helm",
         }
     }
 
@@ -268,7 +280,7 @@ mod tests {
     #[test]
     fn files_are_found_under_the_name_that_go_gives_them() {
         assert_eq!(Program::Etcd.built_name(), "server");
-        for program in Program::ALL.into_iter().filter(|program| *program != Program::Etcd) {
+        for program in Program::all().into_iter().filter(|program| *program != Program::Etcd) {
             assert_eq!(program.built_name(), program.name());
         }
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod agreement;
+mod chart;
 mod cluster;
 mod controller;
 mod deploy;

@@ -60,7 +60,7 @@ impl Cluster {
         ensure!(nix::unistd::geteuid().is_root(), "a cluster makes network namespaces: run it as root");
         // Before the first build, which takes minutes.
         check_name(name)?;
-        Program::prepare(&Program::ALL)?;
+        Program::prepare(&Program::OF_A_CLUSTER)?;
         Self::down_by_name(name)?;
         let state = state::make(name)?;
         let (cluster, authority) = Self::prepare(name, families, state).map_err(|error| {

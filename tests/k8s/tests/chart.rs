@@ -1,0 +1,187 @@
+//! The chart in `deploy/chart`, by the real Helm: it says what `deploy` says.
+
+mod release;
+mod values;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use cairn_api::load;
+use cairn_k8s::program::Program;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::deploy;
+
+/// The namespace of `deploy`.
+const NAMESPACE: &str = "cairn-system";
+
+/// Objects by kind and name.
+type Objects = BTreeMap<String, Value>;
+
+/// The chart.
+fn directory() -> PathBuf {
+    deploy::directory().join("chart/cairn")
+}
+
+/// Helm, with caches of its own; it knows no cluster unless it is given one.
+struct Helm {
+    home: TempDir,
+    kubeconfig: PathBuf,
+    namespace: &'static str,
+}
+
+impl Helm {
+    fn new() -> Result<Self> {
+        Self::of("/dev/null")
+    }
+
+    /// With the cluster of a kubeconfig file.
+    fn of(kubeconfig: impl Into<PathBuf>) -> Result<Self> {
+        Ok(Self { home: tempfile::tempdir()?, kubeconfig: kubeconfig.into(), namespace: NAMESPACE })
+    }
+
+    fn command(&self, words: &[&str]) -> Result<Command> {
+        let mut helm = Command::new(Program::Helm.path()?);
+        for kind in ["CACHE", "CONFIG", "DATA"] {
+            helm.env(format!("HELM_{kind}_HOME"), self.home.path().join(kind));
+        }
+        helm.env("KUBECONFIG", &self.kubeconfig).args(words).args(["--namespace", self.namespace]);
+        Ok(helm)
+    }
+
+    /// Does something with a chart; values that are not null come by its input.
+    fn run(&self, words: &[&str], chart: &Path, values: &Value) -> Result<Output> {
+        let mut helm = self.command(words)?;
+        helm.arg(chart);
+        if !values.is_null() {
+            helm.args(["--values", "-"]);
+        }
+        with_input(helm, &values.to_string())
+    }
+
+    /// As [`Helm::run`]; what fails is an error.
+    fn done(&self, words: &[&str], chart: &Path, values: &Value) -> Result<String> {
+        printed(self.run(words, chart, values)?).with_context(|| format!("helm {words:?} {values}"))
+    }
+
+    /// Does something with a release that is there.
+    fn release(&self, words: &[&str]) -> Result<String> {
+        printed(with_input(self.command(words)?, "")?).with_context(|| format!("helm {words:?}"))
+    }
+
+    /// What the chart renders with some values, without the definitions.
+    fn rendered(&self, values: &Value) -> Result<Objects> {
+        objects(&self.done(&["template", "cairn"], &directory(), values)?)
+    }
+}
+
+/// Runs kubectl, for the cluster of a kubeconfig file.
+fn kubectl(kubeconfig: &Path, words: &[&str], input: &str) -> Result<String> {
+    let mut kubectl = Command::new(Program::Kubectl.path()?);
+    kubectl.env("KUBECONFIG", kubeconfig).args(words);
+    printed(with_input(kubectl, input)?).with_context(|| format!("kubectl {words:?}"))
+}
+
+fn with_input(mut command: Command, input: &str) -> Result<Output> {
+    // A file, and no pipe: whoever reads nothing of it is no error.
+    let mut file = tempfile::tempfile()?;
+    file.write_all(input.as_bytes())?;
+    file.rewind()?;
+    command.stdin(file).output().context("cannot start it")
+}
+
+fn printed(output: Output) -> Result<String> {
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(text)
+}
+
+/// Reads manifests; none is there twice.
+fn objects(manifests: &str) -> Result<Objects> {
+    let mut found = Objects::new();
+    for object in load::dump("manifests", manifests)? {
+        let name = |value: &Value| value.as_str().map(str::to_owned);
+        let (kind, name) =
+            name(&object["kind"]).zip(name(&object["metadata"]["name"])).context("kind, name")?;
+        let twice = found.insert(format!("{kind}/{name}"), object);
+        ensure!(twice.is_none(), "{kind} {name} is there twice");
+    }
+    Ok(found)
+}
+
+fn kustomized(kustomization: &Path) -> Result<Objects> {
+    let path = kustomization.to_str().context("a path that is text")?;
+    objects(&kubectl(Path::new("/dev/null"), &["kustomize", path], "")?)
+}
+
+/// Each object of the one is the same in the other, field by field.
+fn same(chart: &Objects, kustomized: &Objects) {
+    for (name, object) in kustomized {
+        assert_eq!(chart.get(name), Some(object), "{name}: left of the chart, right of `deploy`");
+    }
+    assert!(chart.keys().eq(kustomized.keys()), "objects of the chart alone: {:?}", chart.keys());
+}
+
+#[test]
+fn the_version_is_that_of_the_programs() -> Result<()> {
+    let text = fs::read_to_string(directory().join("Chart.yaml"))?;
+    let chart: Value = load::value("Chart.yaml", &text)?;
+    assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Helm"]
+fn lint_finds_nothing() -> Result<()> {
+    let text = Helm::new()?.done(&["lint", "--strict"], &directory(), &json!({}))?;
+    assert!(text.contains("1 chart(s) linted, 0 chart(s) failed"), "{text}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Helm"]
+fn with_its_own_values_it_is_what_kustomize_makes() -> Result<()> {
+    let words = ["template", "cairn", "--include-crds"];
+    let chart = objects(&Helm::new()?.done(&words, &directory(), &Value::Null)?)?;
+    let mut kustomized = kustomized(&deploy::directory())?;
+    // `helm install --create-namespace` makes it.
+    assert!(kustomized.remove("Namespace/cairn-system").is_some());
+    same(&chart, &kustomized);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Helm"]
+fn beside_calico_it_is_what_the_overlay_makes() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let path = deploy::directory();
+    let all = kubectl(Path::new("/dev/null"), &["kustomize", path.to_str().context("a path")?], "")?;
+    fs::write(scratch.path().join("all.yaml"), all)?;
+    let overlay = "kustomization.yaml";
+    fs::copy(path.join("beside-calico").join(overlay), scratch.path().join(overlay))?;
+    let mut kustomized = kustomized(scratch.path())?;
+    kustomized.retain(|name, _| !name.starts_with("Namespace/") && !name.starts_with("CustomResource"));
+    same(&Helm::new()?.rendered(&json!({ "besideCalico": true }))?, &kustomized);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Helm"]
+fn a_package_has_everything() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let helm = Helm::new()?;
+    let target = scratch.path().to_str().context("a path")?;
+    helm.done(&["package", "--destination", target], &directory(), &Value::Null)?;
+    let package = scratch.path().join(concat!("cairn-", env!("CARGO_PKG_VERSION"), ".tgz"));
+    let words = ["template", "cairn", "--include-crds"];
+    let (packed, tree) =
+        (helm.done(&words, &package, &Value::Null)?, helm.done(&words, &directory(), &Value::Null)?);
+    same(&objects(&packed)?, &objects(&tree)?);
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! A release from its installation to its end, in a real API server.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use cairn_k8s::ApiServer;
+use serde_json::{Value, json};
+
+use super::{Helm, NAMESPACE, directory, kubectl};
+use crate::cluster::definitions;
+use crate::deploy;
+
+/// Everything that a release may have made, by kind, but for definitions and objects of theirs.
+const KINDS: &str =
+    "daemonsets,deployments,poddisruptionbudgets,configmaps,secrets,serviceaccounts,roles,rolebindings";
+const CLUSTER_KINDS: &str = "clusterroles,clusterrolebindings";
+
+/// Where a definition has the fields of `spec`.
+const FIELDS: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+/// A field that the installed definition of pools does not have yet.
+const NEW_FIELD: &str = "natOutgoing";
+
+struct World {
+    server: ApiServer,
+    helm: Helm,
+}
+
+impl World {
+    fn new() -> Result<Self> {
+        let server = ApiServer::start()?;
+        let helm = Helm::of(server.kubeconfig())?;
+        Ok(Self { server, helm })
+    }
+
+    fn kubectl(&self, words: &[&str]) -> Result<String> {
+        kubectl(self.server.kubeconfig(), words, "")
+    }
+
+    fn get(&self, what: &str) -> Result<Value> {
+        let words = ["get", what, "--namespace", NAMESPACE, "--output", "json"];
+        Ok(serde_json::from_str(&self.kubectl(&words)?)?)
+    }
+
+    /// The names of what there is of some kinds that is Cairn's or Helm's.
+    fn names(&self, kinds: &str) -> Result<Vec<String>> {
+        let text = self.kubectl(&["get", kinds, "--namespace", NAMESPACE, "--output", "name"])?;
+        let ours = |name: &&str| name.contains("cairn") || name.contains("sh.helm.release");
+        Ok(text.lines().filter(ours).map(str::to_owned).collect())
+    }
+
+    fn definitions(&self) -> Result<usize> {
+        Ok(self.names("customresourcedefinitions")?.len())
+    }
+
+    /// Whether the server knows the field that is new.
+    fn knows_the_new_field(&self) -> Result<bool> {
+        let found = self.get("customresourcedefinition/ippools.cairn.network")?;
+        let fields = found.pointer(FIELDS).and_then(Value::as_object).context("fields of a pool")?;
+        Ok(fields.contains_key(NEW_FIELD))
+    }
+}
+
+/// The chart as it was before pools had a field.
+fn older_chart(directory_of_copy: &Path) -> Result<()> {
+    copy(&directory(), directory_of_copy)?;
+    let path = directory_of_copy.join("crds/ippools.yaml");
+    let text = fs::read_to_string(&path)?;
+    let mut definition: Value = cairn_api::load::value("ippools.yaml", &text)?;
+    let fields = definition.pointer_mut(FIELDS).and_then(Value::as_object_mut).context("fields of a pool")?;
+    fields.remove(NEW_FIELD).context("the field that is new")?;
+    let columns = definition.pointer_mut("/spec/versions/0/additionalPrinterColumns");
+    let columns = columns.and_then(Value::as_array_mut).context("columns")?;
+    columns.retain(|column| column["jsonPath"] != json!(format!(".spec.{NEW_FIELD}")));
+    Ok(fs::write(path, definition.to_string())?)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn pool(name: &str, cidr: &str, annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "cairn.network/v1alpha1", "kind": "IPPool",
+        "metadata": { "name": name, "annotations": annotations }, "spec": { "cidr": cidr }
+    })
+}
+
+#[test]
+#[ignore = "needs Helm and a Kubernetes API server"]
+fn a_release_comes_changes_and_goes_and_the_definitions_stay() -> Result<()> {
+    let world = World::new()?;
+    let scratch = tempfile::tempdir()?;
+    let older = scratch.path().join("cairn");
+    older_chart(&older)?;
+    let kept = pool("kept", "10.244.0.0/16", &json!({ "helm.sh/resource-policy": "keep" }));
+    let values = json!({ "objects": [kept, pool("gone", "10.245.0.0/16", &json!({}))] });
+
+    // One command for all of it, objects of kinds that are new to the server among it.
+    let notes = world.helm.done(&["install", "cairn", "--create-namespace"], &older, &values)?;
+    ensure!(notes.contains("rollout status") && !notes.contains("no IPPool"), "{notes}");
+    ensure!(world.definitions()? == definitions()?.len() && !world.knows_the_new_field()?);
+    assert_eq!(world.names("ippools")?, ["ippool.cairn.network/gone", "ippool.cairn.network/kept"]);
+
+    upgraded(&world, &values)?;
+    rolled_back(&world)?;
+
+    world.helm.release(&["uninstall", "cairn"])?;
+    assert_eq!(world.names(KINDS)?, Vec::<String>::new());
+    assert_eq!(world.names(CLUSTER_KINDS)?, Vec::<String>::new());
+    ensure!(world.definitions()? == definitions()?.len() && world.knows_the_new_field()?);
+    assert_eq!(world.names("ippools")?, ["ippool.cairn.network/kept"]);
+
+    // What stayed is in nobody's way.
+    world.helm.done(&["install", "cairn"], &directory(), &values)?;
+    assert_eq!(world.names("ippools")?.len(), 2);
+    Ok(())
+}
+
+/// The newer chart brings its definitions, and the values what they say.
+fn upgraded(world: &World, values: &Value) -> Result<()> {
+    let mut values = values.clone();
+    values["node"] = json!({ "maxUnavailable": 2 });
+    values["cni"] = json!({ "chainedPlugins": [{ "type": "tuning" }] });
+    let lists = world.names("configmaps")?;
+    world.helm.done(&["upgrade", "cairn"], &directory(), &values)?;
+    ensure!(world.definitions()? == definitions()?.len() && world.knows_the_new_field()?);
+    let daemons = world.get("daemonset/cairn-node")?;
+    assert_eq!(daemons["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 2);
+    let now = world.names("configmaps")?;
+    ensure!(now.len() == 1 && now != lists, "{lists:?}, then {now:?}");
+
+    // Whoever sees to the definitions himself says so.
+    let mut own = values.clone();
+    own["crds"] = json!({ "upgrade": false });
+    let rendered = world.helm.done(&["upgrade", "cairn", "--dry-run=server"], &directory(), &own)?;
+    ensure!(!rendered.contains("kind: CustomResourceDefinition"), "{rendered}");
+    Ok(())
+}
+
+/// The older release is back; the field stays known, so that no object loses it.
+fn rolled_back(world: &World) -> Result<()> {
+    world.helm.release(&["rollback", "cairn", "1"])?;
+    let daemons = world.get("daemonset/cairn-node")?;
+    assert_eq!(daemons["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 1);
+    ensure!(world.knows_the_new_field()?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs Helm and a Kubernetes API server"]
+fn what_kustomize_installed_becomes_a_release_and_nothing_restarts() -> Result<()> {
+    let world = World::new()?;
+    let path = deploy::directory();
+    let path = path.to_str().context("a path")?;
+    world.kubectl(&["apply", "--kustomize", path])?;
+    // The server counts a generation further wherever the spec changes, and only then.
+    let workloads = ["daemonset/cairn-node", "deployment/cairn-controller"];
+    let before = [world.get(workloads[0])?, world.get(workloads[1])?];
+
+    let refused = world.helm.run(&["install", "cairn"], &directory(), &Value::Null)?;
+    ensure!(!refused.status.success(), "somebody else's objects are taken unasked");
+    world.helm.done(
+        &["install", "cairn", "--take-ownership", "--force-conflicts"],
+        &directory(),
+        &Value::Null,
+    )?;
+    for (workload, before) in workloads.into_iter().zip(before) {
+        let after = world.get(workload)?;
+        for field in ["uid", "generation"] {
+            assert_eq!(after["metadata"][field], before["metadata"][field], "{workload}: {field}");
+        }
+    }
+    // All of it is the release's now.
+    world.helm.release(&["uninstall", "cairn"])?;
+    assert_eq!(world.names(KINDS)?, Vec::<String>::new());
+    assert_eq!(world.names(CLUSTER_KINDS)?, Vec::<String>::new());
+    ensure!(world.definitions()? == definitions()?.len());
+    Ok(())
+}
