@@ -1,19 +1,26 @@
 //! Traffic of our own, so that neither ping nor iperf need be installed and every lost packet is counted.
 //!
-//! [`ping()`] sends ICMP echo requests at a steady pace, [`serve`] echoes TCP, [`stream`] keeps one TCP connection busy with
-//! numbered messages. Each reports a [`Report`] as one line of JSON.
+//! [`ping()`] sends ICMP echo requests at a steady pace, [`serve`] echoes TCP and UDP, [`stream`] keeps one TCP connection busy with
+//! numbered messages, [`datagrams_while`] sends such messages over UDP. Each reports a [`Report`] as one line of JSON. [`ask`] has many who
+//! [`tell`] say by which address they see the one who asks.
 
 mod checksum;
+mod pace;
 mod ping;
+mod seen;
 mod tcp;
+mod udp;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-pub use ping::{Pace, ping, ping_while};
+pub use pace::Pace;
+pub use ping::{ping, ping_while};
+pub use seen::{Seen, ask, tell};
 pub use tcp::{serve, stream, stream_while};
+pub use udp::datagrams_while;
 
 /// What came of a probe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
