@@ -1,12 +1,27 @@
-//! `cargo xtask bench NAME`: one benchmark of tests/bench, of the programs as they are shipped.
+//! `cargo xtask bench NAME`: one benchmark of tests/bench or tests/k8s/bench, of the programs as they are shipped.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::test::install;
 use crate::{build, process, vm, workspace};
+
+/// Where benchmarks are, and the packages that they are of.
+const ROOMS: [Room; 2] = [
+    Room { package: "cairn-lab", directory: "tests", kubernetes: false },
+    Room { package: "cairn-k8s", directory: "tests/k8s", kubernetes: true },
+];
+
+/// A package with benchmarks, in `bench` below its directory.
+struct Room {
+    package: &'static str,
+    directory: &'static str,
+    /// Whether they need a real Kubernetes.
+    kubernetes: bool,
+}
 
 /// How long a benchmark may take in the virtual machine.
 const VM_SECONDS: &str = "3600";
@@ -17,7 +32,7 @@ pub(crate) struct Arguments {
     /// Run it in the virtual machine, whose kernel has every kind of tunnel
     #[arg(long)]
     vm: bool,
-    /// The name of a file in tests/bench, without its ending
+    /// The name of a file in tests/bench or tests/k8s/bench, without its ending
     name: String,
     /// Handed to the benchmark
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -26,16 +41,35 @@ pub(crate) struct Arguments {
 
 /// Builds all programs, then runs the benchmark with their directory in `CAIRN_BIN`.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let known = names()?;
-    if !known.contains(&arguments.name) {
-        bail!("there is no benchmark `{}`; there are: {}", arguments.name, known.join(", "));
+    let (mut known, mut found) = (Vec::new(), None);
+    for room in &ROOMS {
+        let names = names(room)?;
+        if names.contains(&arguments.name) {
+            found = Some(room);
+        }
+        known.extend(names);
     }
+    known.sort();
+    let Some(room) = found else {
+        bail!("there is no benchmark `{}`; there are: {}", arguments.name, known.join(", "));
+    };
     if !process::is_root() {
         bail!("benchmarks work on network namespaces: run as root");
     }
+    if room.kubernetes {
+        ensure!(!arguments.vm, "--vm: `{}` runs on this machine alone", arguments.name);
+        install::for_lab()?;
+        install::for_kubernetes()?;
+    }
     let programs = build::programs("dist")?;
-    let benchmark = benchmark(&arguments.name)?;
-    let tests = workspace::root().join("tests");
+    if room.kubernetes {
+        // What pods' sandboxes run.
+        let mut cargo = workspace::cargo();
+        let profile = ["build", "--profile", "dist"];
+        process::run(cargo.args(profile).args(["--package", room.package, "--bin", "cairn-pause"]))?;
+    }
+    let benchmark = benchmark(room, &arguments.name)?;
+    let tests = workspace::root().join(room.directory);
     if arguments.vm {
         let mut command = vm::command()?;
         command.args(["--seconds", VM_SECONDS]).arg("--directory").arg(tests);
@@ -46,11 +80,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Builds a benchmark and gives its program.
-fn benchmark(name: &str) -> Result<PathBuf> {
+fn benchmark(room: &Room, name: &str) -> Result<PathBuf> {
     let messages = process::capture(workspace::cargo().args([
         "bench",
         "--package",
-        "cairn-lab",
+        room.package,
         "--bench",
         name,
         "--no-run",
@@ -63,14 +97,13 @@ fn benchmark(name: &str) -> Result<PathBuf> {
     program.with_context(|| format!("cargo built no program for benchmark {name}"))
 }
 
-fn names() -> Result<Vec<String>> {
+fn names(room: &Room) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(workspace::root().join("tests/bench"))? {
+    for entry in std::fs::read_dir(workspace::root().join(room.directory).join("bench"))? {
         let path = entry?.path();
         if let (Some("rs"), Some(stem)) = (path.extension().and_then(|e| e.to_str()), path.file_stem()) {
             names.push(stem.to_string_lossy().into_owned());
         }
     }
-    names.sort();
     Ok(names)
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cairn_datastore::Datastore;
 use cairn_ipam::{Assigned, Handle, IpamError};
@@ -24,6 +25,7 @@ pub(super) const MIN_MTU: [(Family, u32); 2] = [(Family::Ipv6, 1280), (Family::I
 impl<D: Datastore + Send + Sync + 'static> Server<D> {
     /// Connects a container. The same call again gives the same answer; with another namespace the wiring is made anew around the same addresses.
     pub(super) async fn add(&self, add: Add, netns: Option<File>) -> Result<Attached, Refusal> {
+        let began = Instant::now();
         let (netns, netns_id) = namespace(&add.netns, netns)?;
         let _guard = self.locks.lock(&add.attachment).await;
         // A DEL kept from before this ADD must not be carried out after it.
@@ -57,7 +59,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
                 if !record.mtu_fixed && record.mtu != fitting(self.mtu(), &record.addresses) {
                     self.outdated.notify_one();
                 }
-                info!(attachment = %record.attachment, owner = record.owner(), interface = record.interface, addresses = ?record.addresses, "ADD");
+                info!(attachment = %record.attachment, owner = record.owner(), interface = record.interface, addresses = ?record.addresses, took_us = began.elapsed().as_micros(), "ADD");
                 Ok(record.attached())
             }
             Err(refusal) => {

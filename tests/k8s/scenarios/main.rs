@@ -1,13 +1,17 @@
 //! What holds in a real cluster whose only pod network is Cairn, installed from `deploy` as a user does.
 //!
 //! A program of its own and not `#[test]`s: a cluster takes half a minute to come up, so all scenarios of a choice of address families share one,
-//! which ends with the last of them. Each leaves the cluster as it found it.
+//! which ends with the last of them. Each leaves the cluster as it found it, but for `command`, which ends it.
 
 mod capabilities;
+mod command;
 mod controller;
+mod crowd;
 mod drain;
 mod kubectl;
+mod membership;
 mod node;
+mod option;
 mod outage;
 mod pods;
 mod restart;
@@ -22,7 +26,7 @@ use std::process::ExitCode;
 use cairn_lab::lab::Families;
 use runner::{Scenario, scenarios};
 
-/// All of them, in this order: what changes the cluster comes last.
+/// All of them, in this order: what changes the cluster comes late, and what ends it last.
 fn all() -> Vec<Scenario> {
     let both = scenarios![
         node::is_ready_with_cairn_and_not_before,
@@ -39,15 +43,20 @@ fn all() -> Vec<Scenario> {
         capabilities::annotations_limit_the_traffic_of_a_pod,
         controller::runs_twice_and_one_acts,
         kubectl::exec_logs_and_port_forward_work,
-        restart::a_rolling_update_costs_established_flows_nothing,
+        restart::rolling_updates_cost_established_flows_nothing,
+        restart::killed_parts_of_kubernetes_cost_established_flows_nothing,
         outage::pods_start_and_end_while_the_api_server_is_away,
+        membership::a_node_joins_goes_and_comes_again_and_others_lose_nothing,
+        command::up_status_and_down_do_what_they_say,
     ];
+    let with_both_families = scenarios![crowd::sixty_pods_reach_each_other_and_names_are_answered_everywhere];
     let of = |families: Families, bodies: &[runner::Named]| -> Vec<Scenario> {
         bodies.iter().map(|body| Scenario::new(families, *body)).collect()
     };
     let mut all = of(Families::Ipv4, &both);
     all.extend(of(Families::Ipv4, &once));
     all.extend(of(Families::Dual, &both));
+    all.extend(of(Families::Dual, &with_both_families));
     all
 }
 

@@ -1,10 +1,8 @@
 //! Pods and each other.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context, Result, ensure};
 
-use crate::world::{WEB, World};
+use crate::world::World;
 
 pub(crate) fn all_reach_all_and_are_seen_by_their_own_address(world: &World) -> Result<()> {
     let pods = world.pods()?;
@@ -12,10 +10,7 @@ pub(crate) fn all_reach_all_and_are_seen_by_their_own_address(world: &World) -> 
     for from in &pods {
         ensure!(from.addresses.len() == families, "{from:?}");
         for to in &pods {
-            for (own, address) in from.addresses.iter().zip(&to.addresses) {
-                let seen: SocketAddr = world.ask(from, &address.to_string(), WEB, "clientip")?.parse()?;
-                ensure!(seen.ip() == *own, "{from:?} is seen as {seen} by {to:?}");
-            }
+            world.keeps_its_address(from, to)?;
         }
     }
     Ok(())

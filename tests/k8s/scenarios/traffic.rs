@@ -6,7 +6,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cairn_k8s::cluster::CONTROL;
 use cairn_lab::probe::Report;
 
 use crate::world::{Pod, World};
@@ -17,18 +16,22 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// The port of the container `echo`.
 const ECHO: &str = "7000";
 
-/// A probe that runs in a pod until it is told to stop.
+/// Echo requests, messages of one TCP connection, datagrams between two sockets.
+const KINDS: [&str; 3] = ["ping", "stream", "datagrams"];
+
+/// A probe that runs in a pod's network until it is told to stop. It is started from the node and not by way of API server, kubelet and
+/// container runtime, any of which may be what ends.
 struct Flow {
     name: String,
     child: Child,
 }
 
 impl Flow {
-    fn start(world: &World, from: &Pod, kind: &str, to: &IpAddr) -> Result<Self> {
-        let mut command = world.cluster.lab().command(CONTROL, None)?;
-        command.args(["kubectl", "exec", "--stdin", &from.name, "--container", "echo", "--"]);
+    fn start(world: &World, from: &Pod, space: &str, kind: &str, to: &IpAddr) -> Result<Self> {
+        let mut command = world.cluster.lab().command(&from.node, None)?;
+        command.args(["nsenter", &format!("--net={space}")]);
         command.args(["cairn-lab", "probe", kind, &to.to_string()]);
-        command.args((kind == "stream").then_some(ECHO));
+        command.args((kind != "ping").then_some(ECHO));
         command.args(["--count", "1000000", "--interval", "10", "--while-input"]);
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         Ok(Self { name: format!("{kind} from {} ({}) to {to}", from.name, from.node), child })
@@ -43,8 +46,8 @@ impl Flow {
     }
 }
 
-/// Does something while each pair of pods exchanges echo requests and messages of one TCP connection, in each family, a hundred a second.
-/// None may be lost.
+/// Does something while each pair of pods exchanges echo requests, messages of one TCP connection and datagrams, in each family, a hundred a
+/// second of each. None may be lost.
 pub(crate) fn goes_on_while(
     world: &World,
     pairs: &[(&Pod, &Pod)],
@@ -52,9 +55,13 @@ pub(crate) fn goes_on_while(
 ) -> Result<()> {
     let mut flows = Vec::new();
     for (from, to) in pairs {
+        let spaces = world.spaces(&from.node)?;
+        let own = from.addresses.first().context("the pod has an address")?;
+        let space =
+            spaces.get(own).with_context(|| format!("{}: no namespace has {own}: {spaces:?}", from.node))?;
         for address in &to.addresses {
-            for kind in ["ping", "stream"] {
-                flows.push(Flow::start(world, from, kind, address)?);
+            for kind in KINDS {
+                flows.push(Flow::start(world, from, space, kind, address)?);
             }
         }
     }
@@ -67,7 +74,8 @@ pub(crate) fn goes_on_while(
     done?;
     for (name, report) in names.iter().zip(reports) {
         let report = report?;
-        ensure!(report.sent > 20 && report.lost() == 0 && report.error.is_none(), "{name}: {report:?}");
+        let lost = report.lost();
+        ensure!(report.sent > 20 && lost == 0 && report.error.is_none(), "{name}: {lost} lost: {report:?}");
         println!(
             "  {name}: {} of {} answered, {} ms at most",
             report.received,

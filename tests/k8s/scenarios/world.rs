@@ -1,18 +1,26 @@
 //! A cluster with Cairn and some pods in it.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
 use cairn_k8s::Cluster;
 use cairn_k8s::cluster::{CONTROL, manifests};
 use cairn_lab::lab::Families;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Pods that `probe.yaml` asks for.
 const PODS: usize = 6;
 
 /// The port of the container `web`.
 pub(crate) const WEB: u16 = 8080;
+
+/// The labels of pods that a scenario makes for itself.
+const OWN: &str = "app=fresh";
+
+/// Prints the namespace of each pod of a node with each of its addresses, whatever its image has.
+const SPACES: &str = "for space in /run/netns/*; do nsenter --net=$space ip -oneline address show dev eth0 scope global \
+                      | while read -r number name family address rest; do echo $space ${address%/*}; done; done";
 
 /// What scenarios work with.
 pub(crate) struct World {
@@ -21,7 +29,7 @@ pub(crate) struct World {
     pub(crate) before: Vec<(String, String)>,
 }
 
-/// A pod of `probe.yaml`.
+/// A pod that answers as those of `probe.yaml` do.
 #[derive(Debug, Clone)]
 pub(crate) struct Pod {
     pub(crate) name: String,
@@ -57,20 +65,87 @@ impl World {
 
     /// The pods there are, at least one on each node.
     pub(crate) fn pods(&self) -> Result<Vec<Pod>> {
-        let list = self.cluster.json(&["get", "pods", "--selector", "app=probe"])?;
+        self.pods_of("app=probe", PODS)
+    }
+
+    /// The pods with a label, of which there must be so many, at least one on each node.
+    pub(crate) fn pods_of(&self, label: &str, number: usize) -> Result<Vec<Pod>> {
+        let list = self.cluster.json(&["get", "pods", "--selector", label])?;
         let items = list["items"].as_array().context("a list of pods")?;
         let alive = items.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
         let pods = alive.map(Pod::read).collect::<Result<Vec<Pod>>>()?;
-        ensure!(pods.len() == PODS, "there are {} pods, not {PODS}", pods.len());
+        ensure!(pods.len() == number, "there are {} pods with {label}, not {number}", pods.len());
         for node in self.cluster.nodes() {
-            ensure!(pods.iter().any(|pod| pod.node == node), "no pod is on {node}");
+            ensure!(pods.iter().any(|pod| pod.node == node), "no pod with {label} is on {node}");
         }
         Ok(pods)
+    }
+
+    /// Starts a pod on each of some nodes, and waits until they are ready.
+    pub(crate) fn start_pods(&self, nodes: &[&str]) -> Result<Vec<Pod>> {
+        let names: Vec<String> = nodes.iter().map(|node| format!("fresh-{node}")).collect();
+        let items: Vec<Value> = nodes.iter().zip(&names).map(|(node, name)| fresh(name, node)).collect();
+        self.cluster.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string())?;
+        let mut words = vec!["wait", "--for=condition=Ready", "pod", "--timeout=180s"];
+        words.extend(names.iter().map(String::as_str));
+        self.cluster.kubectl(&words)?;
+        names.iter().map(|name| Pod::read(&self.cluster.json(&["get", "pod", name])?)).collect()
+    }
+
+    /// Ends all pods that [`World::start_pods`] started, and waits until they are gone.
+    pub(crate) fn end_pods(&self) -> Result<()> {
+        self.cluster.kubectl(&["delete", "pods", "--selector", OWN, "--timeout=180s"]).map(drop)
+    }
+
+    /// Pods that are made now come up on every node, and they and those that were there before reach each other.
+    pub(crate) fn new_pods_work(&self) -> Result<()> {
+        let tried = self.start_pods(&self.cluster.nodes()).and_then(|fresh| self.reach_all_others(&fresh));
+        let ended = self.end_pods();
+        tried.context("new pods")?;
+        ended
+    }
+
+    /// Some pods and those of `probe.yaml` on other nodes reach each other, and are seen by their own addresses.
+    pub(crate) fn reach_all_others(&self, some: &[Pod]) -> Result<()> {
+        let others = self.pods()?;
+        for one in some {
+            for other in others.iter().filter(|other| other.node != one.node) {
+                self.keeps_its_address(one, other)?;
+                self.keeps_its_address(other, one)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A pod that asks another one is seen by its own address, in each family.
+    pub(crate) fn keeps_its_address(&self, from: &Pod, to: &Pod) -> Result<()> {
+        ensure!(from.addresses.len() == to.addresses.len(), "{from:?} and {to:?}");
+        for (own, address) in from.addresses.iter().zip(&to.addresses) {
+            let seen: SocketAddr = self.ask(from, &address.to_string(), WEB, "clientip")?.parse()?;
+            ensure!(seen.ip() == *own, "{from:?} is seen as {seen} by {to:?}");
+        }
+        Ok(())
+    }
+
+    /// The network namespaces of a node's pods, by each of their addresses: paths on the node.
+    pub(crate) fn spaces(&self, node: &str) -> Result<BTreeMap<IpAddr, String>> {
+        // A namespace that is being made or removed has no such interface, which is no failure.
+        let output = self.cluster.lab().exec(node, &["sh", "-c", SPACES])?;
+        let line = |line: &str| -> Result<(IpAddr, String)> {
+            let (space, address) = line.split_once(' ').with_context(|| format!("{node}: {line}"))?;
+            Ok((address.parse().with_context(|| format!("{node}: {line}"))?, space.to_owned()))
+        };
+        output.stdout.lines().map(line).collect()
     }
 
     /// A pod on a node.
     pub(crate) fn pod_on(&self, node: &str) -> Result<Pod> {
         self.pods()?.into_iter().find(|pod| pod.node == node).context("each node has a pod")
+    }
+
+    /// A pod on each of the three nodes.
+    pub(crate) fn a_pod_on_each(&self) -> Result<[Pod; 3]> {
+        Ok([self.pod_on("node1")?, self.pod_on("node2")?, self.pod_on("node3")?])
     }
 
     /// Fetches something over HTTP, from the control plane's node.
@@ -96,7 +171,26 @@ impl World {
 
 /// The URL of a server at an address.
 pub(crate) fn url(address: &IpAddr, port: u16) -> String {
-    format!("http://{}", std::net::SocketAddr::new(*address, port))
+    format!("http://{}", SocketAddr::new(*address, port))
+}
+
+/// A pod that answers as those of `probe.yaml` do.
+fn fresh(name: &str, node: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name, "labels": { "app": "fresh" } },
+        "spec": {
+            "terminationGracePeriodSeconds": 1,
+            "nodeSelector": { "kubernetes.io/hostname": node },
+            "containers": [{
+                "name": "web",
+                "image": "localhost/probe:dev",
+                "args": ["netexec", format!("--http-port={WEB}")],
+                "readinessProbe": { "httpGet": { "path": "/hostname", "port": WEB }, "periodSeconds": 1 },
+            }],
+        },
+    })
 }
 
 impl Pod {

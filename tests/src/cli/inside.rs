@@ -72,7 +72,7 @@ pub(crate) enum PodCommand {
     Del { name: String },
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 pub(crate) enum ProbeCommand {
     /// ICMP echo at a steady pace
     Ping {
@@ -91,7 +91,7 @@ pub(crate) enum ProbeCommand {
         #[arg(long)]
         while_input: bool,
     },
-    /// Echo every TCP connection to a port
+    /// Echo every TCP connection and every datagram to a port
     Serve {
         /// The port
         port: u16,
@@ -100,6 +100,14 @@ pub(crate) enum ProbeCommand {
     Tell {
         /// The port
         port: u16,
+    },
+    /// Ask many who `tell` by which address they see us; prints one line of JSON
+    AskAll {
+        /// Their port
+        port: u16,
+        /// Their addresses
+        #[arg(required = true)]
+        addresses: Vec<IpAddr>,
     },
     /// Ask a `tell` once; prints the address
     Ask {
@@ -128,6 +136,25 @@ pub(crate) enum ProbeCommand {
         /// Seconds
         #[arg(long, default_value_t = 8)]
         seconds: u64,
+    },
+    /// Send numbered datagrams to a `serve` at a steady pace
+    Datagrams {
+        /// The server's address
+        address: IpAddr,
+        /// Its port
+        port: u16,
+        /// Datagrams
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+        /// Milliseconds between datagrams
+        #[arg(long, default_value_t = 10)]
+        interval: u64,
+        /// Milliseconds to wait for the last answers
+        #[arg(long, default_value_t = 1000)]
+        patience: u64,
+        /// Send no more once standard input ends
+        #[arg(long)]
+        while_input: bool,
     },
     /// Keep one TCP connection to a `serve` busy
     Stream {
@@ -185,9 +212,12 @@ fn pod_inside(process: NodeProcess, command: PodCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// True until standard input ends.
-fn while_input_lasts() -> Arc<AtomicBool> {
+/// True until standard input ends, where that is asked for.
+fn wanted(while_input: bool) -> Arc<AtomicBool> {
     let lasts = Arc::new(AtomicBool::new(true));
+    if !while_input {
+        return lasts;
+    }
     let flag = Arc::clone(&lasts);
     std::thread::spawn(move || {
         // Whatever comes is of no interest, and an error is an end too.
@@ -198,15 +228,18 @@ fn while_input_lasts() -> Arc<AtomicBool> {
 }
 
 fn probe(command: ProbeCommand) -> Result<ExitCode> {
+    let milliseconds = Duration::from_millis;
     let report = match command {
         ProbeCommand::Ping { address, count, interval, patience, while_input } => {
-            let (interval, patience) = (Duration::from_millis(interval), Duration::from_millis(patience));
-            let pace = Pace { count, interval, patience };
-            if while_input {
-                probe::ping_while(address, pace, &while_input_lasts())?
-            } else {
-                probe::ping(address, pace)?
-            }
+            let pace = Pace { count, interval: milliseconds(interval), patience: milliseconds(patience) };
+            probe::ping_while(address, pace, &wanted(while_input))?
+        }
+        ProbeCommand::Datagrams { address, port, count, interval, patience, while_input } => {
+            let pace = Pace { count, interval: milliseconds(interval), patience: milliseconds(patience) };
+            probe::datagrams_while(address, port, pace, &wanted(while_input))?
+        }
+        ProbeCommand::Stream { address, port, count, interval, while_input } => {
+            probe::stream_while(address, port, count, milliseconds(interval), &wanted(while_input))?
         }
         ProbeCommand::Serve { port } => {
             probe::serve(port)?;
@@ -229,13 +262,10 @@ fn probe(command: ProbeCommand) -> Result<ExitCode> {
             println!("{}", serde_json::to_string(&amount)?);
             return Ok(ExitCode::SUCCESS);
         }
-        ProbeCommand::Stream { address, port, count, interval, while_input } => {
-            let interval = Duration::from_millis(interval);
-            if while_input {
-                probe::stream_while(address, port, count, interval, &while_input_lasts())?
-            } else {
-                probe::stream(address, port, count, interval)?
-            }
+        ProbeCommand::AskAll { port, addresses } => {
+            let seen = probe::ask_all(port, &addresses);
+            println!("{}", serde_json::to_string(&seen)?);
+            return Ok(if seen.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
     };
     println!("{}", serde_json::to_string(&report)?);

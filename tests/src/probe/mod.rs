@@ -1,14 +1,16 @@
 //! Traffic of our own, so that neither ping nor iperf need be installed and every lost packet is counted.
 //!
-//! [`ping()`] sends ICMP echo requests at a steady pace, [`serve`] echoes TCP, [`stream`] keeps one TCP connection busy with
-//! numbered messages. Each reports a [`Report`] as one line of JSON. [`tell`] answers [`ask`] with the address that it is seen by, and [`sink`] counts what
-//! [`flood`] sends.
+//! [`ping()`] sends ICMP echo requests at a steady pace, [`serve`] echoes TCP and UDP, [`stream`] keeps one TCP connection busy with
+//! numbered messages, [`datagrams_while`] sends such messages over UDP. Each reports a [`Report`] as one line of JSON. [`tell`] answers [`ask`] and
+//! [`ask_all`] with the address that they are seen by, and [`sink`] counts what [`flood`] sends.
 
 mod bulk;
 mod checksum;
+mod pace;
 mod ping;
 mod seen;
 mod tcp;
+mod udp;
 
 use std::time::Duration;
 
@@ -16,9 +18,11 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 pub use bulk::{Amount, flood, sink};
-pub use ping::{Pace, ping, ping_while};
-pub use seen::{ask, tell};
+pub use pace::Pace;
+pub use ping::{ping, ping_while};
+pub use seen::{Seen, ask, ask_all, tell};
 pub use tcp::{serve, stream, stream_while};
+pub use udp::datagrams_while;
 
 /// What came of a probe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

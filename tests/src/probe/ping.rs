@@ -1,26 +1,15 @@
-//! ICMP and ICMPv6 echo (RFC 792, RFC 4443) at a steady pace: a late or lost answer never delays the next request.
+//! ICMP and ICMPv6 echo (RFC 792, RFC 4443) at a steady pace.
 
-use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::pace::{Echo, Pace, exchange};
 use super::{Report, checksum};
-
-/// How many requests, how fast, and how long to wait for the last answers.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Requests to send.
-    pub count: u64,
-    /// Time from one to the next.
-    pub interval: Duration,
-    /// Time to wait after the last one.
-    pub patience: Duration,
-}
 
 /// Octets of an echo message: type, code, checksum, identifier, sequence number, and 56 of data as usual.
 const LENGTH: usize = 64;
@@ -38,27 +27,13 @@ pub fn ping(destination: IpAddr, pace: Pace) -> Result<Report> {
 /// # Errors
 /// As [`ping`].
 pub fn ping_while(destination: IpAddr, pace: Pace, wanted: &AtomicBool) -> Result<Report> {
-    let mut pinger = Pinger::new(destination)?;
-    let started = Instant::now();
-    let mut report = Report::default();
-    while report.sent < pace.count && wanted.load(Ordering::Relaxed) {
-        pinger.send(&mut report);
-        let next = started + pace.interval * u32::try_from(report.sent).unwrap_or(u32::MAX);
-        pinger.receive_until(next, &mut report)?;
-    }
-    let deadline = Instant::now() + pace.patience;
-    while report.received < report.sent && Instant::now() < deadline {
-        pinger.receive_until(deadline.min(Instant::now() + Duration::from_millis(10)), &mut report)?;
-    }
-    Ok(report)
+    Ok(exchange(&mut Pinger::new(destination)?, pace, wanted))
 }
 
 struct Pinger {
     socket: Socket,
     version_6: bool,
     identifier: u16,
-    /// Sequence numbers that wait for their answer, and when they were sent.
-    pending: BTreeMap<u16, Instant>,
 }
 
 impl Pinger {
@@ -72,11 +47,13 @@ impl Pinger {
             .connect(&SocketAddr::new(destination, 0).into())
             .with_context(|| format!("no route to {destination}"))?;
         let identifier = (std::process::id() & 0xffff) as u16 ^ 0x5ca1;
-        Ok(Self { socket, version_6, identifier, pending: BTreeMap::new() })
+        Ok(Self { socket, version_6, identifier })
     }
+}
 
-    fn send(&mut self, report: &mut Report) {
-        let sequence = (report.sent & 0xffff) as u16;
+impl Echo for Pinger {
+    fn send(&mut self, number: u64) -> std::io::Result<u64> {
+        let sequence = (number & 0xffff) as u16;
         let mut message = [0_u8; LENGTH];
         message[0] = if self.version_6 { 128 } else { 8 };
         message[4..6].copy_from_slice(&self.identifier.to_be_bytes());
@@ -86,40 +63,15 @@ impl Pinger {
             let sum = checksum::internet(&message);
             message[2..4].copy_from_slice(&sum.to_be_bytes());
         }
-        report.sent += 1;
-        match self.socket.send(&message) {
-            Ok(_) => {
-                self.pending.insert(sequence, Instant::now());
-            }
-            Err(error) => report.error = Some(format!("send: {error}")),
-        }
+        self.socket.send(&message)?;
+        Ok(u64::from(sequence))
     }
 
-    /// Takes answers until a moment in time.
-    fn receive_until(&mut self, moment: Instant, report: &mut Report) -> Result<()> {
+    fn receive(&mut self, patience: Duration) -> std::io::Result<Option<u64>> {
         let mut buffer = [0_u8; 2048];
-        loop {
-            let left = moment.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            // Less than a microsecond would be rounded to zero, which means for ever.
-            self.socket.set_read_timeout(Some(left.max(Duration::from_micros(1))))?;
-            match self.socket.read(&mut buffer) {
-                Ok(length) => {
-                    let sent = sequence_of(&buffer[..length], self.version_6, self.identifier)
-                        .and_then(|sequence| self.pending.remove(&sequence));
-                    if let Some(sent) = sent {
-                        report.note(sent.elapsed());
-                    }
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    return Ok(());
-                }
-                // An ICMP error that belongs to some request: that one is lost, the others go on.
-                Err(error) => report.error = Some(format!("receive: {error}")),
-            }
-        }
+        self.socket.set_read_timeout(Some(patience))?;
+        let length = self.socket.read(&mut buffer)?;
+        Ok(sequence_of(&buffer[..length], self.version_6, self.identifier).map(u64::from))
     }
 }
 

@@ -1,15 +1,40 @@
 //! Who is seen: a server that tells its clients their addresses, which shows whether a port leads somewhere and what becomes of the source on the way.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 use super::tcp::listen;
 
-/// How long an answer may take: each question is asked once, and asked again by whoever waits for something.
+/// How long an answer may take: a question is asked once, and asked again by whoever waits for something.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it may take where many are asked at once, and none twice.
+const PATIENCE_WITH_MANY: Duration = Duration::from_secs(10);
+/// Longer than any address is as text.
+const LONGEST: u64 = 64;
+
+/// What came of asking many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Who answered, and the address that he saw us by.
+    pub answers: BTreeMap<IpAddr, IpAddr>,
+    /// Who did not, and why.
+    pub failures: BTreeMap<IpAddr, String>,
+}
+
+impl Seen {
+    /// Reads the line that a probe printed.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text.trim()).with_context(|| format!("a probe printed `{}`", text.trim()))
+    }
+}
 
 /// Answers each TCP connection to a port, and each datagram, with the address that it comes from.
 ///
@@ -29,12 +54,16 @@ pub fn tell(port: u16) -> Result<()> {
         }
     });
     for connection in listener.incoming() {
-        let mut connection = connection?;
-        if let Ok(client) = connection.peer_addr() {
-            let _ = connection.write_all(text(client).as_bytes());
-        }
+        // A connection that breaks is the client's to report.
+        let _ = connection.and_then(|connection| answer(&connection));
     }
     Ok(())
+}
+
+fn answer(mut connection: &TcpStream) -> std::io::Result<()> {
+    let client = connection.peer_addr()?;
+    connection.set_write_timeout(Some(PATIENCE))?;
+    connection.write_all(text(client).as_bytes())
 }
 
 /// IPv4 is not shown in IPv6's clothes.
@@ -48,7 +77,40 @@ fn text(client: SocketAddr) -> String {
 /// Where no answer comes, or another than an address.
 pub fn ask(address: IpAddr, port: u16, udp: bool, from: u16) -> Result<IpAddr> {
     let server = SocketAddr::new(address, port);
-    let answer = if udp { ask_udp(server, from) } else { ask_tcp(server) };
+    let answer = if udp { ask_udp(server, from) } else { ask_tcp(server, PATIENCE) };
+    read(server, answer)
+}
+
+/// Asks many at once, over TCP.
+pub fn ask_all(port: u16, addresses: &[IpAddr]) -> Seen {
+    let answers: Vec<(IpAddr, Result<IpAddr>)> = std::thread::scope(|scope| {
+        let ask = |address| {
+            let server = SocketAddr::new(address, port);
+            read(server, ask_tcp(server, PATIENCE_WITH_MANY))
+        };
+        let asked: Vec<_> =
+            addresses.iter().map(|address| (*address, scope.spawn(move || ask(*address)))).collect();
+        let joined = asked.into_iter().map(|(address, thread)| {
+            let answer = thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the thread panicked")));
+            (address, answer)
+        });
+        joined.collect()
+    });
+    let mut seen = Seen::default();
+    for (address, answer) in answers {
+        match answer {
+            Ok(own) => {
+                seen.answers.insert(address, own);
+            }
+            Err(error) => {
+                seen.failures.insert(address, format!("{error:#}"));
+            }
+        }
+    }
+    seen
+}
+
+fn read(server: SocketAddr, answer: Result<String>) -> Result<IpAddr> {
     let answer = answer.with_context(|| format!("{server} does not answer"))?;
     answer.parse().with_context(|| format!("{server} answers {answer:?}"))
 }
@@ -60,15 +122,40 @@ fn ask_udp(server: SocketAddr, from: u16) -> Result<String> {
     socket.connect(server)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.send(b"?")?;
-    let mut answer = [0; 64];
+    let mut answer = [0; LONGEST as usize];
     let length = socket.recv(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
 }
 
-fn ask_tcp(server: SocketAddr) -> Result<String> {
-    let mut connection = TcpStream::connect_timeout(&server, PATIENCE)?;
-    connection.set_read_timeout(Some(PATIENCE))?;
+fn ask_tcp(server: SocketAddr, patience: Duration) -> Result<String> {
+    let connection = TcpStream::connect_timeout(&server, patience)?;
+    connection.set_read_timeout(Some(patience))?;
     let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
+    connection.take(LONGEST).read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn who_answers_tells_our_address_and_who_does_not_is_named() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || answer(&listener.accept().unwrap().0).unwrap());
+        let one: IpAddr = "127.0.0.1".parse().unwrap();
+        let seen = ask_all(port, &[one]);
+        server.join().unwrap();
+        assert_eq!(seen.answers, [(one, one)].into());
+        assert!(seen.failures.is_empty(), "{seen:?}");
+        // Nobody listens any more.
+        let seen = ask_all(port, &[one]);
+        assert!(seen.answers.is_empty() && seen.failures[&one].contains("does not answer"), "{seen:?}");
+        let line = serde_json::to_string(&seen).unwrap();
+        assert_eq!(Seen::parse(&line).unwrap(), seen);
+        assert!(Seen::parse("nothing").is_err());
+    }
 }

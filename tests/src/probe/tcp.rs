@@ -1,23 +1,28 @@
 //! One TCP connection with numbered messages, which shows whether an established flow survives.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::Report;
+use super::{Report, udp};
 
 /// How long the peer may be silent before the connection counts as broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Echoes every connection to a port, of both families, for as long as it lives. Prints a line when it listens.
+/// Echoes every connection and every datagram to a port, of both families, for as long as it lives. Prints a line when it listens.
 ///
 /// # Errors
 /// Where the port is taken.
 pub fn serve(port: u16) -> Result<()> {
-    for connection in listen(port)?.incoming() {
+    let datagrams = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))
+        .or_else(|_| UdpSocket::bind(("0.0.0.0", port)))
+        .with_context(|| format!("cannot listen on UDP port {port}"))?;
+    let listener = listen(port)?;
+    std::thread::spawn(move || udp::echo(&datagrams));
+    for connection in listener.incoming() {
         let connection = connection?;
         // A connection that breaks is the client's to report.
         std::thread::spawn(move || echo(connection));
@@ -25,7 +30,7 @@ pub fn serve(port: u16) -> Result<()> {
     Ok(())
 }
 
-/// A listener of both families. Prints a line when it is there.
+/// Listens on a port, of both families, and prints a line then.
 pub(super) fn listen(port: u16) -> Result<TcpListener> {
     // Linux takes IPv4 connections on this one as well; a host without IPv6 has the other.
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))

@@ -1,5 +1,6 @@
 //! The control groups that a node's kubelet keeps its pods in: they are the machine's, so they are made and removed from outside of the node.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -36,6 +37,26 @@ pub(super) fn make(cluster: &str, node: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The processes in a node's group and in those below it, in any hierarchy.
+pub(super) fn processes(cluster: &str, node: &str) -> Result<BTreeSet<i32>> {
+    let mut found = BTreeSet::new();
+    for hierarchy in hierarchies()? {
+        collect(&hierarchy.join(name(cluster, node)), &mut found);
+    }
+    Ok(found)
+}
+
+/// A group that goes meanwhile has no processes.
+fn collect(group: &Path, found: &mut BTreeSet<i32>) {
+    let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    found.extend(processes.lines().filter_map(|line| line.parse::<i32>().ok()));
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&entry.path(), found);
+        }
+    }
 }
 
 /// Removes all groups of a cluster, whose processes were killed before.

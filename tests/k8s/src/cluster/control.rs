@@ -1,12 +1,13 @@
 //! The control plane: etcd and three parts of Kubernetes, as processes of one node of the lab.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use cairn_lab::lab::Families;
-use nix::sys::signal::Signal;
+use serde_json::json;
 
-use super::topology::{self, PKI};
+use super::topology::{self, CONFIGURATION, PKI};
 use super::{CONTROL, Cluster};
 use crate::pki::{Authority, Identity};
 use crate::program::Program;
@@ -19,6 +20,13 @@ pub(super) const PODS: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/48"];
 
 /// etcd's address: nobody outside of the control plane's node reaches it.
 const ETCD: &str = "http://127.0.0.1:2379";
+
+/// What the API server logs of requests, and where, below [`CONFIGURATION`].
+const AUDIT_POLICY: &str = "audit-policy.yaml";
+const AUDIT_LOG: &str = "audit.log";
+
+/// Whom it logs: the account that Cairn's daemons on nodes have.
+pub const ACCOUNT: &str = "system:serviceaccount:cairn-system:cairn-node";
 
 /// `first,second` of what there is for each family.
 pub(super) fn joined(families: Families, each: [&str; 2]) -> String {
@@ -54,10 +62,27 @@ impl Cluster {
             let identity: Identity = authority.client(name, user, group)?;
             authority.kubeconfig(name, &url, &identity)?;
         }
+        self.write(CONTROL, AUDIT_POLICY, &audit_policy())?;
         self.spawn(CONTROL, &etcd())?;
         self.start_api_server()?;
         self.spawn(CONTROL, &controller_manager(&joined(self.families, SERVICES.map(|(range, _)| range))))?;
         self.spawn(CONTROL, &scheduler())
+    }
+
+    /// Starts etcd again, and waits until the API server has it.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub fn start_etcd(&self) -> Result<()> {
+        self.spawn(CONTROL, &etcd())?;
+        self.await_that("the API server has its store", || {
+            self.kubectl(&["get", "--raw", "/readyz"]).map(drop)
+        })
+    }
+
+    /// Where the API server writes who of Cairn's daemons asked what: a line of JSON for each request.
+    pub fn audit_log(&self) -> PathBuf {
+        self.state.join(CONTROL).join("etc").join(AUDIT_LOG)
     }
 
     /// Starts the API server (again), and waits until it is ready.
@@ -75,14 +100,6 @@ impl Cluster {
             }
             self.kubectl(&["get", "--raw", "/readyz"]).map(drop)
         })
-    }
-
-    /// Kills the API server; etcd stays, and with it all objects.
-    ///
-    /// # Errors
-    /// It does not run.
-    pub fn kill_api_server(&self) -> Result<()> {
-        self.lab.end_process(CONTROL, Program::KubeApiserver.name(), Signal::SIGKILL)
     }
 }
 
@@ -109,6 +126,9 @@ fn api_server(address: &IpAddr, services: &str) -> Vec<String> {
     words.push(format!("--etcd-servers={ETCD}"));
     words.push(format!("--advertise-address={address}"));
     words.push(format!("--service-cluster-ip-range={services}"));
+    words.push(format!("--audit-policy-file={CONFIGURATION}/{AUDIT_POLICY}"));
+    words.push(format!("--audit-log-path={CONFIGURATION}/{AUDIT_LOG}"));
+    words.extend(["--audit-log-maxsize=100", "--audit-log-maxbackup=1"].map(str::to_owned));
     for (flag, file) in [
         ("tls-cert-file", "apiserver.crt"),
         ("tls-private-key-file", "apiserver.key"),
@@ -121,6 +141,17 @@ fn api_server(address: &IpAddr, services: &str) -> Vec<String> {
         words.push(format!("--{flag}={PKI}/{file}"));
     }
     words
+}
+
+/// What the daemons on nodes ask, without what is in it; a watch is written when it begins and when it ends.
+fn audit_policy() -> String {
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{ "level": "Metadata", "users": [ACCOUNT] }, { "level": "None" }],
+    });
+    policy.to_string()
 }
 
 fn controller_manager(services: &str) -> Vec<String> {

@@ -30,11 +30,16 @@ use serde_json::Value;
 use crate::pki::Authority;
 use crate::program::Program;
 
+pub use control::ACCOUNT;
+pub use node::CONTAINERD;
+
 /// The node of the lab that runs the control plane.
 pub const CONTROL: &str = "control";
 
 /// The nodes' group in the topology.
 const WORKERS: &str = "worker";
+/// That of machines which can become nodes: nothing runs there before.
+const SPARES: &str = "spare";
 
 /// How long parts of Kubernetes may take to become ready; seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -79,8 +84,8 @@ impl Cluster {
         let authority = Authority::new(&state.join("pki"))?;
         let topology = topology::load(&state)?;
         topology::make_directories(&state, &topology)?;
-        for worker in topology::workers(&topology) {
-            cgroup::make(name, worker)?;
+        for machine in topology::machines(&topology) {
+            cgroup::make(name, machine)?;
         }
         setup::write_images(&state)?;
         let lab = Lab::up(topology, &Options { families, name: Some(name.to_owned()) })?;
@@ -117,9 +122,14 @@ impl Cluster {
         self.families
     }
 
-    /// The names of the cluster's nodes.
+    /// The names of the nodes that the cluster begins with.
     pub fn nodes(&self) -> Vec<&str> {
         topology::workers(self.lab.topology()).collect()
+    }
+
+    /// The kubeconfig file of the administrator; it names an address that the lab alone reaches.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("pki/admin.kubeconfig")
     }
 
     /// A node's own addresses, the IPv4 one first.
@@ -136,12 +146,15 @@ impl Cluster {
             let runtimes: Vec<_> =
                 nodes.iter().map(|node| scope.spawn(move || self.start_runtime(node))).collect();
             self.start_control_plane(authority)?;
+            for machine in topology::machines(self.lab.topology()) {
+                self.prepare_agents(authority, machine).with_context(|| format!("node {machine}"))?;
+            }
             for (node, runtime) in nodes.iter().zip(runtimes) {
                 match runtime.join() {
                     Ok(started) => started.with_context(|| format!("node {node}"))?,
                     Err(_) => bail!("node {node}: the thread that starts it panicked"),
                 }
-                self.start_agents(authority, node)?;
+                self.start_agents(node)?;
             }
             Ok::<_, anyhow::Error>(())
         })?;

@@ -15,7 +15,13 @@ use crate::program::Program;
 /// The cluster's DNS server: `manifests/coredns.yaml` says the same.
 const DNS: &str = "10.96.0.10";
 
-const CONTAINERD: &str = "/run/containerd/containerd.sock";
+/// The container runtime, which is the distribution's.
+pub const CONTAINERD: &str = "containerd";
+
+const SOCKET: &str = "/run/containerd/containerd.sock";
+
+/// Kubernetes' own default is 110, DaemonSets included: a benchmark has so many beside them.
+const PODS_PER_NODE: u32 = 150;
 
 impl Cluster {
     /// Starts containerd and gives it the images.
@@ -23,8 +29,7 @@ impl Cluster {
         // As systemd leaves a machine: what is mounted later shows in containers that ask for it.
         self.lab.run(node, "mount --make-rshared /")?;
         self.write(node, "containerd.toml", &containerd())?;
-        self.spawn(node, &["containerd".to_owned(), format!("--config={CONFIGURATION}/containerd.toml")])?;
-        self.await_that("containerd answers", || self.lab.run(node, "ctr version").map(drop))?;
+        self.start_containerd(node)?;
         let images = std::fs::read_dir(self.state.join("images"))?.flatten();
         for image in images.map(|entry| entry.file_name()) {
             let path = Path::new(IMAGES).join(image);
@@ -34,15 +39,20 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts kubelet and kube-proxy.
-    pub(super) fn start_agents(&self, authority: &Authority, node: &str) -> Result<()> {
-        let name = format!("node-{node}");
-        let identity = authority.client(&name, &format!("system:node:{node}"), Some("system:nodes"))?;
-        authority.kubeconfig(&name, &self.api_url()?, &identity)?;
-        self.write(node, "kubelet.yaml", &kubelet(&cgroup::name(self.lab.name(), node)))?;
-        let pods = joined(self.families, PODS);
-        self.write(node, "kube-proxy.yaml", &kube_proxy(node, &pods))?;
-        std::fs::create_dir_all(self.state.join(node).join("etc/manifests"))?;
+    /// Starts a node's containerd (again), and waits until it answers. Containers go on without it.
+    ///
+    /// # Errors
+    /// It does not answer in time.
+    pub fn start_containerd(&self, node: &str) -> Result<()> {
+        self.spawn(node, &[CONTAINERD.to_owned(), format!("--config={CONFIGURATION}/containerd.toml")])?;
+        self.await_that("containerd answers", || self.lab.run(node, "ctr version").map(drop))
+    }
+
+    /// Starts a node's kubelet (again).
+    ///
+    /// # Errors
+    /// The topology does not say where the node is.
+    pub fn start_kubelet(&self, node: &str) -> Result<()> {
         let own: Vec<String> = self.addresses(node)?.iter().map(ToString::to_string).collect();
         ensure!(!own.is_empty(), "node {node} has no address");
         let labels = &self.lab.topology().nodes.get(node).context("no such node")?.labels;
@@ -52,23 +62,55 @@ impl Cluster {
             &[
                 Program::Kubelet.name().to_owned(),
                 format!("--config={CONFIGURATION}/kubelet.yaml"),
-                format!("--kubeconfig={PKI}/{name}.kubeconfig"),
+                format!("--kubeconfig={PKI}/{}.kubeconfig", identity_name(node)),
                 format!("--hostname-override={node}"),
                 format!("--node-ip={}", own.join(",")),
                 format!("--node-labels=topology.kubernetes.io/zone={rack}"),
             ],
-        )?;
+        )
+    }
+
+    /// Makes a spare machine a node (again): containerd, kubelet, kube-proxy.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub fn join(&self, node: &str) -> Result<()> {
+        self.start_runtime(node)
+            .and_then(|()| self.start_agents(node))
+            .with_context(|| format!("node {node}"))
+    }
+
+    /// Starts kubelet and kube-proxy.
+    pub(super) fn start_agents(&self, node: &str) -> Result<()> {
+        self.start_kubelet(node)?;
         self.spawn(
             node,
             &[Program::KubeProxy.name().to_owned(), format!("--config={CONFIGURATION}/kube-proxy.yaml")],
         )
     }
 
+    /// Writes what kubelet and kube-proxy read.
+    pub(super) fn prepare_agents(&self, authority: &Authority, node: &str) -> Result<()> {
+        let name = identity_name(node);
+        let identity = authority.client(&name, &format!("system:node:{node}"), Some("system:nodes"))?;
+        authority.kubeconfig(&name, &self.api_url()?, &identity)?;
+        self.write(node, "kubelet.yaml", &kubelet(&cgroup::name(self.lab.name(), node)))?;
+        let pods = joined(self.families, PODS);
+        self.write(node, "kube-proxy.yaml", &kube_proxy(node, &pods))?;
+        std::fs::create_dir_all(self.state.join(node).join("etc/manifests"))?;
+        Ok(())
+    }
+
     /// Writes a file below a node's [`CONFIGURATION`].
-    fn write(&self, node: &str, name: &str, text: &str) -> Result<()> {
+    pub(super) fn write(&self, node: &str, name: &str, text: &str) -> Result<()> {
         let path = self.state.join(node).join("etc").join(name);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
+}
+
+/// The name of the files by which a node's kubelet shows who it is.
+fn identity_name(node: &str) -> String {
+    format!("node-{node}")
 }
 
 /// Snapshots are overlays. Nothing here may need more than the lab has: no AppArmor, no controller for huge pages, and no right to make
@@ -86,7 +128,7 @@ disabled_plugins = [
   "io.containerd.snapshotter.v1.zfs",
 ]
 [grpc]
-  address = "{CONTAINERD}"
+  address = "{SOCKET}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE}"
   disable_apparmor = true
@@ -112,7 +154,7 @@ fn kubelet(cgroup: &str) -> String {
             "x509": { "clientCAFile": format!("{PKI}/ca.crt") },
         },
         "authorization": { "mode": "AlwaysAllow" },
-        "containerRuntimeEndpoint": format!("unix://{CONTAINERD}"),
+        "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": format!("/{cgroup}"),
         // Where the machine has version 1, that is all there is.
@@ -123,6 +165,7 @@ fn kubelet(cgroup: &str) -> String {
         "clusterDomain": "cluster.local",
         "clusterDNS": [DNS],
         "resolvConf": "/etc/resolv.conf",
+        "maxPods": PODS_PER_NODE,
         "staticPodPath": format!("{CONFIGURATION}/manifests"),
         "fileCheckFrequency": "1s",
         // The disk is the machine's, and its fill level nothing that pods could change.

@@ -9,7 +9,7 @@ use cairn_lab::Topology;
 use cairn_lab::gotools;
 use cairn_lab::topology::Bind;
 
-use super::{CONTROL, WORKERS};
+use super::{CONTROL, SPARES, WORKERS};
 use crate::program::Program;
 
 /// Where the node of the control plane has the repository's `deploy`.
@@ -35,7 +35,7 @@ const SETTINGS: [(&str, &str); 6] = [
 pub(super) fn load(state: &Path) -> Result<Topology> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let mut topology = Topology::load(&repository.join("tests/topologies/kubernetes.clab.yml"))?;
-    let workers: Vec<String> = workers(&topology).map(str::to_owned).collect();
+    let machines: Vec<String> = machines(&topology).map(str::to_owned).collect();
     for (name, node) in &mut topology.nodes {
         let own = state.join(name);
         let programs: &[Program] = if name == CONTROL {
@@ -48,7 +48,7 @@ pub(super) fn load(state: &Path) -> Result<Topology> {
                 Program::KubeScheduler,
                 Program::Kubectl,
             ]
-        } else if workers.contains(name) {
+        } else if machines.contains(name) {
             node.binds.extend(of_worker(state, &own)?);
             &[Program::Kubelet, Program::KubeProxy]
         } else {
@@ -85,7 +85,7 @@ fn of_worker(state: &Path, own: &Path) -> Result<Vec<Bind>> {
 pub(super) fn make_directories(state: &Path, topology: &Topology) -> Result<()> {
     fs::create_dir_all(state.join("images"))?;
     fs::create_dir_all(state.join("logs"))?;
-    for name in workers(topology).chain([CONTROL]) {
+    for name in machines(topology).chain([CONTROL]) {
         let own = state.join(name);
         for directory in ["etcd", "etc", "containerd", "kubelet", "settings"] {
             fs::create_dir_all(own.join(directory))?;
@@ -102,10 +102,19 @@ fn setting(own: &Path, name: &str) -> PathBuf {
     own.join("settings").join(name.replace('/', "-"))
 }
 
-/// The names of the nodes that pods run on.
+/// The names of the nodes that a cluster begins with.
 pub(super) fn workers(topology: &Topology) -> impl Iterator<Item = &str> {
+    of_group(topology, WORKERS)
+}
+
+/// The names of all that are nodes of the cluster, or can become so.
+pub(super) fn machines(topology: &Topology) -> impl Iterator<Item = &str> {
+    workers(topology).chain(of_group(topology, SPARES))
+}
+
+fn of_group<'a>(topology: &'a Topology, group: &'static str) -> impl Iterator<Item = &'a str> {
     let nodes = topology.nodes.iter();
-    nodes.filter(|(_, node)| node.group.as_deref() == Some(WORKERS)).map(|(name, _)| name.as_str())
+    nodes.filter(move |(_, node)| node.group.as_deref() == Some(group)).map(|(name, _)| name.as_str())
 }
 
 /// The addresses of a node of the topology that has one link.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CONTROL, Cluster};
+use super::{CONTROL, Cluster, topology};
 
 /// Lines that an error message quotes of each log.
 const TAIL: usize = 8;
@@ -51,7 +51,8 @@ impl Cluster {
                 let _ = fs::write(place.join(format!("{name}.txt")), text);
             }
         }
-        for name in self.nodes() {
+        let _ = fs::copy(self.audit_log(), place.join("audit.log"));
+        for name in topology::machines(self.lab.topology()) {
             let routes = "sh -c 'ip address; ip route; ip -6 route; ip nexthop; ip neighbour'";
             for (what, line) in [
                 ("routes", routes),
