@@ -272,7 +272,7 @@ impl FastPath {
             self.due = Some(Instant::now() + SETTLE);
             return;
         }
-        strange.iter().for_each(|element| drop(self.exempted.remove(element)));
+        self.exempted.retain(|element| !strange.contains(element));
         self.exempted.extend(missing);
     }
 

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it may take where many are asked at once, and none twice.
 const PATIENCE_WITH_MANY: Duration = Duration::from_secs(10);
 /// Longer than any address is as text.
-const LONGEST: u64 = 64;
+const LONGEST: usize = 64;
 
 /// What came of asking many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub fn tell(port: u16) -> Result<()> {
         .with_context(|| format!("cannot take datagrams on port {port}"))?;
     let listener = listen(port)?;
     std::thread::spawn(move || {
-        let mut nothing = [0; 64];
+        let mut nothing = [0; LONGEST];
         loop {
             // An error is of one client, such as one that is gone already.
             let Ok((_, client)) = datagrams.recv_from(&mut nothing) else { continue };
@@ -122,7 +122,7 @@ fn ask_udp(server: SocketAddr, from: u16) -> Result<String> {
     socket.connect(server)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.send(b"?")?;
-    let mut answer = [0; LONGEST as usize];
+    let mut answer = [0; LONGEST];
     let length = socket.recv(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
 }
@@ -131,7 +131,7 @@ fn ask_tcp(server: SocketAddr, patience: Duration) -> Result<String> {
     let connection = TcpStream::connect_timeout(&server, patience)?;
     connection.set_read_timeout(Some(patience))?;
     let mut answer = String::new();
-    connection.take(LONGEST).read_to_string(&mut answer)?;
+    connection.take(LONGEST as u64).read_to_string(&mut answer)?;
     Ok(answer)
 }
 
