@@ -22,6 +22,7 @@ mod host;
 mod mtu;
 mod nat;
 mod paths;
+mod pod_cidr;
 mod route;
 mod settings;
 mod speaker;

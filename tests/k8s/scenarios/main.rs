@@ -7,6 +7,7 @@ mod controller;
 mod kubectl;
 mod node;
 mod outage;
+mod pod_cidr;
 mod pods;
 mod restart;
 mod routers;
@@ -27,6 +28,7 @@ fn all() -> Vec<Scenario> {
         pods::all_reach_all_and_are_seen_by_their_own_address,
         services::addresses_and_names_lead_to_pods,
         routers::tors_have_the_blocks_of_all_nodes,
+        pod_cidr::pods_have_addresses_of_their_nodes_range,
         restart::killed_daemons_cost_established_flows_nothing,
         pods::have_another_mtu_after_their_daemon_began_again,
     ];

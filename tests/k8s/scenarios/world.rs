@@ -57,15 +57,20 @@ impl World {
 
     /// The pods there are, at least one on each node.
     pub(crate) fn pods(&self) -> Result<Vec<Pod>> {
-        let list = self.cluster.json(&["get", "pods", "--selector", "app=probe"])?;
-        let items = list["items"].as_array().context("a list of pods")?;
-        let alive = items.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-        let pods = alive.map(Pod::read).collect::<Result<Vec<Pod>>>()?;
+        let pods = self.pods_of("default", "app=probe")?;
         ensure!(pods.len() == PODS, "there are {} pods, not {PODS}", pods.len());
         for node in self.cluster.nodes() {
             ensure!(pods.iter().any(|pod| pod.node == node), "no pod is on {node}");
         }
         Ok(pods)
+    }
+
+    /// The pods of a namespace that a selector selects.
+    pub(crate) fn pods_of(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>> {
+        let list = self.cluster.json(&["--namespace", namespace, "get", "pods", "--selector", selector])?;
+        let items = list["items"].as_array().context("a list of pods")?;
+        let alive = items.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        alive.map(Pod::read).collect()
     }
 
     /// A pod on a node.

@@ -5,6 +5,7 @@ mod egress;
 mod expansion;
 mod fabric;
 mod firewall;
+mod pod_cidr;
 mod random;
 mod routes;
 mod sessions;

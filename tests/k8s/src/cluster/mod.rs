@@ -30,6 +30,8 @@ use serde_json::Value;
 use crate::pki::Authority;
 use crate::program::Program;
 
+pub use control::NODES;
+
 /// The node of the lab that runs the control plane.
 pub const CONTROL: &str = "control";
 
