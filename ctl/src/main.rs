@@ -3,6 +3,7 @@
 //! * [`bgp`]: sessions and routes of the bgpd on this machine.
 //! * [`bfd`]: BFD sessions of the bgpd on this machine.
 //! * [`ipam`]: addresses: what is used, by whom, and whether it is consistent.
+//! * [`pool`]: another range or other blocks for a pool.
 //! * [`migrate`]: another pod network's objects as Cairn's.
 //! * [`cleanup`]: what pod networks have left on this machine.
 //! * [`doctor`]: what is wrong with the network around this node.
@@ -20,6 +21,7 @@ mod migrate;
 mod node;
 mod output;
 mod place;
+mod pool;
 mod table;
 
 use std::io;
@@ -49,6 +51,8 @@ enum Subject {
     Bfd(bfd::Arguments),
     /// Addresses: what is used, by whom, and whether it is consistent.
     Ipam(ipam::Arguments),
+    /// Pools: another range or other blocks, planned first and then done.
+    Pool(pool::Arguments),
     /// Another pod network's objects become Cairn's.
     Migrate(migrate::Arguments),
     /// What pod networks have left on this machine: lists it, and removes it if told to.
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
                 Subject::Bgp(arguments) => bgp::run(arguments, cli.output).await,
                 Subject::Bfd(arguments) => bfd::run(arguments, cli.output).await,
                 Subject::Ipam(arguments) => ipam::run(arguments, cli.output).await,
+                Subject::Pool(arguments) => pool::run(arguments, cli.output).await,
                 Subject::Migrate(arguments) => migrate::run(arguments, cli.output).await,
                 Subject::Cleanup(arguments) => cleanup::run(&arguments, cli.output),
                 Subject::Doctor(arguments) => doctor::run(arguments, cli.output).await,

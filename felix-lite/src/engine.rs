@@ -46,6 +46,8 @@ const BATCH: usize = 64;
 pub(crate) struct NodeFacts {
     /// The Node's labels.
     pub(crate) labels: BTreeMap<String, String>,
+    /// The Node's pod CIDRs.
+    pub(crate) pod_cidrs: Vec<Prefix>,
     /// How many addresses per pool are held ready.
     pub(crate) warm_addresses: u32,
     /// MTU of pods in bytes; `None` while no interface of the node is known.
@@ -427,15 +429,17 @@ impl Engine {
         }
         let encryption = self.encryption();
         let (labels, tunnel_pools) = (self.state.labels(), self.state.tunnel_pools());
-        let attachments = self.state.attachments();
+        let (attachments, pod_cidrs) = (self.state.attachments(), self.state.pod_cidrs());
         self.facts.send_if_modified(|facts| {
             let differs = facts.labels != *labels
+                || facts.pod_cidrs != pod_cidrs
                 || facts.attachments != *attachments
                 || facts.tunnel_pools != *tunnel_pools
                 || facts.encryption != encryption;
             if differs {
                 facts.encryption = encryption;
                 facts.labels.clone_from(labels);
+                facts.pod_cidrs = pod_cidrs.to_vec();
                 facts.attachments.clone_from(attachments);
                 facts.tunnel_pools.clone_from(tunnel_pools);
             }

@@ -53,6 +53,7 @@ pub(crate) async fn run<D: Datastore>(
             }
             let settings = Settings {
                 node_labels: facts.labels,
+                pod_cidrs: facts.pod_cidrs,
                 pools: pools.objects.iter().map(|pool| (**pool).clone()).collect(),
                 reserved: reservations
                     .objects

@@ -24,19 +24,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The longest time between two requests.
 const SLOWEST: Duration = Duration::from_secs(60);
 
-/// The handle of a family's address. No attachment has one with a slash.
-fn handle(family: Family) -> Handle {
-    Handle::new(format!("cairn/tunnel/{family}"))
-}
-
-/// Is it a tunnel's?
-pub(crate) fn is_tunnels(found: &Handle) -> bool {
-    Family::ALL.into_iter().any(|family| *found == handle(family))
-}
-
 /// The addresses that the node has had since before its start.
 pub(crate) fn known<D: Datastore>(allocator: &NodeAllocator<D>) -> BTreeMap<Family, IpAddr> {
-    let of = |family| Some((family, allocator.lookup(&handle(family)).first()?.address));
+    let of = |family| Some((family, allocator.lookup(&Handle::of_tunnels(family)).first()?.address));
     Family::ALL.into_iter().filter_map(of).collect()
 }
 
@@ -93,7 +83,7 @@ async fn settle<D: Datastore>(
     pools: &TunnelPools,
     there: Option<&BTreeSet<IpAddr>>,
 ) -> Result<bool, String> {
-    let handle = handle(family);
+    let handle = Handle::of_tunnels(family);
     let held = allocator.lookup(&handle);
     if held.iter().any(|held| !pools.fit.contains_key(&held.pool)) {
         if there.is_none_or(|there| held.iter().any(|held| there.contains(&held.address))) {

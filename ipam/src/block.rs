@@ -59,7 +59,8 @@ impl Claimant<'_> {
         entry.state == AllocationState::Released && !self.rests(entry)
     }
 
-    /// Takes up to `count` free addresses that `usable` allows: first those never used, then the one released longest ago.
+    /// Takes up to `count` free addresses that `usable` allows: first those never used, then the one released longest ago. Of a range of more
+    /// addresses than a block may have entries the first ones are looked at, as many as entries.
     pub(crate) fn reserve(
         &self,
         block: &mut IpamBlock,
@@ -68,9 +69,12 @@ impl Claimant<'_> {
     ) -> Vec<IpAddr> {
         let mut taken: Vec<IpAddr> = Vec::new();
         let mut entries = block.allocations.iter().peekable();
-        let mut offset = 0;
-        while let Some(address) = block.cidr.nth(offset).filter(|_| taken.len() < count) {
-            offset += 1;
+        let fresh = count.min(IpamBlock::MAX_ALLOCATIONS.saturating_sub(block.allocations.len()));
+        let offsets = 0..IpamBlock::MAX_ALLOCATIONS as u128;
+        for address in offsets.map_while(|offset| block.cidr.nth(offset)) {
+            if taken.len() >= fresh {
+                break;
+            }
             if entries.next_if(|entry| entry.address == address).is_none() && usable(address) {
                 taken.push(address);
             }
@@ -94,7 +98,11 @@ impl Claimant<'_> {
         address: IpAddr,
         pod: &str,
     ) -> Result<(), String> {
-        if let Some(entry) = find(block, address) {
+        let entry = find(block, address);
+        if entry.is_none() && block.allocations.len() >= IpamBlock::MAX_ALLOCATIONS {
+            return Err(format!("its block has {} entries, and no more", IpamBlock::MAX_ALLOCATIONS));
+        }
+        if let Some(entry) = entry {
             let same_pod = !pod.is_empty() && entry.pod == pod;
             match entry.state {
                 AllocationState::Reserved if entry.node == self.node => return Ok(()),

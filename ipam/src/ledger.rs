@@ -223,10 +223,15 @@ impl Ledger {
         self.handles.keys()
     }
 
-    /// Assignable addresses of a pool, in the order to take them. Reserved ranges are left out.
+    /// Assignable addresses of a pool, in the order to take them. Reserved ranges are left out, and blocks that are not to be taken from any more.
     pub(crate) fn warm<'a>(&'a self, pool: &str) -> impl Iterator<Item = IpAddr> + 'a {
         let queue = self.warm.get(pool).into_iter().flatten().copied();
-        queue.filter(|address| !self.settings.is_reserved(*address))
+        let spec = self.settings.pool(pool).map(|pool| &pool.spec);
+        let left = move |address: &IpAddr| {
+            let block = self.addresses.get(address).map(|held| held.block);
+            spec.zip(block).is_some_and(|(pool, block)| !self.settings.takes_from(pool, block))
+        };
+        queue.filter(move |address| !left(address) && !self.settings.is_reserved(*address))
     }
 
     /// Addresses of a block with their states.

@@ -4,6 +4,7 @@
 //!   in a local journal and without a word to the store; [`NodeAllocator::run`] keeps the slice filled and reports.
 //! - [`Settings`], [`Request`], [`Assigned`], [`Routes`]: what goes in and what comes out.
 //! - [`reclaim`]: what others than its node may do to an entry of a block.
+//! - [`resize`]: a pool gets another range, or another takes its place: planned first, then done step by step.
 //! - [`check`]: usage and consistency of all that a store holds, for people.
 //!
 //! Rooms: `ledger` (what the node holds), `record` and `journal` (how it survives a crash), `pool` and `block` (what may be taken): pure
@@ -28,6 +29,7 @@ mod pool;
 pub mod reclaim;
 mod record;
 mod request;
+pub mod resize;
 mod routes;
 mod settings;
 

@@ -1,10 +1,10 @@
-//! Which pools a request may take from, and in which order blocks of a pool are tried. Pure.
+//! Which pools a request may take from, which blocks of a pool a node may have, and in which order it tries them. Pure.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use cairn_api::Object;
-use cairn_api::kinds::{AllowedUse, AssignmentMode, IpPool};
+use cairn_api::kinds::{AllowedUse, AssignmentMode, BlockSource, IpPool};
 use cairn_net::{Family, Prefix};
 
 use crate::journal::fnv1a;
@@ -93,7 +93,46 @@ impl Settings {
         if !pool.spec.node_selector.matches(&self.node_labels) {
             return Some(format!("does not select this node: nodeSelector {}", pool.spec.node_selector));
         }
-        None
+        match pool.spec.block_source {
+            BlockSource::Pool => None,
+            BlockSource::PodCidr => pool.spec.pod_blocks(&self.pod_cidrs).err().map(|why| why.to_string()),
+        }
+    }
+
+    /// May the node take addresses of this block of a pool? Not of one that is outside since the pool was narrowed, and of a pod CIDR only
+    /// while it is the node's.
+    pub(crate) fn takes_from(&self, pool: &IpPool, block: Prefix) -> bool {
+        pool.cidr.covers(block) && (pool.block_source == BlockSource::Pool || self.pod_cidrs.contains(&block))
+    }
+
+    /// Is the node confined to its own blocks, and by what?
+    pub(crate) fn confined(&self, pool: &IpPool) -> Option<&'static str> {
+        match pool.block_source {
+            BlockSource::PodCidr => Some("blockSource PodCIDR"),
+            BlockSource::Pool => self.ipam.strict_affinity.then_some("strictAffinity"),
+        }
+    }
+
+    /// The block of a pool that an address is in; none where it cannot be one of this node's.
+    pub(crate) fn block_of(&self, pool: &IpPool, address: IpAddr) -> Option<Prefix> {
+        match pool.block_source {
+            BlockSource::Pool => {
+                Prefix::containing(address, pool.block_len()).filter(|block| pool.cidr.covers(*block))
+            }
+            BlockSource::PodCidr => {
+                let own = pool.pod_blocks(&self.pod_cidrs).unwrap_or_default();
+                own.into_iter().find(|block| block.contains(address))
+            }
+        }
+    }
+
+    /// The blocks of a pool in the order in which a node tries them.
+    pub(crate) fn blocks_for(&self, pool: &IpPool, node: &str) -> impl Iterator<Item = Prefix> + use<> {
+        let (own, cut) = match pool.block_source {
+            BlockSource::Pool => (Vec::new(), Some(cut(pool, node))),
+            BlockSource::PodCidr => (pool.pod_blocks(&self.pod_cidrs).unwrap_or_default(), None),
+        };
+        own.into_iter().chain(cut.into_iter().flatten())
     }
 
     /// The pools of a family that a request may take from, in order; or what speaks against each.
@@ -133,7 +172,14 @@ impl Settings {
     /// How many addresses of a pool to hold ready: never more than a quarter of a block, so that a small pool is not
     /// emptied by nodes that need nothing.
     pub(crate) fn warm_target(&self, pool: &IpPool) -> usize {
-        let block = 1usize << (pool.cidr.family().bits() - pool.block_len()).min(12);
+        let len = match pool.block_source {
+            BlockSource::Pool => pool.block_len(),
+            BlockSource::PodCidr => {
+                let own = pool.pod_blocks(&self.pod_cidrs).unwrap_or_default();
+                own.into_iter().map(Prefix::len).max().unwrap_or(pool.cidr.family().bits())
+            }
+        };
+        let block = 1usize << (pool.cidr.family().bits() - len).min(12);
         usize::try_from(self.warm_addresses).unwrap_or(usize::MAX).min((block / 4).max(1))
     }
 }
@@ -153,14 +199,9 @@ fn against_request(pool: &Object<IpPool>, request: &Request, by_name: bool) -> O
     None
 }
 
-/// The block of a pool that an address is in.
-pub(crate) fn block_of(pool: &IpPool, address: IpAddr) -> Option<Prefix> {
-    Prefix::containing(address, pool.block_len()).filter(|block| pool.cidr.covers(*block))
-}
-
-/// The blocks of a pool in the order in which a node tries them: all of them, from a start that depends on the node's name,
-/// so that nodes that start together do not fight for the same ones.
-pub(crate) fn blocks_for(pool: &IpPool, node: &str) -> impl Iterator<Item = Prefix> + use<> {
+/// The blocks that a pool is cut into: all of them, from a start that depends on the node's name, so that nodes that start together do not fight
+/// for the same ones.
+fn cut(pool: &IpPool, node: &str) -> impl Iterator<Item = Prefix> + use<> {
     let (cidr, len) = (pool.cidr, pool.block_len());
     let count = 1u128.checked_shl(u32::from(len.saturating_sub(cidr.len()))).unwrap_or(u128::MAX);
     // FNV mixes its last bytes little into the high bits, and names differ in the last bytes.

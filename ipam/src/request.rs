@@ -3,7 +3,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use cairn_api::kinds::AllowedUse;
-use cairn_net::{Families, Prefix};
+use cairn_net::{Families, Family, Prefix};
 use serde::{Deserialize, Serialize};
 
 /// Who has addresses: for a pod's attachment `<network>.<container id>.<interface>`.
@@ -20,6 +20,16 @@ impl Handle {
     /// The handle of an attachment.
     pub fn of_attachment(network: &str, container: &str, interface: &str) -> Self {
         Self(format!("{network}.{container}.{interface}"))
+    }
+
+    /// The handle of the address of a node's tunnels, of a family. No attachment has one with a slash.
+    pub fn of_tunnels(family: Family) -> Self {
+        Self(format!("cairn/tunnel/{family}"))
+    }
+
+    /// Is it that of a node's tunnels?
+    pub fn is_tunnel(&self) -> bool {
+        Family::ALL.into_iter().any(|family| *self == Self::of_tunnels(family))
     }
 
     /// As text.

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The node's labels.
     pub node_labels: BTreeMap<String, String>,
+    /// The node's pod CIDRs, the blocks that it has of pools with `blockSource: PodCIDR`. A journal may be of a time before there were such.
+    #[serde(default)]
+    pub pod_cidrs: Vec<Prefix>,
     /// All pools.
     pub pools: Vec<Object<IpPool>>,
     /// Ranges of all reservations.
@@ -24,6 +27,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             node_labels: BTreeMap::new(),
+            pod_cidrs: Vec::new(),
             pools: Vec::new(),
             reserved: Vec::new(),
             ipam: IpamConfiguration::default(),

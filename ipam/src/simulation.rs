@@ -1,13 +1,14 @@
 //! Several nodes on one store, under any interleaving that the scheduler is told: the same driver code as in production.
 //!
 //! A schedule starts requests, polls one task at a time, drops tasks, crashes processes (with a torn journal), crashes machines (journal
-//! and pods gone), has the controller give back what no pod has, and lets time pass; the store loses requests and answers and reports conflicts.
+//! and pods gone), gives nodes other pod CIDRs, has the controller give back what no pod has, and lets time pass; the store loses requests and answers and reports conflicts.
+
+mod model;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,15 +16,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
-use cairn_api::kinds::{Allocation, AllocationState, BlockAffinity, IpPool, IpamBlock, IpamConfiguration};
+use cairn_api::kinds::{
+    Allocation, AllocationState, BlockAffinity, BlockSource, IpPool, IpamBlock, IpamConfiguration,
+};
 use cairn_api::{Metadata, Object, Timestamp};
 use cairn_datastore::{Datastore, Fault, MemoryStore, Query};
-use cairn_net::{Families, Family};
+use cairn_net::{Families, Family, Prefix};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::clock::Now;
-use crate::{Handle, IpamError, NodeAllocator, Request, Settings, reclaim};
+use crate::{Handle, NodeAllocator, Request, Settings, reclaim};
+use model::{Asking, Model, answered};
 
 const NODES: usize = 3;
 const HANDLES: u8 = 5;
@@ -71,27 +75,16 @@ enum Step {
     Reboot {
         node: usize,
     },
+    /// The node's object was made anew, with another pod CIDR, which may overlap with that of another node.
+    PodCidr {
+        node: usize,
+        number: u8,
+    },
     /// The controller gives back what no pod has.
     Reclaim,
     Pass {
         seconds: u64,
     },
-}
-
-/// What must be true: who has what, and what rests since when.
-#[derive(Default)]
-struct Model {
-    live: BTreeMap<IpAddr, (usize, Handle)>,
-    released: BTreeMap<IpAddr, (u64, String)>,
-    /// Requests on their way, by node and handle.
-    asking: BTreeMap<(usize, Handle), usize>,
-}
-
-impl Model {
-    fn of(&self, node: usize, handle: &Handle) -> Vec<IpAddr> {
-        let owned = self.live.iter().filter(|(_, owner)| **owner == (node, handle.clone()));
-        owned.map(|(address, _)| *address).collect()
-    }
 }
 
 struct World {
@@ -107,14 +100,27 @@ struct World {
     model: Rc<RefCell<Model>>,
 }
 
-fn settings(strict: bool) -> Settings {
+/// Pod CIDRs of two sizes, all inside of the pool, some inside of others.
+const POD_CIDRS: u8 = 12;
+
+fn pod_cidr(number: u8) -> Prefix {
+    let (len, number) = if number < 8 { (30, number) } else { (29, number - 8) };
+    let pool: Prefix = "10.0.0.0/27".parse().unwrap();
+    pool.subnet(len, number.into()).unwrap()
+}
+
+fn settings(strict: bool, pod_cidrs: bool) -> Settings {
     let pool = |name: &str, cidr: &str, block_size| {
         let mut pool = IpPool::of(cidr.parse().unwrap());
         pool.block_size = Some(block_size);
         Object::new(Metadata::named(name), pool)
     };
+    let mut four = pool("four", "10.0.0.0/27", 30);
+    if pod_cidrs {
+        (four.spec.block_source, four.spec.block_size) = (BlockSource::PodCidr, None);
+    }
     Settings {
-        pools: vec![pool("four", "10.0.0.0/27", 30), pool("six", "fd00::/124", 125)],
+        pools: vec![four, pool("six", "fd00::/124", 125)],
         reserved: vec!["10.0.0.4/32".parse().unwrap()],
         ipam: IpamConfiguration {
             strict_affinity: strict,
@@ -142,7 +148,7 @@ fn handle(start: u32, number: u8) -> Handle {
 }
 
 impl World {
-    fn new(strict: bool, faults: Vec<u8>) -> Self {
+    fn new(strict: bool, pod_cidrs: bool, faults: Vec<u8>) -> Self {
         let store = MemoryStore::new();
         let calm = Arc::new(AtomicBool::new(false));
         let (quiet, at) = (Arc::clone(&calm), AtomicUsize::new(0));
@@ -158,8 +164,10 @@ impl World {
         let shm = PathBuf::from("/dev/shm");
         let directory = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() };
         let clock = Arc::new(AtomicU64::new(1_000_000));
-        let (nodes, tasks, model) = (Vec::new(), Vec::new(), Rc::default());
-        let (directory, settings) = (directory.unwrap(), settings(strict));
+        let (nodes, tasks) = (Vec::new(), Vec::new());
+        let cidrs = pod_cidrs.then(|| [0, 1, 2].map(pod_cidr));
+        let model = Rc::new(RefCell::new(Model { pod_cidrs: cidrs, ..Model::default() }));
+        let (directory, settings) = (directory.unwrap(), settings(strict, pod_cidrs));
         let mut world =
             Self { store, clock, calm, directory, settings, nodes, starts: [0; NODES], tasks, model };
         for node in 0..NODES {
@@ -183,8 +191,13 @@ impl World {
         let opened =
             Allocator::open_with_clock(self.store.clone(), &format!("n{node}"), &self.path(node), now);
         let allocator = opened.unwrap();
-        allocator.configure(self.settings.clone()).unwrap();
+        allocator.configure(self.settings_of(node)).unwrap();
         Arc::new(allocator)
+    }
+
+    fn settings_of(&self, node: usize) -> Settings {
+        let pod_cidrs = self.model.borrow().pod_cidrs.iter().map(|cidrs| cidrs[node]).collect();
+        Settings { pod_cidrs, ..self.settings.clone() }
     }
 
     fn take(&mut self, step: Step) {
@@ -232,6 +245,12 @@ impl World {
                 std::fs::remove_file(self.path(node)).unwrap();
                 self.model.borrow_mut().live.retain(|_, (owner, _)| *owner != node);
                 self.nodes[node] = self.open(node);
+            }
+            Step::PodCidr { node, number } => {
+                if let Some(cidrs) = &mut self.model.borrow_mut().pod_cidrs {
+                    cidrs[node] = pod_cidr(number);
+                }
+                self.nodes[node].configure(self.settings_of(node)).unwrap();
             }
             Step::Reclaim => self.reclaim(),
             Step::Pass { seconds } => {
@@ -334,11 +353,12 @@ impl World {
                 "n{node} lost {address} of {handle}: {held:?}"
             );
         }
-        let mut announced = BTreeMap::new();
+        let mut announced: Vec<(Prefix, usize)> = Vec::new();
         for (node, allocator) in self.nodes.iter().enumerate() {
             for route in &allocator.routes().borrow().blocks {
-                let other = announced.insert(route.cidr, node);
-                assert_eq!(other, None, "two nodes announce {}: {node} too", route.cidr);
+                let other = announced.iter().find(|(cidr, _)| cidr.overlaps(route.cidr));
+                assert_eq!(other, None, "{} of n{node} is announced twice", route.cidr);
+                announced.push((route.cidr, node));
             }
         }
     }
@@ -409,8 +429,8 @@ impl World {
         for pool in &mut self.settings.pools {
             pool.spec.disabled = true;
         }
-        for node in &self.nodes {
-            node.configure(self.settings.clone()).unwrap();
+        for (number, node) in self.nodes.iter().enumerate() {
+            node.configure(self.settings_of(number)).unwrap();
         }
         for _ in 0..4 {
             self.maintain_all();
@@ -421,47 +441,6 @@ impl World {
         assert_eq!(self.affinities(), [], "{ledgers:?}");
         for node in &self.nodes {
             assert_eq!(**node.routes().borrow(), crate::Routes::default());
-        }
-    }
-}
-
-/// A request on its way; gone with its task, however that ends.
-struct Asking(Rc<RefCell<Model>>, (usize, Handle));
-
-impl Drop for Asking {
-    fn drop(&mut self) {
-        if let Ok(mut model) = self.0.try_borrow_mut()
-            && let Some(count) = model.asking.get_mut(&self.1)
-        {
-            *count -= 1;
-            if *count == 0 {
-                model.asking.remove(&self.1);
-            }
-        }
-    }
-}
-
-fn answered(
-    model: &mut Model,
-    node: usize,
-    request: &Request,
-    answer: Result<Vec<crate::Assigned>, IpamError>,
-    now: u64,
-) {
-    let Ok(assigned) = answer else { return };
-    let known = model.of(node, &request.handle);
-    let got: Vec<_> = assigned.iter().map(|assigned| assigned.address).collect();
-    if !known.is_empty() {
-        assert_eq!(got, known, "{} asked twice", request.handle);
-        return;
-    }
-    for address in got {
-        let owner = model.live.insert(address, (node, request.handle.clone()));
-        assert_eq!(owner, None, "{address} given to {} on n{node} too", request.handle);
-        if let Some((since, pod)) = model.released.remove(&address) {
-            // A pod may have its fixed address again at once.
-            let rested = now - since >= u64::from(COOLDOWN) || pod == request.pod;
-            assert!(rested, "{address} released at {since} and given at {now}");
         }
     }
 }
@@ -479,6 +458,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(|task| Step::Cancel { task }),
         1 => (node.clone(), 0u8..40).prop_map(|(node, torn)| Step::Crash { node, torn }),
         1 => node.prop_map(|node| Step::Reboot { node }),
+        1 => (0..NODES, 0..POD_CIDRS).prop_map(|(node, number)| Step::PodCidr { node, number }),
         1 => Just(Step::Reclaim),
         2 => prop_oneof![Just(1u64), Just(20), Just(31), Just(70)].prop_map(|seconds| Step::Pass { seconds }),
     ]
@@ -490,10 +470,11 @@ proptest! {
     #[test]
     fn no_interleaving_assigns_twice_loses_or_leaks(
         strict in any::<bool>(),
+        pod_cidrs in any::<bool>(),
         faults in proptest::collection::vec(any::<u8>(), 1..64),
         steps in proptest::collection::vec(step(), 1..160),
     ) {
-        let mut world = World::new(strict, faults);
+        let mut world = World::new(strict, pod_cidrs, faults);
         for step in steps {
             world.take(step);
         }

@@ -1,7 +1,7 @@
 use cairn_net::{Family, Prefix};
 use serde::{Deserialize, Serialize};
 
-use super::{Attachment, Modes};
+use super::{Attachment, BlockSource, Modes};
 use crate::{Condition, Faults, Kind, Object, Selector};
 
 /// A range that addresses are taken from, cut into blocks.
@@ -10,9 +10,12 @@ use crate::{Condition, Faults, Kind, Object, Selector};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)] // the fields of the format
 pub struct IpPool {
-    /// The range. Never changes.
+    /// The range. It may be widened, and narrowed while the pool is disabled; otherwise it never changes.
     pub cidr: Prefix,
-    /// Prefix length of a block: 20 to 32, or 116 to 128. Default: 26 or 122. Never changes.
+    /// Where its blocks come from. Default: `Pool`. Never changes.
+    #[serde(default, skip_serializing_if = "BlockSource::is_default")]
+    pub block_source: BlockSource,
+    /// Prefix length of a block: 20 to 32, or 116 to 128. Default: 26 or 122. Never changes. Not with `blockSource: PodCIDR`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_size: Option<u8>,
     /// Are packets that leave all pools masqueraded behind the node's address?
@@ -109,6 +112,7 @@ impl IpPool {
     pub fn of(cidr: Prefix) -> Self {
         Self {
             cidr,
+            block_source: BlockSource::Pool,
             block_size: None,
             nat_outgoing: false,
             disabled: false,
@@ -123,7 +127,7 @@ impl IpPool {
         }
     }
 
-    /// Prefix length of its blocks, with the default resolved.
+    /// Prefix length of the blocks that are cut out of it, with the default resolved.
     pub fn block_len(&self) -> u8 {
         self.block_size.unwrap_or(match self.cidr.family() {
             Family::Ipv4 => 26,
@@ -139,25 +143,37 @@ impl Kind for IpPool {
 
     fn validate(object: &Object<Self>, faults: &mut Faults) {
         let spec = &object.spec;
-        let family = spec.cidr.family();
-        let (least, most) = (family.bits() - 12, family.bits());
-        let len = spec.block_len();
-        faults.require(
-            (least..=most).contains(&len),
-            "spec.blockSize",
-            len,
-            format!("{least} to {most} in a pool of {family}"),
-        );
-        faults.require(
-            len >= spec.cidr.len(),
-            "spec.blockSize",
-            len,
-            format!("not shorter than the pool's own length, {}", spec.cidr.len()),
-        );
+        match spec.block_source {
+            BlockSource::Pool => validate_block_len(spec, faults),
+            BlockSource::PodCidr => {
+                if let Some(len) = spec.block_size {
+                    let rule = "not with spec.blockSource PodCIDR: a block is as large as a node's pod CIDR";
+                    faults.add("spec.blockSize", len, rule);
+                }
+            }
+        }
         faults.require(!spec.allowed_uses.is_empty(), "spec.allowedUses", "[]", "at least one use");
         let addr = spec.cidr.addr();
         faults.require(!addr.is_multicast(), "spec.cidr", spec.cidr, "must not be multicast");
         faults.require(!addr.is_loopback(), "spec.cidr", spec.cidr, "must not be loopback");
         spec.attachment.validate(spec.cidr, faults);
     }
+}
+
+fn validate_block_len(spec: &IpPool, faults: &mut Faults) {
+    let family = spec.cidr.family();
+    let (least, most) = (family.bits() - 12, family.bits());
+    let len = spec.block_len();
+    faults.require(
+        (least..=most).contains(&len),
+        "spec.blockSize",
+        len,
+        format!("{least} to {most} in a pool of {family}"),
+    );
+    faults.require(
+        len >= spec.cidr.len(),
+        "spec.blockSize",
+        len,
+        format!("not shorter than the pool's own length, {}", spec.cidr.len()),
+    );
 }

@@ -8,7 +8,8 @@ use crate::{Faults, Kind, Object, Timestamp, name};
 /// A block of a pool: the only arbiter of who holds which address in it.
 ///
 /// Its name is made from its range ([`name::of_prefix`]). An address without an entry was never used. An entry belongs to
-/// its `node`: nobody else changes it until it is `Released` and its cool-down is over.
+/// its `node`: nobody else changes it until it is `Released` and its cool-down is over. A block that is cut out of its pool has at most
+/// 4096 addresses; a node's pod CIDR may have more, of which as many are used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -55,6 +56,11 @@ pub enum AllocationState {
     Released,
 }
 
+impl IpamBlock {
+    /// Most entries of a block, so that the object stays small whatever the size of the range.
+    pub const MAX_ALLOCATIONS: usize = 4096;
+}
+
 impl Kind for IpamBlock {
     type Status = crate::NoStatus;
     const KIND: &'static str = "IPAMBlock";
@@ -70,10 +76,10 @@ impl Kind for IpamBlock {
             format!("must be made from spec.cidr: {expected}"),
         );
         faults.require(
-            spec.cidr.len() >= spec.cidr.family().bits() - 12,
-            "spec.cidr",
-            spec.cidr,
-            "a block has at most 4096 addresses",
+            spec.allocations.len() <= Self::MAX_ALLOCATIONS,
+            "spec.allocations",
+            spec.allocations.len(),
+            "at most 4096",
         );
         for (index, allocation) in spec.allocations.iter().enumerate() {
             let path = format!("spec.allocations[{index}]");

@@ -9,6 +9,7 @@ mod bgp_configuration;
 mod bgp_filter;
 mod bgp_peer;
 mod block_affinity;
+mod block_source;
 mod drain;
 mod egress_gateway;
 mod egress_members;
@@ -34,6 +35,7 @@ pub use bgp_filter::{
 };
 pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, ReversePeering, SourceAddress};
 pub use block_affinity::{AffinityState, BlockAffinity};
+pub use block_source::{BlockSource, PodCidrRefused};
 pub use drain::Drain;
 pub use egress_gateway::{EgressGateway, EgressGatewayStatus};
 pub use egress_members::{EgressMembers, GatewayMembers};

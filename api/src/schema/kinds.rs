@@ -237,7 +237,18 @@ impl Resource for IpPool {
     fn refine(schema: &mut Refinement<'_>) {
         schema
             .at("spec")
-            .rule("self.cidr == oldSelf.cidr", "cidr never changes")
+            .rule(
+                "self.cidr == oldSelf.cidr || (isCIDR(self.cidr) && isCIDR(oldSelf.cidr) && ((cidr(self.cidr).prefixLength() <= cidr(oldSelf.cidr).prefixLength() && cidr(self.cidr).containsIP(cidr(oldSelf.cidr).ip())) || (oldSelf.disabled && cidr(self.cidr).prefixLength() >= cidr(oldSelf.cidr).prefixLength() && cidr(oldSelf.cidr).containsIP(cidr(self.cidr).ip()))))",
+                "cidr never changes, but that it may be widened, and narrowed while the pool is disabled",
+            )
+            .rule(
+                "(has(self.blockSource) ? self.blockSource : 'Pool') == (has(oldSelf.blockSource) ? oldSelf.blockSource : 'Pool')",
+                "blockSource never changes",
+            )
+            .rule(
+                "!has(self.blockSize) || !has(self.blockSource) || self.blockSource == 'Pool'",
+                "blockSize is not for a pool with blockSource PodCIDR",
+            )
             .rule(
                 "has(self.blockSize) == has(oldSelf.blockSize) && (!has(self.blockSize) || self.blockSize == oldSelf.blockSize)",
                 "blockSize never changes",
@@ -247,7 +258,7 @@ impl Resource for IpPool {
                 "blockSize is 20 to 32 in a pool of IPv4, 116 to 128 in one of IPv6",
             )
             .rule(
-                "isIP(self.cidr) || cidr(self.cidr).prefixLength() <= (has(self.blockSize) ? self.blockSize : (self.cidr.contains(':') ? 122 : 26))",
+                "isIP(self.cidr) || (has(self.blockSource) && self.blockSource == 'PodCIDR') || cidr(self.cidr).prefixLength() <= (has(self.blockSize) ? self.blockSize : (self.cidr.contains(':') ? 122 : 26))",
                 "blockSize is not shorter than the pool's own length",
             )
             .rule(

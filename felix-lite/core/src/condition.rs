@@ -48,6 +48,8 @@ pub enum Reason {
     EncapsulationRefused,
     /// Pods of a pool cannot be attached as it says.
     AttachmentUnavailable,
+    /// The node has no pod CIDR that a pool's addresses could be of, or another node still has it.
+    PodCidrUnavailable,
     /// The subnet of this node's address is not known.
     SubnetUnknown,
     /// Traffic with a node cannot be encrypted, though it should.
@@ -72,6 +74,7 @@ impl fmt::Display for Reason {
             Self::NextHopUnreachable => "NextHopUnreachable",
             Self::EncapsulationRefused => "EncapsulationRefused",
             Self::AttachmentUnavailable => "AttachmentUnavailable",
+            Self::PodCidrUnavailable => "PodCIDRUnavailable",
             Self::SubnetUnknown => "SubnetUnknown",
             Self::Unencrypted => "Unencrypted",
             Self::PacketSize => "PacketSize",

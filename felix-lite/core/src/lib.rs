@@ -24,6 +24,7 @@ mod host_port;
 mod mtu;
 mod nat;
 mod paths;
+mod pod_cidr;
 mod route;
 mod settings;
 mod speaker;

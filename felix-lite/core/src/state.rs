@@ -343,6 +343,11 @@ impl State {
         self.nodes.get(&self.node).map_or(NONE, |me| &me.labels)
     }
 
+    /// The pod CIDRs of this node's Node object.
+    pub fn pod_cidrs(&self) -> &[Prefix] {
+        self.nodes.get(&self.node).map_or(&[], |me| &me.pod_cidrs)
+    }
+
     /// The addresses that this node is known by: IPv4, IPv6.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.nodes.get(&self.node).into_iter().flat_map(Member::addresses)
@@ -386,6 +391,9 @@ impl State {
         let claim = confirmed.filter(|spec| spec.node != self.node && !spec.node.is_empty());
         let claim = claim.map(|spec| (spec.cidr, spec.node.clone()));
         let before = self.claims.get(&name).map(|(block, _)| *block);
+        let both = [before, claim.as_ref().map(|(block, _)| *block)];
+        let concerns = both.into_iter().flatten().any(|block| self.pod_cidrs().contains(&block));
+        self.dirty.conditions |= concerns;
         if put(&mut self.claims, name.clone(), claim.clone()) {
             if let Some(block) = before {
                 self.routes.set_owner(block, None);

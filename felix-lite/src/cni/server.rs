@@ -19,7 +19,6 @@ use super::locks::Locks;
 use super::wiring::{Wiring, WiringError};
 use crate::endpoint::{EndpointError, Endpoints};
 use crate::namespace::Namespaces;
-use crate::tunnel_address;
 
 /// Where the server finds and keeps things.
 #[derive(Debug, Clone)]
@@ -150,7 +149,7 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         // A crash between assignment and record leaks an address. Whatever might still have an owner keeps it.
         if complete && strangers.is_empty() {
             let known: Vec<Handle> = alive.iter().map(|record| handle(record)).collect();
-            match self.ipam.retain(|handle| known.contains(handle) || tunnel_address::is_tunnels(handle)) {
+            match self.ipam.retain(|handle| known.contains(handle) || handle.is_tunnel()) {
                 Ok(released) => {
                     for handle in released {
                         info!(%handle, "addresses without an attachment released");

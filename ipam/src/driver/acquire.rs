@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use cairn_api::Object;
-use cairn_api::kinds::{AffinityState, BlockAffinity, IpPool};
+use cairn_api::kinds::{AffinityState, BlockAffinity, BlockSource, IpPool};
 use cairn_datastore::{Datastore, StoreError};
 use cairn_net::{Family, Prefix};
 
@@ -13,7 +13,6 @@ use super::edit::{Got, Want};
 use super::{Driver, affinity};
 use crate::allocator::{Attempt, Need};
 use crate::journal::fnv1a;
-use crate::pool::block_of;
 use crate::record::Record;
 use crate::{Assigned, IpamError, NodeAllocator, Request};
 
@@ -110,18 +109,22 @@ impl<D: Datastore> NodeAllocator<D> {
             if self.extend(pool, count).await? > 0 {
                 return Ok(());
             }
-            let reason = self.objection_to_claim(family).unwrap_or_else(|| "no block is left".to_owned());
+            let reason = match self.objection_to_claim(family) {
+                Some(objection) => objection,
+                None => self.no_block(pool).await?,
+            };
             reasons.push(format!("{}: its blocks here are full, and {reason}", pool.metadata.name));
         }
-        if self.inner().ledger.settings.ipam.strict_affinity {
-            reasons.push("strictAffinity forbids to borrow".to_owned());
-        } else {
-            for pool in &pools {
-                if self.borrow(pool).await? {
-                    return Ok(());
-                }
+        for pool in &pools {
+            let confined = self.inner().ledger.settings.confined(&pool.spec);
+            let reason = match confined {
+                Some(by) => format!("{by} forbids to borrow"),
+                None if self.borrow(pool).await? => return Ok(()),
+                None => "other nodes' blocks have nothing to lend".to_owned(),
+            };
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
             }
-            reasons.push("other nodes' blocks have nothing to lend".to_owned());
         }
         Err(Denied::Request(IpamError::Exhausted {
             handle: handle.clone(),
@@ -132,7 +135,11 @@ impl<D: Datastore> NodeAllocator<D> {
 
     /// Takes more addresses of a pool: of own blocks, else of a new one. How many were got.
     pub(super) async fn extend(&self, pool: &Object<IpPool>, count: usize) -> Result<usize, StoreError> {
-        let blocks: Vec<Prefix> = self.inner().ledger.own_blocks(&pool.metadata.name).collect();
+        let blocks: Vec<Prefix> = {
+            let inner = self.inner();
+            let own = inner.ledger.own_blocks(&pool.metadata.name);
+            own.filter(|block| inner.ledger.settings.takes_from(&pool.spec, *block)).collect()
+        };
         let mut total = 0;
         for cidr in blocks {
             let got = self.edit_or_create(cidr, &pool.metadata.name, &Want::Count(count - total)).await?;
@@ -147,6 +154,28 @@ impl<D: Datastore> NodeAllocator<D> {
             total += self.claim(pool, count - total).await?.len();
         }
         Ok(total)
+    }
+
+    /// Why no block of a pool is to be had, for people.
+    async fn no_block(&self, pool: &Object<IpPool>) -> Result<String, StoreError> {
+        if pool.spec.block_source == BlockSource::Pool {
+            return Ok("no block is left".to_owned());
+        }
+        let index = self.index().await?;
+        let own: Vec<Prefix> = self.inner().ledger.settings.blocks_for(&pool.spec, &self.node).collect();
+        let others = index.values().filter(|found| found.spec.node != self.node);
+        let held = others.flat_map(|found| own.iter().map(move |cidr| (*cidr, found)));
+        let mut held = held.filter(|(cidr, found)| found.spec.cidr.overlaps(*cidr));
+        Ok(held.next().map_or_else(
+            || "it has no other pod CIDR".to_owned(),
+            |(cidr, found)| {
+                format!(
+                    "its pod CIDR {cidr} is still held by node {:?} (BlockAffinity {})",
+                    found.spec.node,
+                    found.name()
+                )
+            },
+        ))
     }
 
     /// Takes one address out of somebody else's block.
@@ -184,7 +213,7 @@ impl<D: Datastore> NodeAllocator<D> {
         };
         let (pool, cidr) = self.place(address).map_err(denied)?;
         let want = Want::Address(address, request.pod.clone());
-        let strict = self.inner().ledger.settings.ipam.strict_affinity;
+        let confined = self.inner().ledger.settings.confined(&pool.spec);
         let name = &pool.metadata.name;
         let may_claim = self.objection_to_claim(cidr.family());
         self.inner().pinned.insert(address);
@@ -194,7 +223,7 @@ impl<D: Datastore> NodeAllocator<D> {
             Some(found) if found.spec.node.is_empty() && may_claim.is_none() => {
                 self.take_over(cidr, &found, &want).await?.unwrap_or(Got::NoBlock)
             }
-            Some(found) if !strict => {
+            Some(found) if confined.is_none() => {
                 self.touch(cidr, name)?;
                 if !found.spec.node.is_empty() {
                     self.edit(cidr, &want).await?
@@ -204,10 +233,12 @@ impl<D: Datastore> NodeAllocator<D> {
                     Got::NoBlock
                 }
             }
-            Some(found) => {
-                Got::Refused(format!("strictAffinity, and its block is that of {:?}", found.spec.node))
-            }
-            None => self.found_block(cidr, name, may_claim, strict, &want).await?,
+            Some(found) => Got::Refused(format!(
+                "{}, and its block is that of {:?}",
+                confined.unwrap_or_default(),
+                found.spec.node
+            )),
+            None => self.found_block(cidr, name, may_claim, confined, &want).await?,
         };
         match got {
             Got::Addresses(_) => Ok(()),
@@ -235,13 +266,13 @@ impl<D: Datastore> NodeAllocator<D> {
         cidr: Prefix,
         pool: &str,
         may_claim: Option<String>,
-        strict: bool,
+        confined: Option<&str>,
         want: &Want,
     ) -> Result<Got, StoreError> {
-        let owner = match may_claim {
-            None => self.node.as_str(),
-            Some(_) if !strict => "",
-            Some(reason) => return Ok(Got::Refused(format!("strictAffinity, and {reason}"))),
+        let owner = match (may_claim, confined) {
+            (None, _) => self.node.as_str(),
+            (Some(_), None) => "",
+            (Some(reason), Some(by)) => return Ok(Got::Refused(format!("{by}, and {reason}"))),
         };
         if self.index().await?.keys().any(|other| other.overlaps(cidr)) {
             return Ok(Got::Refused(format!("its block {cidr} overlaps with one of another size")));
@@ -267,7 +298,10 @@ impl<D: Datastore> NodeAllocator<D> {
         if let Some(objection) = settings.objection(pool) {
             return Err(format!("pool {} {objection}", pool.metadata.name));
         }
-        let cidr = block_of(&pool.spec, address).ok_or("its block is not inside the pool")?;
+        let cidr = settings.block_of(&pool.spec, address).ok_or_else(|| match pool.spec.block_source {
+            BlockSource::Pool => "its block is not inside the pool",
+            BlockSource::PodCidr => "it is in none of the node's pod CIDRs inside the pool",
+        })?;
         Ok((pool.clone(), cidr))
     }
 }

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use cairn_api::Object;
-use cairn_api::kinds::{AffinityState, BlockAffinity, IpPool};
-use cairn_datastore::{Datastore, Query, StoreError};
+use cairn_api::kinds::{AffinityState, BlockAffinity, BlockSource, IpPool, IpamBlock};
+use cairn_datastore::{Datastore, Precondition, Query, StoreError};
 use cairn_net::{Family, Prefix};
 
 use super::edit::{Got, Want};
 use super::{affinity, key_of, own};
 use crate::NodeAllocator;
-use crate::pool::blocks_for;
 use crate::record::Record;
 
 /// All affinities by block.
@@ -43,8 +42,8 @@ impl<D: Datastore> NodeAllocator<D> {
         count: usize,
     ) -> Result<Vec<std::net::IpAddr>, StoreError> {
         let index = self.index().await?;
-        let ours = |cidr: Prefix| pool.spec.cidr.covers(cidr);
-        for (cidr, found) in index.iter().filter(|(cidr, _)| ours(**cidr)) {
+        let settings = self.inner().ledger.settings.clone();
+        for (cidr, found) in index.iter().filter(|(cidr, _)| settings.takes_from(&pool.spec, **cidr)) {
             if found.spec.node.is_empty()
                 && let Some(taken) = self.take_over(*cidr, found, &Want::Count(count)).await?
                 && let Got::Addresses(addresses) = taken
@@ -53,9 +52,10 @@ impl<D: Datastore> NodeAllocator<D> {
                 return Ok(addresses);
             }
         }
-        let reserved = self.inner().ledger.settings.reserved.clone();
-        let free = blocks_for(&pool.spec, &self.node)
-            .filter(|cidr| !overlaps(&index, *cidr) && !reserved.iter().any(|range| range.covers(*cidr)));
+        let reserved = |cidr: Prefix| settings.reserved.iter().any(|range| range.covers(cidr));
+        let free = settings
+            .blocks_for(&pool.spec, &self.node)
+            .filter(|cidr| overlapping(&index, *cidr).is_none() && !reserved(*cidr));
         for cidr in free {
             let wanted = affinity(cidr, &pool.metadata.name, &self.node, AffinityState::Pending);
             match self.store.create(&wanted).await {
@@ -102,12 +102,46 @@ impl<D: Datastore> NodeAllocator<D> {
     ) -> Result<Got, StoreError> {
         let (cidr, pool) = (claim.spec.cidr, claim.spec.pool.clone());
         self.note(Record::Block { cidr, pool: pool.clone(), own: Some(AffinityState::Pending) })?;
+        if let Some(rival) = self.rival(cidr, &pool).await? {
+            let unchanged = Precondition::unchanged(&claim.metadata);
+            self.store.delete::<BlockAffinity>(&key_of(cidr), &unchanged).await?;
+            let in_use = self.inner().ledger.of_block(cidr).next().is_some();
+            self.note(match in_use {
+                true => Record::Block { cidr, pool, own: None },
+                false => Record::BlockGone { cidr },
+            })?;
+            return Ok(Got::Refused(format!("its block {cidr} overlaps with {rival}")));
+        }
         let got = self.edit_or_create(cidr, &pool, want).await?;
         let mut confirmed = claim;
         confirmed.spec.state = AffinityState::Confirmed;
         self.store.update(&confirmed).await?;
         self.note(Record::Block { cidr, pool, own: Some(AffinityState::Confirmed) })?;
         Ok(got)
+    }
+
+    /// A claim that shares addresses with one of this node's that is pending, of a block that is not there yet.
+    ///
+    /// Blocks that a pool is cut into have one size, and the names of their affinities tell who was first. Nodes' pod CIDRs may by mistake overlap
+    /// without being equal. So a claim of one is made first and then looked at among all others: of two that are made at once, one at least sees the other.
+    async fn rival(&self, cidr: Prefix, pool: &str) -> Result<Option<Prefix>, StoreError> {
+        let is_cut = {
+            let inner = self.inner();
+            let pool = inner.ledger.settings.pool(pool);
+            pool.is_some_and(|pool| pool.spec.block_source == BlockSource::Pool)
+        };
+        if is_cut {
+            return Ok(None);
+        }
+        match self.store.get::<IpamBlock>(&key_of(cidr)).await {
+            // It was looked at when the block was made: whoever came later steps back.
+            Ok(_) => return Ok(None),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let mut index = self.index().await?;
+        index.remove(&cidr);
+        Ok(index.into_keys().find(|other| other.overlaps(cidr)))
     }
 
     /// As `edit`, of a block that this node may create.
@@ -147,10 +181,9 @@ impl<D: Datastore> NodeAllocator<D> {
     }
 }
 
-/// Does a block share an address with one that exists? Blocks of one pool do not overlap each other, so the
-/// neighbours tell.
-fn overlaps(index: &Index, cidr: Prefix) -> bool {
+/// The block that shares addresses with this one. Those that exist do not overlap each other, so the neighbours tell.
+fn overlapping(index: &Index, cidr: Prefix) -> Option<Prefix> {
     let before = index.range(..=cidr).next_back();
     let after = index.range(cidr..).next();
-    before.into_iter().chain(after).any(|(other, _)| other.overlaps(cidr))
+    before.into_iter().chain(after).map(|(other, _)| *other).find(|other| other.overlaps(cidr))
 }

@@ -42,10 +42,9 @@ impl<D: Datastore> NodeAllocator<D> {
         let mut later = false;
         let mut idle = std::mem::take(&mut driver.idle);
         for (cidr, block) in ledger.blocks.iter().filter(|(_, block)| block.own.is_some()) {
-            let unwanted = ledger
-                .settings
-                .pool(&block.pool)
-                .is_none_or(|pool| ledger.settings.objection(pool).is_some());
+            let unwanted = ledger.settings.pool(&block.pool).is_none_or(|pool| {
+                ledger.settings.objection(pool).is_some() || !ledger.settings.takes_from(&pool.spec, *cidr)
+            });
             let leaving = block.own == Some(AffinityState::PendingDeletion);
             if leaving {
                 due.push((*cidr, true));
@@ -68,11 +67,12 @@ impl<D: Datastore> NodeAllocator<D> {
 
     /// Would the node's other blocks of the pool suffice amply?
     fn is_surplus(&self, ledger: &crate::ledger::Ledger, cidr: Prefix, pool: &str) -> bool {
+        let Some(spec) = ledger.settings.pool(pool).map(|pool| &pool.spec) else { return false };
         let others = ledger.own_blocks(pool).filter(|other| *other != cidr);
-        let room: u128 =
-            others.map(|other| other.size().saturating_sub(ledger.of_block(other).count() as u128)).sum();
-        let spec = ledger.settings.pool(pool);
-        spec.is_some_and(|pool| room > 2 * ledger.settings.warm_target(&pool.spec) as u128)
+        let others = others.filter(|other| ledger.settings.takes_from(spec, *other));
+        let free = |other: Prefix| other.size().saturating_sub(ledger.of_block(other).count() as u128);
+        let room = others.map(free).fold(0u128, u128::saturating_add);
+        room > 2 * ledger.settings.warm_target(spec) as u128
     }
 
     /// A look before anything is announced differently: is there nothing in the block but what this node holds ready?

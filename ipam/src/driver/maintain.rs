@@ -157,7 +157,10 @@ impl<D: Datastore> NodeAllocator<D> {
         for (address, held) in ledger.addresses.iter().filter(|(_, held)| held.state == Hold::Warm) {
             let block = ledger.blocks.get(&held.block);
             let pool = block.and_then(|block| ledger.settings.pool(&block.pool));
-            let unwanted = pool.is_none_or(|pool| ledger.settings.objection(pool).is_some());
+            let unwanted = pool.is_none_or(|pool| {
+                ledger.settings.objection(pool).is_some()
+                    || !ledger.settings.takes_from(&pool.spec, held.block)
+            });
             let borrowed = block.is_none_or(|block| block.own.is_none());
             if unwanted || borrowed || ledger.settings.is_reserved(*address) {
                 addresses.push(*address);

@@ -13,6 +13,7 @@ mod membership;
 mod node;
 mod option;
 mod outage;
+mod pod_cidr;
 mod pods;
 mod restart;
 mod routers;
@@ -35,6 +36,7 @@ fn all() -> Vec<Scenario> {
         capabilities::a_host_port_leads_to_its_pod,
         routers::tors_have_the_blocks_of_all_nodes,
         drain::a_cordoned_or_tainted_node_is_told_as_leaving_and_loses_nothing,
+        pod_cidr::pods_have_addresses_of_their_nodes_range,
         restart::killed_daemons_cost_established_flows_nothing,
         pods::have_another_mtu_after_their_daemon_began_again,
     ];

@@ -70,10 +70,7 @@ impl World {
 
     /// The pods with a label, of which there must be so many, at least one on each node.
     pub(crate) fn pods_of(&self, label: &str, number: usize) -> Result<Vec<Pod>> {
-        let list = self.cluster.json(&["get", "pods", "--selector", label])?;
-        let items = list["items"].as_array().context("a list of pods")?;
-        let alive = items.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-        let pods = alive.map(Pod::read).collect::<Result<Vec<Pod>>>()?;
+        let pods = self.pods_in("default", label)?;
         ensure!(pods.len() == number, "there are {} pods with {label}, not {number}", pods.len());
         for node in self.cluster.nodes() {
             ensure!(pods.iter().any(|pod| pod.node == node), "no pod with {label} is on {node}");
@@ -136,6 +133,14 @@ impl World {
             Ok((address.parse().with_context(|| format!("{node}: {line}"))?, space.to_owned()))
         };
         output.stdout.lines().map(line).collect()
+    }
+
+    /// The pods of a namespace that a selector selects.
+    pub(crate) fn pods_in(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>> {
+        let list = self.cluster.json(&["--namespace", namespace, "get", "pods", "--selector", selector])?;
+        let items = list["items"].as_array().context("a list of pods")?;
+        let alive = items.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        alive.map(Pod::read).collect()
     }
 
     /// A pod on a node.

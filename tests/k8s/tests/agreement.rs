@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool, IpReservation,
-    IpamBlock, IpamConfiguration, NodeConfiguration, WireguardPeer,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, BlockSource, EgressGateway, EgressMembers, IpPool,
+    IpReservation, IpamBlock, IpamConfiguration, NodeConfiguration, WireguardPeer,
 };
 use cairn_api::load::{self, Document};
 use cairn_api::{GROUP_VERSION, Kind, Object};
@@ -140,15 +140,33 @@ async fn what_never_changes_cannot_be_changed(cluster: &Cluster) -> Result<()> {
     let made = cluster.store.create(&pool).await?;
     for change in [
         |pool: &mut IpPool| pool.cidr = "10.2.0.0/16".parse().expect("a prefix"),
+        |pool: &mut IpPool| pool.cidr = "fd00::/8".parse().expect("a prefix"),
+        |pool: &mut IpPool| pool.cidr = "10.1.0.0/17".parse().expect("a prefix"),
         |pool: &mut IpPool| pool.block_size = Some(27),
+        |pool: &mut IpPool| pool.block_source = BlockSource::PodCidr,
     ] {
         let mut changed = made.clone();
         change(&mut changed.spec);
         let refused = cluster.store.update(&changed).await.unwrap_err();
         ensure!(refused.to_string().contains("never changes"), "{refused}");
     }
-    let mut allowed = made;
-    allowed.spec.disabled = true;
-    cluster.store.update(&allowed).await?;
+    // A range may grow, and shrink while nothing is taken from it.
+    let mut pool = made;
+    let changes: [fn(&mut IpPool); 5] = [
+        |pool| pool.cidr = "10.0.0.0/15".parse().expect("a prefix"),
+        |pool| pool.disabled = true,
+        |pool| pool.cidr = "10.1.128.0/17".parse().expect("a prefix"),
+        |pool| (pool.cidr, pool.disabled) = ("10.1.192.0/18".parse().expect("a prefix"), false),
+        |pool| pool.cidr = "10.0.0.0/8".parse().expect("a prefix"),
+    ];
+    for change in changes {
+        change(&mut pool.spec);
+        pool = cluster.store.update(&pool).await?;
+    }
+    pool.spec.disabled = true;
+    let mut apart = cluster.store.update(&pool).await?;
+    apart.spec.cidr = "11.0.0.0/9".parse()?;
+    let refused = cluster.store.update(&apart).await.unwrap_err();
+    ensure!(refused.to_string().contains("never changes"), "{refused}");
     Ok(())
 }

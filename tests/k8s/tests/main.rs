@@ -8,4 +8,5 @@ mod controller;
 mod deploy;
 mod migrate;
 mod outage;
+mod pool;
 mod store;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cairn_api::Object;
 use cairn_api::core::{Node, NodeIdentity};
-use cairn_net::{Family, RouterId};
+use cairn_net::{Family, Prefix, RouterId};
 
 use super::Inputs;
 use crate::claims::Claims;
@@ -17,19 +17,19 @@ use crate::condition::{self, Condition, Reason};
 pub(crate) struct Member {
     pub(crate) identity: NodeIdentity,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) pod_cidrs: Vec<Prefix>,
     /// What is wrong with the annotations; the identity is empty then.
     pub(crate) fault: Option<String>,
 }
 
 impl Member {
     pub(crate) fn of(node: &Object<Node>) -> Self {
-        let labels = node.metadata.labels.clone();
-        match node.identity() {
-            Ok(identity) => Self { identity, labels, fault: None },
-            Err(faults) => {
-                Self { identity: NodeIdentity::default(), labels, fault: Some(faults.to_string()) }
-            }
-        }
+        let (labels, pod_cidrs) = (node.metadata.labels.clone(), node.spec.pod_cidrs.clone());
+        let (identity, fault) = match node.identity() {
+            Ok(identity) => (identity, None),
+            Err(faults) => (NodeIdentity::default(), Some(faults.to_string())),
+        };
+        Self { identity, labels, pod_cidrs, fault }
     }
 
     /// Families that the node has an address of.

@@ -13,6 +13,7 @@ use crate::drain::Leaving;
 use crate::fabric::Facts;
 use crate::firewall::{self, Element};
 use crate::nat;
+use crate::pod_cidr;
 use crate::speaker::{self, Inputs, Member, Secrets};
 use crate::underlay;
 use crate::{Change, Condition, Reason};
@@ -251,11 +252,14 @@ impl State {
                 "no route of this node leads to next hop {next_hop}: routes through it are not installed"
             ),
         });
+        let me = self.nodes.get(&self.node);
+        let pod_cidrs = me.map(|me| pod_cidr::conditions(&self.pools, me, &self.claims)).unwrap_or_default();
         let all = self.speaker_conditions.iter().chain(self.identities.conditions());
         let all = all.chain(&self.pool_conditions).chain(&self.mtu_conditions).cloned();
         let all = all
             .chain(self.underlays.conditions.iter().chain(&self.egress.conditions).cloned())
-            .chain(self.network.conditions());
+            .chain(self.network.conditions())
+            .chain(pod_cidrs);
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

@@ -5,16 +5,16 @@
 
 use cairn_api::annotation::{AS_NUMBER, DRAIN, ROUTE_REFLECTOR_CLUSTER_ID};
 use cairn_api::kinds::{
-    AffinityState, Attachment, AttachmentMode, BgpConfiguration, BgpPeer, EncapMode, IpPool, NextHopMode,
-    UnencryptedPeers, WireguardPeer,
+    AffinityState, Attachment, AttachmentMode, BgpConfiguration, BgpPeer, BlockSource, EncapMode, IpPool,
+    NextHopMode, UnencryptedPeers, WireguardPeer,
 };
 use cairn_net::{Asn, Family};
 use felix_core::{HostTunnel, State, TunnelKind, Update};
 
 use crate::wireguard;
 use crate::world::{
-    Reader, World, affinity, bgp, complete, derived, endpoint, gone, host, ip, learned, node, peer, pool,
-    prefix, world,
+    Reader, World, affinity, bgp, complete, derived, endpoint, gone, host, ip, learned, node,
+    node_with_pod_cidrs, peer, pool, prefix, world,
 };
 
 /// When changes are read on the way to a state.
@@ -74,6 +74,15 @@ fn plain() -> Vec<World> {
             pool("v6", IpPool { attachment: macvlan(), ..nat("fd00::/64") }),
             confirmed("192.0.2.128/29", "a"),
             endpoint("crn1", &["192.0.2.129"]),
+        ]),
+        // Pools whose blocks are pod CIDRs: one that another node has, and none.
+        world([
+            node_with_pod_cidrs("a", &["192.0.2.1"], &["10.0.0.0/24"]),
+            b(),
+            net(),
+            pool("v4", IpPool { block_source: BlockSource::PodCidr, ..IpPool::of(prefix("10.0.0.0/16")) }),
+            pool("v6", IpPool { block_source: BlockSource::PodCidr, ..IpPool::of(prefix("fd00::/64")) }),
+            confirmed("10.0.0.0/24", "b"),
         ]),
         // The block moves to the other node, and the address to the other interface.
         world([

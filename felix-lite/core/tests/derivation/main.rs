@@ -7,6 +7,7 @@ mod expansion;
 mod fabric;
 mod firewall;
 mod host_ports;
+mod pod_cidr;
 mod random;
 mod routes;
 mod sessions;

@@ -100,6 +100,15 @@ pub(crate) fn node(name: &str, addresses: &[&str], annotations: &[(&str, &str)])
     Update::Node(name.to_owned(), Some(object))
 }
 
+/// A node with addresses and pod CIDRs.
+pub(crate) fn node_with_pod_cidrs(name: &str, addresses: &[&str], pod_cidrs: &[&str]) -> Update {
+    let mut update = node(name, addresses, &[]);
+    if let Update::Node(_, Some(object)) = &mut update {
+        object.spec.pod_cidrs = pod_cidrs.iter().map(|cidr| prefix(cidr)).collect();
+    }
+    update
+}
+
 pub(crate) fn pool(name: &str, spec: IpPool) -> Update {
     Update::Pool(name.to_owned(), Some(named(name, spec)))
 }

@@ -18,6 +18,9 @@ const SERVICES: [(&str, &str); 2] = [("10.96.0.0/16", "10.96.0.1"), ("fd10:96::/
 /// The addresses of pods, as kube-proxy must know them; the pools of `manifests` are the same.
 pub(super) const PODS: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/48"];
 
+/// The range that each Node gets a pod CIDR of. Only pools that say so give addresses of these.
+pub const NODES: [&str; 2] = ["10.245.0.0/16", "fd00:10:245::/48"];
+
 /// etcd's address: nobody outside of the control plane's node reaches it.
 const ETCD: &str = "http://127.0.0.1:2379";
 
@@ -65,7 +68,8 @@ impl Cluster {
         self.write(CONTROL, AUDIT_POLICY, &audit_policy())?;
         self.spawn(CONTROL, &etcd())?;
         self.start_api_server()?;
-        self.spawn(CONTROL, &controller_manager(&joined(self.families, SERVICES.map(|(range, _)| range))))?;
+        let services = joined(self.families, SERVICES.map(|(range, _)| range));
+        self.spawn(CONTROL, &controller_manager(&services, &joined(self.families, NODES)))?;
         self.spawn(CONTROL, &scheduler())
     }
 
@@ -154,18 +158,20 @@ fn audit_policy() -> String {
     policy.to_string()
 }
 
-fn controller_manager(services: &str) -> Vec<String> {
+fn controller_manager(services: &str, nodes: &str) -> Vec<String> {
     let mut words = words(
         Program::KubeControllerManager,
         &[
             "--leader-elect=false",
             "--use-service-account-credentials",
-            // Pods' addresses are the pod network's to give.
-            "--allocate-node-cidrs=false",
+            // /24 and /64 of each node.
+            "--allocate-node-cidrs=true",
+            "--configure-cloud-routes=false",
             "--node-monitor-grace-period=20s",
         ],
     );
     words.push(format!("--service-cluster-ip-range={services}"));
+    words.push(format!("--cluster-cidr={nodes}"));
     words.push(format!("--service-account-private-key-file={PKI}/service-accounts.key"));
     words.push(format!("--root-ca-file={PKI}/ca.crt"));
     words.extend(client("controller-manager"));

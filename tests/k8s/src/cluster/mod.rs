@@ -30,7 +30,7 @@ use serde_json::Value;
 use crate::pki::Authority;
 use crate::program::Program;
 
-pub use control::ACCOUNT;
+pub use control::{ACCOUNT, NODES};
 pub use node::CONTAINERD;
 
 /// The node of the lab that runs the control plane.
