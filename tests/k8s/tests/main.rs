@@ -8,3 +8,4 @@ mod deploy;
 mod migrate;
 mod outage;
 mod store;
+mod verdict;

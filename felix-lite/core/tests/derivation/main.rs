@@ -7,6 +7,7 @@ mod fabric;
 mod firewall;
 mod random;
 mod routes;
+mod sense;
 mod sessions;
 mod underlay;
 mod wireguard;
