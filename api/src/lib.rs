@@ -2,7 +2,8 @@
 //!
 //! - [`Object`], [`Metadata`], [`Kind`]: an object as Kubernetes writes it, generic over its kind.
 //! - [`kinds`]: our own kinds, one file each; unknown fields are refused.
-//! - [`core`]: Node, Pod, Namespace, Secret and Lease, trimmed to what is used; unknown fields are tolerated.
+//! - [`core`]: Node, Pod, Namespace, Secret, Lease and Event, trimmed to what is used; unknown fields are tolerated.
+//! - [`Draft`]: an object of a kind of ours as it stands, whether or not it makes sense.
 //! - [`Selector`]: label expressions, parsed once when an object is read.
 //! - [`Fault`]: one violated rule, by field path; `validate` collects all of them.
 //! - `schema` (a feature): the CustomResourceDefinitions of the kinds.
@@ -14,6 +15,7 @@ pub mod annotation;
 mod community;
 mod condition;
 pub mod core;
+mod draft;
 mod duration;
 mod fault;
 mod kind;
@@ -31,6 +33,7 @@ mod wireguard_key;
 
 pub use community::Community;
 pub use condition::{Condition, ConditionStatus};
+pub use draft::{Draft, DraftStatus};
 pub use duration::GoDuration;
 pub use fault::{Fault, Faults};
 pub use kind::{GROUP_VERSION, Kind, NoStatus};

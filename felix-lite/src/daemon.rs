@@ -1,6 +1,6 @@
 //! Starts the parts of the daemon and waits for the end.
 //!
-//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, the node's public key, reports on node and pools, egress gateways and their members, CNI server, health; a thread for the
+//! Tasks: engine, bgpd client, one per watched kind, allocator, addresses of tunnels, the node's public key, reports on node, pools and objects, egress gateways and their members, CNI server, health; a thread for the
 //! kernel. A part
 //! that ends takes the daemon with it, to be started again by its supervisor: a half-dead daemon helps nobody, and the
 //! kernel goes on forwarding meanwhile (I2).
@@ -11,8 +11,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cairn_datastore::{AnyStore, ConnectError, Datastore};
+use cairn_datastore::{AnyStore, ConnectError, Datastore, StoreUrl};
 use cairn_ipam::{IpamError, NodeAllocator};
+use cairn_verdict::Place;
 use felix_core::State;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -131,6 +132,7 @@ async fn serve<D: Datastore + Clone>(
     let gateways = tokio::spawn(egress::run(store.clone(), node.clone(), facts_seen.clone()));
     let members = tokio::spawn(egress_members::run(store.clone(), node.clone(), facts_seen.clone()));
     let pools = tokio::spawn(pool_status::run(store.clone(), node.clone()));
+    let verdicts = tokio::spawn(verdicts(args.clone(), store.clone(), node.clone()));
     let (namespaces, follow) = Namespaces::follow(&store);
     let names = tokio::spawn(follow);
     let health = Health {
@@ -154,12 +156,24 @@ async fn serve<D: Datastore + Clone>(
         _ = publishing => Err(DaemonError::Ended("public key")),
         _ = reports => Err(DaemonError::Ended("report")),
         _ = pools => Err(DaemonError::Ended("conditions of pools")),
+        _ = verdicts => Err(DaemonError::Ended("conditions of objects")),
         _ = gateways => Err(DaemonError::Ended("egress gateways")),
         _ = members => Err(DaemonError::Ended("members of egress gateways")),
         _ = names => Err(DaemonError::Ended("namespaces")),
         Err(error) = tell_health(args.health_address, health) => Err(error),
         served = served => served.and(Err(DaemonError::Ended("CNI server"))),
     }
+}
+
+/// Says which objects make no sense, where there is no controller to do so: in a directory, in turn with all other nodes.
+async fn verdicts<D: Datastore>(args: Args, store: D, node: String) {
+    if !matches!(args.datastore, StoreUrl::Directory(_)) {
+        return std::future::pending().await;
+    }
+    let secret_namespace = args.secret_namespace;
+    let options = cairn_verdict::Options { secret_namespace, place: Place::Directory { node } };
+    let (spoken, _unheard) = watch::channel(Arc::default());
+    cairn_verdict::keep(&store, &options, &spoken).await;
 }
 
 /// Answers for the daemon's health for ever, if there is an address to do so.

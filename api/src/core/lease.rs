@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::micro_time;
 use crate::{Faults, Kind, NoStatus, Object, Timestamp};
 
 /// coordination.k8s.io/v1 Lease: who of several may act.
@@ -39,30 +40,6 @@ impl Kind for Lease {
     const STRICT: bool = false;
 
     fn validate(_: &Object<Self>, _: &mut Faults) {}
-}
-
-/// The server takes these times with exactly six digits behind the second.
-mod micro_time {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::Timestamp;
-
-    #[allow(clippy::ref_option)] // serde's signature
-    pub(super) fn serialize<S: Serializer>(
-        time: &Option<Timestamp>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match time {
-            Some(time) => serializer.collect_str(&time.to_string().replace('Z', ".000000Z")),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Timestamp>, D::Error> {
-        Option::deserialize(deserializer)
-    }
 }
 
 #[cfg(test)]

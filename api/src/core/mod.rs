@@ -1,12 +1,15 @@
-//! The kinds of Kubernetes that Cairn reads, trimmed to the fields it uses. Unknown fields are tolerated.
+//! The kinds of Kubernetes that Cairn reads, and the Event that it writes, trimmed to the fields it uses. Unknown fields are tolerated.
 
+mod event;
 mod identity;
 mod lease;
+mod micro_time;
 mod namespace;
 mod node;
 mod pod;
 mod secret;
 
+pub use event::{Event, EventSeries, EventType, Regarding};
 pub use identity::{InterfaceAddress, NodeIdentity};
 pub use lease::Lease;
 pub use namespace::Namespace;

@@ -149,7 +149,7 @@ impl BgpConfiguration {
 }
 
 impl Kind for BgpConfiguration {
-    type Status = crate::NoStatus;
+    type Status = super::ObjectStatus;
     const KIND: &'static str = "BGPConfiguration";
     const PLURAL: &'static str = "bgpconfigurations";
 

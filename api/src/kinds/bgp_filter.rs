@@ -172,8 +172,30 @@ pub struct PrependAsPath {
     pub prefix: Vec<Asn>,
 }
 
+impl FilterRule {
+    /// The AS numbers that it puts before the path, those of all its operations: what is prepended last stands first.
+    pub fn prepended(&self) -> impl Iterator<Item = Asn> {
+        let operations = self.operations.iter().filter_map(|operation| operation.prepend_as_path.as_ref());
+        operations.flat_map(|prepend| prepend.prefix.iter().rev().copied())
+    }
+
+    /// Why no speaker can do what it says, though each of its fields is right.
+    pub fn objection(&self) -> Option<&'static str> {
+        let numbers: Vec<Asn> = self.prepended().collect();
+        // Such a rule becomes several, and the second would be asked of a path that the first has changed.
+        let several =
+            numbers.len() > Self::MOST_PREPENDED || numbers.iter().any(|asn| Some(asn) != numbers.first());
+        (several && !self.as_path_prefix.is_empty()).then_some(
+            "prependASPath with different AS numbers, or more than 16, cannot be joined with asPathPrefix",
+        )
+    }
+
+    /// How often a speaker prepends one AS number in one rule.
+    pub const MOST_PREPENDED: usize = 16;
+}
+
 impl Kind for BgpFilter {
-    type Status = crate::NoStatus;
+    type Status = super::ObjectStatus;
     const KIND: &'static str = "BGPFilter";
     const PLURAL: &'static str = "bgpfilters";
 

@@ -163,7 +163,7 @@ impl BgpPeer {
 }
 
 impl Kind for BgpPeer {
-    type Status = crate::NoStatus;
+    type Status = super::ObjectStatus;
     const KIND: &'static str = "BGPPeer";
     const PLURAL: &'static str = "bgppeers";
 

@@ -37,7 +37,7 @@ pub struct EgressGatewayStatus {
     /// The node, which alone announces them. Changed by compare-and-swap, and only while nobody announces them or by the node itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// `Active`, with reason `OK` or `Released`.
+    /// `Active`, with reason `OK` or `Released`; `Accepted`, with reason `OK`, `Invalid`, `CIDROverlap`, `Ambiguous` or `NoNode`.
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }

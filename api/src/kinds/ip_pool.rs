@@ -92,7 +92,7 @@ pub enum AssignmentMode {
 pub struct IpPoolStatus {
     /// `Allocatable`, with reason `OK`, `CIDROverlap`, `PoolDisabled` or `Terminating`; `Encapsulation`, with reason `OK`,
     /// `BothModes`, `FamilyUnsupported`, `Underlay` or `CIDROverlap`; of a pool with an attachment that is not routed also `Attachment`, with
-    /// reason `OK`, `Encapsulated`, `NATOutgoing` or `CIDROverlap`.
+    /// reason `OK`, `Encapsulated`, `NATOutgoing` or `CIDROverlap`; `Accepted`, with reason `OK` or `Invalid`.
     #[serde(default)]
     pub conditions: Vec<Condition>,
     /// The modes in force: those of the spec while they can be had, else those that were in force before.

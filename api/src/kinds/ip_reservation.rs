@@ -14,7 +14,7 @@ pub struct IpReservation {
 }
 
 impl Kind for IpReservation {
-    type Status = crate::NoStatus;
+    type Status = super::ObjectStatus;
     const KIND: &'static str = "IPReservation";
     const PLURAL: &'static str = "ipreservations";
 

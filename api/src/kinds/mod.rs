@@ -20,6 +20,7 @@ mod ipam_block;
 mod ipam_configuration;
 mod node_configuration;
 mod node_status;
+mod object_status;
 mod wireguard_peer;
 
 pub use attachment::{
@@ -46,4 +47,5 @@ pub use ipam_block::{Allocation, AllocationState, IpamBlock};
 pub use ipam_configuration::IpamConfiguration;
 pub use node_configuration::{Flowtable, NatOutgoingExclusions, NodeConfiguration, UnencryptedPeers};
 pub use node_status::{NodeReport, NodeStatus, SessionReport};
+pub use object_status::ObjectStatus;
 pub use wireguard_peer::WireguardPeer;

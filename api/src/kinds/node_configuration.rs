@@ -182,7 +182,7 @@ impl NodeConfiguration {
 }
 
 impl Kind for NodeConfiguration {
-    type Status = crate::NoStatus;
+    type Status = super::ObjectStatus;
     const KIND: &'static str = "NodeConfiguration";
     const PLURAL: &'static str = "nodeconfigurations";
 

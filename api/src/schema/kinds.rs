@@ -23,6 +23,10 @@ const fn wide(name: &'static str, kind: &'static str, path: &'static str) -> Col
     Column { name, path, kind, wide: true }
 }
 
+/// Does the object, and what it names, make sense?
+const ACCEPTED: Column = column("Accepted", "string", ".status.conditions[?(@.type==\"Accepted\")].status");
+const REASON: Column = wide("Reason", "string", ".status.conditions[?(@.type==\"Accepted\")].reason");
+
 /// There is one object of the kind.
 fn singleton(schema: &mut Refinement<'_>) {
     schema.at("").rule("self.metadata.name == 'default'", "there is only one, named default");
@@ -78,6 +82,8 @@ impl Resource for BgpConfiguration {
         column("AS", "integer", ".spec.asNumber"),
         column("Mesh", "boolean", ".spec.nodeToNodeMeshEnabled"),
         column("Port", "integer", ".spec.listenPort"),
+        ACCEPTED,
+        REASON,
     ];
 
     fn refine(schema: &mut Refinement<'_>) {
@@ -103,7 +109,7 @@ impl Resource for BgpConfiguration {
 
 impl Resource for BgpFilter {
     const SHORT_NAMES: &'static [&'static str] = &["bgpf"];
-    const COLUMNS: &'static [Column] = &[];
+    const COLUMNS: &'static [Column] = &[ACCEPTED, REASON];
 
     fn refine(schema: &mut Refinement<'_>) {
         for (list, family, bits) in
@@ -162,6 +168,8 @@ impl Resource for BgpPeer {
         column("Nodes", "string", ".spec.nodeSelector"),
         wide("Peers", "string", ".spec.peerSelector"),
         wide("Filters", "string", ".spec.filters"),
+        ACCEPTED,
+        REASON,
     ];
 
     fn refine(schema: &mut Refinement<'_>) {
@@ -232,6 +240,7 @@ impl Resource for IpPool {
         column("VXLAN", "string", ".spec.vxlanMode"),
         wide("Nodes", "string", ".spec.nodeSelector"),
         wide("Reason", "string", ".status.conditions[?(@.type==\"Allocatable\")].reason"),
+        ACCEPTED,
     ];
 
     fn refine(schema: &mut Refinement<'_>) {
@@ -291,7 +300,7 @@ fn attachment(schema: &mut Refinement<'_>) {
 
 impl Resource for IpReservation {
     const SHORT_NAMES: &'static [&'static str] = &["ipr"];
-    const COLUMNS: &'static [Column] = &[column("CIDRs", "string", ".spec.reservedCIDRs")];
+    const COLUMNS: &'static [Column] = &[column("CIDRs", "string", ".spec.reservedCIDRs"), ACCEPTED, REASON];
 
     fn refine(schema: &mut Refinement<'_>) {
         schema.at("spec.reservedCIDRs").items(0, LIST);
@@ -306,6 +315,8 @@ impl Resource for EgressGateway {
         wide("Pods", "string", ".spec.podSelector"),
         wide("Namespaces", "string", ".spec.namespaceSelector"),
         wide("Destinations", "string", ".spec.destinationCIDRs"),
+        ACCEPTED,
+        REASON,
     ];
 
     fn refine(schema: &mut Refinement<'_>) {
@@ -379,6 +390,8 @@ impl Resource for NodeConfiguration {
         column("Nodes", "string", ".spec.nodeSelector"),
         column("MTU", "integer", ".spec.mtu"),
         wide("WireGuard", "boolean", ".spec.wireguardEnabled"),
+        ACCEPTED,
+        REASON,
     ];
 
     fn refine(schema: &mut Refinement<'_>) {

@@ -32,12 +32,7 @@ pub(super) fn object<K: Kind>(mut value: Value) -> Result<Object<K>, Unusable> {
             fields.insert("kind".to_owned(), K::KIND.into());
         }
     }
-    let object: Object<K> = serde_json::from_value(value)
-        .map_err(|error| Unusable { key: key.clone(), reason: error.to_string() })?;
-    match object.validate() {
-        Ok(()) => Ok(object),
-        Err(faults) => Err(Unusable { key, reason: faults.to_string() }),
-    }
+    Object::read(value).map_err(|reason| Unusable { key, reason })
 }
 
 /// One page of a list.

@@ -32,6 +32,8 @@ pub enum Reason {
     DuplicateRouterId,
     /// Several objects configure one session, or one address.
     Ambiguous,
+    /// A node is to have a session with itself.
+    OwnAddress,
     /// A Secret, or a key in it, that is named does not exist.
     SecretMissing,
     /// A BGPFilter that is named does not exist.
@@ -66,6 +68,7 @@ impl fmt::Display for Reason {
             Self::Invalid => "Invalid",
             Self::DuplicateRouterId => "DuplicateRouterId",
             Self::Ambiguous => "Ambiguous",
+            Self::OwnAddress => "OwnAddress",
             Self::SecretMissing => "SecretMissing",
             Self::FilterMissing => "FilterMissing",
             Self::Unsupported => "Unsupported",

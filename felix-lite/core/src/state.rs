@@ -10,12 +10,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bgpd_api::config::{Config, OriginatedRoute};
-use cairn_api::Object;
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
     AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway,
     EgressMembers, IpPool, NatOutgoingExclusions, NodeConfiguration, WireguardPeer as KeyObject,
 };
+use cairn_api::{Kind, Metadata, Object};
 use cairn_net::{Family, HostPort, Prefix};
 
 use crate::drain::Signals;
@@ -200,15 +200,17 @@ impl State {
             }
             Update::Affinity(name, affinity) => self.affinity_updated(name, affinity.as_deref()),
             Update::BgpConfiguration(name, bgp) => {
-                if name == DEFAULT && put(&mut self.bgp, name, bgp) {
+                if name == DEFAULT && put(&mut self.bgp, name, bgp.map(bare)) {
                     (self.dirty.speaker, self.dirty.announcements) = (true, true);
                     self.dirty.egress |= !self.gateways.is_empty();
                 }
             }
-            Update::BgpPeer(name, peer) => self.dirty.speaker |= put(&mut self.peers, name, peer),
-            Update::BgpFilter(name, filter) => self.dirty.speaker |= put(&mut self.filters, name, filter),
+            Update::BgpPeer(name, peer) => self.dirty.speaker |= put(&mut self.peers, name, peer.map(bare)),
+            Update::BgpFilter(name, filter) => {
+                self.dirty.speaker |= put(&mut self.filters, name, filter.map(bare));
+            }
             Update::NodeConfiguration(name, configuration) => {
-                self.dirty.settings |= put(&mut self.configurations, name, configuration);
+                self.dirty.settings |= put(&mut self.configurations, name, configuration.map(bare));
             }
             Update::WireguardPeer(name, peer) => {
                 let behind = |peer: Option<&Box<Object<KeyObject>>>| {
@@ -482,6 +484,12 @@ impl State {
         self.dirty.conditions = true;
         self.host = host;
     }
+}
+
+/// Without its place in the store, and what others say of it: neither means anything here, and both change without it.
+fn bare<K: Kind>(object: Box<Object<K>>) -> Box<Object<K>> {
+    let Object { metadata, spec, .. } = *object;
+    Box::new(Object::new(Metadata::named(metadata.name), spec))
 }
 
 /// Puts or removes; true if that made a difference.

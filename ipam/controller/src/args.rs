@@ -24,6 +24,9 @@ pub struct Args {
     /// After how long without renewal another one takes over, in whole seconds
     #[arg(long, env = "CAIRN_LEASE_DURATION", value_name = "DURATION", default_value = "15s")]
     pub lease_duration: GoDuration,
+    /// Namespace of the Secrets that BGP passwords are in, as felix-lite has it
+    #[arg(long, env = "CAIRN_SECRET_NAMESPACE", value_name = "NAMESPACE", default_value = "cairn-system")]
+    pub secret_namespace: String,
     /// How often everything is looked at
     #[arg(long, env = "CAIRN_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = at_least_a_second)]
     pub interval: GoDuration,

@@ -27,10 +27,13 @@ pub struct Status {
     suspects: [AtomicU64; 2],
     kept: AtomicU64,
     done: [AtomicU64; 5],
+    matters: AtomicU64,
+    events: [AtomicU64; 2],
 }
 
 const SUSPECTS: [&str; 2] = ["node", "address"];
 const DONE: [&str; 5] = ["release_address", "remove_block", "disown_block", "ask_node", "forget_report"];
+const EVENTS: [&str; 2] = ["written", "failed"];
 
 impl Default for Status {
     fn default() -> Self {
@@ -43,6 +46,8 @@ impl Default for Status {
             suspects: <[AtomicU64; 2]>::default(),
             kept: AtomicU64::default(),
             done: <[AtomicU64; 5]>::default(),
+            matters: AtomicU64::default(),
+            events: <[AtomicU64; 2]>::default(),
         }
     }
 }
@@ -78,6 +83,16 @@ impl Status {
             Action::Forget(_) => 4,
         };
         self.done[at].fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// So much is wrong with objects and nodes.
+    pub fn matters(&self, count: usize) {
+        self.matters.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// An event was written, or was not.
+    pub fn event(&self, written: bool) {
+        self.events[usize::from(!written)].fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_live(&self) -> bool {
@@ -143,6 +158,18 @@ impl Status {
             "What was done, by addresses or objects.",
             &labelled("action", &DONE, &self.done),
         );
+        metric(
+            "matters",
+            "gauge",
+            "What is wrong with objects and nodes.",
+            &[(String::new(), of(&self.matters))],
+        );
+        metric(
+            "events_total",
+            "counter",
+            "Events of Kubernetes.",
+            &labelled("result", &EVENTS, &self.events),
+        );
         text
     }
 }
@@ -161,6 +188,8 @@ mod tests {
         let report =
             Report { kind: ReportKind::EgressMembers, node: "n".to_owned(), resource_version: String::new() };
         status.done(&Action::Forget(report), 1);
+        status.matters(4);
+        status.event(true);
         let text = status.metrics();
         for line in [
             "cairn_controller_leader 1",
@@ -170,6 +199,9 @@ mod tests {
             "cairn_controller_actions_total{action=\"ask_node\"} 0",
             "cairn_controller_actions_total{action=\"forget_report\"} 1",
             "cairn_controller_actions_total{action=\"release_address\"} 0",
+            "cairn_controller_matters 4",
+            "cairn_controller_events_total{result=\"written\"} 1",
+            "cairn_controller_events_total{result=\"failed\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }

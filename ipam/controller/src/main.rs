@@ -64,6 +64,7 @@ async fn start(args: Args) -> Result<(), Error> {
         identity,
         lease_namespace: args.lease_namespace,
         lease_duration: args.lease_duration.get(),
+        secret_namespace: args.secret_namespace,
         interval: args.interval.get(),
         grace: args.grace.get(),
         release_leaked: args.release_leaked,

@@ -1,4 +1,4 @@
-//! Renewing the lease, and rounds while it is held: two loops in one task.
+//! Renewing the lease, and, while it is held, rounds, and conditions and events of objects: three loops in one task.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime};
 use cairn_api::core::Lease;
 use cairn_api::{Metadata, Object, Timestamp};
 use cairn_datastore::{Datastore, Key, StoreError};
+use cairn_verdict::Place;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::act;
 use crate::election::{Candidate, Step};
+use crate::event::tell::tell;
 use crate::health::Status;
 use crate::judge::{Judge, Kept};
 use crate::observe::observe;
@@ -31,6 +33,8 @@ pub struct Options {
     pub lease_namespace: String,
     /// How long the lease counts.
     pub lease_duration: Duration,
+    /// Where the Secrets are that BGP passwords are in.
+    pub secret_namespace: String,
     /// Between two rounds.
     pub interval: Duration,
     /// How long a suspicion must last.
@@ -67,7 +71,8 @@ pub async fn run<D: Datastore>(
     };
     tokio::select! {
         () = election.run() => {}
-        () = rounds(&store, &options, term, begin, &status) => {}
+        () = rounds(&store, &options, term.clone(), begin, &status) => {}
+        () = speak(&store, &options, term, &status) => {}
         () = stop => {}
     }
     election.give_back().await;
@@ -167,6 +172,30 @@ async fn rounds<D: Datastore>(
             status.round(failed.is_none(), judge.suspects());
             tokio::time::sleep(options.interval).await;
         }
+    }
+}
+
+/// Says what is wrong with objects, in their conditions and by events, while this one leads: nothing is followed otherwise. Two that do so for a
+/// moment do no harm: one condition follows from the same objects, and one event has one name.
+async fn speak<D: Datastore>(store: &D, options: &Options, mut term: watch::Receiver<Term>, status: &Status) {
+    if options.dry_run {
+        return std::future::pending().await;
+    }
+    let verdicts =
+        cairn_verdict::Options { secret_namespace: options.secret_namespace.clone(), place: Place::Cluster };
+    while term.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await.is_ok() {
+        let (sender, spoken) = watch::channel(Arc::default());
+        tokio::select! {
+            () = cairn_verdict::keep(store, &verdicts, &sender) => return,
+            () = tell(store, &options.identity, spoken, status) => return,
+            () = leads_no_more(&term) => status.matters(0),
+        }
+    }
+}
+
+async fn leads_no_more(term: &watch::Receiver<Term>) {
+    while leads(term) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -26,10 +26,10 @@ const LEASE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A controller that does not outlive its value.
-struct Controller(Child);
+pub(crate) struct Controller(Child);
 
 impl Controller {
-    fn start(kubeconfig: &Path, identity: &str) -> Result<Self> {
+    pub(crate) fn start(kubeconfig: &Path, identity: &str) -> Result<Self> {
         let programs =
             std::env::var("CAIRN_BIN").context("CAIRN_BIN, the directory of programs, is not set")?;
         let mut command = Command::new(Path::new(&programs).join("cairn-controller"));
@@ -128,7 +128,7 @@ async fn answer(store: KubeStore, answers: Arc<AtomicUsize>) {
     }
 }
 
-async fn until(what: &str, holds: impl AsyncFn() -> Result<bool>) -> Result<()> {
+pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> Result<bool>) -> Result<()> {
     let started = Instant::now();
     while !holds().await? {
         if started.elapsed() > PATIENCE {
@@ -139,7 +139,7 @@ async fn until(what: &str, holds: impl AsyncFn() -> Result<bool>) -> Result<()> 
     Ok(())
 }
 
-async fn holder(store: &KubeStore) -> Result<Option<String>> {
+pub(crate) async fn holder(store: &KubeStore) -> Result<Option<String>> {
     let lease: Object<Lease> = store.get(&Key::namespaced("cairn-system", "cairn-controller")).await?;
     Ok(lease.spec.holder().map(str::to_owned))
 }
@@ -260,10 +260,15 @@ async fn nothing_else_is_allowed(cluster: &Cluster, kubeconfig: &Path) -> Result
     let elsewhere = Object::new(Metadata::namespaced("default", "cairn-controller"), Lease::default());
     let another = Object::new(Metadata::namespaced("cairn-system", "another"), Lease::default());
     cluster.store.create(&another).await?;
+    let of_others = Query { namespace: Some("default".to_owned()), ..Query::all() };
+    let event = Object::new(Metadata::namespaced("kube-system", "e"), cairn_api::core::Event::default());
     let refused = [
-        ("pools", own.list::<IpPool>(&Query::all()).await.is_err()),
+        ("writing a pool", own.update(&pool).await.is_err()),
         ("deleting a pool", own.delete::<IpPool>(&Key::from(&pool.metadata), &unconditional).await.is_err()),
-        ("Secrets", own.list::<cairn_api::core::Secret>(&Query::all()).await.is_err()),
+        ("all Secrets", own.list::<cairn_api::core::Secret>(&Query::all()).await.is_err()),
+        ("Secrets of others", own.list::<cairn_api::core::Secret>(&of_others).await.is_err()),
+        ("an Event of objects elsewhere", own.create(&event).await.is_err()),
+        ("all Events", own.list::<cairn_api::core::Event>(&Query::all()).await.is_err()),
         (
             "deleting a Node",
             own.delete::<cairn_api::core::Node>(&Key::named("n1"), &unconditional).await.is_err(),

@@ -10,3 +10,4 @@ mod migrate;
 mod outage;
 mod pool;
 mod store;
+mod verdict;

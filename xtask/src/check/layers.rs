@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Which packages of the workspace each one may depend on (tests included). What is not listed depends on none.
-const ALLOWED: [(&str, &[&str]); 25] = [
+const ALLOWED: [(&str, &[&str]); 26] = [
     ("cairn-net", &[]),
     ("cairn-kernel", &["cairn-net"]),
     ("cairn-api", &["cairn-net"]),
@@ -19,7 +19,11 @@ const ALLOWED: [(&str, &[&str]); 25] = [
     ("cairn-datastore", &["cairn-net", "cairn-api"]),
     ("cairn-daemon", &[]),
     ("cairn-ipam", &["cairn-net", "cairn-api", "cairn-datastore"]),
-    ("cairn-controller", &["cairn-net", "cairn-api", "cairn-datastore", "cairn-daemon", "cairn-ipam"]),
+    ("cairn-verdict", &["cairn-net", "cairn-api", "cairn-datastore"]),
+    (
+        "cairn-controller",
+        &["cairn-net", "cairn-api", "cairn-datastore", "cairn-daemon", "cairn-ipam", "cairn-verdict"],
+    ),
     ("felix-core", &["cairn-net", "cairn-api", "bgpd-api"]),
     ("bgpd-policy", &["cairn-net", "bgp-core", "bgpd-api"]),
     ("bgpd", &["cairn-net", "bgp-core", "bfd-core", "bgpd-api", "bgpd-policy", "cairn-kernel"]),
@@ -32,6 +36,7 @@ const ALLOWED: [(&str, &[&str]); 25] = [
             "cairn-datastore",
             "cairn-daemon",
             "cairn-ipam",
+            "cairn-verdict",
             "felix-core",
             "felix-api",
             "bgpd-api",

@@ -199,15 +199,17 @@ fn steps(rule: &FilterRule) -> Result<Vec<SetActions>, String> {
     let mut prepends: Vec<PathPrepend> = Vec::new();
     for operation in &rule.operations {
         add.extend(operation.add_community.map(|operation| community(operation.value)));
-        for asn in operation.prepend_as_path.iter().flat_map(|prepend| prepend.prefix.iter().rev()) {
-            match prepends.last_mut() {
-                Some(last) if last.asn == Some(*asn) && last.count < 16 => last.count += 1,
-                _ => prepends.push(PathPrepend { asn: Some(*asn), count: 1 }),
+    }
+    for asn in rule.prepended() {
+        match prepends.last_mut() {
+            Some(last) if last.asn == Some(asn) && usize::from(last.count) < FilterRule::MOST_PREPENDED => {
+                last.count += 1;
             }
+            _ => prepends.push(PathPrepend { asn: Some(asn), count: 1 }),
         }
     }
-    if prepends.len() > 1 && !rule.as_path_prefix.is_empty() {
-        return Err("prependASPath with different AS numbers cannot be joined with asPathPrefix".to_owned());
+    if let Some(objection) = rule.objection() {
+        return Err(objection.to_owned());
     }
     let communities = CommunityChange { add, ..CommunityChange::default() };
     let first = SetActions { communities, prepend: prepends.first().copied(), ..SetActions::default() };

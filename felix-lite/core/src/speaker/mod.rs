@@ -59,13 +59,46 @@ pub(crate) fn config(inputs: Inputs<'_>) -> (Option<Config>, Vec<Condition>) {
     let mut conditions = identity::check(inputs);
     let Some(me) = inputs.nodes.get(inputs.node) else { return (None, conditions) };
 
+    let sessions = peer::sessions(inputs, me, &mut conditions);
+    let (config, mut found) = document(inputs, me, &sessions);
+    let faults = config.faults();
+    if faults.is_empty() {
+        conditions.extend(found);
+        return (Some(config), conditions);
+    }
+    // One that makes no document by itself must not keep the others from theirs.
+    let (good, bad): (Vec<Session<'_>>, Vec<_>) =
+        sessions.into_iter().partition(|session| document(inputs, me, &[*session]).0.faults().is_empty());
+    let (config, kept) = document(inputs, me, &good);
+    let left = config.faults();
+    if !bad.is_empty() && left.is_empty() {
+        found = kept;
+        for session in bad {
+            let (config, own) = document(inputs, me, &[session]);
+            found.extend(own);
+            found.extend(config.faults().into_iter().map(|fault| session.refused(&fault.to_string())));
+        }
+        conditions.extend(found);
+        return (Some(config), conditions);
+    }
+    conditions.extend(found);
+    conditions.extend(faults.into_iter().map(|fault| Condition {
+        subject: format!("Node/{}", inputs.node),
+        reason: Reason::Invalid,
+        message: format!("bgpd keeps its configuration: {fault}"),
+    }));
+    (None, conditions)
+}
+
+/// The document of some sessions, and what is wrong with those that are left out.
+fn document<'a>(inputs: Inputs<'a>, me: &Member, sessions: &[Session<'a>]) -> (Config, Vec<Condition>) {
     let mut config = Config::new(router_id(inputs.node, &me.identity), inputs.asn(me));
     config.listen.port = inputs.bgp.listen_port;
     config.cluster_id = me.identity.cluster_id;
     config.graceful_restart = GracefulRestart { enabled: Some(true), ..GracefulRestart::default() };
 
-    let mut filters = Filters::new(inputs.filters);
-    for session in peer::sessions(inputs, me, &mut conditions) {
+    let (mut filters, mut conditions) = (Filters::new(inputs.filters), Vec::new());
+    for session in sessions {
         // The speaker announces one restart time to all its peers: the longest that is asked for.
         let restart_time = session.restart_time(inputs).map(cairn_api::GoDuration::get);
         config.graceful_restart.restart_time = config.graceful_restart.restart_time.max(restart_time);
@@ -74,16 +107,7 @@ pub(crate) fn config(inputs: Inputs<'_>) -> (Option<Config>, Vec<Condition>) {
         }
     }
     filters.finish(&mut config);
-    let faults = config.faults();
-    if faults.is_empty() {
-        return (Some(config), conditions);
-    }
-    conditions.extend(faults.into_iter().map(|fault| Condition {
-        subject: format!("Node/{}", inputs.node),
-        reason: Reason::Invalid,
-        message: format!("bgpd keeps its configuration: {fault}"),
-    }));
-    (None, conditions)
+    (config, conditions)
 }
 
 /// A community as bgpd writes it.

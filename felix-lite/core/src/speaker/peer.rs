@@ -65,7 +65,16 @@ fn configured<'a>(
         let is_for = |node: &str, member: &Member| is_for(peer, node, member);
         let mut nodes: Vec<&'a str> = Vec::new();
         if is_for(inputs.node, me) {
-            if let (Some(address), Some(asn)) = (spec.peer_ip, spec.as_number) {
+            if let Some(own) = spec.peer_ip.filter(|peer| me.addresses().any(|own| own == peer.addr)) {
+                // An object for several nodes, one of which is the peer, is for the others.
+                if rank == Rank::ByName {
+                    conditions.push(Condition {
+                        subject: format!("BGPPeer/{name}"),
+                        reason: Reason::OwnAddress,
+                        message: format!("no session: peerIP {own} is an address of this node itself"),
+                    });
+                }
+            } else if let (Some(address), Some(asn)) = (spec.peer_ip, spec.as_number) {
                 let remote = Remote { node: node_at(inputs, address.addr), asn };
                 let target = Target::Address(address.addr);
                 found.push((rank, Session { target, port: address.port, remote, origin }));

@@ -97,6 +97,22 @@ impl<'a> Session<'a> {
         Condition { subject: self.subject(), reason, message }
     }
 
+    /// That of the mesh is missed by all of its sessions, and said once.
+    fn without_password(&self, reason: Reason, why: &str) -> Condition {
+        match self.origin {
+            Origin::Peer(..) => self.condition(reason, format!("no session with {}: {why}", self.target)),
+            Origin::Mesh => {
+                let subject = "BGPConfiguration/default".to_owned();
+                Condition { subject, reason, message: format!("no session of the mesh: {why}") }
+            }
+        }
+    }
+
+    /// bgpd would not take it.
+    pub(super) fn refused(&self, why: &str) -> Condition {
+        self.condition(Reason::Invalid, format!("no session with {}: {why}", self.target))
+    }
+
     /// Puts the peer's entry into the document; a condition where there can be none.
     pub(super) fn enter(
         &self,
@@ -275,10 +291,7 @@ impl<'a> Session<'a> {
         };
         let Some(BgpPassword { secret_key_ref: reference }) = password else { return Ok(None) };
         let name = format!("{}/{}", inputs.secrets.namespace, reference.name);
-        let missing = |what: String| {
-            let message = format!("no session with {}: {what}", self.target);
-            self.condition(Reason::SecretMissing, message)
-        };
+        let missing = |what: String| self.without_password(Reason::SecretMissing, &what);
         let secret =
             inputs.secrets.by_name.get(&name).ok_or_else(|| missing(format!("there is no Secret {name}")))?;
         let value = secret
@@ -287,11 +300,8 @@ impl<'a> Session<'a> {
             .ok_or_else(|| missing(format!("Secret {name} has no key {}", reference.key)))?;
         let text = std::str::from_utf8(value).unwrap_or_default().trim_end_matches(['\n', '\r']);
         if text.is_empty() || text.len() > 80 {
-            let message = format!(
-                "no session with {}: key {} of Secret {name} must be a text of 1 to 80 bytes",
-                self.target, reference.key
-            );
-            return Err(self.condition(Reason::Invalid, message));
+            let why = format!("key {} of Secret {name} must be a text of 1 to 80 bytes", reference.key);
+            return Err(self.without_password(Reason::Invalid, &why));
         }
         Ok(Some(Password::new(text)))
     }

@@ -10,6 +10,7 @@ mod host_ports;
 mod pod_cidr;
 mod random;
 mod routes;
+mod sense;
 mod sessions;
 mod underlay;
 mod wireguard;

@@ -1,0 +1,139 @@
+//! Objects that may make no sense: whoever says so in their status must be able to read and write them all the same.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Condition, Faults, Kind, Object};
+
+/// The spec of a kind as it stands, unread. Of the object only metadata and conditions are understood; a write leaves all else as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent, bound = "")]
+pub struct Draft<K: Kind> {
+    spec: Value,
+    #[serde(skip)]
+    kind: PhantomData<K>,
+}
+
+/// The status of any kind that has conditions.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DraftStatus {
+    /// What was found.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// Everything else.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl<K: Kind> Draft<K> {
+    /// A spec, whatever it says.
+    pub const fn new(spec: Value) -> Self {
+        Self { spec, kind: PhantomData }
+    }
+}
+
+impl<K: Kind> Kind for Draft<K> {
+    type Status = DraftStatus;
+    const API_VERSION: &'static str = K::API_VERSION;
+    const KIND: &'static str = K::KIND;
+    const PLURAL: &'static str = K::PLURAL;
+    const NAMESPACED: bool = K::NAMESPACED;
+    const STRICT: bool = K::STRICT;
+
+    fn validate(_: &Object<Self>, _: &mut Faults) {}
+}
+
+impl<K: Kind> Object<Draft<K>> {
+    /// The object of its kind.
+    ///
+    /// # Errors
+    /// See [`Object::read`].
+    pub fn finished(&self) -> Result<Object<K>, String> {
+        Object::read(serde_json::to_value(self).map_err(|error| error.to_string())?)
+    }
+
+    /// What is said of it.
+    pub fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+}
+
+impl<K: Kind> Object<K> {
+    /// Reads an object, and checks every rule of its kind.
+    ///
+    /// # Errors
+    /// The first field that cannot be read, or all whose values break a rule: path, value and rule.
+    pub fn read(value: Value) -> Result<Self, String> {
+        let object: Self = serde_path_to_error::deserialize(value).map_err(|error| {
+            // What is no field's is the object's own, and has no path.
+            match error.path().to_string().as_str() {
+                "." => error.inner().to_string(),
+                path => format!("{path}: {}", error.inner()),
+            }
+        })?;
+        object.validate().map(|()| object).map_err(|faults| faults.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::{BgpPeer, EgressGateway, IpPool, NodeConfiguration};
+
+    fn draft<K: Kind>(spec: &Value) -> Object<Draft<K>> {
+        let object = json!({ "apiVersion": K::API_VERSION, "kind": K::KIND, "metadata": { "name": "a" }, "spec": spec });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn refused<K: Kind>(spec: &Value, parts: &[&str]) {
+        let why = draft::<K>(spec).finished().unwrap_err();
+        assert!(parts.iter().all(|part| why.contains(part)), "{why}");
+    }
+
+    #[test]
+    fn what_passes_a_schema_and_makes_no_sense_is_refused_with_field_value_and_rule() {
+        let cidr = "10.0.0.0/16";
+        refused::<IpPool>(
+            &json!({ "cidr": cidr, "nodeSelector": "rack = 'a'" }),
+            &["spec.nodeSelector", "rack = 'a'"],
+        );
+        refused::<IpPool>(
+            &json!({ "cidr": cidr, "namespaceSelector": "has(" }),
+            &["spec.namespaceSelector", "has("],
+        );
+        refused::<IpPool>(&json!({ "cidr": cidr, "blockSize": 8 }), &["spec.blockSize", "\"8\"", "20 to 32"]);
+        refused::<IpPool>(&json!({ "cidr": "10.0.0.0/28", "blockSize": 26 }), &["spec.blockSize", "28"]);
+        refused::<BgpPeer>(
+            &json!({ "nodeSelector": "&&", "peerIP": "192.0.2.1", "asNumber": 1 }),
+            &["spec.nodeSelector", "&&"],
+        );
+        refused::<BgpPeer>(&json!({ "peerSelector": "a ==" }), &["spec.peerSelector", "a =="]);
+        refused::<EgressGateway>(
+            &json!({ "egressIPs": ["192.0.2.7"], "podSelector": "app in" }),
+            &["spec.podSelector", "app in"],
+        );
+        refused::<NodeConfiguration>(&json!({ "nodeSelector": "(" }), &["spec.nodeSelector", "("]);
+        refused::<NodeConfiguration>(&json!({ "mtu": "much" }), &["spec.mtu"]);
+        assert!(draft::<IpPool>(&json!({ "cidr": cidr })).finished().is_ok());
+    }
+
+    #[test]
+    fn a_draft_is_written_as_it_was_read_but_for_its_conditions() {
+        let text = json!({
+            "apiVersion": IpPool::API_VERSION,
+            "kind": "IPPool",
+            "metadata": { "name": "a" },
+            "spec": { "cidr": 7, "more": [1] },
+            "status": { "encapsulation": { "ipipMode": "Always" }, "conditions": [] },
+        });
+        let read: Object<Draft<IpPool>> = serde_json::from_value(text.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), text);
+        let bare =
+            json!({ "apiVersion": IpPool::API_VERSION, "kind": "IPPool", "metadata": { "name": "a" } });
+        assert!(serde_json::from_value::<Object<Draft<IpPool>>>(bare).unwrap().finished().is_err());
+    }
+}
