@@ -73,6 +73,8 @@ const TURN: Duration = Duration::from_millis(2);
 const TURN_EVENTS: usize = 128;
 /// Most jobs in a turn.
 const TURN_JOBS: usize = 16;
+/// Changes of best paths beyond which a turn takes nothing more in before it tells them.
+const TURN_CHANGES: usize = 4096;
 /// Turns in a row without a look at what else the runtime has to do.
 const TURNS_WITHOUT_YIELD: u32 = 8;
 /// Jobs that wait at most; callers wait beyond it.
@@ -263,7 +265,7 @@ impl Daemon {
         for _ in 0..TURN_EVENTS {
             let Some(event) = self.events.take_ready() else { return true };
             self.event(event);
-            if Instant::now() >= end {
+            if self.speaker.reports() >= TURN_CHANGES || Instant::now() >= end {
                 break;
             }
         }

@@ -17,6 +17,7 @@
 
 mod doubts;
 mod others;
+mod routes;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::netlink::Batch;
 use cairn_kernel::object::{Object, PROTOCOL, Route, RouteKey, TableId, Verb};
-use cairn_kernel::{Error as KernelError, Rtnl};
+use cairn_kernel::{Error as KernelError, Listed, Rtnl};
 use cairn_net::{Families, Family, Prefix};
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
@@ -36,7 +37,7 @@ use tracing::{debug, info, warn};
 use crate::daemon::{Handle, RouteBatch, Stopped};
 use doubts::Doubts;
 use others::{Holder, Others};
-use table::{Change, Found, Table};
+use table::{Change, Table};
 
 /// Time from a change by others until it is looked at: more of them may come.
 const GATHER: Duration = Duration::from_millis(100);
@@ -175,11 +176,20 @@ struct Writer {
 impl Writer {
     /// Takes note of the routes that another process of ours has left in the kernel: they may be replaced.
     fn adopt(&mut self) -> Result<(), KernelError> {
-        let left = self.kernel.routes_as(TableId::MAIN, PROTOCOL, Family::ALL, |route| {
-            (route.key() == table::key(route.prefix)).then_some(route.prefix)
-        })?;
-        self.table.found(left);
-        Ok(())
+        // Nothing is a stray before anything is known.
+        self.look_through().map(drop)
+    }
+
+    /// Has the table see what the kernel has, and gives what is not wanted.
+    fn look_through(&mut self) -> Result<Vec<RouteKey>, KernelError> {
+        let table = &mut self.table;
+        self.kernel.survey_routes(TableId::MAIN, PROTOCOL, Family::ALL, |listed| match listed {
+            Listed::Family(family) => {
+                table.look_anew(family);
+                None
+            }
+            Listed::Route(route) => table.seen(&route),
+        })
     }
 
     /// Carries a piece of the Loc-RIB's changes out.
@@ -250,19 +260,8 @@ impl Writer {
     /// Compares with all that the kernel has, and mends it.
     fn compare(&mut self, doubts: &mut Doubts) -> Result<(), KernelError> {
         let now = Instant::now();
-        let table = &self.table;
-        let found =
-            self.kernel.routes_as(TableId::MAIN, PROTOCOL, Family::ALL, |route| table.look(&route))?;
-        let (mut right, mut other, mut strays) = (Vec::with_capacity(found.len()), Vec::new(), Vec::new());
-        for route in found {
-            match route {
-                Found::Right(prefix) => right.push(prefix),
-                Found::Other(prefix) => other.push(prefix),
-                Found::Stray(key) => strays.push(key),
-            }
-        }
-        self.table.found(right.iter().copied().chain(other));
-        let missing = self.table.missing(right);
+        let strays = self.look_through()?;
+        let missing = self.table.missing();
         if !missing.is_empty() || !strays.is_empty() {
             debug!(missing = missing.len(), strays = strays.len(), "the kernel's table is mended");
         }

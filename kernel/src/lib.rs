@@ -43,4 +43,4 @@ pub mod wireguard;
 
 pub use error::{Error, Refusal};
 pub use netns::{Netns, NetnsId};
-pub use rtnl::{Requests, Rtnl};
+pub use rtnl::{Listed, Requests, Rtnl};

@@ -1,5 +1,6 @@
 //! The rtnetlink client: writes, deletes and lists [`crate::object`]s in one namespace.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -96,6 +97,15 @@ impl Requests {
         self.objects.push((operation, object.to_string()));
         self
     }
+}
+
+/// What [`Rtnl::survey_routes`] shows.
+#[derive(Debug)]
+pub enum Listed {
+    /// The routes of this family follow. What was shown of them before does not count: the list changed while it was read.
+    Family(Family),
+    /// A route.
+    Route(Route),
 }
 
 /// A client of one namespace.
@@ -242,7 +252,22 @@ impl Rtnl {
         families: impl IntoIterator<Item = Family>,
         keep: impl FnMut(Route) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
-        self.filtered(table, Some(protocol), families, keep)
+        self.filtered(table, Some(protocol), families, |_| {}, keep)
+    }
+
+    /// As [`Rtnl::routes_as`], for whoever takes notes of what he is shown: he is told when that has to begin anew.
+    pub fn survey_routes<T>(
+        &mut self,
+        table: TableId,
+        protocol: u8,
+        families: impl IntoIterator<Item = Family>,
+        show: impl FnMut(Listed) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        // Never called within itself, so that it is there whenever it is asked for.
+        let show = RefCell::new(show);
+        let begin = |family| drop((show.borrow_mut())(Listed::Family(family)));
+        let keep = |route| (show.borrow_mut())(Listed::Route(route));
+        self.filtered(table, Some(protocol), families, begin, keep)
     }
 
     /// As [`Rtnl::routes_as`], of every protocol.
@@ -252,7 +277,7 @@ impl Rtnl {
         families: impl IntoIterator<Item = Family>,
         keep: impl FnMut(Route) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
-        self.filtered(table, None, families, keep)
+        self.filtered(table, None, families, |_| {}, keep)
     }
 
     fn filtered<T>(
@@ -260,6 +285,7 @@ impl Rtnl {
         table: TableId,
         protocol: Option<u8>,
         families: impl IntoIterator<Item = Family>,
+        mut begin: impl FnMut(Family),
         mut keep: impl FnMut(Route) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
         let wanted = |route: &Route| {
@@ -268,6 +294,7 @@ impl Rtnl {
         let mut kept = Vec::new();
         for family in families {
             let request = |batch: &mut Batch, flags: u16| {
+                begin(family);
                 Route::encode_list_of(table, protocol.unwrap_or(0), family, flags, batch);
             };
             let listed = self.socket.dump(request, |frame| match Route::decode(frame)? {

@@ -12,7 +12,7 @@ use cairn_kernel::object::{
     NexthopTarget, Object, PROTOCOL, Route, RouteTarget, Rule, RuleAction, TableId, Veth, VethEnd, Vxlan,
 };
 use cairn_kernel::sysctl::{Conf, Scope, Sysctl};
-use cairn_kernel::{Netns, Requests, Rtnl, sysctl};
+use cairn_kernel::{Listed, Netns, Requests, Rtnl, sysctl};
 use cairn_net::{Family, Mac, Prefix};
 use namespace::{Namespace, link, up};
 
@@ -164,6 +164,37 @@ fn every_shape_of_route_is_read_back_as_it_was_written() {
         assert!(!host.rtnl.delete::<Route>(&route.key()).unwrap(), "{route:?}");
     }
     assert_eq!(host.rtnl.routes(TableId::MAIN, PROTOCOL, Family::ALL).unwrap(), []);
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_survey_shows_our_routes_after_the_name_of_their_family() {
+    let (mut host, dev, _pod, _) = cabled();
+    let ours =
+        ["10.0.0.0/26", "10.0.0.64/26", "fd00::/64"].map(|text| Route::dev(prefix(text), dev).normalised());
+    let others = Route { protocol: 4, ..Route::dev(prefix("10.0.0.128/26"), dev) };
+    let mut requests = Requests::new();
+    for route in ours.iter().chain([&others]) {
+        requests.create(route);
+    }
+    host.rtnl.execute_all(&mut requests).unwrap();
+    let mut begun = Vec::new();
+    let mut shown = host
+        .rtnl
+        .survey_routes(TableId::MAIN, PROTOCOL, Family::ALL, |listed| match listed {
+            // Again where others changed something while the list was read: then what was shown before does not count.
+            Listed::Family(family) => {
+                begun.push(family);
+                None
+            }
+            Listed::Route(route) => Some((begun.last().copied(), route)),
+        })
+        .unwrap();
+    shown.sort_by_key(|(_, route)| route.key());
+    let expected = ours.map(|route| (Some(route.prefix.family()), route));
+    assert_eq!(shown, expected);
+    begun.dedup();
+    assert_eq!(begun, Family::ALL);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which connections are taken.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -34,8 +35,13 @@ pub(crate) struct Refusals {
 }
 
 impl Daemon {
-    /// Decides on an accepted connection.
-    pub(super) fn admit(&mut self, stream: TcpStream, remote: SocketAddr, device: Option<&str>) {
+    /// Decides on an accepted connection between these ends.
+    pub(super) fn admit(
+        &mut self,
+        stream: TcpStream,
+        (local, remote): (io::Result<SocketAddr>, SocketAddr),
+        device: Option<&str>,
+    ) {
         let peer = remote.ip();
         if let SocketAddr::V6(v6) = remote
             && v6.ip().is_unicast_link_local()
@@ -69,11 +75,7 @@ impl Daemon {
             self.refusals.surplus += 1;
             return;
         }
-        let prepared = options
-            .set_ttl(stream.as_fd())
-            .and_then(|()| stream.set_nodelay(true))
-            .and_then(|()| stream.local_addr());
-        match prepared {
+        match local.and_then(|local| options.set_ttl(stream.as_fd()).map(|()| local)) {
             Ok(local) => {
                 let conn = self.speaker.allocate_conn();
                 self.opened(conn, peer, stream, Direction::Inbound, (local, remote));

@@ -40,17 +40,22 @@ impl History {
             PeerChange::Down { reason, was_up: false } => (EventKind::Failure, reason.to_string()),
             PeerChange::Warning { text } => (EventKind::Warning, text.clone()),
         };
-        self.add(peer, kind, &text);
+        self.add(peer, kind, text);
     }
 
     /// Somebody did something about a neighbour.
     pub(super) fn operator(&mut self, peer: IpAddr, text: &str) {
-        self.add(peer, EventKind::Operator, text);
+        self.add(peer, EventKind::Operator, text.to_owned());
     }
 
-    fn add(&mut self, peer: IpAddr, kind: EventKind, text: &str) {
+    fn add(&mut self, peer: IpAddr, kind: EventKind, mut text: String) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let text: String = text.chars().take(MAX_TEXT).collect();
+        // No text has more characters than octets.
+        if text.len() > MAX_TEXT
+            && let Some((end, _)) = text.char_indices().nth(MAX_TEXT)
+        {
+            text.truncate(end);
+        }
         let events = self.events.entry(peer).or_default();
         if kind != EventKind::State && repeats(events, kind, &text, now) {
             return;
@@ -131,7 +136,12 @@ mod tests {
         let events = history.of(peer());
         assert_eq!(events.len(), KEPT);
         assert!(events[0].text.starts_with(&format!("{}x", 9 * KEPT)));
-        assert!(events.iter().all(|event| event.text.chars().count() <= MAX_TEXT));
+        assert!(events.iter().all(|event| event.text.chars().count() == MAX_TEXT));
+        // What is long in octets alone is kept, and nothing is cut amid a character.
+        for count in [MAX_TEXT, MAX_TEXT + 1] {
+            history.operator(peer(), &"\u{e9}".repeat(count));
+            assert_eq!(history.of(peer()).last().map(|event| event.text.chars().count()), Some(MAX_TEXT));
+        }
         history.retain(|_| false);
         assert!(history.of(peer()).is_empty());
     }

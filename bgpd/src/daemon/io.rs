@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bgp_core::speaker::{ConnId, Direction, Input, Output, TcpOptions};
+use bgp_core::speaker::{ConnId, Direction, Input, Output, PeerChange, TcpOptions};
 use bytes::Bytes;
+use cairn_net::Asn;
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -97,7 +98,10 @@ impl Daemon {
         let rest = if result.is_ok() { Duration::ZERO } else { LISTENER_REST };
         self.events.acceptable(listener, rest);
         match result {
-            Ok((stream, remote)) => self.admit(stream, remote, place.device.as_deref()),
+            Ok((stream, remote)) => {
+                let local = listener.local_of(&stream);
+                self.admit(stream, (local, remote), place.device.as_deref());
+            }
             Err(error) => self.reporter.cannot_accept(place, &error),
         }
     }
@@ -118,14 +122,22 @@ impl Daemon {
 
     /// Carries out what the speaker wants, then lets everybody write and tells the watchers.
     pub(super) fn act(&mut self) {
+        let mut news = Vec::new();
         while let Some(output) = self.speaker.poll_output() {
-            self.output(output);
+            match output {
+                // No peer waits for what is noted of him.
+                Output::PeerChanged { peer, asn, change } => news.push((peer, asn, change)),
+                output => self.output(output),
+            }
         }
         // Each once: who has more after its turn comes again in the next turn.
         for _ in 0..self.writers.len() {
             if let Some(conn) = self.writers.pop_front() {
                 self.write(conn);
             }
+        }
+        for (peer, asn, change) in news {
+            self.peer_changed(peer, asn, &change);
         }
         self.serve_route_watchers();
         self.serve_peer_watchers();
@@ -137,16 +149,7 @@ impl Daemon {
             Output::Connect { conn, remote, local, options } => self.connect(conn, remote, local, &options),
             Output::Close { conn, last } => self.close(conn, last),
             Output::Transmit { conn } => self.enqueue(conn),
-            Output::PeerChanged { peer, asn, change } => {
-                if self.reporter.peer_changed(peer, asn, &change) {
-                    self.events.push(async move {
-                        tokio::time::sleep(crate::report::REPEAT).await;
-                        Event::RenewLines(peer)
-                    });
-                }
-                self.history.peer_changed(peer, &change);
-                self.peers.changed(peer);
-            }
+            Output::PeerChanged { peer, asn, change } => self.peer_changed(peer, asn, &change),
             Output::NextHopChanged { next_hop, before } => self.reporter.next_hop_changed(&next_hop, before),
             Output::RouteChanged { prefix } => self.routes.changed(prefix),
             Output::EndOfRib { family } => {
@@ -155,6 +158,18 @@ impl Daemon {
                 self.routes.complete(family);
             }
         }
+    }
+
+    /// Logs and notes what has become of a peer.
+    fn peer_changed(&mut self, peer: IpAddr, asn: Asn, change: &PeerChange) {
+        if self.reporter.peer_changed(peer, asn, change) {
+            self.events.push(async move {
+                tokio::time::sleep(crate::report::REPEAT).await;
+                Event::RenewLines(peer)
+            });
+        }
+        self.history.peer_changed(peer, change);
+        self.peers.changed(peer);
     }
 
     fn connect(&mut self, conn: ConnId, remote: SocketAddr, local: Option<IpAddr>, options: &TcpOptions) {

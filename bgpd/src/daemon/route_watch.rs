@@ -7,13 +7,16 @@
 //! Invariants: messages are made only when the speaker has reported everything, so that page and change never contradict each
 //! other; End-of-RIB of a family follows its last page and whatever changed until then.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod pending;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use bgp_core::nexthop::Forwarding;
 use bgp_core::speaker::{BestRoute, Input, Listing, PrefixMatch, RibKind, Speaker};
 use bgpd_api::{proto, route};
 use cairn_net::{Families, Family, Prefix};
+use pending::Pending;
 use tokio::sync::mpsc;
 
 use super::Daemon;
@@ -66,52 +69,16 @@ struct Watcher {
     /// Where the walk through the table goes on; `None`: it is done.
     walk: Option<Listing>,
     /// What changed and was not sent yet.
-    pending: BTreeSet<Spread>,
+    pending: Pending,
     /// Families whose End-of-RIB was sent.
     ended: Families,
-}
-
-/// A prefix, ordered by its bits from the last to the first, so that neighbours are far apart.
-///
-/// Most watchers write routes into a kernel, whose trie of IPv4 routes (`net/ipv4/fib_trie.c`) resizes the same nodes
-/// again and again when routes come and go in the order of their addresses: that is a third of all its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Spread {
-    /// The address with its bits in reverse, once for all comparisons; that of IPv4 in front.
-    reversed: [u8; 16],
-    family: Family,
-    len: u8,
-}
-
-impl Spread {
-    fn new(prefix: Prefix) -> Self {
-        let mut reversed = [0; 16];
-        match prefix.addr() {
-            IpAddr::V4(v4) => reversed[..4].copy_from_slice(&v4.to_bits().reverse_bits().to_be_bytes()),
-            IpAddr::V6(v6) => reversed = v6.to_bits().reverse_bits().to_be_bytes(),
-        }
-        Self { reversed, family: prefix.family(), len: prefix.len() }
-    }
-
-    fn prefix(self) -> Option<Prefix> {
-        let bits = u128::from_be_bytes(self.reversed).reverse_bits();
-        let address = match self.family {
-            // The last four octets have become the first ones.
-            Family::Ipv4 => {
-                let [.., a, b, c, d] = bits.to_be_bytes();
-                IpAddr::from([a, b, c, d])
-            }
-            Family::Ipv6 => IpAddr::from(bits.to_be_bytes()),
-        };
-        Prefix::new(address, self.len)
-    }
 }
 
 impl RouteWatchers {
     pub(super) fn changed(&mut self, prefix: Prefix) {
         let family = prefix.family();
         for watcher in self.watchers.values_mut().filter(|watcher| watcher.families.contains(family)) {
-            watcher.pending.insert(Spread::new(prefix));
+            watcher.pending.insert(prefix);
         }
     }
 
@@ -173,16 +140,20 @@ impl Watcher {
         if let Some(listing) = self.walk.take() {
             self.walk(listing, speaker, &mut batch);
         }
+        batch.changes.reserve_exact(self.pending.len().min(BATCH.saturating_sub(batch.changes.len())));
         while batch.changes.len() < BATCH
-            && let Some(next) = self.pending.pop_first()
+            && let Some(prefix) = self.pending.pop()
         {
-            let prefix = next.prefix();
-            batch.changes.extend(prefix.map(|prefix| (prefix, speaker.best_route(prefix))));
+            batch.changes.push((prefix, speaker.best_route(prefix)));
         }
         if self.forwarding {
             let routes = batch.changes.iter().filter_map(|(_, best)| best.as_ref());
+            let mut last = None;
             for hop in routes.flat_map(|best| best.next_hops.iter()) {
-                batch.forwarding.entry(*hop).or_insert_with(|| speaker.forwarding(*hop));
+                // Routes mostly go the way of the one before.
+                if last.replace(*hop) != Some(*hop) {
+                    batch.forwarding.entry(*hop).or_insert_with(|| speaker.forwarding(*hop));
+                }
             }
         }
         if self.walk.is_none() && self.pending.is_empty() {
@@ -198,7 +169,7 @@ impl Watcher {
         let best = routes.iter().filter(|route| route.best && self.families.contains(route.prefix.family()));
         for prefix in best.map(|route| route.prefix) {
             // As new as can be: it need not be told again.
-            self.pending.remove(&Spread::new(prefix));
+            self.pending.remove(prefix);
             batch.changes.push((prefix, speaker.best_route(prefix)));
         }
     }
@@ -220,7 +191,7 @@ impl Daemon {
             forwarding,
             outbox,
             walk: Some(self.speaker.list(RibKind::LocRib, PrefixMatch::Any)),
-            pending: BTreeSet::new(),
+            pending: Pending::default(),
             ended: Families::NONE,
         };
         if self.routes.watchers.is_empty() {
@@ -255,39 +226,6 @@ impl Daemon {
         let links = self.unnumbered.by_address();
         if !self.routes.send(&self.speaker, &links, &self.events) {
             self.handle(Input::WatchRoutes(false));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_are_told_far_apart_and_none_is_lost() {
-        let address = |number: u32| IpAddr::from((0x0a00_0000 + (number << 8)).to_be_bytes());
-        let prefixes: Vec<Prefix> = (0..4096)
-            .flat_map(|number| [24, 32].map(|len| Prefix::new(address(number), len).unwrap()))
-            .chain(["::/0", "0.0.0.0/0", "a00::/24"].map(|prefix| prefix.parse().unwrap()))
-            .collect();
-        let mut pending: BTreeSet<Spread> = prefixes.iter().copied().map(Spread::new).collect();
-        let mut told = Vec::new();
-        while let Some(next) = pending.pop_first() {
-            told.push(next.prefix().expect("it was one"));
-        }
-        let adjacent = told.windows(2).filter(|pair| pair[0].addr() != pair[1].addr() && pair[0] < pair[1]);
-        let near = adjacent.filter(|pair| u32::abs_diff(number(pair[0]), number(pair[1])) < 1 << 16).count();
-        assert!(near < 16, "{near} pairs of {} are near to each other", told.len());
-        told.sort_unstable();
-        let mut all = prefixes;
-        all.sort_unstable();
-        assert_eq!(told, all);
-    }
-
-    fn number(prefix: Prefix) -> u32 {
-        match prefix.addr() {
-            IpAddr::V4(v4) => v4.to_bits(),
-            IpAddr::V6(_) => 0,
         }
     }
 }

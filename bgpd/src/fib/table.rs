@@ -1,9 +1,9 @@
 //! What the kernel's table is to hold, and what differs.
 //!
-//! A route costs about 30 octets: its prefix and the number of its way.
+//! A route costs about 15 octets: its prefix and the number of its way.
 //!
 //! Invariant: what is not known to be a route of ours in the kernel is never replaced. Of the routes that another process of ours left
-//! there, the prefixes are known from [`Table::found`].
+//! there, the prefixes are known from [`Table::seen`].
 
 use std::collections::HashSet;
 
@@ -12,10 +12,10 @@ use bgp_core::speaker::{BestRoute, RouteSource};
 use cairn_kernel::object::{
     Change as Told, Hop, IfIndex, Object, PROTOCOL, Route, RouteKey, RouteKind, RouteTarget,
 };
-use cairn_net::{Families, Prefix};
-use foldhash::{HashMap, HashMapExt};
+use cairn_net::{Families, Family, Prefix};
 
-use super::ways::{Entry, Gateway, Way, Ways};
+use super::routes::Routes;
+use super::ways::{Entry, Gateway, Way, WayId, Ways};
 use crate::daemon::RouteBatch;
 
 /// One change of the kernel's table.
@@ -41,9 +41,9 @@ pub(super) enum Found {
 }
 
 /// The learned routes of the Loc-RIB.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
-    routes: HashMap<Prefix, Entry>,
+    routes: Routes,
     ways: Ways,
     /// Prefixes that the kernel has routes of ours to, and that nobody has asked for yet.
     left: HashSet<Prefix, foldhash::fast::RandomState>,
@@ -53,7 +53,12 @@ pub(super) struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Self { routes: HashMap::new(), ways: Ways::new(), left: HashSet::default(), complete: Families::NONE }
+        Self {
+            routes: Routes::default(),
+            ways: Ways::new(),
+            left: HashSet::default(),
+            complete: Families::NONE,
+        }
     }
 }
 
@@ -74,45 +79,63 @@ impl Table {
         self.complete = batch.end_of_rib.iter().fold(self.complete, Families::with);
         // Routes of a batch mostly go the way of the one before.
         let mut last: (Option<&BestRoute>, Option<Way>) = (None, None);
+        let mut number: Option<WayId> = None;
         let changes = batch.changes.iter().map(|(prefix, best)| {
             let best = best.as_ref();
             if !best.zip(last.0).is_some_and(|(best, last)| best == last) {
                 last = (best, way(best, batch));
+                number = None;
             }
-            let (old, change) = match &last.1 {
-                Some(way) => {
-                    let left = self.left.remove(prefix);
-                    let ours = left || self.routes.get(prefix).is_some_and(|entry| entry.is_ours());
-                    let change = put(route(*prefix, way), ours);
-                    (self.routes.insert(*prefix, Entry::new(self.ways.acquire(way), ours)), change)
+            let left = !self.left.is_empty() && self.left.remove(prefix);
+            let Some(way) = &last.1 else {
+                if let Some(old) = self.routes.remove(*prefix) {
+                    self.ways.release(old.way());
                 }
-                None => {
-                    self.left.remove(prefix);
-                    (self.routes.remove(prefix), Change::Remove(key(*prefix)))
-                }
+                return Change::Remove(key(*prefix));
             };
+            let id = match number {
+                Some(number) => self.ways.acquire_again(way, number),
+                None => self.ways.acquire(way),
+            };
+            number = Some(id);
+            let mut ours = left;
+            let old = self.routes.update(*prefix, |old| {
+                ours |= old.is_some_and(Entry::is_ours);
+                Entry::new(id, ours)
+            });
             if let Some(old) = old {
                 self.ways.release(old.way());
             }
-            change
+            put(route(*prefix, way), ours)
         });
         changes.collect()
     }
 
-    /// The kernel has these routes of ours, and no others.
-    pub(super) fn found(&mut self, prefixes: impl IntoIterator<Item = Prefix>) {
-        for entry in self.routes.values_mut() {
+    /// From now on [`Table::seen`] tells which routes of ours of this family the kernel has; others it has not.
+    pub(super) fn look_anew(&mut self, family: Family) {
+        for entry in self.routes.entries_mut(Families::NONE.with(family)) {
             *entry = Entry::new(entry.way(), false);
         }
-        self.left.clear();
-        for prefix in prefixes {
-            self.set_ours(prefix, true);
+        self.left.retain(|prefix| prefix.family() != family);
+    }
+
+    /// The kernel has this route of ours. Gives the key of one that is not wanted.
+    pub(super) fn seen(&mut self, route: &Route) -> Option<RouteKey> {
+        match self.look(route)? {
+            Found::Right(prefix) => {
+                if let Some(entry) = self.routes.get_mut(prefix) {
+                    *entry = entry.right();
+                }
+            }
+            Found::Other(prefix) => self.set_ours(prefix, true),
+            Found::Stray(key) => return Some(key),
         }
+        None
     }
 
     /// The kernel has a route of ours to the prefix, or has none.
     pub(super) fn set_ours(&mut self, prefix: Prefix, ours: bool) {
-        match self.routes.get_mut(&prefix) {
+        match self.routes.get_mut(prefix) {
             Some(entry) => *entry = Entry::new(entry.way(), ours),
             // What is swept anyway need not be known.
             None if ours && !self.complete.contains(prefix.family()) => {
@@ -147,12 +170,12 @@ impl Table {
 
     /// What writes the route that there should be to a prefix.
     pub(super) fn write(&self, prefix: Prefix) -> Option<Change> {
-        let ours = self.routes.get(&prefix)?.is_ours();
+        let ours = self.routes.get(prefix)?.is_ours();
         self.wanted(prefix).map(|route| put(route, ours))
     }
 
     fn way(&self, prefix: Prefix) -> Option<&Way> {
-        self.ways.get(self.routes.get(&prefix)?.way())
+        self.ways.get(self.routes.get(prefix)?.way())
     }
 
     /// What a route of ours that the kernel has is. `None`: it is in no place of ours, and nobody knows yet whether it is wanted.
@@ -169,19 +192,14 @@ impl Table {
         }
     }
 
-    /// The prefixes whose routes are not among these.
-    pub(super) fn missing(&self, mut right: Vec<Prefix>) -> Vec<Prefix> {
-        right.sort_unstable();
-        right.dedup();
-        if right.len() == self.routes.len() {
-            return Vec::new();
-        }
-        self.routes.keys().filter(|prefix| right.binary_search(prefix).is_err()).copied().collect()
+    /// The prefixes whose routes the comparison has not found as they should be.
+    pub(super) fn missing(&self) -> Vec<Prefix> {
+        self.routes.prefixes(|entry| !entry.is_right())
     }
 
     /// Might a change by somebody else of what is in this place concern us?
     pub(super) fn concerns(&self, key: RouteKey) -> bool {
-        self.routes.contains_key(&key.prefix)
+        self.routes.get(key.prefix).is_some()
     }
 
     /// What puts a place right with which somebody has meddled.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::doubts::Doubts;
 use super::others::{Holder, Others};
-use super::table::{Change, Found, Table, key};
+use super::table::{Change, Table, key};
 use super::{GATHER, PAUSE, RETRY, SLOWEST};
 use crate::daemon::RouteBatch;
 
@@ -35,17 +35,11 @@ fn via(prefix: &str, gateway: &str) -> Route {
 
 /// What a comparison with these routes of the kernel changes: first what goes, then what is written.
 fn repair(table: &Table, actual: &[Route]) -> Vec<Change> {
-    let found: Vec<Found> = actual.iter().filter_map(|route| table.look(route)).collect();
-    let strays = found.iter().filter_map(|found| match found {
-        Found::Stray(key) => Some(Change::Remove(*key)),
-        Found::Right(_) | Found::Other(_) => None,
-    });
-    let right = found.iter().filter_map(|found| match found {
-        Found::Right(prefix) => Some(*prefix),
-        Found::Other(_) | Found::Stray(_) => None,
-    });
-    let missing = table.missing(right.collect());
-    strays.chain(missing.into_iter().map(|prefix| table.write(prefix).unwrap())).collect()
+    let mut table = table.clone();
+    Family::ALL.into_iter().for_each(|family| table.look_anew(family));
+    let strays: Vec<RouteKey> = actual.iter().filter_map(|route| table.seen(route)).collect();
+    let missing = table.missing().into_iter().map(|prefix| table.write(prefix).unwrap());
+    strays.into_iter().map(Change::Remove).chain(missing).collect()
 }
 
 #[test]
@@ -60,7 +54,7 @@ fn a_blackhole_is_one_in_the_kernel_and_its_end_too() {
         put(&Table::default()
             .apply(&update(vec![learned("203.0.113.7/32", &["192.0.2.1"])], Families::NONE))[0])
         .clone();
-    assert_eq!(repair(&table, &[ordinary]), [Change::Create(written)]);
+    assert_eq!(repair(&table, &[ordinary]), [Change::Replace(written)]);
     let changes = table.apply(&update(vec![learned("203.0.113.7/32", &["192.0.2.1"])], Families::NONE));
     assert_eq!(put(&changes[0]).kind, RouteKind::Unicast);
 }
@@ -119,7 +113,7 @@ fn lost_and_changed_routes_are_written_again_and_right_ones_left_alone() {
     assert_eq!(repair(&table, &written), []);
     let changed = Route::via("10.0.0.0/8".parse().unwrap(), "192.0.2.9".parse().unwrap(), None);
     let changes = repair(&table, &[changed, written[1].clone()]);
-    assert_eq!(changes, [Change::Create(written[0].clone())]);
+    assert_eq!(changes, [Change::Replace(written[0].clone())]);
     assert_eq!(repair(&table, &[]).len(), 2);
 }
 
@@ -200,9 +194,9 @@ fn only_what_is_ours_in_the_kernel_is_replaced() {
     assert_eq!(table.write(prefix), None);
     // What another process of ours has left, and what a comparison finds.
     let mut table = Table::default();
-    table.found([prefix]);
+    assert_eq!(table.seen(&wanted("192.0.2.9")), None);
     assert_eq!(announce(&mut table, "192.0.2.1"), Change::Replace(wanted("192.0.2.1")));
-    table.found([]);
+    table.look_anew(Family::Ipv4);
     assert_eq!(announce(&mut table, "192.0.2.1"), Change::Create(wanted("192.0.2.1")));
 }
 

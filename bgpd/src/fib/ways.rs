@@ -39,29 +39,49 @@ impl Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WayId(u32);
 
-/// A route's way, and whether the kernel has the route from us. In one number, since each route has one of these.
+/// A route's way, and what is known of the route in the kernel. Four octets that lie anywhere, since each route has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry(u32);
+pub(super) struct Entry([u8; 4]);
 
 impl Entry {
     const OURS: u32 = 1 << 31;
+    const RIGHT: u32 = 1 << 30;
+    const FLAGS: u32 = Self::OURS | Self::RIGHT;
 
     pub(super) const fn new(way: WayId, ours: bool) -> Self {
-        Self(way.0 | if ours { Self::OURS } else { 0 })
+        Self::from_number(way.0 | if ours { Self::OURS } else { 0 })
     }
 
     pub(super) const fn way(self) -> WayId {
-        WayId(self.0 & !Self::OURS)
+        WayId(self.number() & !Self::FLAGS)
     }
 
     /// The kernel has a route of ours to the prefix: it may be replaced.
     pub(super) const fn is_ours(self) -> bool {
-        self.0 & Self::OURS != 0
+        self.number() & Self::OURS != 0
+    }
+
+    /// The comparison that is under way has found it in the kernel as it should be.
+    pub(super) const fn is_right(self) -> bool {
+        self.number() & Self::RIGHT != 0
+    }
+
+    /// The comparison has found it so.
+    pub(super) const fn right(self) -> Self {
+        Self::from_number(self.number() | Self::FLAGS)
+    }
+
+    const fn number(self) -> u32 {
+        u32::from_ne_bytes(self.0)
+    }
+
+    const fn from_number(number: u32) -> Self {
+        Self(number.to_ne_bytes())
     }
 }
 
 /// The ways that are in use.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ways {
     /// With how many routes use it. A place without a way is free.
     places: Vec<(Option<Arc<Way>>, u32)>,
@@ -85,6 +105,17 @@ impl Ways {
         self.places.get(id.0 as usize)?.0.as_deref()
     }
 
+    /// One more route uses the way, which this number has had, and may still have.
+    pub(super) fn acquire_again(&mut self, way: &Way, id: WayId) -> WayId {
+        match self.places.get_mut(id.0 as usize) {
+            Some((Some(same), users)) if **same == *way => {
+                *users += 1;
+                id
+            }
+            _ => self.acquire(way),
+        }
+    }
+
     /// One more route uses the way.
     pub(super) fn acquire(&mut self, way: &Way) -> WayId {
         if let Some(number) = self.numbers.get(way) {
@@ -103,8 +134,8 @@ impl Ways {
             None => {
                 self.places.push(place);
                 let number =
-                    u32::try_from(self.places.len() - 1).ok().filter(|number| number & Entry::OURS == 0);
-                number.expect("fewer than 2^31 different ways fit in memory")
+                    u32::try_from(self.places.len() - 1).ok().filter(|number| number & Entry::FLAGS == 0);
+                number.expect("fewer than 2^30 different ways fit in memory")
             }
         };
         self.numbers.insert(way, number);

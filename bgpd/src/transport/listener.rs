@@ -11,7 +11,7 @@ use cairn_kernel::tcp;
 use cairn_net::{Family, Prefix};
 use socket2::SockRef;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::option::{Socket, bind_device, change_key};
@@ -93,6 +93,15 @@ impl Listener {
         Self { place, socket: Rc::new(socket), closed: Rc::default(), index }
     }
 
+    /// The end of an accepted connection that is ours: known without a question where the listener has an address.
+    ///
+    /// # Errors
+    /// If the connection has gone.
+    pub(crate) fn local_of(&self, stream: &TcpStream) -> io::Result<SocketAddr> {
+        let local = self.place.local;
+        if local.ip().is_unspecified() { stream.local_addr() } else { Ok(local) }
+    }
+
     /// Is the interface that it is bound to gone, or another one of the same name? Then it hears nothing.
     pub(crate) fn is_deaf(&self) -> bool {
         let device = self.place.device.as_deref();
@@ -111,6 +120,8 @@ impl Listener {
             let socket = if local.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             socket.set_reuseaddr(true)?;
             prepare(&SockRef::from(&socket), local.ip())?;
+            // Whoever is accepted inherits it.
+            socket.set_nodelay(true)?;
             SockRef::from(&socket).set_reuse_port(shared)?;
             bind_device(&socket, place.device.as_deref())?;
             // A peer with GTSM wants 255 from the first packet on; what is right for each follows when it is accepted.
@@ -133,6 +144,8 @@ impl Listener {
     /// If it does not.
     pub(crate) fn adopt(place: Place, file: OwnedFd) -> io::Result<Self> {
         let socket = TcpListener::from_std(file.into())?;
+        // One of an older process may lack it.
+        SockRef::from(&socket).set_tcp_nodelay(true)?;
         Ok(Self::new(place, socket))
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct PeerOptions {
 }
 
 impl PeerOptions {
-    /// Sets the time to live, on a socket of either direction.
+    /// Sets the time to live, on a new socket of either direction: it has no smallest one yet.
     pub(crate) fn set_ttl(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
         let family = Family::of(self.peer);
         let (ttl, least) = match (self.ttl, self.external) {
@@ -39,7 +39,7 @@ impl PeerOptions {
             (Ttl::Security(hops), _) => (Some(255), u8::MAX - hops.saturating_sub(1)),
         };
         tcp::set_ttl(socket, family, ttl)?;
-        tcp::set_min_ttl(socket, family, least)
+        if least == 0 { Ok(()) } else { tcp::set_min_ttl(socket, family, least) }
     }
 
     /// Sets everything, on a socket that is about to connect.

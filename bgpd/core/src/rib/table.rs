@@ -29,6 +29,9 @@ slab_id! {
     NetId
 }
 
+/// Places that the list of changed prefixes keeps once it is empty.
+const REUSED: usize = 1 << 13;
+
 /// A prefix and where its paths begin.
 #[derive(Debug, Clone)]
 pub(crate) struct Net {
@@ -211,6 +214,11 @@ impl Table {
         !self.dirty[family as usize].is_empty()
     }
 
+    /// How many prefixes of the family wait for their selection.
+    pub(crate) fn dirty_of(&self, family: Family) -> usize {
+        self.dirty[family as usize].len()
+    }
+
     /// Takes the prefixes of a family whose selection is due. Each must be given to [`Table::select`].
     pub(crate) fn take_dirty(&mut self, family: Family) -> Vec<Dirty> {
         std::mem::take(&mut self.dirty[family as usize])
@@ -219,7 +227,7 @@ impl Table {
     /// Gives back the memory of the list that [`Table::take_dirty`] gave.
     pub(crate) fn reuse_dirty(&mut self, family: Family, mut list: Vec<Dirty>) {
         list.clear();
-        if list.capacity() <= 1 << 16 {
+        if list.capacity() <= REUSED {
             self.dirty[family as usize] = list;
         }
     }

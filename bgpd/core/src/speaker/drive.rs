@@ -117,7 +117,10 @@ impl Speaker {
             let peer = connection.peer;
             match connection.framer.next_frame() {
                 Ok(None) => return,
-                Ok(Some(frame)) => self.message(peer, conn, &frame),
+                Ok(Some(frame)) => {
+                    self.message(peer, conn, &frame);
+                    self.flush_part();
+                }
                 Err(notification) => {
                     // What follows cannot be cut into messages any more, whether somebody ends the connection or nobody does.
                     self.connection_event(conn, Event::MessageFault(notification));

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_net::{Asn, Family, Prefix, RouterId};
+use smallvec::SmallVec;
 
 use super::{ConnId, DownReason, NextHopView, Password, Ttl};
 use crate::fsm::State;
@@ -110,11 +111,11 @@ pub enum PeerChange {
     },
 }
 
-/// The best route to a prefix, shared with the Loc-RIB.
+/// The best route to a prefix. Whoever watches takes one of these for each prefix, so a single next hop is kept in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BestRoute {
     /// All next hops of equal cost, the best path's first, each once. Empty: the route is our own.
-    pub next_hops: Arc<[IpAddr]>,
+    pub next_hops: SmallVec<[IpAddr; 1]>,
     /// Where the best path comes from.
     pub source: RouteSource,
     /// Traffic to it is to be discarded: the best path has BLACKHOLE, and its peer may say so (RFC 7999).

@@ -70,6 +70,11 @@ impl Rib {
         }
     }
 
+    /// Are so many prefixes to be selected anew that they are a part? Not while selection waits: then all of them wait.
+    fn is_part_due(&self, family: Family) -> bool {
+        self.table.dirty_of(family) >= PART && !self.deferred.contains(family)
+    }
+
     pub(super) fn report_end(&mut self, family: Family) {
         self.reports.push_back(Report::EndOfRib(family));
     }
@@ -104,13 +109,23 @@ impl Rib {
 impl Speaker {
     /// The next thing to say about the Loc-RIB. What a prefix has become is read by whoever wants to know, when he does.
     pub(super) fn next_report(&mut self) -> Option<Output> {
-        match self.rib.reports.pop_front()? {
+        let report = self.rib.reports.pop_front()?;
+        if self.rib.reports.is_empty() && self.rib.reports.capacity() > 2 * PART {
+            self.rib.reports = VecDeque::new();
+        }
+        match report {
             Report::EndOfRib(family) => Some(Output::EndOfRib { family }),
             Report::Route(prefix, net) => {
                 self.rib.unmark(prefix, net);
                 Some(Output::RouteChanged { prefix })
             }
         }
+    }
+
+    /// How many things [`Speaker::poll_output`] has to say of the Loc-RIB already: whoever is about to hand over more input lets it say
+    /// them first when they are many, for each takes memory.
+    pub fn reports(&self) -> usize {
+        self.rib.reports.len()
     }
 
     /// The best route to exactly this prefix.
@@ -129,6 +144,13 @@ impl Speaker {
             table.next_hops(net).into()
         };
         Some(BestRoute { next_hops, source, blackhole })
+    }
+
+    /// As [`Speaker::flush`], if there is enough for a part: however much a peer sends at a time, what is noted of it stays small.
+    pub(super) fn flush_part(&mut self) {
+        if Family::ALL.into_iter().any(|family| self.rib.is_part_due(family)) {
+            self.flush();
+        }
     }
 
     /// Selects anew where that is due, and turns what changed into reports and messages.
@@ -152,7 +174,9 @@ impl Speaker {
                 let mut dirty = self.rib.table.take_dirty(family);
                 let mut left = dirty.drain(..);
                 while left.len() > 0 {
-                    let (changes, paths) = self.select(left.by_ref().take(PART));
+                    // No small rest: its messages would be less full.
+                    let part = if left.len() < 2 * PART { left.len() } else { PART };
+                    let (changes, paths) = self.select(left.by_ref().take(part));
                     self.announce(&changes, &paths);
                 }
                 drop(left);
