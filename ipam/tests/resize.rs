@@ -34,13 +34,13 @@ impl Cluster {
         // Without rest nobody has to wait.
         let ipam = IpamConfiguration { ip_cooldown_seconds: 0, ..IpamConfiguration::default() };
         store.create(&Object::new(Metadata::named("default"), ipam)).await.unwrap();
-        let cluster = Self { store, nodes, running: Vec::new(), _journals: journals };
+        let mut cluster = Self { store, nodes, running: Vec::new(), _journals: journals };
         cluster.tell().await;
-        let running = cluster.nodes.iter().map(|node| {
+        for node in &cluster.nodes {
             let node = Arc::clone(node);
-            tokio::spawn(async move { node.run().await })
-        });
-        Self { running: running.collect(), ..cluster }
+            cluster.running.push(tokio::spawn(async move { node.run().await }));
+        }
+        cluster
     }
 
     /// Tells the nodes of the pools, as their watches do.

@@ -278,7 +278,7 @@ async fn write<K: Kind>(
         match store.update_status(&Object { status: Some(status), ..(**object).clone() }).await {
             Ok(_) => match objections.first() {
                 Some(first) => {
-                    info!(kind, name, reason = first.reason.as_str(), "not accepted: {}", first.message)
+                    info!(kind, name, reason = first.reason.as_str(), "not accepted: {}", first.message);
                 }
                 None => debug!(kind, name, "accepted"),
             },
@@ -371,7 +371,7 @@ mod tests {
         let began = Instant::now();
         let _seen = ["n2", "n3"].map(|node| start(&store, Place::Directory { node: node.to_owned() }));
         let mut all = Known::<Draft<BgpPeer>>::new(&store, Query::all());
-        while !all.objects.get("tor").is_some_and(|tor| !tor.conditions().is_empty()) {
+        while all.objects.get("tor").is_none_or(|tor| tor.conditions().is_empty()) {
             assert!(all.follow().await);
         }
         assert!(began.elapsed() >= SETTLE + TURN, "n1 was given its turn");

@@ -79,7 +79,9 @@ mod tests {
     use crate::judge::Reason;
 
     fn peer() -> Object<Draft<BgpPeer>> {
-        Object::new(Metadata { generation: 3, ..Metadata::named("a") }, Draft::new(json!({})))
+        let mut metadata = Metadata::named("a");
+        metadata.generation = 3;
+        Object::new(metadata, Draft::new(json!({})))
     }
 
     fn objection(reason: Reason, message: &str) -> Objection {

@@ -487,6 +487,7 @@ impl State {
 }
 
 /// Without its place in the store, and what others say of it: neither means anything here, and both change without it.
+#[allow(clippy::boxed_local)] // it comes in a box and is kept in one
 fn bare<K: Kind>(object: Box<Object<K>>) -> Box<Object<K>> {
     let Object { metadata, spec, .. } = *object;
     Box::new(Object::new(Metadata::named(metadata.name), spec))

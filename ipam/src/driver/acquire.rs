@@ -298,7 +298,7 @@ impl<D: Datastore> NodeAllocator<D> {
         if let Some(objection) = settings.objection(pool) {
             return Err(format!("pool {} {objection}", pool.metadata.name));
         }
-        let cidr = settings.block_of(&pool.spec, address).ok_or_else(|| match pool.spec.block_source {
+        let cidr = settings.block_of(&pool.spec, address).ok_or(match pool.spec.block_source {
             BlockSource::Pool => "its block is not inside the pool",
             BlockSource::PodCidr => "it is in none of the node's pod CIDRs inside the pool",
         })?;

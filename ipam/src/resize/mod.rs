@@ -2,7 +2,7 @@
 //!
 //! - [`Change::of`]: what a wish comes down to. A range around the present one, or inside of it, is another range of the same pool; one apart is
 //!   a pool of its own, which the pods move to, and so is another size of blocks.
-//! - [`plan`]: what is still to be done, what speaks against it, what must follow elsewhere, and who is in the way. Pure.
+//! - [`plan()`]: what is still to be done, what speaks against it, what must follow elsewhere, and who is in the way. Pure.
 //! - [`perform`]: one step. Each looks again and is a compare-and-swap.
 //!
 //! A change says all that is wanted at its end, so that the steps follow from it and from what is there now: whoever was interrupted plans

@@ -202,7 +202,8 @@ fn a_range_that_something_else_has_is_refused_by_name() {
                 let addresses =
                     vec![NodeAddress { kind: "ExternalIP".to_owned(), address: "10.0.1.9".to_owned() }];
                 let node = object("n1", Node::default());
-                seen.nodes.push(Object { status: Some(NodeState { addresses }), ..node });
+                seen.nodes
+                    .push(Object { status: Some(NodeState { addresses, ..NodeState::default() }), ..node });
             },
             "Node n1: its address 10.0.1.9 is in 10.0.0.0/23",
         ),

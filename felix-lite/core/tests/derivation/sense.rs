@@ -152,8 +152,9 @@ fn what_others_say_of_an_object_changes_nothing() {
     cluster().into_iter().for_each(|fact| state.apply(fact));
     Reader::default().read(&mut state);
     let spec = BgpPeer { password: password("good"), ..to("192.0.2.254") };
-    let mut said =
-        Object::new(Metadata { resource_version: "7".to_owned(), ..Metadata::named("good") }, spec);
+    let mut metadata = Metadata::named("good");
+    metadata.resource_version = "7".to_owned();
+    let mut said = Object::new(metadata, spec);
     said.status = Some(ObjectStatus::default());
     state.apply(Update::BgpPeer("good".to_owned(), Some(Box::new(said))));
     assert!(state.changes().is_empty());
