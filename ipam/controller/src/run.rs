@@ -155,6 +155,11 @@ impl<D: Datastore> Election<'_, D> {
     }
 }
 
+/// What may lie between two rounds: the pause, and what reading takes where all is well.
+fn longest_gap(interval: Duration) -> Duration {
+    interval + interval / 2 + Duration::from_secs(10)
+}
+
 async fn rounds<D: Datastore>(
     store: &D,
     options: &Options,
@@ -163,7 +168,7 @@ async fn rounds<D: Datastore>(
     status: &Status,
 ) {
     while term.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await.is_ok() {
-        let mut judge = Judge::new(options.grace, options.release_leaked);
+        let mut judge = Judge::new(options.grace, longest_gap(options.interval), options.release_leaked);
         while leads(&term) {
             let failed = round(store, options, &mut judge, &term, begin, status).await.err();
             if let Some(error) = &failed {

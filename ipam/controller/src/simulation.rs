@@ -21,8 +21,11 @@ const GRACE: u64 = 900;
 const MISNAMED: u8 = NODES;
 /// Its pod, which the controller knows nothing of either.
 const UNSEEN: u8 = PODS;
-/// How long a node goes on with a container whose pod, or whose Node, is gone. Less than the grace period: that is what it is for.
-const LINGER: u64 = 600;
+/// After how long without a look the controller suspects nobody any more.
+const GAP: u64 = 450;
+/// How long a node goes on with a container whose pod, or whose Node, is gone. Less than the grace period without a gap in which nobody saw
+/// that it could not be reached: that is what it is for.
+const LINGER: u64 = 440;
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -83,6 +86,10 @@ struct World {
     looked: Option<Observation>,
 }
 
+fn judge() -> Judge {
+    Judge::new(Duration::from_secs(GRACE), Duration::from_secs(GAP), true)
+}
+
 fn node_name(node: u8) -> String {
     format!("n{node}")
 }
@@ -114,7 +121,7 @@ impl World {
             containers: Vec::new(),
             bound: BTreeMap::new(),
             out_of_reach: Vec::new(),
-            judge: Judge::new(Duration::from_secs(GRACE), true),
+            judge: judge(),
             looked: None,
         };
         world.run(UNSEEN, MISNAMED).await;
@@ -158,7 +165,7 @@ impl World {
                     self.act(looked, stops).await;
                 }
             }
-            Step::NewLeader => self.judge = Judge::new(Duration::from_secs(GRACE), true),
+            Step::NewLeader => self.judge = judge(),
             Step::Pass { seconds } => self.pass(seconds).await,
         }
     }
@@ -308,8 +315,8 @@ impl World {
         for node in self.out_of_reach.clone() {
             self.reach(node, true).await;
         }
-        for _ in 0..8 {
-            self.pass(GRACE).await;
+        for _ in 0..16 {
+            self.pass(GAP).await;
             let looked = held(&self.store).await.unwrap();
             self.act(looked, false).await;
         }

@@ -1,7 +1,8 @@
 //! From what is seen to what is done. Pure: the same observations at the same times have the same actions.
 //!
 //! Nothing is done about what was seen once: a suspicion must have been there in two observations, and for the grace period, without a
-//! sign of life in between. Who begins to judge, after a start or as a new leader, suspects nobody.
+//! sign of life in between. Who begins to judge, after a start or as a new leader, suspects nobody; nor does who could not look for too long:
+//! a node that nobody could reach meanwhile has heard of its pods only now.
 //!
 //! | suspected | sign of life |
 //! |---|---|
@@ -155,9 +156,14 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Nobody is suspected yet. Addresses of gone pods on nodes that are there are released only if `release_leaked`.
-    pub const fn new(grace: Duration, release_leaked: bool) -> Self {
-        Self { nodes: Suspicions::new(grace), addresses: Suspicions::new(grace), release_leaked }
+    /// Nobody is suspected yet, and nobody is any more once more than `gap` has passed between two observations. Addresses of gone pods on
+    /// nodes that are there are released only if `release_leaked`.
+    pub const fn new(grace: Duration, gap: Duration, release_leaked: bool) -> Self {
+        Self {
+            nodes: Suspicions::new(grace, gap),
+            addresses: Suspicions::new(grace, gap),
+            release_leaked,
+        }
     }
 
     /// How many nodes and how many addresses are suspected.

@@ -5,12 +5,15 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Suspicions<K, E> {
     grace: Duration,
+    /// After how long without an observation nobody is suspected any more: nobody knows what signs of life there were.
+    gap: Duration,
     known: BTreeMap<K, (Duration, E)>,
+    last: Option<Duration>,
 }
 
 impl<K: Ord + Clone, E: PartialEq> Suspicions<K, E> {
-    pub(super) const fn new(grace: Duration) -> Self {
-        Self { grace, known: BTreeMap::new() }
+    pub(super) const fn new(grace: Duration, gap: Duration) -> Self {
+        Self { grace, gap, known: BTreeMap::new(), last: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -25,6 +28,10 @@ impl<K: Ord + Clone, E: PartialEq> Suspicions<K, E> {
         suspected: impl IntoIterator<Item = (K, E)>,
     ) -> BTreeSet<K> {
         let mut before = std::mem::take(&mut self.known);
+        let last = self.last.replace(now);
+        if last.is_some_and(|last| now.saturating_sub(last) > self.gap) {
+            before.clear();
+        }
         let mut certain = BTreeSet::new();
         for (key, evidence) in suspected {
             let since = match before.remove(&key) {
@@ -48,7 +55,7 @@ mod tests {
 
     #[test]
     fn it_takes_two_observations_the_grace_period_and_the_same_evidence() {
-        let mut suspicions = Suspicions::new(Duration::from_secs(10));
+        let mut suspicions = Suspicions::new(Duration::from_secs(10), Duration::from_secs(100));
         let mut at = |seconds, evidence: Option<u8>| {
             let found =
                 suspicions.observe(Duration::from_secs(seconds), evidence.map(|evidence| ("k", evidence)));
@@ -57,7 +64,9 @@ mod tests {
         assert_eq!((at(100, Some(1)), at(109, Some(1)), at(110, Some(1)), at(111, Some(1))), (0, 0, 1, 1));
         assert_eq!((at(112, None), at(200, Some(1))), (0, 0), "a sign of life");
         assert_eq!((at(210, Some(2)), at(219, Some(2)), at(220, Some(2))), (0, 0, 1), "it looks otherwise");
-        let mut none = Suspicions::new(Duration::ZERO);
+        assert_eq!((at(320, Some(2)), at(321, Some(2))), (1, 1), "seen often enough");
+        assert_eq!((at(422, Some(2)), at(432, Some(2))), (0, 1), "nobody looked for too long");
+        let mut none = Suspicions::new(Duration::ZERO, Duration::ZERO);
         assert_eq!(none.observe(Duration::ZERO, [("k", 1)]).len(), 0, "never at once");
         assert_eq!(none.observe(Duration::ZERO, [("k", 1)]).len(), 1);
     }

@@ -40,7 +40,7 @@ fn twice(seen: &Observation) -> Vec<Action> {
 
 /// The same, with what is kept.
 fn verdict(seen: &Observation, release_leaked: bool) -> Verdict {
-    let mut judge = Judge::new(GRACE, release_leaked);
+    let mut judge = Judge::new(GRACE, GRACE, release_leaked);
     let wall = Timestamp::from_unix(100_000);
     assert_eq!(judge.judge(Duration::ZERO, wall, seen), Verdict::default(), "never at first sight");
     let early = judge.judge(GRACE - Duration::from_secs(1), wall, seen);
@@ -128,7 +128,7 @@ fn a_sign_of_life_begins_everything_anew() {
     let status = |version: &str| BTreeMap::from([("n1".to_owned(), version.to_owned())]);
     let mut gone = seen(vec![entry(1, "n1", AllocationState::Assigned, "a/gone")]);
     gone.nodes.remove("n1");
-    let mut judge = Judge::new(GRACE, false);
+    let mut judge = Judge::new(GRACE, GRACE, false);
     let mut at = |minutes: u64, seen: &Observation| {
         judge.judge(Duration::from_secs(minutes * 60), Timestamp::from_unix(100_000), seen).actions.len()
     };
@@ -147,7 +147,7 @@ fn a_node_with_a_status_and_no_node_is_asked_and_keeps_all_it_has_if_it_answers(
     let report =
         |kind, version: &str| Report { kind, node: "n1".to_owned(), resource_version: version.to_owned() };
     seen.reports = vec![report(ReportKind::EgressMembers, "1")];
-    let mut judge = Judge::new(GRACE, true);
+    let mut judge = Judge::new(GRACE, GRACE, true);
     let mut at = |periods: u32, statuses: BTreeMap<String, String>| {
         let seen = Observation { statuses, ..seen.clone() };
         judge.judge(GRACE * periods, Timestamp::from_unix(100_000), &seen)
@@ -166,7 +166,7 @@ fn a_node_with_a_status_and_no_node_is_asked_and_keeps_all_it_has_if_it_answers(
 
 #[test]
 fn an_address_that_is_given_again_is_another_one() {
-    let mut judge = Judge::new(GRACE, true);
+    let mut judge = Judge::new(GRACE, GRACE, true);
     let wall = Timestamp::from_unix(100_000);
     let mut seen = seen(vec![entry(1, "n1", AllocationState::Assigned, "a/gone")]);
     assert_eq!(judge.judge(Duration::ZERO, wall, &seen).actions, []);

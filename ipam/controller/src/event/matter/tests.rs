@@ -131,6 +131,7 @@ fn what_a_node_reports_is_told_of_whom_it_is_about_and_once() {
     assert_eq!(
         lines(&found),
         [
+            "BGPPeer/tor Accepted SecretMissing: no Secret [ + 0]",
             "IPPool/p Problem AttachmentUnavailable: no pods by MACVLAN on this node: there is no eth1 [n1 + 1]",
             "Node/n1 BGPReady Unavailable: bgpd does not answer [n1 + 0]",
             "Node/n1 KernelRefused Refused: a route [n1 + 0]",

@@ -111,6 +111,7 @@ fn what_is_not_written_is_tried_again_unless_it_is_over() {
     world.recorder.failed(note, world.now + Duration::from_secs(5));
     assert_eq!(world.see(&[]), [], "nobody was told that it began");
 
+    world.pass(5);
     world.see(&[peer("FilterMissing")]);
     world.recorder.follow(world.now, Matters::new(), &HashSet::from([peer("").regarding]));
     let [note] = world.recorder.due(world.now).try_into().unwrap();
