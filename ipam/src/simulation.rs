@@ -165,7 +165,7 @@ impl World {
         let directory = if shm.is_dir() { TempDir::new_in(shm) } else { TempDir::new() };
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let (nodes, tasks) = (Vec::new(), Vec::new());
-        let cidrs = pod_cidrs.then(|| [0, 1, 2].map(pod_cidr));
+        let cidrs = pod_cidrs.then(|| [0, 1, 2].map(|number| vec![pod_cidr(number)]));
         let model = Rc::new(RefCell::new(Model { pod_cidrs: cidrs, ..Model::default() }));
         let (directory, settings) = (directory.unwrap(), settings(strict, pod_cidrs));
         let mut world =
@@ -196,7 +196,8 @@ impl World {
     }
 
     fn settings_of(&self, node: usize) -> Settings {
-        let pod_cidrs = self.model.borrow().pod_cidrs.iter().map(|cidrs| cidrs[node]).collect();
+        let pod_cidrs =
+            self.model.borrow().pod_cidrs.iter().filter_map(|cidrs| cidrs[node].last().copied()).collect();
         Settings { pod_cidrs, ..self.settings.clone() }
     }
 
@@ -248,7 +249,7 @@ impl World {
             }
             Step::PodCidr { node, number } => {
                 if let Some(cidrs) = &mut self.model.borrow_mut().pod_cidrs {
-                    cidrs[node] = pod_cidr(number);
+                    cidrs[node].push(pod_cidr(number));
                 }
                 self.nodes[node].configure(self.settings_of(node)).unwrap();
             }

@@ -17,8 +17,8 @@ pub(super) struct Model {
     pub(super) released: BTreeMap<IpAddr, (u64, String)>,
     /// Requests on their way, by node and handle.
     pub(super) asking: BTreeMap<(usize, Handle), usize>,
-    /// The pod CIDR of each node, where the IPv4 pool has them as its blocks.
-    pub(super) pod_cidrs: Option<[Prefix; NODES]>,
+    /// The pod CIDRs that each node has had, the last of them now, where the IPv4 pool has them as its blocks.
+    pub(super) pod_cidrs: Option<[Vec<Prefix>; NODES]>,
 }
 
 impl Model {
@@ -59,8 +59,10 @@ pub(super) fn answered(
         return;
     }
     for address in got {
-        if let Some(cidrs) = model.pod_cidrs.filter(|_| address.is_ipv4()) {
-            assert!(cidrs[node].contains(address), "{address} on n{node}, whose pod CIDR is {}", cidrs[node]);
+        // Whoever asked before the pod CIDR changed, or whose answer was lost then, has an address of the earlier one.
+        if let Some(cidrs) = model.pod_cidrs.as_ref().filter(|_| address.is_ipv4()) {
+            let is_of = cidrs[node].iter().any(|cidr| cidr.contains(address));
+            assert!(is_of, "{address} on n{node}, whose pod CIDRs were {:?}", cidrs[node]);
         }
         let owner = model.live.insert(address, (node, request.handle.clone()));
         assert_eq!(owner, None, "{address} given to {} on n{node} too", request.handle);

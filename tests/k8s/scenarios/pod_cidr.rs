@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use cairn_api::core::Node;
 use cairn_api::kinds::{BlockAffinity, IpPool};
-use cairn_api::{Kind, Object};
+use cairn_api::{Kind, Object, annotation};
 use cairn_k8s::cluster::NODES;
 use serde_json::{Value, json};
 
 use crate::routers;
 use crate::world::{Pod, WEB, World};
 
-/// Where the pods are. Its pools come before the others by name, and are for it alone.
+/// Where the pods are. Its pools are for it alone, and named by it: of others that would do as well a pod takes what is held ready.
 const NAMESPACE: &str = "by-node";
 
 /// Each family's pool, by name, with its range.
@@ -23,10 +23,18 @@ fn pools(world: &World) -> Vec<(&'static str, &'static str)> {
 
 /// The namespace, its pools, and a pod on each node.
 fn manifests(world: &World) -> Vec<Value> {
+    let named = pools(world).into_iter().map(|(name, _)| {
+        let key = if name.ends_with("ipv6") { annotation::IPV6_POOLS } else { annotation::IPV4_POOLS };
+        (key.to_owned(), Value::from(json!([name]).to_string()))
+    });
     let namespace = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": { "name": NAMESPACE, "labels": { "addresses": "by-node" } },
+        "metadata": {
+            "name": NAMESPACE,
+            "labels": { "addresses": "by-node" },
+            "annotations": Value::Object(named.collect()),
+        },
     });
     let pools = pools(world).into_iter().map(|(name, cidr)| {
         json!({

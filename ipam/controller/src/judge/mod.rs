@@ -159,11 +159,7 @@ impl Judge {
     /// Nobody is suspected yet, and nobody is any more once more than `gap` has passed between two observations. Addresses of gone pods on
     /// nodes that are there are released only if `release_leaked`.
     pub const fn new(grace: Duration, gap: Duration, release_leaked: bool) -> Self {
-        Self {
-            nodes: Suspicions::new(grace, gap),
-            addresses: Suspicions::new(grace, gap),
-            release_leaked,
-        }
+        Self { nodes: Suspicions::new(grace, gap), addresses: Suspicions::new(grace, gap), release_leaked }
     }
 
     /// How many nodes and how many addresses are suspected.
