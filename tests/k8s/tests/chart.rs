@@ -28,14 +28,14 @@ fn directory() -> PathBuf {
     deploy::directory().join("chart/cairn")
 }
 
-/// Helm, with caches of its own; it knows no cluster unless it is given one.
-struct Helm {
+/// Helm and kubectl, with caches of their own; they know no cluster unless they are given one.
+struct Tools {
     home: TempDir,
     kubeconfig: PathBuf,
     namespace: &'static str,
 }
 
-impl Helm {
+impl Tools {
     fn new() -> Result<Self> {
         Self::of("/dev/null")
     }
@@ -45,18 +45,18 @@ impl Helm {
         Ok(Self { home: tempfile::tempdir()?, kubeconfig: kubeconfig.into(), namespace: NAMESPACE })
     }
 
-    fn command(&self, words: &[&str]) -> Result<Command> {
-        let mut helm = Command::new(Program::Helm.path()?);
-        for kind in ["CACHE", "CONFIG", "DATA"] {
-            helm.env(format!("HELM_{kind}_HOME"), self.home.path().join(kind));
+    fn command(&self, program: Program, words: &[&str]) -> Result<Command> {
+        let mut command = Command::new(program.path()?);
+        for kind in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "KUBECACHEDIR"] {
+            command.env(kind, self.home.path().join(kind));
         }
-        helm.env("KUBECONFIG", &self.kubeconfig).args(words).args(["--namespace", self.namespace]);
-        Ok(helm)
+        command.env("KUBECONFIG", &self.kubeconfig).args(words).args(["--namespace", self.namespace]);
+        Ok(command)
     }
 
-    /// Does something with a chart; values that are not null come by its input.
+    /// Has Helm do something with a chart; values that are not null come by its input.
     fn run(&self, words: &[&str], chart: &Path, values: &Value) -> Result<Output> {
-        let mut helm = self.command(words)?;
+        let mut helm = self.command(Program::Helm, words)?;
         helm.arg(chart);
         if !values.is_null() {
             helm.args(["--values", "-"]);
@@ -64,27 +64,31 @@ impl Helm {
         with_input(helm, &values.to_string())
     }
 
-    /// As [`Helm::run`]; what fails is an error.
+    /// As [`Tools::run`]; what fails is an error.
     fn done(&self, words: &[&str], chart: &Path, values: &Value) -> Result<String> {
         printed(self.run(words, chart, values)?).with_context(|| format!("helm {words:?} {values}"))
     }
 
-    /// Does something with a release that is there.
+    /// Has Helm do something with a release that is there.
     fn release(&self, words: &[&str]) -> Result<String> {
-        printed(with_input(self.command(words)?, "")?).with_context(|| format!("helm {words:?}"))
+        let helm = self.command(Program::Helm, words)?;
+        printed(with_input(helm, "")?).with_context(|| format!("helm {words:?}"))
+    }
+
+    fn kubectl(&self, words: &[&str], input: &str) -> Result<String> {
+        let kubectl = self.command(Program::Kubectl, words)?;
+        printed(with_input(kubectl, input)?).with_context(|| format!("kubectl {words:?}"))
+    }
+
+    /// What kustomize makes of a directory.
+    fn kustomized(&self, directory: &Path) -> Result<String> {
+        self.kubectl(&["kustomize", directory.to_str().context("a path that is text")?], "")
     }
 
     /// What the chart renders with some values, without the definitions.
     fn rendered(&self, values: &Value) -> Result<Objects> {
         objects(&self.done(&["template", "cairn"], &directory(), values)?)
     }
-}
-
-/// Runs kubectl, for the cluster of a kubeconfig file.
-fn kubectl(kubeconfig: &Path, words: &[&str], input: &str) -> Result<String> {
-    let mut kubectl = Command::new(Program::Kubectl.path()?);
-    kubectl.env("KUBECONFIG", kubeconfig).args(words);
-    printed(with_input(kubectl, input)?).with_context(|| format!("kubectl {words:?}"))
 }
 
 fn with_input(mut command: Command, input: &str) -> Result<Output> {
@@ -114,11 +118,6 @@ fn objects(manifests: &str) -> Result<Objects> {
     Ok(found)
 }
 
-fn kustomized(kustomization: &Path) -> Result<Objects> {
-    let path = kustomization.to_str().context("a path that is text")?;
-    objects(&kubectl(Path::new("/dev/null"), &["kustomize", path], "")?)
-}
-
 /// Each object of the one is the same in the other, field by field.
 fn same(chart: &Objects, kustomized: &Objects) {
     for (name, object) in kustomized {
@@ -139,7 +138,7 @@ fn the_version_is_that_of_the_programs() -> Result<()> {
 #[test]
 #[ignore = "needs Helm"]
 fn lint_finds_nothing() -> Result<()> {
-    let text = Helm::new()?.done(&["lint", "--strict"], &directory(), &json!({}))?;
+    let text = Tools::new()?.done(&["lint", "--strict"], &directory(), &json!({}))?;
     assert!(text.contains("1 chart(s) linted, 0 chart(s) failed"), "{text}");
     Ok(())
 }
@@ -147,9 +146,10 @@ fn lint_finds_nothing() -> Result<()> {
 #[test]
 #[ignore = "needs Helm"]
 fn with_its_own_values_it_is_what_kustomize_makes() -> Result<()> {
+    let tools = Tools::new()?;
     let words = ["template", "cairn", "--include-crds"];
-    let chart = objects(&Helm::new()?.done(&words, &directory(), &Value::Null)?)?;
-    let mut kustomized = kustomized(&deploy::directory())?;
+    let chart = objects(&tools.done(&words, &directory(), &Value::Null)?)?;
+    let mut kustomized = objects(&tools.kustomized(&deploy::directory())?)?;
     // `helm install --create-namespace` makes it.
     assert!(kustomized.remove("Namespace/cairn-system").is_some());
     same(&chart, &kustomized);
@@ -159,15 +159,14 @@ fn with_its_own_values_it_is_what_kustomize_makes() -> Result<()> {
 #[test]
 #[ignore = "needs Helm"]
 fn beside_calico_it_is_what_the_overlay_makes() -> Result<()> {
+    let tools = Tools::new()?;
     let scratch = tempfile::tempdir()?;
-    let path = deploy::directory();
-    let all = kubectl(Path::new("/dev/null"), &["kustomize", path.to_str().context("a path")?], "")?;
-    fs::write(scratch.path().join("all.yaml"), all)?;
-    let overlay = "kustomization.yaml";
-    fs::copy(path.join("beside-calico").join(overlay), scratch.path().join(overlay))?;
-    let mut kustomized = kustomized(scratch.path())?;
+    fs::write(scratch.path().join("all.yaml"), tools.kustomized(&deploy::directory())?)?;
+    let overlay = deploy::directory().join("beside-calico/kustomization.yaml");
+    fs::copy(overlay, scratch.path().join("kustomization.yaml"))?;
+    let mut kustomized = objects(&tools.kustomized(scratch.path())?)?;
     kustomized.retain(|name, _| !name.starts_with("Namespace/") && !name.starts_with("CustomResource"));
-    same(&Helm::new()?.rendered(&json!({ "besideCalico": true }))?, &kustomized);
+    same(&tools.rendered(&json!({ "besideCalico": true }))?, &kustomized);
     Ok(())
 }
 
@@ -175,13 +174,13 @@ fn beside_calico_it_is_what_the_overlay_makes() -> Result<()> {
 #[ignore = "needs Helm"]
 fn a_package_has_everything() -> Result<()> {
     let scratch = tempfile::tempdir()?;
-    let helm = Helm::new()?;
+    let tools = Tools::new()?;
     let target = scratch.path().to_str().context("a path")?;
-    helm.done(&["package", "--destination", target], &directory(), &Value::Null)?;
+    tools.done(&["package", "--destination", target], &directory(), &Value::Null)?;
     let package = scratch.path().join(concat!("cairn-", env!("CARGO_PKG_VERSION"), ".tgz"));
     let words = ["template", "cairn", "--include-crds"];
     let (packed, tree) =
-        (helm.done(&words, &package, &Value::Null)?, helm.done(&words, &directory(), &Value::Null)?);
+        (tools.done(&words, &package, &Value::Null)?, tools.done(&words, &directory(), &Value::Null)?);
     same(&objects(&packed)?, &objects(&tree)?);
     Ok(())
 }

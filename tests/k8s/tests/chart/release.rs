@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use cairn_k8s::ApiServer;
 use serde_json::{Value, json};
 
-use super::{Helm, NAMESPACE, directory, kubectl};
+use super::{Tools, directory};
 use crate::cluster::definitions;
 use crate::deploy;
 
@@ -22,29 +22,29 @@ const FIELDS: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/pr
 const NEW_FIELD: &str = "natOutgoing";
 
 struct World {
-    server: ApiServer,
-    helm: Helm,
+    /// Ends with the value.
+    _server: ApiServer,
+    tools: Tools,
 }
 
 impl World {
     fn new() -> Result<Self> {
         let server = ApiServer::start()?;
-        let helm = Helm::of(server.kubeconfig())?;
-        Ok(Self { server, helm })
+        let tools = Tools::of(server.kubeconfig())?;
+        Ok(Self { _server: server, tools })
     }
 
     fn kubectl(&self, words: &[&str]) -> Result<String> {
-        kubectl(self.server.kubeconfig(), words, "")
+        self.tools.kubectl(words, "")
     }
 
     fn get(&self, what: &str) -> Result<Value> {
-        let words = ["get", what, "--namespace", NAMESPACE, "--output", "json"];
-        Ok(serde_json::from_str(&self.kubectl(&words)?)?)
+        Ok(serde_json::from_str(&self.kubectl(&["get", what, "--output", "json"])?)?)
     }
 
     /// The names of what there is of some kinds that is Cairn's or Helm's.
     fn names(&self, kinds: &str) -> Result<Vec<String>> {
-        let text = self.kubectl(&["get", kinds, "--namespace", NAMESPACE, "--output", "name"])?;
+        let text = self.kubectl(&["get", kinds, "--output", "name"])?;
         let ours = |name: &&str| name.contains("cairn") || name.contains("sh.helm.release");
         Ok(text.lines().filter(ours).map(str::to_owned).collect())
     }
@@ -107,7 +107,7 @@ fn a_release_comes_changes_and_goes_and_the_definitions_stay() -> Result<()> {
     let values = json!({ "objects": [kept, pool("gone", "10.245.0.0/16", &json!({}))] });
 
     // One command for all of it, objects of kinds that are new to the server among it.
-    let notes = world.helm.done(&["install", "cairn", "--create-namespace"], &older, &values)?;
+    let notes = world.tools.done(&["install", "cairn", "--create-namespace"], &older, &values)?;
     ensure!(notes.contains("rollout status") && !notes.contains("no IPPool"), "{notes}");
     ensure!(world.definitions()? == definitions()?.len() && !world.knows_the_new_field()?);
     assert_eq!(world.names("ippools")?, ["ippool.cairn.network/gone", "ippool.cairn.network/kept"]);
@@ -115,14 +115,14 @@ fn a_release_comes_changes_and_goes_and_the_definitions_stay() -> Result<()> {
     upgraded(&world, &values)?;
     rolled_back(&world)?;
 
-    world.helm.release(&["uninstall", "cairn"])?;
+    world.tools.release(&["uninstall", "cairn"])?;
     assert_eq!(world.names(KINDS)?, Vec::<String>::new());
     assert_eq!(world.names(CLUSTER_KINDS)?, Vec::<String>::new());
     ensure!(world.definitions()? == definitions()?.len() && world.knows_the_new_field()?);
     assert_eq!(world.names("ippools")?, ["ippool.cairn.network/kept"]);
 
     // What stayed is in nobody's way.
-    world.helm.done(&["install", "cairn"], &directory(), &values)?;
+    world.tools.done(&["install", "cairn"], &directory(), &values)?;
     assert_eq!(world.names("ippools")?.len(), 2);
     Ok(())
 }
@@ -133,7 +133,7 @@ fn upgraded(world: &World, values: &Value) -> Result<()> {
     values["node"] = json!({ "maxUnavailable": 2 });
     values["cni"] = json!({ "chainedPlugins": [{ "type": "tuning" }] });
     let lists = world.names("configmaps")?;
-    world.helm.done(&["upgrade", "cairn"], &directory(), &values)?;
+    world.tools.done(&["upgrade", "cairn"], &directory(), &values)?;
     ensure!(world.definitions()? == definitions()?.len() && world.knows_the_new_field()?);
     let daemons = world.get("daemonset/cairn-node")?;
     assert_eq!(daemons["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 2);
@@ -143,14 +143,14 @@ fn upgraded(world: &World, values: &Value) -> Result<()> {
     // Whoever sees to the definitions himself says so.
     let mut own = values.clone();
     own["crds"] = json!({ "upgrade": false });
-    let rendered = world.helm.done(&["upgrade", "cairn", "--dry-run=server"], &directory(), &own)?;
+    let rendered = world.tools.done(&["upgrade", "cairn", "--dry-run=server"], &directory(), &own)?;
     ensure!(!rendered.contains("kind: CustomResourceDefinition"), "{rendered}");
     Ok(())
 }
 
 /// The older release is back; the field stays known, so that no object loses it.
 fn rolled_back(world: &World) -> Result<()> {
-    world.helm.release(&["rollback", "cairn", "1"])?;
+    world.tools.release(&["rollback", "cairn", "1"])?;
     let daemons = world.get("daemonset/cairn-node")?;
     assert_eq!(daemons["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 1);
     ensure!(world.knows_the_new_field()?);
@@ -168,9 +168,9 @@ fn what_kustomize_installed_becomes_a_release_and_nothing_restarts() -> Result<(
     let workloads = ["daemonset/cairn-node", "deployment/cairn-controller"];
     let before = [world.get(workloads[0])?, world.get(workloads[1])?];
 
-    let refused = world.helm.run(&["install", "cairn"], &directory(), &Value::Null)?;
+    let refused = world.tools.run(&["install", "cairn"], &directory(), &Value::Null)?;
     ensure!(!refused.status.success(), "somebody else's objects are taken unasked");
-    world.helm.done(
+    world.tools.done(
         &["install", "cairn", "--take-ownership", "--force-conflicts"],
         &directory(),
         &Value::Null,
@@ -181,7 +181,7 @@ fn what_kustomize_installed_becomes_a_release_and_nothing_restarts() -> Result<(
         assert_eq!(after["spec"], before["spec"], "{workload}");
     }
     // All of it is the release's now.
-    world.helm.release(&["uninstall", "cairn"])?;
+    world.tools.release(&["uninstall", "cairn"])?;
     assert_eq!(world.names(KINDS)?, Vec::<String>::new());
     assert_eq!(world.names(CLUSTER_KINDS)?, Vec::<String>::new());
     ensure!(world.definitions()? == definitions()?.len());

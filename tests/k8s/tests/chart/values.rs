@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use cairn_api::load;
 use serde_json::{Value, json};
 
-use super::{Helm, NAMESPACE, directory, kubectl, objects};
+use super::{NAMESPACE, Tools, directory, objects};
 use crate::cluster::Cluster;
 use crate::deploy;
 
@@ -20,9 +20,9 @@ fn entries(name: &str, text: &str) -> Result<Vec<Value>> {
 #[test]
 #[ignore = "needs Helm"]
 fn values_are_rendered_where_they_belong() -> Result<()> {
-    let helm = Helm::new()?;
+    let tools = Tools::new()?;
     for choice in entries("chosen.yaml", CHOSEN)? {
-        let rendered = helm.rendered(&choice["values"])?;
+        let rendered = tools.rendered(&choice["values"])?;
         let object = choice["object"].as_str().and_then(|name| rendered.get(name));
         let object = object.with_context(|| choice.to_string())?;
         for (place, wanted) in choice["makes"].as_object().context("makes")? {
@@ -36,10 +36,10 @@ fn values_are_rendered_where_they_belong() -> Result<()> {
 #[test]
 #[ignore = "needs Helm"]
 fn what_is_wrong_is_refused_with_field_and_rule() -> Result<()> {
-    let helm = Helm::new()?;
+    let tools = Tools::new()?;
     for case in entries("refused.yaml", REFUSED)? {
         let values = &case["values"];
-        let output = helm.run(&["template", "cairn"], &directory(), values)?;
+        let output = tools.run(&["template", "cairn"], &directory(), values)?;
         let text = String::from_utf8(output.stderr)?;
         ensure!(!output.status.success(), "{values} is accepted");
         for part in case["said"].as_array().context("said")? {
@@ -53,9 +53,9 @@ fn what_is_wrong_is_refused_with_field_and_rule() -> Result<()> {
 #[test]
 #[ignore = "needs Helm"]
 fn another_list_of_plugins_is_another_configmap() -> Result<()> {
-    let helm = Helm::new()?;
+    let tools = Tools::new()?;
     let rendered = |values: Value| -> Result<(String, Value)> {
-        let objects = helm.rendered(&values)?;
+        let objects = tools.rendered(&values)?;
         let (name, list) =
             objects.iter().find(|(name, _)| name.starts_with("ConfigMap/")).context("a list")?;
         let text = list["data"]["10-cairn.conflist"].as_str().context("its text")?;
@@ -76,11 +76,11 @@ fn another_list_of_plugins_is_another_configmap() -> Result<()> {
 #[test]
 #[ignore = "needs Helm"]
 fn in_another_namespace_daemons_are_told_so() -> Result<()> {
-    let mut helm = Helm::new()?;
-    let usual = helm.done(&["template", "cairn"], &directory(), &Value::Null)?;
+    let mut tools = Tools::new()?;
+    let usual = tools.done(&["template", "cairn"], &directory(), &Value::Null)?;
     assert!(!usual.contains("-namespace="), "{usual}");
-    helm.namespace = "elsewhere";
-    let text = helm.done(&["template", "cairn"], &directory(), &Value::Null)?;
+    tools.namespace = "elsewhere";
+    let text = tools.done(&["template", "cairn"], &directory(), &Value::Null)?;
     assert!(!text.contains(NAMESPACE), "{text}");
     let objects = objects(&text)?;
     for (object, container, wanted) in [
@@ -100,13 +100,13 @@ fn in_another_namespace_daemons_are_told_so() -> Result<()> {
 async fn whatever_is_rendered_a_server_takes() -> Result<()> {
     let cluster = Cluster::start().await?;
     deploy::apply(&cluster, "namespace.yaml").await?;
-    let helm = Helm::new()?;
+    let tools = Tools::of(cluster.server.kubeconfig())?;
     let choices = entries("chosen.yaml", CHOSEN)?.into_iter().map(|choice| choice["values"].clone());
     for values in std::iter::once(json!({})).chain(choices) {
-        let text = helm.done(&["template", "cairn", "--include-crds"], &directory(), &values)?;
+        let text = tools.done(&["template", "cairn", "--include-crds"], &directory(), &values)?;
         let words = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts"];
         let words = [&words[..], &["--filename", "-"]].concat();
-        let said = kubectl(cluster.server.kubeconfig(), &words, &text).with_context(|| values.to_string())?;
+        let said = tools.kubectl(&words, &text).with_context(|| values.to_string())?;
         assert_eq!(said.lines().count(), objects(&text)?.len(), "{said}");
     }
     Ok(())
