@@ -28,10 +28,10 @@ impl State {
     /// A device that is not there has nothing.
     fn read(cluster: &Cluster) -> Result<Self> {
         let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
-        let routes = format!("ip -4 route show proto 202 dev {DEVICE}");
         let neighbours = format!("ip neighbour show nud all dev {DEVICE}");
+        let routes = list(cluster, "ip -4 route show proto 202")?;
         Ok(Self {
-            routes: list(cluster, &routes)?.lines().filter_map(first).collect(),
+            routes: routes.lines().filter(|line| line.contains(DEVICE)).filter_map(first).collect(),
             neighbours: list(cluster, &neighbours)?.lines().filter_map(first).collect(),
             remotes: remotes(cluster)?,
         })

@@ -21,6 +21,9 @@ pub(crate) const CHANGES: u32 = 20;
 /// After this time nothing follows any more from what happened.
 const SETTLES: Duration = Duration::from_secs(5);
 
+/// How long kubelet may take to start a container again.
+const BEGINS: Duration = Duration::from_secs(120);
+
 const FELIX: &str = "felix-lite";
 
 /// What was measured of some time of one felix-lite.
@@ -158,11 +161,7 @@ fn start(cluster: &Cluster, nodes: u32) -> Result<Started> {
         *cluster.lab().processes(CONTROL, Program::KubeApiserver.name())?.first().context("it runs")?;
     let (mark, server_before) = (audit::mark(cluster)?, Usage::of(server)?);
     cluster.start_kubelet(NODE)?;
-    let mut felix = 0;
-    cluster.await_that("kubelet starts felix-lite", || {
-        felix = cluster.daemon(NODE, FELIX)?;
-        Ok(())
-    })?;
+    let felix = begins(cluster)?;
     let began = Instant::now();
     let seconds = kernel::converged(cluster, nodes)?.saturating_duration_since(began).as_secs_f64();
     sleep(SETTLES);
@@ -177,6 +176,18 @@ fn start(cluster: &Cluster, nodes: u32) -> Result<Started> {
         requests: requests.others,
     };
     Ok(Started { part, usage, requests, connections: connections.number(), server })
+}
+
+/// Waits until kubelet has started felix-lite, and returns its process as soon as it is there.
+fn begins(cluster: &Cluster) -> Result<i32> {
+    let deadline = Instant::now() + BEGINS;
+    loop {
+        match cluster.daemon(NODE, FELIX) {
+            Ok(felix) => return Ok(felix),
+            Err(error) => ensure!(Instant::now() < deadline, "not within {} s: {error:#}", BEGINS.as_secs()),
+        }
+        sleep(Duration::from_millis(5));
+    }
 }
 
 /// Nodes change their address, one after the other; each change is waited for.
