@@ -13,7 +13,7 @@ use cairn_api::{Condition, Draft, Kind, Object, Timestamp};
 use cairn_datastore::{Backoff, Datastore, Query, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::judge::{Cluster, NodeFacts, Verdict, judge};
 use crate::known::Known;
@@ -100,7 +100,7 @@ pub async fn keep<D: Datastore>(store: &D, options: &Options, spoken: &watch::Se
                 due = None;
                 let cluster = all.cluster(store, &options.place).await;
                 spoken.send_replace(Arc::new(all.spoken(&cluster)));
-                if all.write(store, &judge(&cluster), options.place.says()).await {
+                if all.write(store, &judge(&cluster), options.place.says(), backoff.is_failing()).await {
                     backoff.succeeded();
                 } else {
                     due = Some(Instant::now() + backoff.failed());
@@ -244,10 +244,13 @@ impl All {
     }
 
     /// Writes what is not said yet; false if something of it could not be written.
-    async fn write(&self, store: &impl Datastore, verdict: &Verdict, says: Says) -> bool {
+    /// `failing`: it was so before, and has been told of.
+    async fn write(&self, store: &impl Datastore, verdict: &Verdict, says: Says, failing: bool) -> bool {
         let now: Timestamp = SystemTime::now().into();
         let mut complete = true;
-        each!(self, known => complete &= write(store, known, verdict, says, now).await);
+        each!(self, known => {
+            complete &= write(store, known, verdict, says, now, failing || !complete).await;
+        });
         complete
     }
 }
@@ -269,6 +272,7 @@ async fn write<K: Kind>(
     verdict: &Verdict,
     says: Says,
     now: Timestamp,
+    quiet: bool,
 ) -> bool {
     let mut complete = true;
     for object in known.objects.values() {
@@ -283,6 +287,12 @@ async fn write<K: Kind>(
                 None => debug!(kind, name, "accepted"),
             },
             Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => {}
+            // To ask again would change nothing; with the object it changes.
+            Err(error) if !error.is_temporary() => warn!(kind, name, %error, "the condition is refused"),
+            Err(error) if complete && !quiet => {
+                warn!(kind, name, %error, "conditions are not written; they are tried again");
+                complete = false;
+            }
             Err(error) => {
                 debug!(kind, name, %error, "the condition is not written");
                 complete = false;

@@ -21,6 +21,16 @@ pub struct Node {
     pub taints: Vec<Taint>,
 }
 
+impl Node {
+    /// Taints of a node that nobody can reach, or that is not ready, as Kubernetes sets them.
+    const OUT_OF_REACH: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+
+    /// Does Kubernetes say that the node cannot be reached, or is not ready?
+    pub fn is_out_of_reach(&self) -> bool {
+        self.taints.iter().any(|taint| Self::OUT_OF_REACH.contains(&taint.key.as_str()))
+    }
+}
+
 /// A taint.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -9,8 +9,8 @@ use super::fields::{self, Fields};
 const KEY: &str = "runtimeConfig.bandwidth";
 const KEYS: [&str; 4] = ["ingressRate", "ingressBurst", "egressRate", "egressBurst"];
 const RATE_RULE: &str = "1000 to 100000000000 bits per second";
-/// From here on a burst is what runtimes write because they must write something: containerd has 2^32-1 bits, CRI-O eight times that.
-const UNSAID: u64 = u32::MAX as u64;
+/// From here on a burst is what runtimes write because they must write something: cri-dockerd has 2^31-1 bits, containerd 2^32-1, CRI-O eight times that.
+const UNSAID: u64 = i32::MAX as u64;
 
 pub(crate) fn bandwidth(runtime: &Map<String, Value>) -> Result<Bandwidth, Refusal> {
     let map = match runtime.get("bandwidth") {
@@ -59,7 +59,8 @@ mod tests {
         let wanted = Bandwidth { ingress: None, egress: Some(Rate::new(20_000_000, None).unwrap()) };
         let conventions = json!({"egressRate": 20_000_000, "egressBurst": u32::MAX});
         let containerd = json!({"IngressRate": 0, "IngressBurst": 0, "EgressRate": 20_000_000, "EgressBurst": 8 * u64::from(u32::MAX)});
-        for object in [conventions, containerd] {
+        let dockerd = json!({"egressRate": 20_000_000, "egressBurst": i32::MAX});
+        for object in [conventions, containerd, dockerd] {
             assert_eq!(parse(object), Ok(wanted));
         }
         let said = parse(json!({"ingressRate": 8_000_000, "ingressBurst": 80_000})).unwrap();

@@ -13,8 +13,6 @@ use cairn_api::kinds::Drain;
 use cairn_api::{GoDuration, Object, annotation};
 use cairn_net::Prefix;
 
-/// Taints of a node that nobody can reach, or that is not ready: it can take nothing over.
-const UNREADY: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 /// What kubelet says, among else, in the condition `Ready` while its machine shuts down.
 const SHUTTING_DOWN: &str = "node is shutting down";
 
@@ -116,7 +114,7 @@ impl Signals {
             requested: requested
                 .filter(|why| !matches!(why.as_str(), "" | "false"))
                 .map(|why| why.chars().take(LONGEST).collect()),
-            unready: unready.is_some() || UNREADY.iter().any(|key| taints.contains(*key)),
+            unready: unready.is_some() || node.spec.is_out_of_reach(),
             taints,
         };
         (signals != Self::default()).then_some(signals)

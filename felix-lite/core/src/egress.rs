@@ -81,6 +81,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) drains: &'a dyn Fn(&str) -> bool,
     /// Could a node take addresses over?
     pub(crate) is_able: &'a dyn Fn(&str) -> bool,
+    /// Is anything that the node announces learned? Only then is it certain that its daemons work.
+    pub(crate) is_heard: &'a dyn Fn(&str) -> bool,
     /// Has this node been emptied for as long as it is to keep what it has?
     pub(crate) waited: bool,
     /// Does a pod of this node have the address?
@@ -306,7 +308,7 @@ fn select(
 }
 
 /// A node that is being emptied is no candidate as long as another one could take the addresses: it takes none, and gives back what it has
-/// once it has waited. Where there is nobody else it goes on, for without it pods get nowhere.
+/// once it has waited and somebody is heard who could take it. Where there is nobody else it goes on, for without it pods get nowhere.
 fn claim(inputs: &Inputs<'_>, gateway: &Served<'_>) -> Claim {
     let selected = || {
         let fits = |(_, node): &(&String, &Member)| gateway.spec.node_selector.matches(&node.labels);
@@ -315,7 +317,8 @@ fn claim(inputs: &Inputs<'_>, gateway: &Served<'_>) -> Claim {
     let someone = selected().any(|name| (inputs.is_able)(name));
     let candidates = || selected().filter(|name| !someone || !(inputs.drains)(name));
     let is_own = |name: &str| name == inputs.node;
-    let keeps = gateway.node.is_some_and(is_own) && !inputs.waited && selected().any(is_own);
+    let successor = || selected().any(|name| (inputs.is_able)(name) && (inputs.is_heard)(name));
+    let keeps = gateway.node.is_some_and(is_own) && selected().any(is_own) && !(inputs.waited && successor());
     let score = |node: &str| hash(&format!("{}/{node}", gateway.name));
     let own = score(inputs.node);
     let before = candidates().filter(|name| {

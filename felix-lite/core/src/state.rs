@@ -15,7 +15,7 @@ use cairn_api::kinds::{
     AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway,
     EgressMembers, IpPool, NatOutgoingExclusions, NodeConfiguration, WireguardPeer as KeyObject,
 };
-use cairn_api::{Kind, Metadata, Object};
+use cairn_api::{Kind, Metadata, Object, name};
 use cairn_net::{Family, HostPort, Prefix};
 
 use crate::drain::Signals;
@@ -240,7 +240,8 @@ impl State {
             Update::Learned(prefix, next_hops) => {
                 self.routes.set_learned(prefix, next_hops.as_deref());
                 self.paths.expire_within(prefix);
-                self.dirty.egress |= self.egress.addresses.contains(&prefix);
+                self.dirty.egress |= self.egress.addresses.contains(&prefix)
+                    || self.looks_for_successors() && self.claims.contains_key(&name::of_prefix(prefix));
                 self.dirty.conditions |= self.blocks.contains(&prefix);
             }
             Update::Host(host) => self.host_updated(*host),
@@ -387,6 +388,11 @@ impl State {
         }
     }
 
+    /// Does this node, emptied, have to know who could take over what it has?
+    fn looks_for_successors(&self) -> bool {
+        self.waited && !self.gateways.is_empty()
+    }
+
     fn affinity_updated(&mut self, name: String, affinity: Option<&Object<BlockAffinity>>) {
         let confirmed =
             affinity.map(|found| &found.spec).filter(|spec| spec.state == AffinityState::Confirmed);
@@ -397,6 +403,7 @@ impl State {
         let concerns = both.into_iter().flatten().any(|block| self.pod_cidrs().contains(&block));
         self.dirty.conditions |= concerns;
         if put(&mut self.claims, name.clone(), claim.clone()) {
+            self.dirty.egress |= self.looks_for_successors();
             if let Some(block) = before {
                 self.routes.set_owner(block, None);
             }

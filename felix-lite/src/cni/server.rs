@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::journal::{Journal, JournalError, Record};
 use super::listener::{ListenError, Listener};
 use super::locks::Locks;
-use super::wiring::{Wiring, WiringError};
+use super::wiring::{Moment, Wiring, WiringError};
 use crate::endpoint::{EndpointError, Endpoints};
 use crate::namespace::Namespaces;
 
@@ -133,10 +133,6 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         let links = self.wiring.links().await?;
         let (alive, gone): (Vec<_>, Vec<_>) =
             self.journal.all().into_iter().partition(|record| links.contains(&record.interface));
-        for record in &gone {
-            info!(attachment = %record.attachment, owner = record.owner(), "forgotten: its interface went while nobody looked");
-            self.forget(record).unwrap_or_else(|error| warn!(%error, "not forgotten"));
-        }
         let strangers: Vec<_> =
             links.iter().filter(|link| alive.iter().all(|record| record.interface != **link)).collect();
         for link in &strangers {
@@ -145,7 +141,18 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
                 "no record of this workload interface: it is dropped from until DEL or ADD"
             );
         }
-        self.endpoints.restore(alive.iter().map(|record| record.endpoint()).collect()).await?;
+        // The ports of those that are gone lead to them still. They are taken away before anybody else can have the addresses.
+        let ported: Vec<_> = gone.iter().filter(|record| !record.host_ports.is_empty()).collect();
+        let known = alive.iter().chain(ported.iter().copied()).map(|record| record.endpoint()).collect();
+        self.endpoints.restore(known).await?;
+        for record in ported {
+            self.endpoints.remove(&record.interface).await?;
+            self.wiring.end_flows(record, Moment::Removed).await;
+        }
+        for record in &gone {
+            info!(attachment = %record.attachment, owner = record.owner(), "forgotten: its interface went while nobody looked");
+            self.forget(record).unwrap_or_else(|error| warn!(%error, "not forgotten"));
+        }
         // A crash between assignment and record leaks an address. Whatever might still have an owner keeps it.
         if complete && strangers.is_empty() {
             let known: Vec<Handle> = alive.iter().map(|record| handle(record)).collect();

@@ -213,6 +213,7 @@ impl FastPath {
     pub(super) fn table_changed(&mut self) {
         if self.wanted == Some(true) {
             self.is_there = false;
+            self.exempted.clear();
             self.due = Some(Instant::now() + SETTLE);
         }
     }
@@ -256,6 +257,11 @@ impl FastPath {
 
     /// Leaves out the interfaces whose pods have a limit. Before the firewall is written.
     pub(super) fn exempt(&mut self) {
+        // What is in the kernel may hand over what it does not know of: it is made anew before the limit is in force.
+        let uncertain = self.is_old || (!self.is_there && self.wanted == Some(true));
+        if uncertain && self.fault.is_none() && !self.limited().is_subset(&self.exempted) {
+            self.make(Instant::now());
+        }
         if !self.is_there || self.is_old {
             return;
         }

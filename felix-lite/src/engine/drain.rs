@@ -15,6 +15,7 @@ use super::Engine;
 #[derive(Debug, Default)]
 pub(super) struct DrainClock {
     causes: Vec<DrainCause>,
+    wait: Duration,
     since: Option<Instant>,
     /// What the core was told.
     waited: bool,
@@ -23,18 +24,19 @@ pub(super) struct DrainClock {
 }
 
 impl DrainClock {
-    /// Takes the causes that there are now, none where the node is not being emptied. Where they are others than before, or the wait is over
-    /// or begins: whether the node has waited.
+    /// Takes the causes that there are now, none where the node is not being emptied. Where they are others than before, or the wait is over,
+    /// begins or has another length: whether the node has waited.
     pub(super) fn look(&mut self, causes: Vec<DrainCause>, wait: Duration, now: Instant) -> Option<bool> {
         let before = (self.waited, std::mem::replace(&mut self.causes, causes));
         if before.1 != self.causes {
             report(&self.causes);
         }
+        let other_wait = std::mem::replace(&mut self.wait, wait) != wait && !self.causes.is_empty();
         self.since = if self.causes.is_empty() { None } else { Some(self.since.unwrap_or(now)) };
         let end = self.since.map(|since| since + wait);
         self.waited = end.is_some_and(|end| end <= now);
         self.next = end.filter(|_| !self.waited);
-        (before.0 != self.waited || before.1 != self.causes).then_some(self.waited)
+        (before.0 != self.waited || before.1 != self.causes || other_wait).then_some(self.waited)
     }
 
     /// When to look again, if that is to be at some time.

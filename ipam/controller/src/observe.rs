@@ -9,9 +9,6 @@ use cairn_datastore::{Datastore, Key, Query, StoreError};
 
 use crate::judge::{Observation, Report, ReportKind};
 
-/// Taints of a node whose daemons nobody can reach, as Kubernetes sets them.
-const OUT_OF_REACH: [&str; 2] = ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"];
-
 /// Reads everything once.
 ///
 /// # Errors
@@ -56,7 +53,7 @@ pub(crate) async fn with_cluster(
     let nodes = all::<Node>(store).await?;
     let pods = all::<Pod>(store).await?;
     Ok(Observation {
-        nodes: nodes.into_iter().map(|node| (node.name().to_owned(), is_reachable(&node.spec))).collect(),
+        nodes: nodes.into_iter().map(|node| (node.name().to_owned(), !node.spec.is_out_of_reach())).collect(),
         addresses: pods.iter().filter_map(|pod| pod.status.as_ref()).flat_map(PodState::addresses).collect(),
         pods: pods.into_iter().map(|pod| (pod.full_name(), pod.spec.node_name)).collect(),
         ..held
@@ -74,10 +71,6 @@ fn report<K: Kind>(kind: ReportKind, object: &Object<K>) -> Report {
 
 fn is_of_node(peer: &WireguardPeer) -> bool {
     *peer == WireguardPeer::of(peer.public_key)
-}
-
-fn is_reachable(node: &Node) -> bool {
-    !node.taints.iter().any(|taint| OUT_OF_REACH.contains(&taint.key.as_str()))
 }
 
 #[cfg(test)]

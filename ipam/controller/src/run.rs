@@ -155,6 +155,9 @@ impl<D: Datastore> Election<'_, D> {
     }
 }
 
+/// The least pause between two rounds.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// What may lie between two rounds: the pause, and what reading takes where all is well.
 fn longest_gap(interval: Duration) -> Duration {
     interval + interval / 2 + Duration::from_secs(10)
@@ -175,7 +178,10 @@ async fn rounds<D: Datastore>(
                 warn!(%error, "a round ends early");
             }
             status.round(failed.is_none(), judge.suspects());
-            tokio::time::sleep(options.interval).await;
+            // What could not be read is read again before the judge has forgotten.
+            let soon = failed.as_ref().is_some_and(StoreError::is_temporary);
+            let pause = if soon { (options.interval / 4).max(LEAST) } else { options.interval };
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -238,7 +244,12 @@ async fn round<D: Datastore>(
     let verdict = judge.judge(begin.elapsed(), wall(), &seen);
     status.kept(verdict.kept.len());
     verdict.kept.iter().for_each(report);
+    let acting = Instant::now();
     for action in verdict.actions {
+        // What is left is seen again, before the judge has forgotten.
+        if acting.elapsed() > options.interval / 4 {
+            break;
+        }
         if options.dry_run {
             info!(?action, "would be done");
             continue;

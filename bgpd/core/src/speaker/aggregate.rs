@@ -11,7 +11,7 @@ use foldhash::HashMap;
 
 use super::{Config, Speaker};
 use crate::rib::{Best, NewPath, RouteAttributes, SourceId, Table, Verdict};
-use crate::wire::{Aggregator, AsPath, Attributes, NextHop, Origin};
+use crate::wire::{Aggregator, AsPath, Attributes, Community, NextHop, Origin};
 
 /// Under which name aggregates are originated.
 pub(super) const OWNER: &str = "aggregate";
@@ -89,8 +89,13 @@ impl Aggregate {
         if self.config.as_set {
             aggregate.as_path = AsPath::aggregated(sets().map(|attributes| &attributes.as_path));
             aggregate.atomic_aggregate = sets().any(|attributes| attributes.atomic_aggregate);
-            let communities: BTreeSet<_> =
-                sets().flat_map(|attributes| attributes.communities.iter()).collect();
+            // It goes only if all that it stands for does.
+            let going = Community::GRACEFUL_SHUTDOWN;
+            let all_go = sets().all(|attributes| attributes.communities.contains(going));
+            let communities: BTreeSet<_> = sets()
+                .flat_map(|attributes| attributes.communities.iter())
+                .filter(|community| all_go || *community != going)
+                .collect();
             aggregate.communities = communities.into_iter().collect();
             let large: BTreeSet<_> =
                 sets().flat_map(|attributes| attributes.large_communities.iter()).collect();

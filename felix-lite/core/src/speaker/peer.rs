@@ -174,7 +174,7 @@ fn with_node<'a>(
                 conditions.push(Condition {
                     subject: format!("Node/{node}"),
                     reason: Reason::AddressUnknown,
-                    message: format!("no session: it shares no address family with Node/{}", inputs.node),
+                    message: "no session: it shares no address family with this node".to_owned(),
                 });
             } else if member.fault.is_none() && me.families().next().is_some() {
                 conditions.push(Condition {

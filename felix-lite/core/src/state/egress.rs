@@ -21,6 +21,10 @@ impl State {
         let is_able =
             |name: &str| signals(name).is_none_or(|signals| !signals.is_unready() && !signals.drains(drain));
         let learned = |prefix| self.routes.next_hops(prefix).is_some();
+        // Whose blocks are learned; asked for by a node that is emptied alone.
+        let is_heard = |name: &str| {
+            self.claims.values().any(|(block, node)| node == name && self.routes.next_hops(*block).is_some())
+        };
         let derived = egress::derive(&Inputs {
             node: &self.node,
             gateways: &self.gateways,
@@ -32,6 +36,7 @@ impl State {
             endpoints: &self.endpoints,
             drains: &drains,
             is_able: &is_able,
+            is_heard: &is_heard,
             waited: self.waited && drains(&self.node),
             is_local: &|address| self.holders.contains_key(&address),
             learned: &learned,

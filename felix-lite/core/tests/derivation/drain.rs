@@ -9,7 +9,7 @@ use cairn_net::Family;
 use felix_core::{DrainCause, State, Update};
 
 use crate::egress::gateway;
-use crate::world::{Reader, affinity, bgp, complete, endpoint, ip, node, prefix};
+use crate::world::{Reader, affinity, bgp, complete, endpoint, ip, learned, node, prefix};
 
 const GRACEFUL_SHUTDOWN: Community = Community::Standard(0xffff_0000);
 
@@ -211,6 +211,10 @@ fn the_addresses_of_a_gateway_move_once_the_node_has_waited_and_somebody_can_tak
     assert!(candidate(&state), "it keeps them while it waits");
     assert!(reader.announced[&held].communities.contains(&GRACEFUL_SHUTDOWN));
     apply(&mut state, &mut reader, [Update::DrainWaited(true)]);
+    assert!(candidate(&state), "of the other one nothing is heard");
+    let block =
+        [affinity("10.0.9.0/26", "b", AffinityState::Confirmed), learned("10.0.9.0/26", &["192.0.2.254"])];
+    apply(&mut state, &mut reader, block);
     assert!(!candidate(&state), "it gives them back");
     assert_eq!(state.drain().unwrap().egress, 1);
 

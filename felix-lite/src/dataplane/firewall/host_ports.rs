@@ -3,6 +3,8 @@
 //! A client outside keeps its address. An address of the node is put in its place only where the answer would not come back through here otherwise: where a
 //! pod speaks to itself, and where the node spoke from 127.0.0.1. The kernel does not let `::1` out of the node, whatever becomes of it later.
 
+use std::net::Ipv6Addr;
+
 use cairn_kernel::nftables::{
     Chain, ChainType, Expression, FibResult, FibSelector, Hook, MetaKey, PayloadBase, Ports, Register, Rule,
     Verdict,
@@ -37,7 +39,7 @@ pub(super) fn chains() -> [Chain; 4] {
 }
 
 pub(super) fn rules() -> Vec<Rule> {
-    let mut rules = vec![to_node_rule(COMING), to_node_rule(OWN)];
+    let mut rules = vec![to_node_rule(COMING), own_loopback_rule(), to_node_rule(OWN)];
     // The more exact ones first.
     rules.extend(Family::ALL.map(|family| lead_rule(family, true)));
     rules.extend(Family::ALL.map(|family| lead_rule(family, false)));
@@ -67,6 +69,17 @@ fn to_node_rule(chain: &str) -> Rule {
         Expression::Verdict(Verdict::Goto(LEAD.to_owned())),
     ];
     rule(chain, "connections to an address of the node", parts)
+}
+
+/// What is sent there could not leave, and whoever listens there himself is reached.
+fn own_loopback_rule() -> Rule {
+    let mut parts = of_family(Family::Ipv6, Register(0)).to_vec();
+    parts.extend([
+        destination(Family::Ipv6, Register(0)),
+        equal(Register(0), &Ipv6Addr::LOCALHOST.octets()),
+        Expression::Verdict(Verdict::Accept),
+    ]);
+    rule(OWN, "the node's own ::1 stays what it is", parts)
 }
 
 /// By address, protocol and port; or by the latter two alone.

@@ -134,14 +134,17 @@ impl Firewall {
 
     /// Reads the table and puts back what is missing or changed. True if something was.
     pub(super) fn repair(&mut self) -> Result<bool, Error> {
-        let mut sets = nftables::sets(&mut self.socket, Table::CAIRN)?;
-        sets.sort_unstable();
-        let mut expected = SetName::ALL.map(SetName::as_str);
-        expected.sort_unstable();
+        let sets = nftables::sets(&mut self.socket, Table::CAIRN)?;
         let rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
         self.read()?;
         let chains = self.needs.map(ruleset::chains);
-        let whole = chains.as_ref() == Some(&self.chains) && sets == expected && rules == self.rules;
+        let needed = |name: &SetName| self.needs.is_some_and(|needs| needs.has(*name));
+        let missing = SetName::ALL
+            .iter()
+            .filter(|name| needed(name))
+            .any(|name| !sets.iter().any(|set| set == name.as_str()));
+        let strange = sets.iter().any(|set| SetName::ALL.iter().all(|name| name.as_str() != set));
+        let whole = chains.as_ref() == Some(&self.chains) && !missing && !strange && rules == self.rules;
         self.compare();
         let changed = self.commit(!whole)?;
         Ok(changed || !whole)

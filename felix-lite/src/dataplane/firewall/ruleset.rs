@@ -105,6 +105,14 @@ impl Needs {
         }
     }
 
+    /// Is the set to be there? Those with limits need more of the kernel than the others.
+    pub(super) fn has(self, set: SetName) -> bool {
+        match set {
+            SetName::Limits(of) => self.directions().any(|(wanted, direction)| wanted && direction == of),
+            _ => true,
+        }
+    }
+
     /// Those directions in which some pods have a limit, and those in which none has.
     fn directions(self) -> impl Iterator<Item = (bool, Direction)> {
         self.limits.into_iter().zip(limits::DIRECTIONS)
@@ -116,7 +124,7 @@ impl Needs {
 /// they are of an earlier run.
 pub(super) fn write(transaction: &mut Transaction, needs: Needs, chains: &BTreeSet<String>) {
     transaction.create_table();
-    for name in SetName::ALL {
+    for name in SetName::ALL.into_iter().filter(|name| needs.has(*name)) {
         transaction.create_set(&name.set());
     }
     let (wanted, needless) = all_chains(needs);

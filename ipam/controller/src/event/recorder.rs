@@ -57,6 +57,8 @@ struct Known {
     next: Step,
     due: Duration,
     told: bool,
+    /// What was told before in other words, while this is not.
+    before: Option<(Matter, By)>,
 }
 
 /// What is known and told of all matters. Times are of a clock that nobody sets.
@@ -75,19 +77,27 @@ pub struct Recorder {
 impl Recorder {
     /// These are all matters now, and these all objects: of one that is gone nothing ends.
     pub fn follow(&mut self, now: Duration, matters: Matters, present: &HashSet<Regarding>) {
+        let there: HashSet<Matter> = matters.keys().cloned().collect();
         let matters = bounded(matters);
         let gone: Vec<(Matter, Known)> =
             self.matters.extract_if(.., |matter, _| !matters.contains_key(matter)).collect();
         let fresh: HashSet<_> =
             matters.keys().filter(|matter| !self.matters.contains_key(*matter)).map(Matter::line).collect();
-        // What was not told yet in other words has waited already.
+        // What was not told yet in other words has waited already, and ends what was told before it.
         let mut waited: HashMap<_, Duration> = HashMap::new();
+        let mut before: HashMap<_, (Matter, By)> = HashMap::new();
         for (matter, known) in &gone {
             if !known.told {
                 let due = waited.entry(matter.line()).or_insert(known.due);
                 *due = known.due.min(*due);
-            } else if !fresh.contains(&matter.line()) {
-                self.ended.insert(matter.clone(), known.by.clone());
+            }
+            let told =
+                if known.told { Some((matter.clone(), known.by.clone())) } else { known.before.clone() };
+            let Some((told, by)) = told else { continue };
+            if fresh.contains(&matter.line()) {
+                before.insert(matter.line(), (told, by));
+            } else if !there.contains(&told) {
+                self.ended.insert(told, by);
             }
         }
         self.ended.retain(|matter, _| present.contains(&matter.regarding));
@@ -103,7 +113,8 @@ impl Recorder {
             let patience = if matter.is_passing() { PATIENCE } else { Duration::ZERO };
             let due = waited.get(&matter.line()).copied().unwrap_or(now + patience);
             let (next, due) = if told { (Step::Lasts, now + AGAIN) } else { (first, due) };
-            self.matters.insert(matter, Known { by, next, due, told });
+            let before = before.get(&matter.line()).cloned();
+            self.matters.insert(matter, Known { by, next, due, told, before });
         }
     }
 

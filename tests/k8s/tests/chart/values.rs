@@ -86,6 +86,7 @@ fn in_another_namespace_daemons_are_told_so() -> Result<()> {
     for (object, container, wanted) in [
         ("DaemonSet/cairn-node", 1, "--secret-namespace=elsewhere"),
         ("Deployment/cairn-controller", 0, "--lease-namespace=elsewhere"),
+        ("Deployment/cairn-controller", 0, "--secret-namespace=elsewhere"),
     ] {
         let arguments = &objects[object]["spec"]["template"]["spec"]["containers"][container]["args"];
         let given = arguments.as_array().is_some_and(|arguments| arguments.contains(&json!(wanted)));

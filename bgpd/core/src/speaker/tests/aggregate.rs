@@ -83,6 +83,20 @@ fn the_set_of_all_as_and_communities_is_named_where_that_is_wanted() {
 }
 
 #[test]
+fn a_set_goes_only_if_all_that_it_stands_for_does() {
+    let mut sim = fan(vec![AggregateConfig { as_set: true, ..plain() }]);
+    let going = Community::GRACEFUL_SHUTDOWN;
+    announce(&mut sim, 1, "10.8.1.0/24", None, &[Community::new(1, 1), going]);
+    announce(&mut sim, 4, "10.9.1.0/24", None, &[Community::new(2, 2)]);
+    let told = |sim: &Sim| -> Vec<Community> {
+        explain(sim, 3, WHOLE)[0].route.attributes.communities.iter().collect()
+    };
+    assert_eq!(told(&sim), [Community::new(1, 1), Community::new(2, 2)]);
+    announce(&mut sim, 4, "10.9.1.0/24", None, &[Community::new(2, 2), going]);
+    assert_eq!(told(&sim), [Community::new(1, 1), Community::new(2, 2), going]);
+}
+
+#[test]
 fn a_summary_alone_is_sent_and_what_it_stands_for_comes_back_without_it() {
     let mut sim = fan(vec![AggregateConfig { summary_only: true, ..plain() }]);
     originate(&mut sim, 1, &["10.8.1.0/24", "10.10.0.0/24"]);

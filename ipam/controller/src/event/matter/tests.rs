@@ -120,6 +120,8 @@ fn what_a_node_reports_is_told_of_whom_it_is_about_and_once() {
     let mut own = shared();
     own.extend([
         condition("BGPReady", NO, "Unavailable", "bgpd does not answer"),
+        condition("Draining", YES, "Cordoned", "the node is cordoned"),
+        condition("Drained", YES, "Empty", "nothing is left that is in use"),
         condition("KernelRefused", YES, "Refused", "a route"),
         problem("AddressUnknown", "Node/n1: no interface of this node has its address"),
         problem("BlockConflict", "BlockAffinity/10-0-0-0-26: n9 announces it"),

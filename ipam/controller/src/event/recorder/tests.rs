@@ -92,6 +92,18 @@ fn what_a_node_reports_must_last_for_half_a_minute_in_whatever_words() {
 }
 
 #[test]
+fn what_was_told_ends_also_when_other_words_came_in_between() {
+    let mut world = World::new();
+    let of_node = |message| matter("Node", "tor", "Unavailable", message);
+    assert_eq!(world.see(&[of_node("a and b")]), []);
+    world.pass(30);
+    assert_eq!(world.due(), one(Step::Begins, "Unavailable"));
+    assert_eq!(world.see(&[of_node("b")]), []);
+    world.pass(5);
+    assert_eq!(world.see(&[]), one(Step::Ends, "Unavailable"));
+}
+
+#[test]
 fn a_new_leader_takes_what_he_finds_as_told() {
     let mut world = World { recorder: Recorder::default(), now: Duration::from_secs(1) };
     assert_eq!(world.see(&[peer("FilterMissing")]), one(Step::Found, "FilterMissing"));
