@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
             let wish = Wish { pool, cidr, block_size, to };
             let mut seen = Seen::read(&store).await?;
             let change = Change::of(&wish, &seen.pools).map_err(Error::Answer)?;
-            seen.learned = learned(&arguments.bgpd_socket, change.to()).await;
+            seen.learned = learned(&arguments.bgpd_socket, &change).await;
             let plan = plan(&change, &seen, SystemTime::now().into());
             show::plan(&plan, &mut output)?;
             refuse(&plan)?;
@@ -93,12 +93,15 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
 /// What is still to be done.
 async fn look(store: &impl Datastore, socket: &Path, change: &Change) -> Result<Plan, Error> {
     let mut seen = Seen::read(store).await?;
-    seen.learned = learned(socket, change.to()).await;
+    seen.learned = learned(socket, change).await;
     Ok(plan(change, &seen, SystemTime::now().into()))
 }
 
-/// Prefixes inside of a range that peers announce to this node; `None` if there is no bgpd to be asked.
-async fn learned(socket: &Path, range: Prefix) -> Option<Vec<Prefix>> {
+/// Prefixes inside of what the pool gains that peers announce to this node; `None` if there is no bgpd to be asked.
+async fn learned(socket: &Path, change: &Change) -> Option<Vec<Prefix>> {
+    let range = change.to();
+    // Of its present range the cluster's own blocks are learned, any number of them.
+    let counts = |prefix: Prefix| change.gains(prefix) && !prefix.covers(range);
     let ask = async {
         let mut client = Client::connect(socket).await?;
         let query = RouteQuery {
@@ -117,7 +120,8 @@ async fn learned(socket: &Path, range: Prefix) -> Option<Vec<Prefix>> {
             && let Some(page) = stream.next().await?
         {
             let from_peer = |path: &bgpd_api::route::Path| matches!(path.source, RouteSource::Peer(_));
-            let routes = page.0.into_iter().filter(|route| route.paths.iter().any(from_peer));
+            let routes =
+                page.0.into_iter().filter(|route| counts(route.prefix) && route.paths.iter().any(from_peer));
             found.extend(routes.map(|route| route.prefix));
         }
         Ok::<_, bgpd_api::ClientError>(found)

@@ -176,7 +176,7 @@ async fn remove(
     clock: &impl Fn() -> Timestamp,
 ) -> Result<usize, StoreError> {
     let (cidr, node) = (seen_affinity.spec.cidr, &seen_affinity.spec.node);
-    if !is_gone(store, node).await?
+    if (!node.is_empty() && !is_gone(store, node).await?)
         || addresses_of_pods(store).await?.iter().any(|address| cidr.contains(*address))
     {
         return Ok(0);

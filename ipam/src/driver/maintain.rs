@@ -119,7 +119,7 @@ impl<D: Datastore> NodeAllocator<D> {
         self.trim()?;
         self.report().await?;
         let short = self.refill(&mut driver).await?;
-        let later = self.give_back(&mut driver).await?;
+        let later = self.give_back(&mut driver).await? || !self.inner().ledger.dirty().is_empty();
         let cooldown = Self::cooldown(&self.inner()).max(Duration::from_secs(1));
         Ok(match (short, later) {
             (true, _) => Some(cooldown),

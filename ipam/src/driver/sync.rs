@@ -106,29 +106,34 @@ impl<D: Datastore> NodeAllocator<D> {
         if self.inner().ledger.of_block(cidr).next().is_some() {
             return Ok(());
         }
-        self.clear_nobodys(cidr).await?;
+        if !self.clear_nobodys(cidr).await? {
+            // What was given back last rests: nobody else comes to close the door after that.
+            self.inner().ledger.set_dirty(cidr, true);
+            return Ok(());
+        }
         self.note(Record::BlockGone { cidr })
     }
 
-    /// Removes a block that nobody owns once nothing is in it: whoever leaves last closes the door.
-    async fn clear_nobodys(&self, cidr: Prefix) -> Result<(), StoreError> {
+    /// Removes a block that nobody owns once nothing is in it: whoever leaves last closes the door. False where it cannot be removed yet.
+    async fn clear_nobodys(&self, cidr: Prefix) -> Result<bool, StoreError> {
         let Some(mut found) = self.affinity_of(cidr).await?.filter(|found| found.spec.node.is_empty()) else {
-            return Ok(());
+            return Ok(true);
         };
         let removed = async {
             if found.spec.state != AffinityState::PendingDeletion {
                 found.spec.state = AffinityState::PendingDeletion;
                 found = self.store.update(&found).await?;
             }
-            if self.delete_block(cidr).await? {
+            let empty = self.delete_block(cidr).await?;
+            if empty {
                 let unchanged = Precondition::unchanged(&found.metadata);
                 self.store.delete::<BlockAffinity>(&key_of(cidr), &unchanged).await?;
             }
-            Ok(())
+            Ok(empty)
         };
         match removed.await {
             // Somebody has taken it over meanwhile.
-            Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => Ok(()),
+            Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => Ok(true),
             done => done,
         }
     }

@@ -146,9 +146,19 @@ fn of_itself(change: &Change, seen: &Seen, say: &mut impl FnMut(String, String))
     }
 }
 
+/// The annotation by which Helm knows what is its.
+const HELM_RELEASE: &str = "meta.helm.sh/release-name";
+
 /// What an operator has to change himself.
 pub(super) fn follow(change: &Change, seen: &Seen) -> Vec<Finding> {
     let mut found = Vec::new();
+    let pool = seen.pool(change.pool());
+    if let Some(release) = pool.and_then(|pool| pool.metadata.annotations.get(HELM_RELEASE)) {
+        let what = format!(
+            "belongs to the Helm release {release}, whose next upgrade makes it as its values say: change `objects` there, too"
+        );
+        found.push(Finding { object: format!("IPPool {}", change.pool()), what });
+    }
     if matches!(change, Change::Widen { .. } | Change::Move { .. }) {
         announcements(change, seen, &mut found);
         reserved(change, seen, &mut found);

@@ -173,6 +173,14 @@ fn steps(change: &Change, seen: &Seen) -> Result<Vec<Step>, Finding> {
         }
         Change::Move { from, to, spec, .. } => {
             let mut steps = Vec::new();
+            if let Some(there) = seen.pool(to).filter(|_| found.is_some()) {
+                let going = there.metadata.deletion_timestamp.is_some().then_some("is being deleted");
+                if let Some(unfit) = going.or(there.spec.disabled.then_some("is disabled")) {
+                    let what =
+                        format!("{unfit}: pods that leave {} would get no address of it", change.pool());
+                    return Err(Finding { object: format!("IPPool {to}"), what });
+                }
+            }
             match seen.pool(to).map(|there| &there.spec) {
                 None if found.is_none() => return Err(wrong("does not exist".to_owned())),
                 None => steps.push(Step::Create { pool: to.clone(), spec: spec.clone() }),

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cairn_api::kinds::{Allocation, AllocationState, BlockAffinity, IpamBlock};
+use cairn_api::kinds::{AffinityState, Allocation, AllocationState, BlockAffinity, IpamBlock};
 use cairn_api::{Object, Timestamp};
 use cairn_ipam::reclaim;
 use cairn_net::Prefix;
@@ -103,7 +103,7 @@ pub enum Action {
         /// The entries as they were seen.
         leaked: Vec<Leak>,
     },
-    /// A block of a gone node, and its affinity, are to go: nothing is in use in it.
+    /// A block of a gone node or of nobody, and its affinity, are to go: nothing is in use in it.
     Remove {
         /// The affinity as it was seen.
         affinity: Object<BlockAffinity>,
@@ -241,16 +241,26 @@ impl Judge {
     fn blocks(&self, wall: Timestamp, seen: &Observation, gone: &BTreeSet<String>) -> Vec<Action> {
         let blocks: BTreeMap<Prefix, &IpamBlock> =
             seen.blocks.iter().map(|block| (block.spec.cidr, &block.spec)).collect();
-        let lost = seen.affinities.iter().filter(|affinity| gone.contains(&affinity.spec.node));
+        // Nobody's blocks as well: whoever lent from them last may be gone, too.
+        let lost = seen
+            .affinities
+            .iter()
+            .filter(|found| found.spec.node.is_empty() || gone.contains(&found.spec.node));
         lost.filter_map(|affinity| {
             let affinity = affinity.clone();
+            let nobodys = affinity.spec.node.is_empty();
             // Whatever the block says of them: who takes it next would give them again.
             let has_pods = seen.addresses.iter().any(|address| affinity.spec.cidr.contains(*address));
             let Some(block) = blocks.get(&affinity.spec.cidr) else {
-                return (!has_pods).then_some(Action::Remove { affinity });
+                // One that is just being made has no block yet.
+                let goes = !nobodys || affinity.spec.state == AffinityState::PendingDeletion;
+                return (goes && !has_pods).then_some(Action::Remove { affinity });
             };
             if reclaim::is_empty(block, wall, seen.cooldown) {
                 return (!has_pods).then_some(Action::Remove { affinity });
+            }
+            if nobodys {
+                return None;
             }
             let held = |entry: &&Allocation| entry.state != AllocationState::Released;
             let mut in_use = block.allocations.iter().filter(held);
