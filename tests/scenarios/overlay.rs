@@ -90,7 +90,9 @@ fn nodes_wrap_and_tors_route(families: Families) -> Result<()> {
             ensure!(!seen.contains("VXLAN"), "what comes from outside is wrapped:\n{seen}");
         }
 
-        // The tunnels know nothing of ToRs: what carries their packets may be another from one moment to the next.
+        // The tunnels know nothing of ToRs: what carries their packets may be another from one moment to the next. The routes that the network
+        // has for its nodes do, and go with an interface, whatever other way they name.
+        join_nodes(world, &[1])?;
         world.kill_node("tor2")?;
         let time = world.all_reach_all(&pods)?;
         println!("{}: tor2 lost, all pods reach each other after {time:?}", world.name());
