@@ -21,7 +21,7 @@ use tracing::warn;
 use crate::clock::{Now, system_clock};
 use crate::driver::Driver;
 use crate::journal::{self, Journal};
-use crate::ledger::{Hold, Ledger};
+use crate::ledger::{Held, Hold, Ledger};
 use crate::record::Record;
 use crate::{Assigned, Handle, IpamError, Request, Routes, Settings};
 
@@ -345,7 +345,8 @@ fn choose(inner: &Inner, request: &Request, own: &BTreeSet<IpAddr>) -> Result<Ve
     for family in request.families.iter() {
         let fixed = request.addresses.iter().copied().find(|address| Family::of(*address) == family);
         let found = if let Some(address) = fixed {
-            let warm = ledger.addresses.get(&address).is_some_and(|held| held.state == Hold::Warm);
+            let is_warm = |held: &Held| held.state == Hold::Warm && !ledger.leaves(held.block);
+            let warm = ledger.addresses.get(&address).is_some_and(is_warm);
             Some(address).filter(|address| warm && is_free(address)).ok_or(Need::Address(address))
         } else {
             let pools = ledger.settings.candidates(family, request).map_err(|reason| {
