@@ -226,12 +226,15 @@ impl Ledger {
     /// Assignable addresses of a pool, in the order to take them. Reserved ranges are left out, and blocks that are not to be taken from any more.
     pub(crate) fn warm<'a>(&'a self, pool: &str) -> impl Iterator<Item = IpAddr> + 'a {
         let queue = self.warm.get(pool).into_iter().flatten().copied();
-        let spec = self.settings.pool(pool).map(|pool| &pool.spec);
-        let left = move |address: &IpAddr| {
-            let block = self.addresses.get(address).map(|held| held.block);
-            spec.zip(block).is_some_and(|(pool, block)| !self.settings.takes_from(pool, block))
-        };
+        let left =
+            move |address: &IpAddr| self.addresses.get(address).is_some_and(|held| self.leaves(held.block));
         queue.filter(move |address| !left(address) && !self.settings.is_reserved(*address))
+    }
+
+    /// Is a block not to be taken from any more, because its pool no longer covers it, or it is no pod CIDR of the node any more?
+    pub(crate) fn leaves(&self, cidr: Prefix) -> bool {
+        let pool = self.blocks.get(&cidr).and_then(|block| self.settings.pool(&block.pool));
+        pool.is_some_and(|pool| !self.settings.takes_from(&pool.spec, cidr))
     }
 
     /// Addresses of a block with their states.

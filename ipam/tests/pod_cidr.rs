@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_api::kinds::{AffinityState, BlockAffinity, BlockSource, IpPool, IpamBlock, IpamConfiguration};
+use cairn_api::kinds::{
+    AffinityState, AllocationState, BlockAffinity, BlockSource, IpPool, IpamBlock, IpamConfiguration,
+};
 use cairn_api::{Metadata, Object, name};
 use cairn_datastore::{Datastore, Key, MemoryStore, Query};
 use cairn_ipam::{Assigned, Handle, IpamError, NodeAllocator, Request, Settings};
@@ -136,6 +138,35 @@ async fn a_pod_cidr_that_changed_hands_is_given_once_nothing_of_it_is_in_use() {
     assert_eq!(first.announced(), ["10.244.9.0/24"]);
     assert!(second.announced().contains(&"10.244.1.0/24".to_owned()));
     running.abort();
+}
+
+#[tokio::test]
+async fn an_address_held_ready_of_an_earlier_pod_cidr_is_not_given_to_whoever_asks_for_it() {
+    let store = MemoryStore::new();
+    let node = Node::start(&store, "n1", &["10.244.1.0/24"]);
+    node.ipv4("a").await.unwrap();
+    let ready = store.get::<IpamBlock>(&Key::named("10-244-1-0-24")).await.unwrap().spec.allocations;
+    let address = ready.iter().find(|entry| entry.state == AllocationState::Reserved).unwrap().address;
+    node.allocator.configure(settings(&["10.244.9.0/24"])).unwrap();
+    let request = Request {
+        addresses: vec![address],
+        ..Request::any(Handle::new("b"), Families::NONE.with(Family::Ipv4))
+    };
+    let refused = node.allocator.assign(&request).await.unwrap_err();
+    assert!(matches!(refused, IpamError::NotAvailable { .. }), "{refused}");
+    assert!(refused.to_string().contains("in none of the node's pod CIDRs inside the pool"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_pod_cidr_waits_for_an_earlier_one_around_it() {
+    let store = MemoryStore::new();
+    let node = Node::start(&store, "n1", &["10.244.0.0/23"]);
+    node.ipv4("a").await.unwrap();
+    node.allocator.configure(settings(&["10.244.1.0/24"])).unwrap();
+    let held = node.ipv4("b").await.unwrap_err();
+    let why = "its pod CIDR 10.244.1.0/24 is still held by node \"n1\" (BlockAffinity 10-244-0-0-23)";
+    assert!(held.contains(why), "{held}");
+    assert_eq!(node.announced(), ["10.244.0.0/23"]);
 }
 
 #[tokio::test]

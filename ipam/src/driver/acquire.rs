@@ -163,9 +163,11 @@ impl<D: Datastore> NodeAllocator<D> {
         }
         let index = self.index().await?;
         let own: Vec<Prefix> = self.inner().ledger.settings.blocks_for(&pool.spec, &self.node).collect();
-        let others = index.values().filter(|found| found.spec.node != self.node);
-        let held = others.flat_map(|found| own.iter().map(move |cidr| (*cidr, found)));
-        let mut held = held.filter(|(cidr, found)| found.spec.cidr.overlaps(*cidr));
+        let held = index.values().flat_map(|found| own.iter().map(move |cidr| (*cidr, found)));
+        // Also by this node itself, as a block of another size that it has not given back yet.
+        let is_claim = |cidr, found: &BlockAffinity| found.node == self.node && found.cidr == cidr;
+        let mut held =
+            held.filter(|(cidr, found)| found.spec.cidr.overlaps(*cidr) && !is_claim(*cidr, &found.spec));
         Ok(held.next().map_or_else(
             || "it has no other pod CIDR".to_owned(),
             |(cidr, found)| {
