@@ -77,8 +77,10 @@ pub(crate) fn join_nodes(world: &World, tors: &[u8]) -> Result<()> {
             let mut ways = String::new();
             for tor in tors {
                 let (gateway, node) = link(tor);
-                world
-                    .run(&format!("tor{tor}"), &format!("ip {family} route replace {host}{number} via {node}"))?;
+                world.run(
+                    &format!("tor{tor}"),
+                    &format!("ip {family} route replace {host}{number} via {node}"),
+                )?;
                 ways.push_str(&format!(" {way} {gateway}"));
             }
             world.run(&format!("node{number}"), &format!("ip {family} route replace {net}{ways}"))?;
