@@ -50,7 +50,11 @@ impl Tools {
         for kind in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "KUBECACHEDIR"] {
             command.env(kind, self.home.path().join(kind));
         }
-        command.env("KUBECONFIG", &self.kubeconfig).args(words).args(["--namespace", self.namespace]);
+        command.env("KUBECONFIG", &self.kubeconfig).args(words);
+        // What is applied says itself where it belongs: not all of it is in one namespace.
+        if program == Program::Helm || words.first() == Some(&"get") {
+            command.args(["--namespace", self.namespace]);
+        }
         Ok(command)
     }
 

@@ -5,10 +5,6 @@ use cairn_api::kinds::IpReservation;
 use super::{Cluster, Reason, Verdict, read};
 
 pub(super) fn judge(cluster: &Cluster, verdict: &mut Verdict) {
-    // One that cannot be read may be the one: nodes keep its last good form.
-    if cluster.pools.values().any(Result::is_err) {
-        return;
-    }
     for (name, object) in read(&cluster.reservations) {
         for (index, range) in object.spec.reserved_cidrs.iter().enumerate() {
             if !read(&cluster.pools).any(|(_, pool)| pool.spec.cidr.overlaps(*range)) {
