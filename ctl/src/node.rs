@@ -218,14 +218,10 @@ async fn gather(arguments: &Arguments) -> Result<Status, Error> {
     })
 }
 
-/// What a condition says that is not as it should be: the first kinds should hold, all others should not.
+/// What a condition says that is not as it should be.
 fn fault(condition: &Condition) -> Option<String> {
-    if matches!(condition.kind.as_str(), "Draining" | "Drained") {
-        return None; // somebody wants it
-    }
-    let good = matches!(condition.kind.as_str(), "Ready" | "BGPReady" | "DataplaneInSync");
-    let wrong = (condition.status == ConditionStatus::True) != good;
-    wrong.then(|| format!("{} ({}): {}", condition.kind, condition.reason, condition.message))
+    NodeReport::is_fault(condition)
+        .then(|| format!("{} ({}): {}", condition.kind, condition.reason, condition.message))
 }
 
 async fn bgpd(socket: &std::path::Path) -> (Daemon, Vec<Session>) {

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use cairn_net::{Asn, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, Faults, Kind, Object, Timestamp, WireguardKey};
+use crate::{Condition, ConditionStatus, Faults, Kind, Object, Timestamp, WireguardKey};
 
 /// What a node's daemons report of themselves. Named like the node; written by its felix-lite.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,6 +37,20 @@ pub struct NodeReport {
     /// The public key by which other nodes know this one in WireGuard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wireguard_public_key: Option<WireguardKey>,
+}
+
+impl NodeReport {
+    /// Conditions that are good while true; all others are there while something is wrong.
+    const GOOD: [&str; 3] = ["Ready", "BGPReady", "DataplaneInSync"];
+    /// Conditions that say what somebody wanted, and how far it is: no fault either way.
+    const ASKED_FOR: [&str; 2] = ["Draining", "Drained"];
+
+    /// Does one of its conditions say that something is not as it should be?
+    pub fn is_fault(condition: &Condition) -> bool {
+        let kind = condition.kind.as_str();
+        let good = Self::GOOD.contains(&kind);
+        !Self::ASKED_FOR.contains(&kind) && (condition.status == ConditionStatus::True) != good
+    }
 }
 
 /// One BGP session.

@@ -22,10 +22,10 @@ const MISNAMED: u8 = NODES;
 /// Its pod, which the controller knows nothing of either.
 const UNSEEN: u8 = PODS;
 /// After how long without a look the controller suspects nobody any more.
-const GAP: u64 = 450;
+const GAP: u64 = 300;
 /// How long a node goes on with a container whose pod, or whose Node, is gone. Less than the grace period without a gap in which nobody saw
 /// that it could not be reached: that is what it is for.
-const LINGER: u64 = 440;
+const LINGER: u64 = 600;
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -315,7 +315,7 @@ impl World {
         for node in self.out_of_reach.clone() {
             self.reach(node, true).await;
         }
-        for _ in 0..16 {
+        for _ in 0..24 {
             self.pass(GAP).await;
             let looked = held(&self.store).await.unwrap();
             self.act(looked, false).await;

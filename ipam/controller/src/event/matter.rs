@@ -10,10 +10,6 @@ use cairn_api::kinds::{BgpPeer, NodeReport, NodeStatus, SessionReport};
 use cairn_api::{Condition, ConditionStatus, Kind, Object};
 use cairn_verdict::{Spoken, Told};
 
-/// Conditions of a NodeStatus that are good while true; all others are there while something is wrong.
-const GOOD: [&str; 3] = ["Ready", "BGPReady", "DataplaneInSync"];
-/// Conditions of a NodeStatus that say what somebody wanted, and how far it is.
-const ASKED_FOR: [&str; 2] = ["Draining", "Drained"];
 /// The condition of a NodeStatus that has who it is about before its message.
 const PROBLEM: &str = "Problem";
 /// What is said of sessions.
@@ -130,12 +126,7 @@ fn of_node(
     name: &str,
     condition: &Condition,
 ) {
-    if ASKED_FOR.contains(&condition.kind.as_str()) {
-        return;
-    }
-    let wrong =
-        if GOOD.contains(&condition.kind.as_str()) { ConditionStatus::False } else { ConditionStatus::True };
-    let Some(own) = node(spoken, name).filter(|_| condition.status == wrong) else { return };
+    let Some(own) = node(spoken, name).filter(|_| NodeReport::is_fault(condition)) else { return };
     let (about, reason, message) = (&condition.kind, &condition.reason, &condition.message);
     let subject = message.split_once(": ").filter(|_| about == PROBLEM);
     let Some(((kind, subject), said)) = subject.and_then(|(who, said)| Some((who.split_once('/')?, said)))
