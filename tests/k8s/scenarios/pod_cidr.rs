@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use cairn_api::core::Node;
 use cairn_api::kinds::{BlockAffinity, IpPool};
-use cairn_api::{Kind, Object};
+use cairn_api::{Kind, Object, annotation};
 use cairn_k8s::cluster::NODES;
 use serde_json::{Value, json};
 
 use crate::routers;
 use crate::world::{Pod, WEB, World};
 
-/// Where the pods are. Its pools are for it alone, and the others not for it: of several that would do a pod takes what is held ready.
+/// Where the pods are. Its pools are for it alone, and its pods name them: of several that would do a pod takes what is held ready.
 const NAMESPACE: &str = "by-node";
 
 /// Each family's pool, by name, with its range.
@@ -39,6 +39,10 @@ fn manifests(world: &World) -> Vec<Value> {
             "spec": { "cidr": cidr, "blockSource": "PodCIDR", "namespaceSelector": "addresses == 'by-node'" },
         })
     });
+    let named = self::pools(world).into_iter().map(|(name, _)| {
+        let key = if name.ends_with("ipv6") { annotation::IPV6_POOLS } else { annotation::IPV4_POOLS };
+        (key.to_owned(), Value::from(json!([name]).to_string()))
+    });
     let pods = json!({
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -46,7 +50,7 @@ fn manifests(world: &World) -> Vec<Value> {
         "spec": {
             "selector": { "matchLabels": { "app": "by-node" } },
             "template": {
-                "metadata": { "labels": { "app": "by-node" } },
+                "metadata": { "labels": { "app": "by-node" }, "annotations": Value::Object(named.collect()) },
                 "spec": {
                     "terminationGracePeriodSeconds": 1,
                     "containers": [{
@@ -63,11 +67,9 @@ fn manifests(world: &World) -> Vec<Value> {
 }
 
 pub(crate) fn pods_have_addresses_of_their_nodes_range(world: &World) -> Result<()> {
-    let kept = select(world, "addresses != 'by-node'");
-    let make = || manifests(world).iter().try_for_each(|manifest| world.cluster.apply(&manifest.to_string()));
-    let held = kept.and_then(|()| make()).and_then(|()| look(world));
+    let made = manifests(world).iter().try_for_each(|manifest| world.cluster.apply(&manifest.to_string()));
+    let held = made.and_then(|()| look(world));
     world.cluster.kubectl(&["delete", "namespace", NAMESPACE])?;
-    select(world, "all()")?;
     let names: Vec<&str> = pools(world).into_iter().map(|(name, _)| name).collect();
     world.cluster.kubectl(&[&["delete", "ippools"], &names[..]].concat())?;
     held?;
@@ -76,16 +78,6 @@ pub(crate) fn pods_have_addresses_of_their_nodes_range(world: &World) -> Result<
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
     })
-}
-
-/// Says which namespaces the other pools are for.
-fn select(world: &World, namespaces: &str) -> Result<()> {
-    let patch = json!({ "spec": { "namespaceSelector": namespaces } }).to_string();
-    let pools = [("pods-ipv4", "10.244.0.0/16"), ("pods-ipv6", "fd00:10:244::/48")];
-    for (name, _) in pools.into_iter().filter(|(_, cidr)| world.cluster.families().wants(cidr)) {
-        world.cluster.kubectl(&["patch", "ippool", name, "--type=merge", "--patch", &patch])?;
-    }
-    Ok(())
 }
 
 fn look(world: &World) -> Result<()> {
