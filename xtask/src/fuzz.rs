@@ -8,8 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
@@ -46,9 +45,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let filter = arguments.target.as_deref().filter(|name| *name != "all");
     let (passed, failed) = all(filter, arguments.seconds, arguments.seed)?;
-    println!("{passed} passed, {failed} failed");
-    if failed > 0 {
-        bail!("{failed} fuzz targets failed")
+    println!("{passed} passed, {} failed", failed.len());
+    if !failed.is_empty() {
+        bail!("fuzz targets failed: {}", failed.join(", "))
     }
     if passed == 0 {
         bail!("no fuzz target's name contains {:?}", filter.unwrap_or_default())
@@ -63,28 +62,29 @@ pub(crate) fn build_all() -> Result<Command> {
     Ok(build(&targets(&metadata)?, &directory(&metadata)?, &workspace::host()?))
 }
 
-/// Runs every target whose name contains `filter`; returns how many passed and failed.
-pub(crate) fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Result<(usize, usize)> {
+/// Runs every target whose name contains `filter`; returns how many passed, and the names of those that failed.
+pub(crate) fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Result<(usize, Vec<String>)> {
     let metadata = workspace::metadata()?;
     let targets: Vec<Target> = targets(&metadata)?
         .into_iter()
         .filter(|target| filter.is_none_or(|part| target.name.contains(part)))
         .collect();
     if targets.is_empty() {
-        return Ok((0, 0));
+        return Ok((0, Vec::new()));
     }
     let (directory, host) = (directory(&metadata)?, workspace::host()?);
     println!("building {} instrumented fuzz targets", targets.len());
     process::run(&mut build(&targets, &directory, &host))?;
     let programs = directory.join(host).join("release");
-    let (waiting, passed) = (Mutex::new(targets.iter()), AtomicUsize::new(0));
+    let (waiting, failed) = (Mutex::new(targets.iter()), Mutex::new(Vec::new()));
     // A target is one thread: as many at a time as there are processors.
     let work = || -> Result<()> {
         loop {
             let next = waiting.lock().map_or(None, |mut targets| targets.next());
             let Some(target) = next else { return Ok(()) };
-            let success = target.fuzz(&programs, &directory, seconds, seed)?;
-            passed.fetch_add(usize::from(success), Ordering::Relaxed);
+            if !target.fuzz(&programs, &directory, seconds, seed)? {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).push(target.name.clone());
+            }
         }
     };
     let workers = available_parallelism().map_or(1, usize::from);
@@ -95,8 +95,8 @@ pub(crate) fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Resu
             Err(panic) => std::panic::resume_unwind(panic),
         })
     })?;
-    let passed = passed.into_inner();
-    Ok((passed, targets.len() - passed))
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((targets.len() - failed.len(), failed))
 }
 
 /// A fuzz target.

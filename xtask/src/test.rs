@@ -8,21 +8,21 @@
 pub(crate) mod install;
 mod machine;
 mod needs;
+mod report;
 mod suite;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use crate::beside::Beside;
-use crate::progress::bold;
 use crate::{check, fuzz, process, workspace};
 use machine::Machine;
 use needs::Features;
-use suite::{Count, Place, Suite};
+use report::{Count, Report};
+use suite::{Place, Suite};
 
 /// Seconds that each fuzz target gets.
 const FUZZ_SECONDS: u64 = 60;
@@ -53,82 +53,91 @@ enum Tier {
 
 /// Runs the chosen tiers; the exit code says whether everything passed.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let started = Instant::now();
-    let (mut total, mut flaky) = (Count::default(), Vec::new());
-    if let Err(error) = tiers(arguments, &mut total, &mut flaky) {
-        eprintln!("error: {error:#}");
-        total.failed += 1;
-    }
-    println!("\nall of it took {}", minutes(started.elapsed()));
-    if !flaky.is_empty() {
-        println!("flaky, passed on the second try only: {}", flaky.join(", "));
-    }
-    println!("{} passed, {} failed", total.passed, total.failed);
-    if total.failed == 0 && total.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let mut report = Report::new();
+    // What stopped it is in the report.
+    let _: Option<()> = tiers(arguments, &mut report);
+    if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn tiers(arguments: &Arguments, total: &mut Count, flaky: &mut Vec<String>) -> Result<()> {
+/// Runs all of it; returns nothing where something went wrong without which the rest makes no sense.
+fn tiers(arguments: &Arguments, report: &mut Report) -> Option<()> {
     let chosen = |tier| arguments.tier.is_none_or(|only| only == tier);
     let (unit, lab, vm, k8s) = (chosen(Tier::Unit), chosen(Tier::Lab), chosen(Tier::Vm), chosen(Tier::K8s));
-    if (lab || vm || k8s) && !process::is_root() {
-        bail!("the lab, vm and k8s tiers make network namespaces: run as root, or take `--tier unit`");
-    }
+    let whole = unit && arguments.filter.is_none();
     if lab || vm || k8s {
-        heading("what the tests need");
-        install::for_lab()?;
-        if vm {
-            install::for_machine()?;
-        }
-        if k8s {
-            install::for_kubernetes()?;
-        }
-        println!("  all of it is here");
+        report.part("what the tests need", "what the tests need", |_| install_for(vm, k8s))?;
     }
-    if unit && arguments.filter.is_none() {
-        heading("checks");
-        one("check", total, || check::run(&check::Arguments {}));
+    if whole {
+        report.part("checks", "checks", |report| {
+            report.one("check", || check::run(&check::Arguments {}));
+            Ok(())
+        })?;
     }
-    heading("building tests and programs");
-    let suites = Suite::build_all()?;
-    let programs = workspace::programs("debug")?;
-    // Most tests of the lab wait: what is built for the last tiers gets the time that they leave.
-    let mut prepare = Command::new(programs.join("cairn-k8s"));
-    let kubernetes = k8s.then(|| Beside::start(prepare.arg("prepare"))).transpose()?;
-    let fuzzes = unit && arguments.filter.is_none();
-    let instrumented = fuzzes.then(|| Beside::start(&fuzz::build_all()?)).transpose()?;
+    let (suites, programs, kubernetes, instrumented) =
+        report.part("building", "building tests and programs", |_| {
+            let (suites, programs) = (Suite::build_all()?, workspace::programs("debug")?);
+            // Most tests of the lab wait: what is built for the last tiers gets the time that they leave.
+            let mut prepare = Command::new(programs.join("cairn-k8s"));
+            let kubernetes = k8s.then(|| Beside::start(prepare.arg("prepare"))).transpose()?;
+            let instrumented = whole.then(|| Beside::start(&fuzz::build_all()?)).transpose()?;
+            Ok((suites, programs, kubernetes, instrumented))
+        })?;
     if unit {
-        unit_tier(&suites, arguments.filter.as_deref(), &programs, total);
+        report.part("unit", "unit tier: units, properties, simulations", |report| {
+            unit_tier(&suites, arguments.filter.as_deref(), &programs, report);
+            Ok(())
+        })?;
     }
+    let threads = arguments.lab_threads;
     if lab {
-        flaky.extend(lab_tier(&suites, arguments, &programs, total)?);
+        let heading = format!("lab tier: real daemons in namespaces, {threads} tests at a time");
+        report.part("lab", &heading, |report| lab_tier(&suites, arguments, &programs, report));
     }
     if vm {
-        flaky.extend(vm_tier(&suites, arguments, &programs, total)?);
+        let heading =
+            format!("vm tier: the same under a kernel with every feature, {threads} tests at a time");
+        report.part("vm", &heading, |report| vm_tier(&suites, arguments, &programs, report));
     }
     if let Some(kubernetes) = kubernetes {
-        heading("k8s tier: a real API server, and clusters whose pod network is Cairn");
-        kubernetes.finish()?;
-        flaky.extend(k8s_tier(&suites, arguments, &programs, total)?);
+        let heading = "k8s tier: a real API server, and clusters whose pod network is Cairn";
+        report.part("k8s", heading, |report| {
+            kubernetes.finish()?;
+            k8s_tier(&suites, arguments, &programs, report)
+        });
     }
     if let Some(instrumented) = instrumented {
-        heading(&format!("fuzzing, {FUZZ_SECONDS} seconds for each target"));
-        instrumented.finish()?;
-        let (passed, failed) = fuzz::all(None, FUZZ_SECONDS, Some(FUZZ_SEED))?;
-        total.add(Count { passed, failed });
+        report.part("fuzzing", &format!("fuzzing, {FUZZ_SECONDS} seconds for each target"), |report| {
+            instrumented.finish()?;
+            let (passed, failed) = fuzz::all(None, FUZZ_SECONDS, Some(FUZZ_SEED))?;
+            let names = failed.iter().map(|name| format!("fuzz {name}")).collect();
+            report.add(Count { passed, failed: failed.len() }, names);
+            Ok(())
+        });
     }
+    Some(())
+}
+
+/// Installs what the tiers that need root need.
+fn install_for(vm: bool, k8s: bool) -> Result<()> {
+    ensure!(
+        process::is_root(),
+        "the lab, vm and k8s tiers make network namespaces: run as root, or take `--tier unit`"
+    );
+    install::for_lab()?;
+    if vm {
+        install::for_machine()?;
+    }
+    if k8s {
+        install::for_kubernetes()?;
+    }
+    println!("  all of it is here");
     Ok(())
 }
 
 /// Runs on this machine's kernel what it can; says what it cannot.
-fn lab_tier(
-    suites: &[Suite],
-    arguments: &Arguments,
-    programs: &Path,
-    total: &mut Count,
-) -> Result<Vec<String>> {
-    heading(&format!("lab tier: real daemons in namespaces, {} tests at a time", arguments.lab_threads));
+fn lab_tier(suites: &[Suite], arguments: &Arguments, programs: &Path, report: &mut Report) -> Result<()> {
     let features = Features::of_host(programs)?;
-    let (mut flaky, mut left, mut lacked) = (Vec::new(), 0, BTreeSet::new());
+    let (mut left, mut lacked) = (0, BTreeSet::new());
     for suite in suites.iter().filter(|suite| !suite.needs_kubernetes()) {
         let mut names = suite.marked(programs)?;
         names.retain(|name| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter)));
@@ -139,9 +148,7 @@ fn lab_tier(
             lacked.extend(lacks.iter().map(ToString::to_string));
             lacks.is_empty()
         });
-        let (count, unsteady) = suite.run_marked(&names, arguments.lab_threads, programs, &Place::Host);
-        total.add(count);
-        flaky.extend(unsteady);
+        suite.run_marked(&names, arguments.lab_threads, programs, &Place::Host, report);
     }
     if left > 0 {
         let lacked = lacked.into_iter().collect::<Vec<_>>().join(", ");
@@ -149,23 +156,13 @@ fn lab_tier(
             "  not here: {left} tests that need {lacked}, which this kernel lacks: cargo xtask test --tier vm"
         );
     }
-    Ok(flaky)
+    Ok(())
 }
 
 /// Runs under another kernel what needs one, and a choice of the rest, or whatever the filter names.
-fn vm_tier(
-    suites: &[Suite],
-    arguments: &Arguments,
-    programs: &Path,
-    total: &mut Count,
-) -> Result<Vec<String>> {
-    heading(&format!(
-        "vm tier: the same under a kernel with every feature, {} tests at a time",
-        arguments.lab_threads
-    ));
+fn vm_tier(suites: &[Suite], arguments: &Arguments, programs: &Path, report: &mut Report) -> Result<()> {
     let machine = Machine::prepare(programs)?;
     let mut choice = needs::Choice::new(arguments.filter.as_deref());
-    let mut flaky = Vec::new();
     for suite in suites.iter().filter(|suite| !suite.needs_kubernetes()) {
         let mut names = suite.marked(programs)?;
         names.retain(|name| choice.takes(name));
@@ -173,63 +170,29 @@ fn vm_tier(
             names.into_iter().partition(|name| needs::own_machine(name));
         for names in std::iter::once(together).chain(alone.into_iter().map(|name| vec![name])) {
             let place = Place::Machine(&machine);
-            let (count, unsteady) = suite.run_marked(&names, arguments.lab_threads, programs, &place);
-            total.add(count);
-            flaky.extend(unsteady);
+            suite.run_marked(&names, arguments.lab_threads, programs, &place, report);
         }
     }
-    choice.finish()?;
-    Ok(flaky)
+    choice.finish()
 }
 
 /// Runs what needs a real Kubernetes, which is built by then.
-fn k8s_tier(
-    suites: &[Suite],
-    arguments: &Arguments,
-    programs: &Path,
-    total: &mut Count,
-) -> Result<Vec<String>> {
-    let mut flaky = Vec::new();
+fn k8s_tier(suites: &[Suite], arguments: &Arguments, programs: &Path, report: &mut Report) -> Result<()> {
     for suite in suites.iter().filter(|suite| suite.needs_kubernetes()) {
         let mut names = suite.marked(programs)?;
         names.retain(|name| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter)));
-        let (count, unsteady) = suite.run_marked(&names, arguments.lab_threads, programs, &Place::Host);
-        total.add(count);
-        flaky.extend(unsteady);
+        suite.run_marked(&names, arguments.lab_threads, programs, &Place::Host, report);
     }
-    Ok(flaky)
+    Ok(())
 }
 
-fn unit_tier(suites: &[Suite], filter: Option<&str>, programs: &Path, total: &mut Count) {
-    heading("unit tier: units, properties, simulations");
+fn unit_tier(suites: &[Suite], filter: Option<&str>, programs: &Path, report: &mut Report) {
     for suite in suites {
-        total.add(suite.run_plain(filter, programs));
+        suite.run_plain(filter, programs, report);
     }
     if filter.is_none() {
-        one("examples in the documentation", total, || {
+        report.one("examples in the documentation", || {
             process::run(workspace::cargo().args(["test", "--workspace", "--doc", "--quiet", "--locked"]))
         });
     }
-}
-
-/// Something that passes or fails as a whole.
-fn one(name: &str, total: &mut Count, body: impl FnOnce() -> Result<()>) {
-    let started = Instant::now();
-    let result = body();
-    let failed = usize::from(result.is_err());
-    let count = Count { passed: 1 - failed, failed };
-    if let Err(error) = result {
-        eprintln!("error: {error:#}");
-    }
-    println!("  {name}: {count} ({:.1} s)", started.elapsed().as_secs_f64());
-    total.add(count);
-}
-
-fn heading(text: &str) {
-    println!("\n{}", bold(&format!("== {text}")));
-    crate::progress::flush();
-}
-
-fn minutes(time: Duration) -> String {
-    format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
 }

@@ -35,7 +35,7 @@ impl Lab {
         };
         kill(Pid::from_raw(pid), signal).with_context(|| format!("node {node}: cannot signal {name}"))?;
         let deadline = Instant::now() + ENDS;
-        while is_named(pid, name) {
+        while is_named(pid, name) || has_threads(pid) {
             if Instant::now() > deadline {
                 bail!("node {node}: {name} does not end on {signal}");
             }
@@ -43,6 +43,11 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// Whether threads are left of a process whose first one may have ended: they hold its sockets, and whoever comes after it cannot bind these.
+fn has_threads(pid: i32) -> bool {
+    std::fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
 }
 
 /// Whether a process runs and has this name; the kernel keeps 15 characters of it.

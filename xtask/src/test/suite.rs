@@ -1,6 +1,5 @@
 //! One test program of the workspace: built by cargo, run by us, so that each has its own count and time.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -9,28 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::machine::{self, Machine};
+use super::report::{Count, Report};
 use crate::{build, process, progress, workspace};
-
-/// How many tests passed and failed.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Count {
-    pub(super) passed: usize,
-    pub(super) failed: usize,
-}
-
-impl Count {
-    /// Adds another suite's count.
-    pub(super) fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-    }
-}
-
-impl fmt::Display for Count {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} passed, {} failed", self.passed, self.failed)
-    }
-}
 
 /// A test program.
 pub(super) struct Suite {
@@ -45,6 +24,8 @@ const MOST_SECOND_TRIES: usize = 4;
 /// What a run of a test program came to.
 struct Outcome {
     count: Count,
+    /// Whether it came to its end, so that each test that is not named as failed passed.
+    complete: bool,
     /// Whether the virtual machine died under it, so that nothing is known of the tests.
     machine_failed: bool,
     /// What it printed.
@@ -92,12 +73,13 @@ impl Suite {
     }
 
     /// Runs what needs no root.
-    pub(super) fn run_plain(&self, filter: Option<&str>, programs: &Path) -> Count {
+    pub(super) fn run_plain(&self, filter: Option<&str>, programs: &Path, report: &mut Report) {
         let mut command = self.command(&Place::Host, programs);
         command.args(filter);
-        match self.tests(&command) {
-            Ok(0) => Count::default(),
-            number => self.report(&mut command, number.unwrap_or(1)).count,
+        let number = self.tests(&command).unwrap_or(1);
+        if number > 0 {
+            let outcome = self.run(&mut command, number);
+            report.add(outcome.count, self.failed(&outcome));
         }
     }
 
@@ -109,46 +91,58 @@ impl Suite {
         Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
     }
 
-    /// Runs some of the marked tests. Daemons, kernel and machine are real and shared, so a test that fails gets a
-    /// second try, alone; one that passes then is named as flaky, in the suite's line and at the end.
+    /// Runs some of the marked tests. Daemons, kernel and machine are real and shared, so tests that fail get a second try, one at a
+    /// time; those that pass then are named as flaky, in the suite's line and at the end.
     pub(super) fn run_marked(
         &self,
         names: &[String],
         threads: usize,
         programs: &Path,
         place: &Place<'_>,
-    ) -> (Count, Vec<String>) {
-        let mut flaky = Vec::new();
+        report: &mut Report,
+    ) {
         if names.is_empty() {
-            return (Count::default(), flaky);
+            return;
         }
-        let mut command = self.command(place, programs);
-        command.args(["--ignored", "--exact", &format!("--test-threads={threads}")]).args(names);
-        let mut outcome = self.report(&mut command, names.len());
+        let command = |threads: usize, names: &[String]| {
+            let mut command = self.command(place, programs);
+            command.args(["--ignored", "--exact", &format!("--test-threads={threads}")]).args(names);
+            command
+        };
+        let mut outcome = self.run(&mut command(threads, names), names.len());
         if outcome.machine_failed && matches!(place, Place::Machine(_)) {
             println!("  the machine died, not a test; all of it again in another one:");
-            flaky.push(format!("the machine of {}", self.name));
-            outcome = self.report(&mut command, names.len());
+            report.flaky.push(format!("the machine of {}", self.name));
+            outcome = self.run(&mut command(threads, names), names.len());
         }
-        let (mut count, failed) = (outcome.count, failures(&outcome.text));
-        if failed.len() > MOST_SECOND_TRIES {
-            return (count, flaky);
+        let failed = failures(&outcome.text);
+        if !outcome.complete || failed.is_empty() || failed.len() > MOST_SECOND_TRIES {
+            report.add(outcome.count, self.failed(&outcome));
+            return;
         }
-        for name in failed {
-            print!("  again, alone: {name} ... ");
-            progress::flush();
-            let mut command = self.command(place, programs);
-            command.args(["--ignored", "--exact", &name]);
-            let again = Self::output(&mut command).count;
-            if again.passed == 1 && again.failed == 0 {
-                count = Count { passed: count.passed + 1, failed: count.failed.saturating_sub(1) };
-                println!("passed: it is flaky");
-                flaky.push(name);
-            } else {
-                println!("failed");
-            }
+        println!("  again, one at a time: {}", failed.join(", "));
+        let again = self.run(&mut command(1, &failed), failed.len());
+        let mut both = outcome.count;
+        both.passed += again.count.passed;
+        both.failed = both.failed.saturating_sub(again.count.passed);
+        let still = if again.complete { failures(&again.text) } else { failed.clone() };
+        report.flaky.extend(failed.into_iter().filter(|name| !still.contains(name)));
+        report.add(both, still.iter().map(|name| self.named(name)).collect());
+    }
+
+    /// A test's name among those of all suites.
+    fn named(&self, test: &str) -> String {
+        format!("{} {test}", self.name)
+    }
+
+    /// What failed of a run: its tests by name, or all of it where none is named.
+    fn failed(&self, outcome: &Outcome) -> Vec<String> {
+        let names = failures(&outcome.text);
+        let mut failed: Vec<String> = names.iter().map(|name| self.named(name)).collect();
+        if outcome.count.failed > failed.len() || (outcome.count.failed > 0 && !outcome.complete) {
+            failed.push(self.name.clone());
         }
-        (count, flaky)
+        failed
     }
 
     /// The program, in its own directory, ready for arguments. A test that hangs must fail, not take the whole run's time.
@@ -171,7 +165,7 @@ impl Suite {
     }
 
     /// Runs to the end and prints the suite's line; failures are shown in full.
-    fn report(&self, command: &mut Command, number: usize) -> Outcome {
+    fn run(&self, command: &mut Command, number: usize) -> Outcome {
         if number > 1 {
             print!("  {} ({number} tests) ... ", self.name);
         } else {
@@ -193,16 +187,19 @@ impl Suite {
         match command.stderr(Stdio::piped()).stdout(Stdio::piped()).output() {
             Ok(output) => {
                 let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-                let mut count = parse(&text).unwrap_or_default();
+                let parsed = parse(&text);
+                let mut count = parsed.unwrap_or_default();
                 if !output.status.success() {
                     count.failed = count.failed.max(1);
                     text = format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
                 }
-                Outcome { count, machine_failed: output.status.code() == Some(machine::FAILED), text }
+                let machine_failed = output.status.code() == Some(machine::FAILED);
+                Outcome { count, complete: parsed.is_some(), machine_failed, text }
             }
             Err(error) => {
                 let text = format!("cannot start {}: {error}", command.get_program().display());
-                Outcome { count: Count { passed: 0, failed: 1 }, machine_failed: false, text }
+                let count = Count { passed: 0, failed: 1 };
+                Outcome { count, complete: false, machine_failed: false, text }
             }
         }
     }

@@ -70,7 +70,7 @@ impl Cluster {
         self.start_api_server()?;
         let services = joined(self.families, SERVICES.map(|(range, _)| range));
         self.spawn(CONTROL, &controller_manager(&services, &joined(self.families, NODES)))?;
-        self.spawn(CONTROL, &scheduler())
+        self.spawn(CONTROL, &scheduler()).map(drop)
     }
 
     /// Starts etcd again, and waits until the API server has it.
@@ -89,7 +89,7 @@ impl Cluster {
         self.state.join(CONTROL).join("etc").join(AUDIT_LOG)
     }
 
-    /// Starts the API server (again), and waits until it is ready.
+    /// Starts the API server (again), and waits until it is ready. One that ends before is started once more, as by any supervisor.
     ///
     /// # Errors
     /// It does not become ready in time.
@@ -97,10 +97,12 @@ impl Cluster {
         let services = joined(self.families, SERVICES.map(|(range, _)| range));
         let own = topology::addresses(self.lab.topology(), CONTROL)?;
         let address = own.first().context("the control plane has no address")?;
-        self.spawn(CONTROL, &api_server(address, &services))?;
+        let command = api_server(address, &services);
+        let mut started = self.spawn(CONTROL, &command)?;
         self.await_that("the API server is ready", || {
-            if self.lab.processes(CONTROL, Program::KubeApiserver.name())?.is_empty() {
-                bail!("it does not run");
+            if self.has_ended(started) {
+                started = self.spawn(CONTROL, &command)?;
+                bail!("it ended, and was started again");
             }
             self.kubectl(&["get", "--raw", "/readyz"]).map(drop)
         })

@@ -168,7 +168,8 @@ impl Cluster {
     }
 
     /// Starts a program in a node, which goes on until it is killed or its node ends; what it prints goes to a log of its own.
-    fn spawn(&self, node: &str, words: &[String]) -> Result<()> {
+    /// Returns which of the started programs it is.
+    fn spawn(&self, node: &str, words: &[String]) -> Result<usize> {
         use std::os::unix::process::CommandExt as _;
         let program = words.first().context("there is no program")?;
         let log = std::fs::File::options().create(true).append(true).open(self.log_path(node, program))?;
@@ -176,8 +177,15 @@ impl Cluster {
         command.args(words).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // The terminal's signals end the command line, not the cluster.
         let child = command.process_group(0).spawn().context("cannot start cairn-lab")?;
-        self.children.lock().unwrap_or_else(PoisonError::into_inner).push(child);
-        Ok(())
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.push(child);
+        Ok(children.len() - 1)
+    }
+
+    /// Whether a program that was started ended.
+    fn has_ended(&self, started: usize) -> bool {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.get_mut(started).is_some_and(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
     fn log_path(&self, node: &str, program: &str) -> PathBuf {

@@ -68,6 +68,7 @@ impl Cluster {
                 format!("--node-labels=topology.kubernetes.io/zone={rack}"),
             ],
         )
+        .map(drop)
     }
 
     /// Makes a spare machine a node (again): containerd, kubelet, kube-proxy.
@@ -87,6 +88,7 @@ impl Cluster {
             node,
             &[Program::KubeProxy.name().to_owned(), format!("--config={CONFIGURATION}/kube-proxy.yaml")],
         )
+        .map(drop)
     }
 
     /// Writes what kubelet and kube-proxy read.
