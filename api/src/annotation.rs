@@ -3,6 +3,8 @@
 //! On a Node they say who the node is in BGP (read by [`crate::core::NodeIdentity`]); on a Pod or a Namespace
 //! what addresses are wanted.
 
+use cairn_net::Family;
+
 /// Node: the node's AS number. Default: `BGPConfiguration.spec.asNumber`.
 pub const AS_NUMBER: &str = "cairn.network/as-number";
 /// Node: the IPv4 address of its BGP sessions and next hops, `address` or `address/length`.
@@ -18,7 +20,7 @@ pub const ROUTE_REFLECTOR_CLUSTER_ID: &str = "cairn.network/route-reflector-clus
 /// Node: it is to be emptied, whatever else is known of it; the value says why. Without effect: empty, or `false`.
 pub const DRAIN: &str = "cairn.network/drain";
 
-/// Pod, Namespace: names of the IPv4 pools to take from, a JSON list, tried in order.
+/// Pod, Namespace: names of the IPv4 pools to take from, a JSON list, tried in order. A pod's own counts before its namespace's.
 pub const IPV4_POOLS: &str = "cairn.network/ipv4-pools";
 /// Pod, Namespace: names of the IPv6 pools to take from, a JSON list, tried in order.
 pub const IPV6_POOLS: &str = "cairn.network/ipv6-pools";
@@ -33,3 +35,11 @@ pub const RECLAIMED: &str = "cairn.network/reclaimed";
 
 /// On any object of ours: the product whose object it was made of.
 pub const MIGRATED_FROM: &str = "cairn.network/migrated-from";
+
+/// Pod, Namespace: by which one the pools of a family are named.
+pub const fn pools(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => IPV4_POOLS,
+        Family::Ipv6 => IPV6_POOLS,
+    }
+}

@@ -82,8 +82,10 @@ fn add_asks_felix_lite_and_prints_its_answer() {
     let outcome = place.call("ADD", r#","mtu":1400,"ipam":{"ipv4_pools":["a"]}"#);
     assert_eq!(outcome.exit_code, 0, "{outcome:?}");
     assert_eq!(outcome.stdout.unwrap()["ips"][0]["address"], "10.0.0.7/32");
-    let Command::Add(add) = server.join().unwrap().remove(0).command else { panic!("not ADD") };
-    assert_eq!((add.mtu, add.addresses.pools.as_slice()), (Some(1400), &["a".to_owned()][..]));
+    let request = server.join().unwrap().remove(0);
+    let Command::Add(add) = request.command else { panic!("not ADD") };
+    assert_eq!((request.version, add.mtu, add.addresses.pools.len()), (3, Some(1400), 0));
+    assert_eq!(add.addresses.configured[&cairn_net::Family::Ipv4], ["a"]);
     assert_eq!(add.pod.unwrap().to_string(), "default/web-0");
 }
 

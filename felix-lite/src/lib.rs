@@ -12,7 +12,7 @@
 //! | `dataplane` | the thread that owns routes and firewall in the kernel |
 //! | [`endpoint`] | the seam between the CNI server and the engine |
 //! | `cni` | the CNI server |
-//! | `ipam`, `namespace` | the node's allocator kept running; labels of namespaces |
+//! | `ipam`, `namespace` | the node's allocator kept running; what namespaces say of their pods' addresses |
 //! | `status`, `pool_status` | the node's report; what is said of the pools |
 //! | `egress` | who has the addresses of egress gateways |
 //! | `own_object` | objects of the node's name, kept true: `wireguard_peer` (its public key), `egress_members` |

@@ -279,3 +279,55 @@ fn wishes_for_addresses_mtu_and_mac_are_kept_or_refused() -> Result<()> {
     ensure!(eventually(|| gone(&node, &[]).unwrap_or(false)));
     Ok(())
 }
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn a_namespace_names_the_pools_of_pods_that_name_none() -> Result<()> {
+    let node = Node::start("ns", &DUAL)?;
+    node.put(
+        "ippools/shop.yaml",
+        &json!({
+            "apiVersion": "cairn.network/v1alpha1", "kind": "IPPool", "metadata": { "name": "shop" },
+            "spec": { "cidr": "10.99.0.0/24", "assignmentMode": "Manual" }
+        }),
+    )?;
+    let say = |pools: &str| {
+        let annotations = json!({ "cairn.network/ipv4-pools": pools });
+        let metadata = json!({ "name": "shop", "annotations": annotations });
+        node.put(
+            "namespaces/shop.yaml",
+            &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }),
+        )
+    };
+    let add = |keys: &Value| -> Result<Result<Value, Value>> {
+        let mut pod = node.pod()?;
+        pod.namespace = "shop".to_owned();
+        let answer = node.plugin("ADD", Some(&pod), &node.configuration("1.1.0", keys))?;
+        node.del(&pod)?;
+        Ok(answer)
+    };
+    let first = |keys: &Value| addresses(&add(keys).ok()?.ok()?).into_iter().next();
+    let is_of = |keys: &Value, start: &str| first(keys).is_some_and(|address| address.starts_with(start));
+    let plain = json!({});
+
+    ensure!(is_of(&plain, "10.244."), "no namespace is there yet: {:?}", add(&plain));
+    say(r#"["shop"]"#)?;
+    ensure!(eventually(|| is_of(&plain, "10.99.0.")), "{:?}", add(&plain));
+    let both = addresses(&add(&plain)?.ok().context("ADD")?);
+    ensure!(both.len() == 2 && both[1].starts_with("fd00:244:"), "of the other family any: {both:?}");
+    ensure!(is_of(&json!({ "ipam": { "ipv4_pools": ["pods-v4"] } }), "10.99.0."), "before the configuration");
+    let own = json!({ "io.kubernetes.cri.pod-annotations": { "cairn.network/ipv4-pools": "[\"pods-v4\"]" } });
+    ensure!(is_of(&json!({ "runtimeConfig": own }), "10.244."), "the pod's own comes first");
+    ensure!(node.add(&node.pod()?)?[0].starts_with("10.244."), "who is of no namespace has any pool");
+
+    for (wrong, wanted, rule) in
+        [(r#"["rack a"]"#, 7, "a pool's name or CIDR"), (r#"["nowhere"]"#, 100, "there is no pool")]
+    {
+        say(wrong)?;
+        ensure!(eventually(|| add(&plain).is_ok_and(|answer| code(&answer) == Some(wanted))), "{wrong}");
+        let error = add(&plain)?.err().context("ADD is refused")?.to_string();
+        ensure!(error.contains("cairn.network/ipv4-pools of the namespace shop"), "{error}");
+        ensure!(error.contains(rule), "{error}");
+    }
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! Keys out of a JSON object, each with an error that names it and its value.
 
-use std::fmt;
-
+use felix_api::value::shown;
+pub(super) use felix_api::value::{invalid, rule, text, texts, wrong_type};
 use felix_api::{Code, Refusal};
 use serde_json::{Map, Value};
 
@@ -77,44 +77,4 @@ impl Fields {
     fn path(&self, key: &str) -> String {
         if self.of.is_empty() { key.to_owned() } else { format!("{}.{key}", self.of) }
     }
-}
-
-pub(super) fn text(path: &str, value: Option<Value>) -> Result<Option<String>, Refusal> {
-    match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(wrong_type(path, &other, "a string")),
-    }
-}
-
-/// A list of strings.
-pub(super) fn texts(path: &str, value: Option<Value>) -> Result<Vec<String>, Refusal> {
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(list)) => {
-            list.into_iter().map(|item| text(path, Some(item)).map(Option::unwrap_or_default)).collect()
-        }
-        Some(other) => Err(wrong_type(path, &other, "a list of strings")),
-    }
-}
-
-/// The value is JSON of another type than it should be.
-pub(super) fn wrong_type(path: &str, value: &Value, wanted: &str) -> Refusal {
-    Refusal::new(Code::DECODE, format!("{path}: {} is not {wanted}", shown(value)))
-}
-
-/// The value breaks a rule.
-pub(super) fn invalid(path: &str, value: impl fmt::Display, rule: &str) -> Refusal {
-    let value: String = value.to_string().chars().take(64).collect();
-    Refusal::new(Code::INVALID_CONFIG, format!("{path}: {value:?} is not valid")).because(rule)
-}
-
-/// The same where the error says it all.
-pub(super) fn rule(path: &str, error: impl fmt::Display) -> Refusal {
-    Refusal::new(Code::INVALID_CONFIG, format!("{path} is not valid")).because(error)
-}
-
-/// JSON, cut to what a person will read.
-fn shown(value: &Value) -> String {
-    value.to_string().chars().take(64).collect()
 }

@@ -1,8 +1,10 @@
 //! `ipam`, and the other places from which a pod's wishes about addresses come.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cairn_net::Family;
+use felix_api::value::{list_in_text, pools, pools_in_text};
 use felix_api::{AddressRequest, Refusal};
 use serde_json::{Map, Value};
 
@@ -12,7 +14,7 @@ use crate::args::{ADDRESS_RULE, Args, address};
 
 /// The capability by which containerd and CRI-O hand over a pod's annotations.
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
-/// The annotations read from there: JSON lists of strings.
+/// The annotations read from there: JSON lists of strings. By family, as [`Family::ALL`] has them.
 const POOL_ANNOTATIONS: [&str; 2] = ["cairn.network/ipv4-pools", "cairn.network/ipv6-pools"];
 const ADDRESS_ANNOTATION: &str = "cairn.network/ip-addresses";
 
@@ -66,46 +68,36 @@ impl Ipam {
 }
 
 /// What ADD asks for. Exact addresses come from the first of: `runtimeConfig.ips`, the pod's annotation, `args.cni.ips`, `CNI_ARGS`;
-/// pools from the pod's annotations, else from `ipam`.
+/// pools from the pod's annotations. Where these say nothing `ipam` counts, if the pod's namespace, which felix-lite knows, says nothing either.
 pub(crate) fn requested(config: &Config, args: &Args) -> Result<AddressRequest, Refusal> {
     let annotations = match config.runtime.get(POD_ANNOTATIONS) {
         Some(Value::Object(annotations)) => Some(annotations),
         _ => None,
     };
     let annotation = |key: &str| annotations.and_then(|all| all.get(key));
-    let mut all_pools = Vec::new();
-    for (key, configured) in POOL_ANNOTATIONS.into_iter().zip(&config.ipam.pools) {
+    let (mut own, mut configured) = (Vec::new(), BTreeMap::new());
+    for ((family, key), pools) in Family::ALL.into_iter().zip(POOL_ANNOTATIONS).zip(&config.ipam.pools) {
         match annotation(key) {
-            Some(value) => all_pools.extend(pools(key, Some(list_in_text(key, value)?))?),
-            None => all_pools.extend_from_slice(configured),
+            Some(value) => own.extend(pools_in_text(key, text_of(key, value)?)?),
+            None => drop(configured.insert(family, pools.clone())),
         }
     }
     let addresses = if let Some(value) = config.runtime.get("ips") {
         addresses("runtimeConfig.ips", value.clone())?
     } else if let Some(value) = annotation(ADDRESS_ANNOTATION) {
-        addresses(ADDRESS_ANNOTATION, list_in_text(ADDRESS_ANNOTATION, value)?)?
+        let text = text_of(ADDRESS_ANNOTATION, value)?;
+        addresses(ADDRESS_ANNOTATION, list_in_text(ADDRESS_ANNOTATION, text)?)?
     } else if let Some(value) = &config.args_ips {
         addresses("args.cni.ips", value.clone())?
     } else {
         args.ip.into_iter().collect()
     };
-    Ok(AddressRequest { families: config.ipam.families(), pools: all_pools, addresses })
+    Ok(AddressRequest { families: config.ipam.families(), pools: own, configured, addresses })
 }
 
-/// An annotation's value is text that holds JSON.
-fn list_in_text(key: &str, value: &Value) -> Result<Value, Refusal> {
-    let text = value.as_str().ok_or_else(|| fields::wrong_type(key, value, "a string"))?;
-    serde_json::from_str(text).map_err(|error| fields::rule(key, format_args!("not a JSON list: {error}")))
-}
-
-fn pools(path: &str, value: Option<Value>) -> Result<Vec<String>, Refusal> {
-    let pools = fields::texts(path, value)?;
-    let charset = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:/".contains(&byte);
-    match pools.iter().find(|pool| !(1..=253).contains(&pool.len()) || !pool.bytes().all(charset)) {
-        Some(bad) => Err(fields::invalid(path, bad, "a pool's name or CIDR")),
-        None if pools.len() > 64 => Err(fields::invalid(path, pools.len(), "at most 64 pools")),
-        None => Ok(pools),
-    }
+/// An annotation's value is text.
+fn text_of<'a>(key: &str, value: &'a Value) -> Result<&'a str, Refusal> {
+    value.as_str().ok_or_else(|| fields::wrong_type(key, value, "a string"))
 }
 
 fn addresses(path: &str, value: Value) -> Result<Vec<IpAddr>, Refusal> {

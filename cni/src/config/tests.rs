@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn parse(json: &str) -> Result<Config, Refusal> {
@@ -108,12 +110,24 @@ fn the_nearest_wish_for_an_address_counts() {
 }
 
 #[test]
-fn a_pods_annotation_overrules_the_pools_of_one_family() {
-    let keys = r#""ipam":{"ipv4_pools":["a"],"ipv6_pools":["b"]},
-        "runtimeConfig":{"io.kubernetes.cri.pod-annotations":{"cairn.network/ipv4-pools":"[\"c\",\"10.0.0.0/16\"]"}}"#;
-    assert_eq!(wishes(keys, "").unwrap().pools, ["c", "10.0.0.0/16", "b"]);
-    let keys = r#""runtimeConfig":{"io.kubernetes.cri.pod-annotations":{"cairn.network/ipv4-pools":"c"}}"#;
-    assert_eq!(wishes(keys, "").unwrap_err().code, Code::INVALID_CONFIG);
+fn what_a_pods_annotation_says_nothing_of_is_left_to_namespace_and_configuration() {
+    let ipam = r#""ipam":{"ipv4_pools":["a"],"ipv6_pools":["b"]}"#;
+    let annotation = |value: &str| {
+        format!(
+            r#""runtimeConfig":{{"io.kubernetes.cri.pod-annotations":{{"cairn.network/ipv4-pools":{value}}}}}"#
+        )
+    };
+    let asked = wishes(&format!("{ipam},{}", annotation(r#""[\"c\",\"10.0.0.0/16\"]""#)), "").unwrap();
+    assert_eq!(asked.pools, ["c", "10.0.0.0/16"]);
+    assert_eq!(asked.configured, BTreeMap::from([(Family::Ipv6, vec!["b".to_owned()])]));
+    let none = wishes(&format!("{ipam},{}", annotation(r#""[]""#)), "").unwrap();
+    assert_eq!((none.pools, none.configured), (vec![], asked.configured), "an empty list is an answer, too");
+    let silent = wishes(ipam, "").unwrap();
+    let both = [(Family::Ipv4, vec!["a".to_owned()]), (Family::Ipv6, vec!["b".to_owned()])];
+    assert_eq!((silent.pools, silent.configured), (vec![], BTreeMap::from(both)));
+    for (bad, code) in [(r#""c""#, Code::INVALID_CONFIG), ("7", Code::DECODE)] {
+        assert_eq!(wishes(&annotation(bad), "").unwrap_err().code, code, "{bad}");
+    }
 }
 
 #[test]

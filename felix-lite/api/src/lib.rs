@@ -16,6 +16,7 @@ mod gateway;
 mod reply;
 mod request;
 mod spool;
+pub mod value;
 
 pub use attachment::{Attachment, ContainerId, IfName, PodId};
 pub use client::{Client, ClientError};

@@ -1,5 +1,6 @@
 //! What the plugin asks.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cairn_net::{Bandwidth, Families, Family, HostPort, Mac};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Attachment, PodId};
 
 /// The protocol's version. It changes only where an older daemon would misread a request.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// One question of the plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,7 @@ impl Command {
     /// The first version of the protocol that knows all of it.
     fn version(&self) -> u32 {
         match self {
+            Self::Add(add) if add.addresses.configured.values().any(|pools| !pools.is_empty()) => 3,
             Self::Add(add) if !add.host_ports.is_empty() || !add.bandwidth.is_unlimited() => 2,
             _ => 1,
         }
@@ -101,9 +103,14 @@ pub struct AddressRequest {
     /// Families to assign; `None`: each one that has a pool for this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub families: Option<Vec<Family>>,
-    /// Names or CIDRs of the pools to take from, of either family; none named for a family: any pool that selects this node.
+    /// Names or CIDRs of the pools to take from, of either family, as the pod itself names them; none named for a family, nor by what
+    /// counts in its place: any pool that selects this node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
+    /// Each family of which the pod itself says nothing, with the pools of the plugin's configuration, perhaps none: they count unless the
+    /// pod's namespace names others. Since version 3.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub configured: BTreeMap<Family, Vec<String>>,
     /// Exactly these addresses, at most one of a family.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
@@ -162,6 +169,8 @@ mod tests {
         assert_eq!(add("").version, 1);
         assert_eq!(add(r#","host_ports":[{"transport":"udp","host_port":53,"port":5353}]"#).version, 2);
         assert_eq!(add(r#","bandwidth":{"egress":{"bits_per_second":1000000}}"#).version, 2);
+        assert_eq!(add(r#","addresses":{"configured":{"ipv4":[],"ipv6":["b"]}}"#).version, 3);
+        assert_eq!(add(r#","addresses":{"configured":{"ipv4":[],"ipv6":[]}}"#).version, 1);
         assert_eq!(Request::from(Command::Status).version, 1);
     }
 

@@ -8,11 +8,12 @@ use std::time::Instant;
 use cairn_datastore::Datastore;
 use cairn_ipam::{Assigned, Handle, IpamError};
 use cairn_net::{Families, Family};
-use felix_api::{Add, AddressRequest, Attached, Code, Refusal};
+use felix_api::{Add, Attached, Code, Refusal};
 use tracing::{debug, info, warn};
 
 use super::journal::{NetnsId, Record};
 use super::name::{host_ifname, pod_mac};
+use super::pools::{self, Named};
 use super::resize::fitting;
 use super::server::{Server, engine, handle, handle_of};
 use super::underlay::Chosen;
@@ -75,31 +76,30 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
 
     /// One address of each family that is asked for; of each that has a pool where nothing is said.
     async fn assign(&self, add: &Add) -> Result<Vec<Assigned>, Refusal> {
-        let AddressRequest { pools, addresses, .. } = &add.addresses;
-        let named = add.addresses.families().or_else(|| {
+        let addresses = &add.addresses.addresses;
+        let families = add.addresses.families().or_else(|| {
             (!addresses.is_empty()).then(|| addresses.iter().map(|address| Family::of(*address)).collect())
         });
+        let namespace = add.pod.as_ref().map_or("", |pod| pod.namespace.as_str());
+        let said = self.namespaces.of(namespace);
+        let Named { pools, by } = pools::named(&add.addresses, namespace, &said)?;
         let mut request = cairn_ipam::Request {
             pod: add.pod.as_ref().map(ToString::to_string).unwrap_or_default(),
-            families: named.unwrap_or(Families::ALL),
-            pools: pools.clone(),
+            families: families.unwrap_or(Families::ALL),
+            pools,
             addresses: addresses.clone(),
-            namespace_labels: add
-                .pod
-                .as_ref()
-                .map(|pod| self.namespaces.labels(&pod.namespace))
-                .unwrap_or_default(),
+            namespace_labels: said.labels,
             ..cairn_ipam::Request::any(handle_of(&add.network, &add.attachment), Families::NONE)
         };
         loop {
             match self.ipam.assign(&request).await {
                 Ok(assigned) => return Ok(in_order(assigned)),
                 Err(IpamError::NoPool { family, .. })
-                    if named.is_none() && request.families == Families::ALL =>
+                    if families.is_none() && request.families == Families::ALL =>
                 {
                     request.families = request.families.without(family);
                 }
-                Err(error) => return Err(refused(&error)),
+                Err(error) => return Err(refused(&error, &by)),
             }
         }
     }
@@ -198,12 +198,17 @@ fn in_order(mut assigned: Vec<Assigned>) -> Vec<Assigned> {
     assigned
 }
 
-fn refused(error: &IpamError) -> Refusal {
+/// The allocator's no, in CNI's terms. `by`: the annotations of the pod's namespace that name pools.
+fn refused(error: &IpamError, by: &[String]) -> Refusal {
     let code = match error {
         IpamError::Store { .. } => Code::TRY_AGAIN,
         IpamError::Journal { .. } => Code::IO,
         IpamError::BadRequest { .. } => Code::INVALID_CONFIG,
         IpamError::NoPool { .. } | IpamError::Exhausted { .. } | IpamError::NotAvailable { .. } => Code::IPAM,
     };
-    Refusal::new(code, error.to_string())
+    let refusal = Refusal::new(code, error.to_string());
+    if code != Code::IPAM || by.is_empty() {
+        return refusal;
+    }
+    refusal.because(format_args!("pools are named by {}", by.join(" and ")))
 }

@@ -2,7 +2,8 @@
 //!
 //! - [`Server`]: what the daemon starts. `listener` takes connections and frames; `add`, `del`, `check` and `gc` are the verbs.
 //! - `wiring`: the pod's veth pair, addresses, routes and neighbours, on threads of its own, for netlink blocks and namespaces are entered by thread.
-//! - `underlay`: which network a container is attached to; `wishes`: which ports of the node and limits it can have;
+//! - `pools`: which pools its addresses are of; `underlay`: which network a container is attached to; `wishes`: which ports of the node and
+//!   limits it can have;
 //! - `journal`: the attachments there are, over restarts; `name`: interface names; `locks`: one call at a time for an attachment.
 //!
 //! Tasks: one accepts; one for each connection, at most `listener::CONNECTIONS` at a time; `wiring::THREADS` threads for netlink and one that
@@ -20,6 +21,7 @@ mod journal;
 mod listener;
 mod locks;
 mod name;
+mod pools;
 mod resize;
 mod server;
 mod underlay;

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use cairn_api::annotation::{IPV4_POOLS, IPV6_POOLS};
 use cairn_api::kinds::{BgpFilter, BlockSource, FilterRule};
-use cairn_api::{Kind, Metadata, Object};
+use cairn_api::{Kind, Metadata, Object, annotation};
 use cairn_net::{Family, Prefix};
 
 use super::holder::addresses;
@@ -230,10 +229,7 @@ fn pod_cidrs(change: &Change, seen: &Seen, found: &mut Vec<Finding>) {
 
 /// Who names the pool that goes.
 fn names(seen: &Seen, change: &Change, pool: &str, to: &str, found: &mut Vec<Finding>) {
-    let key = match change.from().family() {
-        Family::Ipv4 => IPV4_POOLS,
-        Family::Ipv6 => IPV6_POOLS,
-    };
+    let key = annotation::pools(change.from().family());
     let names = |metadata: &Metadata| {
         let text = metadata.annotations.get(key);
         let list: Vec<String> = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Pools whose blocks are the ranges that the controller manager gave to the nodes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use cairn_api::core::Node;
@@ -12,8 +12,11 @@ use serde_json::{Value, json};
 use crate::routers;
 use crate::world::{Pod, WEB, World};
 
-/// Where the pods are. Its pools are for it alone, and its pods name them: of several that would do a pod takes what is held ready.
+/// Where the pods are. Its pools are for it alone, and it names them: of several that would do a pod takes what is held ready.
 const NAMESPACE: &str = "by-node";
+
+/// A pod there that names the pools of all others.
+const OTHER: &str = "other";
 
 /// Each family's pool, by name, with its range.
 fn pools(world: &World) -> Vec<(&'static str, &'static str)> {
@@ -21,7 +24,16 @@ fn pools(world: &World) -> Vec<(&'static str, &'static str)> {
     pools.into_iter().filter(|(_, cidr)| world.cluster.families().wants(cidr)).collect()
 }
 
-/// The namespace, its pools, and a pod on each node.
+/// The annotations of a namespace or a pod that name pools, whose names end with their family.
+fn naming<'a>(pools: impl Iterator<Item = &'a str>) -> Value {
+    let named = pools.map(|name| {
+        let key = if name.ends_with("ipv6") { annotation::IPV6_POOLS } else { annotation::IPV4_POOLS };
+        (key.to_owned(), Value::from(json!([name]).to_string()))
+    });
+    Value::Object(named.collect())
+}
+
+/// The namespace, its pools, a pod on each node, and one that is not to have their addresses.
 fn manifests(world: &World) -> Vec<Value> {
     let namespace = json!({
         "apiVersion": "v1",
@@ -29,6 +41,7 @@ fn manifests(world: &World) -> Vec<Value> {
         "metadata": {
             "name": NAMESPACE,
             "labels": { "addresses": "by-node" },
+            "annotations": naming(pools(world).into_iter().map(|(name, _)| name)),
         },
     });
     let pools = pools(world).into_iter().map(|(name, cidr)| {
@@ -39,31 +52,42 @@ fn manifests(world: &World) -> Vec<Value> {
             "spec": { "cidr": cidr, "blockSource": "PodCIDR", "namespaceSelector": "addresses == 'by-node'" },
         })
     });
-    let named = self::pools(world).into_iter().map(|(name, _)| {
-        let key = if name.ends_with("ipv6") { annotation::IPV6_POOLS } else { annotation::IPV4_POOLS };
-        (key.to_owned(), Value::from(json!([name]).to_string()))
-    });
     let pods = json!({
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
         "metadata": { "name": "by-node", "namespace": NAMESPACE },
         "spec": {
             "selector": { "matchLabels": { "app": "by-node" } },
-            "template": {
-                "metadata": { "labels": { "app": "by-node" }, "annotations": Value::Object(named.collect()) },
-                "spec": {
-                    "terminationGracePeriodSeconds": 1,
-                    "containers": [{
-                        "name": "web",
-                        "image": "localhost/probe:dev",
-                        "args": ["netexec", "--http-port=8080", "--udp-port=8081"],
-                        "readinessProbe": { "httpGet": { "path": "/hostname", "port": 8080 }, "periodSeconds": 1 },
-                    }],
-                },
-            },
+            "template": { "metadata": { "labels": { "app": "by-node" } }, "spec": web() },
         },
     });
-    [namespace].into_iter().chain(pools).chain([pods]).collect()
+    [namespace].into_iter().chain(pools).chain([pods, other(world)]).collect()
+}
+
+/// The pod that names the pools itself.
+fn other(world: &World) -> Value {
+    let names: Vec<String> =
+        pools(world).into_iter().map(|(name, _)| name.replace(NAMESPACE, "pods")).collect();
+    let annotations = naming(names.iter().map(String::as_str));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": OTHER, "namespace": NAMESPACE, "labels": { "app": OTHER }, "annotations": annotations },
+        "spec": web(),
+    })
+}
+
+/// What a pod runs.
+fn web() -> Value {
+    json!({
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{
+            "name": "web",
+            "image": "localhost/probe:dev",
+            "args": ["netexec", "--http-port=8080", "--udp-port=8081"],
+            "readinessProbe": { "httpGet": { "path": "/hostname", "port": 8080 }, "periodSeconds": 1 },
+        }],
+    })
 }
 
 pub(crate) fn pods_have_addresses_of_their_nodes_range(world: &World) -> Result<()> {
@@ -100,10 +124,23 @@ fn look(world: &World) -> Result<()> {
             ensure!(claim.is_some_and(|claim| claim.spec.node == node.name()), "{cidr}: {claim:?}");
         }
     }
+    who_names_other_pools_has_theirs(world)?;
     let all: usize = nodes.iter().map(|node| node.spec.pod_cidrs.len()).sum();
     ensure!(blocks.len() == all, "no other blocks: {blocks:?}");
     all_reach_all(world, &pods)?;
     routers::tors_have_the_blocks_of_all_nodes(world)
+}
+
+fn who_names_other_pools_has_theirs(world: &World) -> Result<()> {
+    let words = ["wait", "--namespace", NAMESPACE, "--for=condition=Ready", "pod", OTHER, "--timeout=180s"];
+    world.cluster.kubectl(&words)?;
+    let pods = world.pods_in(NAMESPACE, &format!("app={OTHER}"))?;
+    let pod = pods.first().context("there is one")?;
+    ensure!(pod.addresses.len() == pools(world).len(), "{pod:?}");
+    let ranges = ranges()?;
+    let is_of_nodes = |address: &IpAddr| ranges.iter().any(|range| range.cidr.contains(*address));
+    ensure!(!pod.addresses.iter().any(is_of_nodes), "{pod:?}");
+    Ok(())
 }
 
 fn all_reach_all(world: &World, pods: &[Pod]) -> Result<()> {
@@ -125,12 +162,15 @@ fn read<K: Kind>(world: &World) -> Result<Vec<Object<K>>> {
     items.iter().map(|item| Ok(serde_json::from_value(item.clone())?)).collect()
 }
 
-/// Those of the range that the controller manager gives from.
+/// Those of the ranges that the controller manager gives from.
 fn of_nodes(blocks: Vec<Object<BlockAffinity>>) -> Result<Vec<Object<BlockAffinity>>> {
-    let mut ranges = Vec::new();
-    for range in NODES {
-        ranges.push(IpPool::of(range.parse()?).cidr);
-    }
-    let is_inside = |block: &Object<BlockAffinity>| ranges.iter().any(|range| range.covers(block.spec.cidr));
+    let ranges = ranges()?;
+    let is_inside =
+        |block: &Object<BlockAffinity>| ranges.iter().any(|range| range.cidr.covers(block.spec.cidr));
     Ok(blocks.into_iter().filter(is_inside).collect())
+}
+
+/// What the controller manager gives nodes their ranges from.
+fn ranges() -> Result<Vec<IpPool>> {
+    NODES.into_iter().map(|range| Ok(IpPool::of(range.parse()?))).collect()
 }

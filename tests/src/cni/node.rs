@@ -90,13 +90,15 @@ impl Drop for Netns {
     }
 }
 
-/// A pod's namespace, and under which names the runtime knows it.
+/// A pod's network namespace, and under which names the runtime knows it.
 #[derive(Debug)]
 pub struct Pod {
-    /// Its namespace.
+    /// Its network namespace.
     pub netns: Netns,
     /// `CNI_CONTAINERID`.
     pub container: String,
+    /// Its namespace in Kubernetes; empty: it is of none, and the plugin is told of no pod.
+    pub namespace: String,
 }
 
 /// The node.
@@ -152,7 +154,10 @@ impl Node {
     }
 
     /// Writes an object of the store; YAML is a superset of JSON.
-    fn put(&self, path: &str, object: &Value) -> Result<()> {
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn put(&self, path: &str, object: &Value) -> Result<()> {
         let path = self.store().join(path);
         fs::create_dir_all(path.parent().context("a file lies in a directory")?)?;
         Ok(fs::write(path, object.to_string())?)
@@ -207,7 +212,7 @@ impl Node {
     pub fn pod(&self) -> Result<Pod> {
         let number = self.pods.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-p{number}", self.netns.name);
-        Ok(Pod { netns: Netns::new(name.clone())?, container: name })
+        Ok(Pod { netns: Netns::new(name.clone())?, container: name, namespace: String::new() })
     }
 
     /// A file or directory of the node.
@@ -254,6 +259,10 @@ impl Node {
                 .env("CNI_CONTAINERID", &pod.container)
                 .env("CNI_NETNS", pod.netns.path())
                 .env("CNI_IFNAME", "eth0");
+            if !pod.namespace.is_empty() {
+                let args = format!("K8S_POD_NAMESPACE={};K8S_POD_NAME={}", pod.namespace, pod.container);
+                plugin.env("CNI_ARGS", args);
+            }
         }
         let output = with_stdin(&mut plugin, configuration.to_string().as_bytes())?;
         let json =

@@ -88,7 +88,7 @@ pub(super) fn translate(documents: Vec<Value>, options: Options) -> Translation 
     for source in &sources {
         match source.owner {
             Owner::Calico => of_calico(source, &filters, &held, options, &mut to),
-            Owner::Kubernetes => of_kubernetes(source, &held, &mut to),
+            Owner::Kubernetes => of_kubernetes(source, &held, options, &mut to),
             Owner::Operator => {
                 let rule = "the operator makes Calico's objects of it, and undoes what is changed in them: change it there";
                 to.notes.add(Outcome::ByHand, &source.label(), "", "", rule);
@@ -137,10 +137,10 @@ fn of_calico(
     }
 }
 
-fn of_kubernetes(source: &Source, held: &Held, to: &mut Translator) {
+fn of_kubernetes(source: &Source, held: &Held, options: Options, to: &mut Translator) {
     match source.kind.as_str() {
         "Node" => node::annotated(source, to),
-        "Namespace" => workload::namespace(source, to),
+        "Namespace" => workload::namespace(source, options, to),
         kind if kind.ends_with("NetworkPolicy") => {
             to.notes.add(Outcome::Dropped, &source.label(), "", "", POLICY);
         }

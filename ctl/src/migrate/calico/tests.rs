@@ -254,3 +254,19 @@ fn a_pod_that_has_an_address_of_a_calico_node_is_not_moved_before_it() {
     let count = |address: &str| found(&of(vec![pod(address), block()]), Outcome::ByHand).len();
     assert_eq!((count("10.0.0.7"), count("10.0.7.7")), (2, 1));
 }
+
+#[test]
+fn a_namespace_keeps_its_pools_unless_nothing_is_taken_from_them() {
+    let annotations = json!({ "cni.projectcalico.org/ipv6pools": "[\"p\"]" });
+    let metadata = json!({ "name": "shop", "annotations": annotations });
+    let namespace = || vec![json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata })];
+    let kept = of(namespace());
+    let annotations = [("cairn.network/ipv6-pools".to_owned(), "[\"p\"]".to_owned())].into();
+    let wanted = Annotations { on: Annotated::Namespace, name: "shop".to_owned(), annotations };
+    assert_eq!(kept.objects, [Translated::Annotations(wanted)]);
+    assert!(kept.notes.is_empty(), "{:?}", kept.notes);
+    let apart = translate(namespace(), Options { disable_pools: true });
+    let found = found(&apart, Outcome::ByHand);
+    assert_eq!(found, ["Namespace shop metadata.annotations[cni.projectcalico.org/ipv6pools]"]);
+    assert!(apart.objects.is_empty(), "{:?}", apart.objects);
+}

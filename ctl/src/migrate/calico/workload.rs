@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use cairn_api::annotation::{ADDRESSES, IPV4_POOLS, IPV6_POOLS};
 use serde_json::Value;
 
+use super::Options;
 use super::document::Source;
 use super::ipam::Held;
 use super::note::Outcome;
@@ -33,11 +34,19 @@ const DROPPED: [(&str, &str); 7] = [
     ("projectcalico.org/", "Cairn gives no addresses to Services, and does not translate theirs"),
 ];
 
-/// A Namespace: its pools are carried over.
-pub(super) fn namespace(source: &Source, to: &mut Translator) {
+/// A Namespace: its pools are carried over, unless nothing is to be taken from them.
+pub(super) fn namespace(source: &Source, options: Options, to: &mut Translator) {
     let mut annotations = BTreeMap::new();
     for (key, value) in &source.annotations {
         match POOLS.iter().find(|(theirs, _)| theirs == key) {
+            Some((_, ours)) if options.disable_pools => {
+                let field = format!("metadata.annotations[{key}]");
+                let rule = format!(
+                    "not carried over, for --disable-pools disables what it names: pods of the namespace get addresses of other pools. If they \
+                     are to have those of certain ones, name these by {ours}"
+                );
+                to.notes.add(Outcome::ByHand, &source.label(), &field, value, rule);
+            }
             Some((_, ours)) => drop(annotations.insert((*ours).to_owned(), value.clone())),
             None => dropped(&source.label(), "metadata.annotations", key, value, to),
         }
