@@ -213,6 +213,10 @@ impl All {
 
     async fn cluster(&self, store: &impl Datastore, place: &Place) -> Cluster {
         let files = matches!(place, Place::Directory { .. }).then_some(store);
+        let pools = self.pools.read(files).await;
+        let unread =
+            self.pools.objects.values().filter(|draft| matches!(pools.get(draft.name()), Some(Err(_))));
+        let unread_ranges = unread.filter_map(|draft| draft.spec.range()).collect();
         Cluster {
             nodes: self
                 .nodes
@@ -221,7 +225,8 @@ impl All {
                 .map(|(name, node)| (name.clone(), NodeFacts::of(node)))
                 .collect(),
             secrets: self.secrets.objects.clone(),
-            pools: self.pools.read(files).await,
+            pools,
+            unread_ranges,
             reservations: self.reservations.read(files).await,
             bgp: self.bgp.read(files).await,
             peers: self.peers.read(files).await,
