@@ -79,6 +79,8 @@ pub struct State {
     blocks: BTreeSet<Prefix>,
     /// Confirmed blocks of other nodes with their owners, by the name of their affinity.
     claims: BTreeMap<String, (Prefix, String)>,
+    /// These blocks, in order.
+    claimed: BTreeSet<Prefix>,
     bgp: BTreeMap<String, Box<Object<BgpConfiguration>>>,
     peers: BTreeMap<String, Box<Object<BgpPeer>>>,
     filters: BTreeMap<String, Box<Object<BgpFilter>>>,
@@ -136,6 +138,7 @@ impl State {
             affinities: BTreeMap::new(),
             blocks: BTreeSet::new(),
             claims: BTreeMap::new(),
+            claimed: BTreeSet::new(),
             bgp: BTreeMap::new(),
             peers: BTreeMap::new(),
             filters: BTreeMap::new(),
@@ -400,14 +403,16 @@ impl State {
         let claim = claim.map(|spec| (spec.cidr, spec.node.clone()));
         let before = self.claims.get(&name).map(|(block, _)| *block);
         let both = [before, claim.as_ref().map(|(block, _)| *block)];
-        let concerns = both.into_iter().flatten().any(|block| self.pod_cidrs().contains(&block));
-        self.dirty.conditions |= concerns;
+        let concerns = |block| self.pod_cidrs().iter().any(|own| own.overlaps(block));
+        self.dirty.conditions |= both.into_iter().flatten().any(concerns);
         if put(&mut self.claims, name.clone(), claim.clone()) {
             self.dirty.egress |= self.looks_for_successors();
             if let Some(block) = before {
+                self.claimed.remove(&block);
                 self.routes.set_owner(block, None);
             }
             if let Some((block, owner)) = claim {
+                self.claimed.insert(block);
                 self.routes.set_owner(block, Some(owner));
             }
         }
