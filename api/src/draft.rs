@@ -2,9 +2,11 @@
 
 use std::marker::PhantomData;
 
+use cairn_net::Prefix;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::kinds::IpPool;
 use crate::{Condition, Faults, Kind, Object};
 
 /// The spec of a kind as it stands, unread. Of the object only metadata and conditions are understood; a write leaves all else as it is.
@@ -31,6 +33,13 @@ impl<K: Kind> Draft<K> {
     /// A spec, whatever it says.
     pub const fn new(spec: Value) -> Self {
         Self { spec, kind: PhantomData }
+    }
+}
+
+impl Draft<IpPool> {
+    /// The range of the pool, where that can be read, whatever the rest says.
+    pub fn range(&self) -> Option<Prefix> {
+        self.spec.get("cidr")?.as_str()?.parse().ok()
     }
 }
 
@@ -82,7 +91,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::{BgpPeer, EgressGateway, IpPool, NodeConfiguration};
+    use crate::kinds::{BgpPeer, EgressGateway, NodeConfiguration};
 
     fn draft<K: Kind>(spec: &Value) -> Object<Draft<K>> {
         let object = json!({ "apiVersion": K::API_VERSION, "kind": K::KIND, "metadata": { "name": "a" }, "spec": spec });
@@ -119,6 +128,16 @@ mod tests {
         refused::<NodeConfiguration>(&json!({ "nodeSelector": "(" }), &["spec.nodeSelector", "("]);
         refused::<NodeConfiguration>(&json!({ "mtu": "much" }), &["spec.mtu"]);
         assert!(draft::<IpPool>(&json!({ "cidr": cidr })).finished().is_ok());
+    }
+
+    #[test]
+    fn a_pool_that_cannot_be_read_may_have_a_range_all_the_same() {
+        let range = |spec: Value| Draft::<IpPool>::new(spec).range();
+        let cidr: Prefix = "10.0.0.0/16".parse().unwrap();
+        assert_eq!(range(json!({ "cidr": "10.0.0.0/16", "nodeSelector": "(", "more": 1 })), Some(cidr));
+        for spec in [json!({ "cidr": "10.0.0.1/16" }), json!({ "cidr": 7 }), json!({}), json!([])] {
+            assert_eq!(range(spec.clone()), None, "{spec}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::judge::{Cluster, NodeFacts, Verdict, judge};
+use crate::judge::{Cluster, NodeFacts, Reason, Verdict, judge};
 use crate::known::Known;
 use crate::status::{Says, wanted};
 
@@ -79,6 +79,8 @@ pub struct Told {
     pub uid: String,
     /// Its conditions.
     pub conditions: Vec<Condition>,
+    /// The reasons of all that speaks against it: its condition has the word of the first alone.
+    pub reasons: Vec<Reason>,
 }
 
 /// Keeps the conditions true, and shows what is said to whoever looks. Ends only if the store is closed.
@@ -99,8 +101,9 @@ pub async fn keep<D: Datastore>(store: &D, options: &Options, spoken: &watch::Se
             () = at(due) => {
                 due = None;
                 let cluster = all.cluster(store, &options.place).await;
-                spoken.send_replace(Arc::new(all.spoken(&cluster)));
-                if all.write(store, &judge(&cluster), options.place.says(), backoff.is_failing()).await {
+                let verdict = judge(&cluster);
+                spoken.send_replace(Arc::new(all.spoken(&cluster, &verdict)));
+                if all.write(store, &verdict, options.place.says(), backoff.is_failing()).await {
                     backoff.succeeded();
                 } else {
                     due = Some(Instant::now() + backoff.failed());
@@ -213,6 +216,10 @@ impl All {
 
     async fn cluster(&self, store: &impl Datastore, place: &Place) -> Cluster {
         let files = matches!(place, Place::Directory { .. }).then_some(store);
+        let pools = self.pools.read(files).await;
+        let unread =
+            self.pools.objects.values().filter(|draft| matches!(pools.get(draft.name()), Some(Err(_))));
+        let unread_ranges = unread.filter_map(|draft| draft.spec.range()).collect();
         Cluster {
             nodes: self
                 .nodes
@@ -221,7 +228,8 @@ impl All {
                 .map(|(name, node)| (name.clone(), NodeFacts::of(node)))
                 .collect(),
             secrets: self.secrets.objects.clone(),
-            pools: self.pools.read(files).await,
+            pools,
+            unread_ranges,
             reservations: self.reservations.read(files).await,
             bgp: self.bgp.read(files).await,
             peers: self.peers.read(files).await,
@@ -231,9 +239,9 @@ impl All {
         }
     }
 
-    fn spoken(&self, cluster: &Cluster) -> Spoken {
+    fn spoken(&self, cluster: &Cluster, verdict: &Verdict) -> Spoken {
         let mut objects = Vec::new();
-        each!(self, known => objects.extend(known.objects.values().map(|object| told(object))));
+        each!(self, known => objects.extend(known.objects.values().map(|object| told(object, verdict))));
         let mut peers = BTreeMap::new();
         for (name, peer) in &cluster.peers {
             if let Some(address) = peer.as_ref().ok().and_then(|peer| peer.spec.peer_ip) {
@@ -255,13 +263,14 @@ impl All {
     }
 }
 
-fn told<K: Kind>(object: &Object<Draft<K>>) -> Told {
+fn told<K: Kind>(object: &Object<Draft<K>>, verdict: &Verdict) -> Told {
     Told {
         kind: K::KIND,
         api_version: K::API_VERSION,
         name: object.name().to_owned(),
         uid: object.metadata.uid.clone(),
         conditions: object.conditions().to_vec(),
+        reasons: verdict.of::<K>(object.name()).iter().map(|objection| objection.reason).collect(),
     }
 }
 
@@ -352,6 +361,8 @@ mod tests {
             spoken.objects.iter().map(|told| (told.kind, told.conditions[0].status)).collect();
         told.sort_by_key(|(kind, status)| (*kind, *status == yes));
         assert_eq!(told, [("BGPFilter", yes), ("BGPPeer", yes), ("IPPool", no), ("IPPool", yes)]);
+        let bad = spoken.objects.iter().find(|told| told.name == "bad").unwrap();
+        assert_eq!(bad.reasons, [Reason::Invalid]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod derive;
 mod drain;
 mod egress;
 mod fabric;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -16,7 +17,7 @@ use cairn_api::kinds::{
     EgressMembers, IpPool, NatOutgoingExclusions, NodeConfiguration, WireguardPeer as KeyObject,
 };
 use cairn_api::{Kind, Metadata, Object, name};
-use cairn_net::{Family, HostPort, Prefix};
+use cairn_net::{Family, Prefix};
 
 use crate::drain::Signals;
 use crate::egress::Derived as Egress;
@@ -31,8 +32,8 @@ use crate::speaker::{Identities, Member};
 use crate::table::Table;
 use crate::underlay::Underlays;
 use crate::{
-    Claim, Condition, Detour, EgressSlot, Endpoint, Labels, Nat, PoolAttachment, Tunnel, TunnelKind,
-    TunnelPeer, TunnelPools, Update, WireguardPeer, speaker,
+    Condition, Detour, EgressSlot, Endpoint, Labels, Nat, Tunnel, TunnelKind, TunnelPeer, Update,
+    WireguardPeer, speaker,
 };
 
 /// The only BGPConfiguration that counts.
@@ -79,6 +80,8 @@ pub struct State {
     blocks: BTreeSet<Prefix>,
     /// Confirmed blocks of other nodes with their owners, by the name of their affinity.
     claims: BTreeMap<String, (Prefix, String)>,
+    /// These blocks, in order.
+    claimed: BTreeSet<Prefix>,
     bgp: BTreeMap<String, Box<Object<BgpConfiguration>>>,
     peers: BTreeMap<String, Box<Object<BgpPeer>>>,
     filters: BTreeMap<String, Box<Object<BgpFilter>>>,
@@ -136,6 +139,7 @@ impl State {
             affinities: BTreeMap::new(),
             blocks: BTreeSet::new(),
             claims: BTreeMap::new(),
+            claimed: BTreeSet::new(),
             bgp: BTreeMap::new(),
             peers: BTreeMap::new(),
             filters: BTreeMap::new(),
@@ -265,97 +269,6 @@ impl State {
         }
     }
 
-    /// The endpoint on an interface.
-    pub fn endpoint(&self, interface: &str) -> Option<&Endpoint> {
-        self.endpoints.get(interface)
-    }
-
-    /// All endpoints, in no order.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints.values()
-    }
-
-    /// The interface that holds an address, if a pod has it.
-    pub fn holder(&self, address: IpAddr) -> Option<&str> {
-        self.holders.get(&address)?.first().map(|interface| &**interface)
-    }
-
-    /// The first of an endpoint's ports of the node that another interface has, and that interface.
-    pub fn taken_port(&self, endpoint: &Endpoint) -> Option<(HostPort, &str)> {
-        self.ports.taken(endpoint)
-    }
-
-    /// Prefixes learned from bgpd, in no order.
-    pub fn learned(&self) -> impl Iterator<Item = Prefix> {
-        self.routes.learned()
-    }
-
-    /// How many routes are desired, of all kinds.
-    pub fn route_count(&self) -> usize {
-        self.routes.len()
-    }
-
-    /// Everything that is announced now, in no order: what a restarted bgpd has to be told.
-    pub fn announced(&self) -> impl Iterator<Item = &OriginatedRoute> {
-        self.announced.iter().map(|(_, route)| route)
-    }
-
-    /// bgpd's document as it is now.
-    pub fn config(&self) -> Option<&Config> {
-        self.config.get(&()).map(|config| &**config)
-    }
-
-    /// The conditions that hold now, in no order.
-    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
-        self.conditions.iter().map(|(condition, ())| condition)
-    }
-
-    /// The node's own confirmed blocks, ascending.
-    pub fn blocks(&self) -> impl Iterator<Item = Prefix> {
-        self.blocks.iter().copied()
-    }
-
-    /// The pools that the addresses of this node's tunnels may be of.
-    pub fn tunnel_pools(&self) -> &BTreeMap<Family, TunnelPools> {
-        self.network.tunnel_pools()
-    }
-
-    /// This node's pods that egress gateways select, by gateway.
-    pub const fn egress_members(&self) -> &BTreeMap<String, BTreeSet<IpAddr>> {
-        &self.egress.members
-    }
-
-    /// What decides about the addresses of each egress gateway.
-    pub const fn egress_claims(&self) -> &BTreeMap<String, Claim> {
-        &self.egress.claims
-    }
-
-    /// How pods are attached, of pools where that is not by routes alone.
-    pub const fn attachments(&self) -> &BTreeMap<String, PoolAttachment> {
-        &self.underlays.by_pool
-    }
-
-    /// Is anything encrypted on this node?
-    pub fn encrypts(&self) -> bool {
-        self.network.fabric.secured.is_some()
-    }
-
-    /// The labels of this node's Node object.
-    pub fn labels(&self) -> &BTreeMap<String, String> {
-        const NONE: &BTreeMap<String, String> = &BTreeMap::new();
-        self.nodes.get(&self.node).map_or(NONE, |me| &me.labels)
-    }
-
-    /// The pod CIDRs of this node's Node object.
-    pub fn pod_cidrs(&self) -> &[Prefix] {
-        self.nodes.get(&self.node).map_or(&[], |me| &me.pod_cidrs)
-    }
-
-    /// The addresses that this node is known by: IPv4, IPv6.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.nodes.get(&self.node).into_iter().flat_map(Member::addresses)
-    }
-
     fn node_updated(&mut self, name: String, member: Option<Member>) {
         // Most changes of a Node are heartbeats; only what counts is compared.
         if self.nodes.get(&name) == member.as_ref() {
@@ -400,14 +313,16 @@ impl State {
         let claim = claim.map(|spec| (spec.cidr, spec.node.clone()));
         let before = self.claims.get(&name).map(|(block, _)| *block);
         let both = [before, claim.as_ref().map(|(block, _)| *block)];
-        let concerns = both.into_iter().flatten().any(|block| self.pod_cidrs().contains(&block));
-        self.dirty.conditions |= concerns;
+        let concerns = |block| self.pod_cidrs().iter().any(|own| own.overlaps(block));
+        self.dirty.conditions |= both.into_iter().flatten().any(concerns);
         if put(&mut self.claims, name.clone(), claim.clone()) {
             self.dirty.egress |= self.looks_for_successors();
             if let Some(block) = before {
+                self.claimed.remove(&block);
                 self.routes.set_owner(block, None);
             }
             if let Some((block, owner)) = claim {
+                self.claimed.insert(block);
                 self.routes.set_owner(block, Some(owner));
             }
         }

@@ -1,5 +1,7 @@
 //! The loop of the thread.
 
+mod repair;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use felix_api::WORKLOAD;
 use felix_core::{Element, Endpoint, Host, TunnelKind};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::detour::{Detours, is_detour};
 use super::driver::Drivers;
@@ -20,21 +22,16 @@ use super::fast_path::FastPath;
 use super::firewall::Firewall;
 use super::route::Routes;
 use super::tunnel::{Tunnels, is_tunnel};
-use super::{DataplaneEvent, KernelFault, Orders, Waiting, host, quarrel, sysctl};
+use super::{DataplaneEvent, KernelFault, Orders, Waiting, host, sysctl};
 use crate::endpoint::{EndpointError, words};
 use crate::mailbox::Reader;
 use crate::wireguard_key::KeyFile;
+use repair::Repairs;
 
 /// When a write that failed as a whole is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Changes by others that come together are read together.
 const SETTLE: Duration = Duration::from_millis(50);
-/// So many repairs of the firewall in a row are made after [`SETTLE`]; then somebody means it, and they wait for [`SLOW`].
-const PATIENCE: u32 = 5;
-/// No longer, whoever quarrels: pods must not send unchecked (I1, I8).
-const SLOW: Duration = Duration::from_millis(800);
-/// After so long without a repair the firewall's quarrel is over.
-const QUIET: Duration = Duration::from_secs(120);
 /// How often tables of others are looked at.
 const LOOK: Duration = Duration::from_secs(30);
 /// Refusals that are reported.
@@ -65,18 +62,6 @@ pub(super) struct Worker {
     /// Interfaces that are no pods', and whether they can carry packets.
     links: HashMap<IfIndex, LinkFlags>,
     host_at: Option<Instant>,
-}
-
-/// Repairs of the firewall.
-#[derive(Debug, Default)]
-struct Repairs {
-    /// Who changed it last.
-    author: Option<u32>,
-    /// Why the last comparison failed.
-    fault: Option<Error>,
-    in_a_row: u32,
-    /// When the quarrel is over, unless there is another repair.
-    until: Option<Instant>,
 }
 
 impl Worker {
@@ -277,35 +262,6 @@ impl Worker {
         }
     }
 
-    /// Somebody else changed the firewall, or may have.
-    fn firewall_changed(&mut self, author: Option<u32>) {
-        self.repairs.author = author;
-        if self.firewall_at.is_none() {
-            let wait = if self.repairs.in_a_row < PATIENCE { SETTLE } else { SLOW };
-            self.firewall_at = Some(Instant::now() + wait);
-        }
-    }
-
-    /// Puts back what is missing or changed in the firewall.
-    fn repair_firewall(&mut self) {
-        self.firewall_at = None;
-        match self.firewall.repair() {
-            Ok(true) => {
-                self.repairs.fault = None;
-                self.repairs.in_a_row = self.repairs.in_a_row.saturating_add(1);
-                self.repairs.until = Some(Instant::now() + QUIET);
-                let by = quarrel::who(self.repairs.author);
-                info!(by, repairs = self.repairs.in_a_row, "somebody changed the firewall: it is put back");
-            }
-            Ok(false) => self.repairs.fault = None,
-            Err(error) => {
-                warn!(%error, "the firewall cannot be compared with what it should be");
-                self.repairs.fault = Some(error);
-                self.firewall_at = Some(Instant::now() + RETRY);
-            }
-        }
-    }
-
     /// Looks at what tables of others do to what pods send each other.
     fn look(&mut self) {
         self.look_at = Instant::now() + LOOK;
@@ -440,9 +396,7 @@ impl Worker {
     }
 
     async fn report(&mut self) -> Result<(), Ended> {
-        if self.repairs.until.is_some_and(|until| until <= Instant::now()) {
-            (self.repairs.in_a_row, self.repairs.until) = (0, None);
-        }
+        self.repairs.expire(Instant::now());
         let firewall = self.firewall_fault.iter().chain(&self.repairs.fault).map(ToString::to_string);
         let refused = firewall
             .chain(self.fast_path.fault().cloned())
@@ -469,15 +423,6 @@ impl Worker {
             self.tell(DataplaneEvent::Faults(faults)).await?;
         }
         Ok(())
-    }
-
-    /// What is said of whoever keeps changing the firewall. Without a count, so that it is not told anew each time.
-    fn firewall_quarrel(&self) -> Option<String> {
-        let quarrel = self.repairs.in_a_row > PATIENCE;
-        let by = || quarrel::who(self.repairs.author);
-        quarrel.then(|| {
-            format!("table {}: {} changed it, more than {PATIENCE} times in a row", Table::CAIRN, by())
-        })
     }
 
     async fn tell_host(&mut self) -> Result<(), Ended> {

@@ -67,6 +67,8 @@ fn objects() -> Vec<(&'static str, &'static str, &'static str, Value, &'static s
             "SecretMissing",
         ),
         ("ipreservations", "IPReservation", "good", json!({ "reservedCIDRs": ["10.0.0.0/24"] }), ""),
+        // In the range of a pool that cannot be read.
+        ("ipreservations", "IPReservation", "unread", json!({ "reservedCIDRs": ["10.1.0.0/24"] }), ""),
         (
             "ipreservations",
             "IPReservation",

@@ -11,8 +11,12 @@ use anyhow::{Context, Result};
 use cairn_lab::node::{self, NodeProcess};
 use cairn_lab::pod;
 use cairn_lab::probe::{self, Pace};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::Map;
+
+/// Milliseconds between two requests of a ping, and between two datagrams, unless something else is asked for.
+const PING: u64 = 1000;
+const DATAGRAMS: u64 = 10;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -78,18 +82,8 @@ pub(crate) enum ProbeCommand {
     Ping {
         /// Whom to ask
         address: IpAddr,
-        /// Requests
-        #[arg(long, default_value_t = 1)]
-        count: u64,
-        /// Milliseconds between requests
-        #[arg(long, default_value_t = 1000)]
-        interval: u64,
-        /// Milliseconds to wait for the last answers
-        #[arg(long, default_value_t = 1000)]
-        patience: u64,
-        /// Send no more once standard input ends
-        #[arg(long)]
-        while_input: bool,
+        #[command(flatten)]
+        pacing: Pacing,
     },
     /// Echo every TCP connection and every datagram to a port
     Serve {
@@ -143,18 +137,8 @@ pub(crate) enum ProbeCommand {
         address: IpAddr,
         /// Its port
         port: u16,
-        /// Datagrams
-        #[arg(long, default_value_t = 1)]
-        count: u64,
-        /// Milliseconds between datagrams
-        #[arg(long, default_value_t = 10)]
-        interval: u64,
-        /// Milliseconds to wait for the last answers
-        #[arg(long, default_value_t = 1000)]
-        patience: u64,
-        /// Send no more once standard input ends
-        #[arg(long)]
-        while_input: bool,
+        #[command(flatten)]
+        pacing: Pacing,
     },
     /// Keep one TCP connection to a `serve` busy
     Stream {
@@ -172,6 +156,34 @@ pub(crate) enum ProbeCommand {
         #[arg(long)]
         while_input: bool,
     },
+}
+
+// How many, how fast and for how long. No comment for users: it would take the place of the command's own.
+#[derive(Clone, Args)]
+pub(crate) struct Pacing {
+    /// How many to send
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// Milliseconds between two; 1000 of a ping and 10 of datagrams unless they are said
+    #[arg(long)]
+    interval: Option<u64>,
+    /// Milliseconds to wait for the last answers
+    #[arg(long, default_value_t = 1000)]
+    patience: u64,
+    /// Send no more once standard input ends
+    #[arg(long)]
+    while_input: bool,
+}
+
+impl Pacing {
+    /// The pace, with so many milliseconds between two unless something else was asked for.
+    fn pace(&self, interval: u64) -> Pace {
+        Pace {
+            count: self.count,
+            interval: Duration::from_millis(self.interval.unwrap_or(interval)),
+            patience: Duration::from_millis(self.patience),
+        }
+    }
 }
 
 impl Command {
@@ -228,18 +240,16 @@ fn wanted(while_input: bool) -> Arc<AtomicBool> {
 }
 
 fn probe(command: ProbeCommand) -> Result<ExitCode> {
-    let milliseconds = Duration::from_millis;
     let report = match command {
-        ProbeCommand::Ping { address, count, interval, patience, while_input } => {
-            let pace = Pace { count, interval: milliseconds(interval), patience: milliseconds(patience) };
-            probe::ping_while(address, pace, &wanted(while_input))?
+        ProbeCommand::Ping { address, pacing } => {
+            probe::ping_while(address, pacing.pace(PING), &wanted(pacing.while_input))?
         }
-        ProbeCommand::Datagrams { address, port, count, interval, patience, while_input } => {
-            let pace = Pace { count, interval: milliseconds(interval), patience: milliseconds(patience) };
-            probe::datagrams_while(address, port, pace, &wanted(while_input))?
+        ProbeCommand::Datagrams { address, port, pacing } => {
+            probe::datagrams_while(address, port, pacing.pace(DATAGRAMS), &wanted(pacing.while_input))?
         }
         ProbeCommand::Stream { address, port, count, interval, while_input } => {
-            probe::stream_while(address, port, count, milliseconds(interval), &wanted(while_input))?
+            let interval = Duration::from_millis(interval);
+            probe::stream_while(address, port, count, interval, &wanted(while_input))?
         }
         ProbeCommand::Serve { port } => {
             probe::serve(port)?;
@@ -270,4 +280,46 @@ fn probe(command: ProbeCommand) -> Result<ExitCode> {
     };
     println!("{}", serde_json::to_string(&report)?);
     Ok(if report.lost() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: ProbeCommand,
+    }
+
+    /// Count, interval and patience, both in milliseconds, and whether input ends it.
+    fn paced(line: &str) -> (u64, u128, u128, bool) {
+        let (pacing, interval) = match Line::try_parse_from(line.split(' ')).unwrap().command {
+            ProbeCommand::Ping { pacing, .. } => (pacing, PING),
+            ProbeCommand::Datagrams { pacing, .. } => (pacing, DATAGRAMS),
+            _ => panic!("{line}"),
+        };
+        let pace = pacing.pace(interval);
+        (pace.count, pace.interval.as_millis(), pace.patience.as_millis(), pacing.while_input)
+    }
+
+    #[test]
+    fn each_has_a_pace_of_its_own_unless_it_is_told_another() {
+        assert_eq!(paced("probe ping 10.0.0.1"), (1, 1000, 1000, false));
+        assert_eq!(paced("probe datagrams 10.0.0.1 7000"), (1, 10, 1000, false));
+        for command in ["ping 10.0.0.1", "datagrams 10.0.0.1 7000"] {
+            let line = format!("probe {command} --count 3 --interval 20 --patience 5 --while-input");
+            assert_eq!(paced(&line), (3, 20, 5, true));
+        }
+        for (name, about) in [
+            ("ping", "ICMP echo at a steady pace"),
+            ("datagrams", "Send numbered datagrams to a `serve` at a steady pace"),
+        ] {
+            let command = Line::command();
+            let found = command.find_subcommand(name).and_then(clap::Command::get_about).unwrap();
+            assert_eq!(found.to_string(), about);
+        }
+    }
 }

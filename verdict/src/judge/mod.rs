@@ -19,7 +19,7 @@ use cairn_api::kinds::{
     BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, IpReservation, NodeConfiguration,
 };
 use cairn_api::{Fault, Kind, Object};
-use cairn_net::Family;
+use cairn_net::{Family, Prefix};
 
 /// The objects of a kind by name: each as it can be read, or why it cannot.
 pub type Objects<K> = BTreeMap<String, Result<Arc<Object<K>>, String>>;
@@ -33,6 +33,8 @@ pub struct Cluster {
     pub secrets: BTreeMap<String, Arc<Object<Secret>>>,
     /// All of them.
     pub pools: Objects<IpPool>,
+    /// The ranges of those that cannot be read, as far as they say one.
+    pub unread_ranges: Vec<Prefix>,
     /// All of them.
     pub reservations: Objects<IpReservation>,
     /// All of them.

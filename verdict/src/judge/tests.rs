@@ -38,7 +38,12 @@ fn cluster(objects: &[(&str, &str, Value)]) -> Cluster {
     cluster.secrets.insert("bgp".to_owned(), Arc::new(secret));
     for (kind, name, spec) in objects {
         match *kind {
-            "IPPool" => cluster.pools.extend([read_as(name, spec)]),
+            "IPPool" => {
+                let (name, pool) = read_as::<IpPool>(name, spec);
+                let unread = pool.is_err().then(|| Draft::<IpPool>::new(spec.clone()).range());
+                cluster.unread_ranges.extend(unread.flatten());
+                cluster.pools.insert(name, pool);
+            }
             "IPReservation" => cluster.reservations.extend([read_as(name, spec)]),
             "BGPConfiguration" => cluster.bgp.extend([read_as(name, spec)]),
             "BGPPeer" => cluster.peers.extend([read_as(name, spec)]),
@@ -308,6 +313,19 @@ fn ranges_and_selectors_that_meet_nothing() {
             wrong: vec![
                 ("IPReservation", "r", "OutsideOfPools", vec!["spec.reservedCIDRs[2]", "10.9.0.0/24"]),
                 ("IPReservation", "r", "OutsideOfPools", vec!["spec.reservedCIDRs[3]", "fd00::/64"]),
+            ],
+        },
+        Case {
+            name: "pools that cannot be read: a range in one of them, and one of no pool",
+            objects: vec![
+                ("IPPool", "bad", json!({ "cidr": "10.1.0.0/16", "nodeSelector": "(" })),
+                ("IPPool", "worse", json!({ "cidr": "10.2.0.1/16" })),
+                ("IPReservation", "r", json!({ "reservedCIDRs": ["10.1.2.0/24", "10.2.3.0/24"] })),
+            ],
+            wrong: vec![
+                ("IPPool", "bad", "Invalid", vec!["spec.nodeSelector"]),
+                ("IPPool", "worse", "Invalid", vec!["spec.cidr", "10.2.0.1/16"]),
+                ("IPReservation", "r", "OutsideOfPools", vec!["spec.reservedCIDRs[1]", "10.2.3.0/24"]),
             ],
         },
         Case {

@@ -1,6 +1,6 @@
 //! Which sessions there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cairn_api::Object;
@@ -10,6 +10,9 @@ use cairn_net::Family;
 use super::{Inputs, Member, Session};
 use crate::condition::{Condition, Reason};
 use crate::speaker::session::{Origin, Remote, Target};
+
+/// Up to so many nodes that share no family with this one have a condition each; where there are more, this one has it, once for all of them.
+const FEW: usize = 3;
 
 /// How specific the origin of a session is; the least one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +30,11 @@ pub(super) fn sessions<'a>(
     conditions: &mut Vec<Condition>,
 ) -> Vec<Session<'a>> {
     let mut chosen: BTreeMap<Target<'a>, (Rank, Session<'a>)> = BTreeMap::new();
-    for (rank, session) in configured(inputs, me, conditions).into_iter().chain(mesh(inputs, me, conditions))
-    {
+    let mut unreachable = Unreachable::default();
+    let configured = configured(inputs, me, conditions, &mut unreachable);
+    let mesh = mesh(inputs, me, &mut unreachable);
+    conditions.extend(unreachable.conditions(inputs.node));
+    for (rank, session) in configured.into_iter().chain(mesh) {
         let Some((other, kept)) = chosen.get_mut(&session.target) else {
             chosen.insert(session.target, (rank, session));
             continue;
@@ -52,6 +58,7 @@ fn configured<'a>(
     inputs: Inputs<'a>,
     me: &'a Member,
     conditions: &mut Vec<Condition>,
+    unreachable: &mut Unreachable<'a>,
 ) -> Vec<(Rank, Session<'a>)> {
     let mut found = Vec::new();
     for (name, peer) in inputs.peers {
@@ -92,7 +99,7 @@ fn configured<'a>(
         nodes.sort_unstable();
         nodes.dedup();
         for node in nodes {
-            found.extend(with_node(inputs, me, node, origin, conditions).map(|session| (rank, session)));
+            found.extend(with_node(inputs, me, node, origin, unreachable).map(|session| (rank, session)));
         }
     }
     found
@@ -141,12 +148,16 @@ fn node_at(inputs: Inputs<'_>, address: IpAddr) -> Option<&str> {
 }
 
 /// Sessions of the node-to-node mesh.
-fn mesh<'a>(inputs: Inputs<'a>, me: &'a Member, conditions: &mut Vec<Condition>) -> Vec<(Rank, Session<'a>)> {
+fn mesh<'a>(
+    inputs: Inputs<'a>,
+    me: &'a Member,
+    unreachable: &mut Unreachable<'a>,
+) -> Vec<(Rank, Session<'a>)> {
     if !inputs.bgp.node_to_node_mesh_enabled || me.identity.cluster_id.is_some() {
         return Vec::new();
     }
     selected(inputs, |_, member| member.identity.cluster_id.is_none())
-        .filter_map(|node| with_node(inputs, me, node, Origin::Mesh, conditions))
+        .filter_map(|node| with_node(inputs, me, node, Origin::Mesh, unreachable))
         .map(|session| (Rank::Mesh, session))
         .collect()
 }
@@ -157,34 +168,63 @@ fn with_node<'a>(
     me: &Member,
     node: &'a str,
     origin: Origin<'a>,
-    conditions: &mut Vec<Condition>,
+    unreachable: &mut Unreachable<'a>,
 ) -> Option<Session<'a>> {
     let member = inputs.nodes.get(node)?;
-    let shared = me.families().find_map(|family| member.identity.address(family));
-    match shared {
-        Some(own) => Some(Session {
-            target: Target::Address(own.addr),
-            port: None,
-            remote: Remote { node: Some(node), asn: inputs.asn(member).into() },
-            origin,
-        }),
-        None => {
-            // A node without any address, and this node's own lack of one, are reported where they belong.
-            if member.families().next().is_some() && me.families().next().is_some() {
-                conditions.push(Condition {
-                    subject: format!("Node/{node}"),
-                    reason: Reason::AddressUnknown,
-                    message: "no session: it shares no address family with this node".to_owned(),
-                });
-            } else if member.fault.is_none() && me.families().next().is_some() {
-                conditions.push(Condition {
-                    subject: format!("Node/{node}"),
-                    reason: Reason::AddressUnknown,
-                    message: "no session: neither an annotation nor an InternalIP gives it an address"
-                        .to_owned(),
-                });
-            }
-            None
+    let Some(own) = me.families().find_map(|family| member.identity.address(family)) else {
+        unreachable.insert(me, node, member);
+        return None;
+    };
+    Some(Session {
+        target: Target::Address(own.addr),
+        port: None,
+        remote: Remote { node: Some(node), asn: inputs.asn(member).into() },
+        origin,
+    })
+}
+
+/// Nodes that this one is to have sessions with, and can have none, for want of an address.
+#[derive(Debug, Default)]
+struct Unreachable<'a> {
+    /// They have none at all.
+    without: BTreeSet<&'a str>,
+    /// They have none of a family that this node has, too.
+    apart: BTreeSet<&'a str>,
+}
+
+impl<'a> Unreachable<'a> {
+    /// A node is one of them. What is wrong with its annotations, and this node's own lack of addresses, are reported where they belong; of two
+    /// nodes that share no family the one without IPv4 says so.
+    fn insert(&mut self, me: &Member, name: &'a str, member: &Member) {
+        if me.families().next().is_none() {
+            return;
         }
+        if member.families().next().is_none() {
+            if member.fault.is_none() {
+                self.without.insert(name);
+            }
+        } else if me.identity.address(Family::Ipv4).is_none() {
+            self.apart.insert(name);
+        }
+    }
+
+    fn conditions(&self, node: &str) -> Vec<Condition> {
+        let condition = |name: &str, message: &str| {
+            let (subject, message) = (format!("Node/{name}"), message.to_owned());
+            Condition { subject, reason: Reason::AddressUnknown, message }
+        };
+        let without = "no session: neither an annotation nor an InternalIP gives it an address";
+        let mut found: Vec<Condition> = self.without.iter().map(|name| condition(name, without)).collect();
+        if self.apart.len() <= FEW {
+            let apart = "no session: it shares no address family with this node";
+            found.extend(self.apart.iter().map(|name| condition(name, apart)));
+            return found;
+        }
+        let named: Vec<String> = self.apart.iter().take(FEW).map(|name| format!("Node/{name}")).collect();
+        let named = named.join(", ");
+        let message =
+            format!("no session with {named} and others: they share no address family with this node");
+        found.push(condition(node, &message));
+        found
     }
 }

@@ -13,7 +13,7 @@ use crate::drain::Leaving;
 use crate::fabric::Facts;
 use crate::firewall::{self, Element};
 use crate::nat;
-use crate::pod_cidr;
+use crate::pod_cidr::{self, Blocks};
 use crate::speaker::{self, Inputs, Member, Secrets};
 use crate::underlay;
 use crate::{Change, Condition, Reason};
@@ -253,7 +253,8 @@ impl State {
             ),
         });
         let me = self.nodes.get(&self.node);
-        let pod_cidrs = me.map(|me| pod_cidr::conditions(&self.pools, me, &self.claims)).unwrap_or_default();
+        let blocks = Blocks { own: &self.blocks, others: &self.claimed, owners: &self.claims };
+        let pod_cidrs = me.map(|me| pod_cidr::conditions(&self.pools, me, blocks)).unwrap_or_default();
         let all = self.speaker_conditions.iter().chain(self.identities.conditions());
         let all = all.chain(&self.pool_conditions).chain(&self.mtu_conditions).cloned();
         let all = all

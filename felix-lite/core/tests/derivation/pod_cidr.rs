@@ -69,3 +69,45 @@ fn a_pod_cidr_that_another_node_still_has_is_not_announced_and_said() {
     reader.read(&mut state);
     assert_eq!(announced(&reader), ["10.244.1.0/24"]);
 }
+
+#[test]
+fn a_pod_cidr_that_overlaps_with_a_block_of_another_size_is_said_until_the_node_has_it() {
+    let mut state = complete();
+    let mut reader = Reader::default();
+    let mut said = |facts: Vec<Update>| {
+        facts.into_iter().for_each(|fact| state.apply(fact));
+        reader.read(&mut state);
+        let told = reader.conditions.keys().filter(|found| found.reason == Reason::PodCidrUnavailable);
+        told.map(|found| found.message.clone()).collect::<Vec<_>>()
+    };
+    let wanted =
+        |why: &str| vec![format!("no addresses of 10.244.1.0/24 on this node, whose pod CIDR it is: {why}")];
+    let inside = |state| affinity("10.244.1.128/25", "b", state);
+    let facts = vec![
+        me(&["10.244.1.0/24"]),
+        pool("v4", by_pod_cidr("10.244.0.0/16")),
+        inside(AffinityState::Confirmed),
+    ];
+    assert_eq!(said(facts), wanted("node b has 10.244.1.128/25, which overlaps with it"));
+    let beside = affinity("10.244.2.0/25", "b", AffinityState::Confirmed);
+    assert_eq!(said(vec![inside(AffinityState::PendingDeletion), beside]), [""; 0]);
+    let around = affinity("10.244.0.0/23", "c", AffinityState::Confirmed);
+    assert_eq!(said(vec![around]), wanted("node c has 10.244.0.0/23, which overlaps with it"));
+    assert_eq!(said(vec![affinity("10.244.1.0/24", "a", AffinityState::Confirmed)]), [""; 0]);
+}
+
+#[test]
+fn a_pod_cidr_that_overlaps_with_the_one_before_is_said_and_of_many_only_some() {
+    let pool = || pool("v4", by_pod_cidr("10.244.0.0/16"));
+    let before = affinity("10.244.1.0/24", "a", AffinityState::Confirmed);
+    let found = derived([me(&["10.244.1.0/25"]), pool(), before]);
+    let held = "whose pod CIDR it is: this node still has 10.244.1.0/24, which overlaps with it";
+    assert!(found.has_condition(Reason::PodCidrUnavailable, held), "{:?}", found.conditions);
+
+    let many = (0..9).map(|n| affinity(&format!("10.244.1.{}/28", n * 16), "b", AffinityState::Confirmed));
+    let found = derived(many.chain([me(&["10.244.1.0/24"]), pool()]));
+    assert!(
+        found.has_condition(Reason::PodCidrUnavailable, "10.244.1.32/28, which overlaps with it; and others")
+    );
+    assert!(!found.has_condition(Reason::PodCidrUnavailable, "10.244.1.48/28"), "{:?}", found.conditions);
+}

@@ -185,10 +185,26 @@ fn a_duplicate_router_id_is_reported() {
 }
 
 #[test]
-fn nodes_that_share_no_family_are_reported() {
+fn nodes_that_share_no_family_are_reported_once_by_the_one_without_ipv4() {
+    let said = |found: &Reader| found.conditions.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let without =
+        "Node/d: AddressUnknown: no session: neither an annotation nor an InternalIP gives it an address";
     let found = with([node("d", &[], &[]), node("a", &["192.0.2.1"], &[])]);
-    assert!(found.has_condition(Reason::AddressUnknown, "Node/c: AddressUnknown: no session: it shares no"));
-    assert!(found.has_condition(Reason::AddressUnknown, "Node/d"));
+    assert_eq!(said(&found), [without], "Node/c says the rest");
+
+    let me = || node("a", &["2001:db8::1"], &[]);
+    let others = |count: u8| (1..=count).map(|n| node(&format!("n{n}"), &[&format!("192.0.2.{n}")], &[]));
+    let one = derived(others(1).chain([me(), node("c", &["2001:db8::3"], &[])]));
+    let apart = "Node/n1: AddressUnknown: no session: it shares no address family with this node";
+    assert_eq!(said(&one), [apart]);
+    let selected = BgpPeer {
+        peer_selector: Some("has(name)".parse().unwrap()),
+        node: "a".to_owned(),
+        ..BgpPeer::default()
+    };
+    let many = derived(others(9).chain([me(), peer("all", selected)]));
+    let apart = "Node/a: AddressUnknown: no session with Node/n1, Node/n2, Node/n3 and others: they share no address family with this node";
+    assert_eq!(said(&many), [apart], "by whatever objects");
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! What is wrong with whom. Pure, and a function of what is said now.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_api::core::{Node, Regarding};
 use cairn_api::kinds::{BgpPeer, NodeReport, NodeStatus, SessionReport};
 use cairn_api::{Condition, ConditionStatus, Kind, Object};
-use cairn_verdict::{Spoken, Told};
+use cairn_verdict::{ACCEPTED, Spoken, Told};
 
 /// The condition of a NodeStatus that has who it is about before its message.
 const PROBLEM: &str = "Problem";
@@ -16,7 +15,7 @@ const PROBLEM: &str = "Problem";
 const SESSION: &str = "Session";
 /// Reasons of what somebody wanted, or what passes by itself.
 const WANTED: [&str; 3] = ["PoolDisabled", "Terminating", "Released"];
-/// Sessions that are named; of the rest how many there are.
+/// Sessions, and messages with one word, that are named; of the rest that there are others.
 const NAMED: usize = 3;
 
 /// Something that is wrong with an object.
@@ -64,12 +63,12 @@ pub type Reports = BTreeMap<String, Arc<Object<NodeStatus>>>;
 
 /// All that is wrong.
 pub fn all(spoken: &Spoken, reports: &Reports) -> Matters {
-    let mut matters = Matters::new();
+    let mut gathered = Gathered::default();
     let mut accepted: HashMap<(&str, &str), &Told> = HashMap::new();
     for told in &spoken.objects {
         accepted.insert((told.kind, &told.name), told);
         for condition in told.conditions.iter().filter(|condition| is_wrong(condition)) {
-            add(&mut matters, object(told), &condition.kind, &condition.reason, &condition.message, "");
+            gathered.add(object(told), condition, &condition.message, None);
         }
     }
     for (name, report) in reports {
@@ -78,9 +77,10 @@ pub fn all(spoken: &Spoken, reports: &Reports) -> Matters {
             continue;
         };
         for condition in &status.conditions {
-            of_node(&mut matters, spoken, &accepted, name, condition);
+            of_node(&mut gathered, spoken, &accepted, name, condition);
         }
     }
+    let mut matters = gathered.matters();
     sessions(&mut matters, spoken, reports);
     matters
 }
@@ -89,13 +89,44 @@ fn is_wrong(condition: &Condition) -> bool {
     condition.status == ConditionStatus::False && !WANTED.contains(&condition.reason.as_str())
 }
 
-fn add(matters: &mut Matters, regarding: Regarding, about: &str, reason: &str, message: &str, by: &str) {
-    let (about, reason, message) = (about.to_owned(), reason.to_owned(), message.to_owned());
-    match matters.entry(Matter { regarding, about, reason, message }) {
-        Entry::Vacant(entry) => {
-            entry.insert(By { first: by.to_owned(), ..By::default() });
-        }
-        Entry::Occupied(mut entry) => entry.get_mut().more += 1,
+/// Does the object say this itself, for all nodes at once? One that is not accepted tells all that is wrong with it, and has the word of the first.
+fn says(told: &Told, reason: &str) -> bool {
+    let is_judged = || told.reasons.iter().any(|found| found.as_str() == reason);
+    let mut wrong = told.conditions.iter().filter(|condition| is_wrong(condition));
+    wrong.any(|condition| condition.reason == reason || (condition.kind == ACCEPTED && is_judged()))
+}
+
+/// What conditions say: of one object, of one type and in one word it is one matter, in however many messages.
+#[derive(Debug, Default)]
+struct Gathered<'a>(BTreeMap<(Regarding, &'a str, &'a str), Said<'a>>);
+
+#[derive(Debug, Default)]
+struct Said<'a> {
+    messages: BTreeSet<&'a str>,
+    /// The nodes that say so.
+    by: BTreeSet<&'a str>,
+}
+
+impl<'a> Gathered<'a> {
+    /// A condition has this message about an object.
+    fn add(&mut self, regarding: Regarding, condition: &'a Condition, message: &'a str, by: Option<&'a str>) {
+        let (about, reason) = (condition.kind.as_str(), condition.reason.as_str());
+        let said = self.0.entry((regarding, about, reason)).or_default();
+        said.messages.insert(message);
+        said.by.extend(by);
+    }
+
+    fn matters(self) -> Matters {
+        let matter = |((regarding, about, reason), said): ((Regarding, &str, &str), Said<'_>)| {
+            let named: Vec<&str> = said.messages.iter().take(NAMED).copied().collect();
+            // How many others is left out: each change would be another matter.
+            let more = if said.messages.len() > NAMED { "; and others" } else { "" };
+            let message = format!("{}{more}", named.join("; "));
+            let first = said.by.first().copied().unwrap_or_default().to_owned();
+            let by = By { first, more: said.by.len().saturating_sub(1), ..By::default() };
+            (Matter { regarding, about: about.to_owned(), reason: reason.to_owned(), message }, by)
+        };
+        self.0.into_iter().map(matter).collect()
     }
 }
 
@@ -119,30 +150,29 @@ fn node(spoken: &Spoken, name: &str) -> Option<Regarding> {
 }
 
 /// A condition of a node's report, with whoever it is about.
-fn of_node(
-    matters: &mut Matters,
+fn of_node<'a>(
+    gathered: &mut Gathered<'a>,
     spoken: &Spoken,
     objects: &HashMap<(&str, &str), &Told>,
-    name: &str,
-    condition: &Condition,
+    name: &'a str,
+    condition: &'a Condition,
 ) {
     let Some(own) = node(spoken, name).filter(|_| NodeReport::is_fault(condition)) else { return };
-    let (about, reason, message) = (&condition.kind, &condition.reason, &condition.message);
-    let subject = message.split_once(": ").filter(|_| about == PROBLEM);
+    let (message, by) = (condition.message.as_str(), Some(name));
+    let subject = message.split_once(": ").filter(|_| condition.kind == PROBLEM);
     let Some(((kind, subject), said)) = subject.and_then(|(who, said)| Some((who.split_once('/')?, said)))
     else {
-        return add(matters, own, about, reason, message, name);
+        return gathered.add(own, condition, message, by);
     };
     if kind == Node::KIND
         && let Some(other) = node(spoken, subject)
     {
-        return add(matters, other, about, reason, said, name);
+        return gathered.add(other, condition, said, by);
     }
     match objects.get(&(kind, subject)) {
-        // The object says so itself, for all nodes at once.
-        Some(told) if told.conditions.iter().any(|found| is_wrong(found) && found.reason == *reason) => {}
-        Some(told) => add(matters, object(told), about, reason, said, name),
-        None => add(matters, own, about, reason, message, name),
+        Some(told) if says(told, &condition.reason) => {}
+        Some(told) => gathered.add(object(told), condition, said, by),
+        None => gathered.add(own, condition, message, by),
     }
 }
 

@@ -49,6 +49,15 @@ impl World {
         Ok(text.lines().filter(ours).map(str::to_owned).collect())
     }
 
+    /// Is nothing left of a release but so many lists of plugins?
+    fn has_lists_alone(&self, count: usize) -> Result<()> {
+        let left = self.names(KINDS)?;
+        let lists = left.iter().filter(|name| name.starts_with("configmap/cairn-cni-"));
+        ensure!(left.len() == count && lists.count() == count, "{left:?}");
+        assert_eq!(self.names(CLUSTER_KINDS)?, Vec::<String>::new());
+        Ok(())
+    }
+
     fn definitions(&self) -> Result<usize> {
         Ok(self.names("customresourcedefinitions")?.len())
     }
@@ -116,8 +125,7 @@ fn a_release_comes_changes_and_goes_and_the_definitions_stay() -> Result<()> {
     rolled_back(&world)?;
 
     world.tools.release(&["uninstall", "cairn"])?;
-    assert_eq!(world.names(KINDS)?, Vec::<String>::new());
-    assert_eq!(world.names(CLUSTER_KINDS)?, Vec::<String>::new());
+    world.has_lists_alone(2)?;
     ensure!(world.definitions()? == definitions()?.len() && world.knows_the_new_field()?);
     assert_eq!(world.names("ippools")?, ["ippool.cairn.network/kept"]);
 
@@ -137,8 +145,11 @@ fn upgraded(world: &World, values: &Value) -> Result<()> {
     ensure!(world.definitions()? == definitions()?.len() && world.knows_the_new_field()?);
     let daemons = world.get("daemonset/cairn-node")?;
     assert_eq!(daemons["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 2);
+    // Pods that mount the list of before run, or are started again, until their node has its turn.
     let now = world.names("configmaps")?;
-    ensure!(now.len() == 1 && now != lists, "{lists:?}, then {now:?}");
+    ensure!(lists.len() == 1 && now.len() == 2 && now.contains(&lists[0]), "{lists:?}, then {now:?}");
+    let used = list_in_use(&daemons)?;
+    ensure!(now.contains(&used) && used != lists[0], "{used} of {now:?}");
 
     // Whoever sees to the definitions himself says so.
     let mut own = values.clone();
@@ -148,11 +159,21 @@ fn upgraded(world: &World, values: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The older release is back; the field stays known, so that no object loses it.
+/// The list of plugins that a DaemonSet mounts.
+fn list_in_use(daemons: &Value) -> Result<String> {
+    let volumes = daemons["spec"]["template"]["spec"]["volumes"].as_array().context("volumes")?;
+    let list = volumes.iter().find(|volume| volume["name"] == "cni-list").context("a list of plugins")?;
+    Ok(format!("configmap/{}", list["configMap"]["name"].as_str().context("its name")?))
+}
+
+/// The older release is back, and takes the list that stayed; the field stays known, so that no object loses it.
 fn rolled_back(world: &World) -> Result<()> {
+    let newer = list_in_use(&world.get("daemonset/cairn-node")?)?;
     world.tools.release(&["rollback", "cairn", "1"])?;
     let daemons = world.get("daemonset/cairn-node")?;
     assert_eq!(daemons["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 1);
+    let (used, lists) = (list_in_use(&daemons)?, world.names("configmaps")?);
+    ensure!(used != newer && lists.contains(&used) && lists.contains(&newer), "{used} of {lists:?}");
     ensure!(world.knows_the_new_field()?);
     Ok(())
 }
@@ -182,8 +203,7 @@ fn what_kustomize_installed_becomes_a_release_and_nothing_restarts() -> Result<(
     }
     // All of it is the release's now.
     world.tools.release(&["uninstall", "cairn"])?;
-    assert_eq!(world.names(KINDS)?, Vec::<String>::new());
-    assert_eq!(world.names(CLUSTER_KINDS)?, Vec::<String>::new());
+    world.has_lists_alone(1)?;
     ensure!(world.definitions()? == definitions()?.len());
     Ok(())
 }

@@ -52,7 +52,7 @@ fn what_is_wrong_is_refused_with_field_and_rule() -> Result<()> {
 
 #[test]
 #[ignore = "needs Helm"]
-fn another_list_of_plugins_is_another_configmap() -> Result<()> {
+fn another_list_of_plugins_is_another_configmap_and_the_one_before_stays() -> Result<()> {
     let tools = Tools::new()?;
     let rendered = |values: Value| -> Result<(String, Value)> {
         let objects = tools.rendered(&values)?;
@@ -61,6 +61,7 @@ fn another_list_of_plugins_is_another_configmap() -> Result<()> {
         let text = list["data"]["10-cairn.conflist"].as_str().context("its text")?;
         let used = &objects["DaemonSet/cairn-node"]["spec"]["template"]["spec"]["volumes"][6];
         ensure!(name.strip_prefix("ConfigMap/") == used["configMap"]["name"].as_str(), "{name}, {used}");
+        ensure!(list["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep", "{list}");
         Ok((name.clone(), serde_json::from_str(text)?))
     };
     let (name, plain) = rendered(json!({}))?;

@@ -1,8 +1,6 @@
-use std::collections::BTreeSet;
-
 use cairn_api::{GROUP_VERSION, Metadata, Timestamp};
 use cairn_net::Asn;
-use cairn_verdict::judge::NodeFacts;
+use cairn_verdict::judge::{NodeFacts, Reason};
 
 use super::*;
 
@@ -22,7 +20,7 @@ const NO: ConditionStatus = ConditionStatus::False;
 
 fn told(kind: &'static str, name: &str, conditions: Vec<Condition>) -> Told {
     let uid = format!("uid-{name}");
-    Told { kind, api_version: GROUP_VERSION, name: name.to_owned(), uid, conditions }
+    Told { kind, api_version: GROUP_VERSION, name: name.to_owned(), uid, conditions, reasons: Vec::new() }
 }
 
 /// Nodes `n1`, `n2` and so on, with addresses 192.0.2.1 and so on.
@@ -142,6 +140,49 @@ fn what_a_node_reports_is_told_of_whom_it_is_about_and_once() {
             "Node/n3 Problem DuplicateRouterId: router id is that of Node/n1, too [n1 + 1]",
         ],
         "what the object says itself is not said again, and of a report without Node nothing"
+    );
+}
+
+#[test]
+fn an_object_with_two_faults_is_told_once_though_its_condition_has_the_word_of_one() {
+    let peer = |accepted, message| {
+        let reasons = vec![Reason::FilterMissing, Reason::SecretMissing];
+        let conditions = vec![condition("Accepted", accepted, "FilterMissing", message)];
+        Told { reasons, ..told("BGPPeer", "tor", conditions) }
+    };
+    let problem = |reason, message| condition("Problem", YES, reason, message);
+    let said = || {
+        vec![
+            problem("FilterMissing", "BGPPeer/tor: no session: there is no filter"),
+            problem("SecretMissing", "BGPPeer/tor: no session: there is no Secret"),
+        ]
+    };
+    let found = |peer| lines(&all(&spoken(1, vec![peer]), &reports(vec![("n1", said(), vec![])])));
+    assert_eq!(
+        found(peer(NO, "no filter; no Secret")),
+        ["BGPPeer/tor Accepted FilterMissing: no filter; no Secret [ + 0]"]
+    );
+    assert_eq!(found(peer(YES, "")).len(), 2, "what is judged and not said yet is told by the nodes");
+}
+
+#[test]
+fn what_is_said_of_one_object_in_one_word_is_one_matter() {
+    let secret = |message| condition("Problem", YES, "SecretMissing", message);
+    let refused = |message| condition("KernelRefused", YES, "Refused", message);
+    let own = vec![
+        refused("route b"),
+        refused("route a"),
+        secret("BGPPeer/tor: no session with a"),
+        secret("BGPPeer/tor: no session with b"),
+    ];
+    let other = vec![secret("BGPPeer/tor: no session with d"), secret("BGPPeer/tor: no session with c")];
+    let spoken = spoken(2, vec![told("BGPPeer", "tor", vec![])]);
+    assert_eq!(
+        lines(&all(&spoken, &reports(vec![("n1", own, vec![]), ("n2", other, vec![])]))),
+        [
+            "BGPPeer/tor Problem SecretMissing: no session with a; no session with b; no session with c; and others [n1 + 1]",
+            "Node/n1 KernelRefused Refused: route a; route b [n1 + 0]",
+        ]
     );
 }
 
