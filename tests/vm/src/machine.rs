@@ -97,7 +97,7 @@ impl Machine {
         command.arg("-initrd").arg(places.initial());
         let khz = counter_khz().filter(|_| accelerator == Accelerator::Tcg);
         let khz = khz.map_or_else(String::new, |khz| format!(" tsc_early_khz={khz}"));
-        command.args(["-append", &format!("{KERNEL_OPTIONS}{khz}")]);
+        command.args(["-append", &format!("{KERNEL_OPTIONS}{}{khz}", accelerator.kernel_options())]);
         command.arg("-chardev").arg(option("file,id=log", "path", &places.log()));
         command.args(["-serial", "chardev:log", "-device", "virtio-serial-pci", "-device", "virtio-rng-pci"]);
         for port in [job::OUTPUT, job::ERRORS, job::REPORTS] {
