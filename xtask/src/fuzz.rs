@@ -58,8 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// This program, to run all targets for so long with random numbers that begin at `seed`.
 pub(crate) fn command(seconds: u64, seed: u32) -> Result<Command> {
-    let own = std::env::current_exe().context("cannot find the own program")?;
-    let mut command = Command::new(own);
+    let mut command = workspace::own()?;
     command.args(["fuzz", "all", "--seconds", &seconds.to_string(), "--seed", &seed.to_string()]);
     Ok(command)
 }

@@ -68,8 +68,8 @@ fn tiers(arguments: &Arguments, report: &mut Report) -> Option<()> {
         report.part("what the tests need", "what the tests need", |_| install_for(vm, k8s))?;
     }
     if whole {
-        report.part("checks", "checks", |report| {
-            report.one("check", || check::run(&check::Arguments {}));
+        report.part("checks", "checks of what is read", |report| {
+            report.one("source", check::read);
             Ok(())
         })?;
     }
@@ -108,11 +108,19 @@ fn tiers(arguments: &Arguments, report: &mut Report) -> Option<()> {
             format!("vm tier: the same under a kernel with every feature, {threads} tests at a time");
         report.part("vm", &heading, |report| vm_tier(&suites, arguments, &programs, report));
     }
+    // Its clusters wait as much as the lab does.
+    let lints = whole.then(|| check::lints_command().and_then(|command| Beside::start(&command)));
     if let Some(kubernetes) = kubernetes {
         let heading = "k8s tier: a real API server, and clusters whose pod network is Cairn";
         report.part("k8s", heading, |report| {
             kubernetes.finish()?;
             k8s_tier(&suites, arguments, &programs, report)
+        });
+    }
+    if let Some(lints) = lints {
+        report.part("lints", "checks of what is compiled", |report| {
+            report.one("lints", || lints?.finish().map(|printed| print!("{printed}")));
+            Ok(())
         });
     }
     Some(())
