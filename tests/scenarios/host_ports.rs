@@ -15,6 +15,8 @@ use crate::world::{PodOn, SETTLES, World, play};
 /// The node's port, and the pod's.
 const HOST_PORT: u16 = 8053;
 const POD_PORT: u16 = 5353;
+/// What other scenarios than that of SCTP ask over.
+const USUAL: [&str; 2] = ["tcp", "udp"];
 /// From where a client asks that never changes its port, as a resolver may.
 const SAME_PORT: u16 = 4000;
 
@@ -66,9 +68,10 @@ fn with_ports(mappings: &[Value]) -> Request {
     Request { capabilities, ..Request::default() }
 }
 
-/// Both protocols of one port, at each address.
-fn everywhere() -> Request {
-    with_ports(&[mapping("", "tcp"), mapping("", "udp")])
+/// Some protocols of one port, at each address.
+fn everywhere(protocols: &[&str]) -> Request {
+    let mappings: Vec<Value> = protocols.iter().map(|protocol| mapping("", protocol)).collect();
+    with_ports(&mappings)
 }
 
 /// Asks at an address of node3 by whom it is seen.
@@ -79,8 +82,8 @@ fn ask(world: &World, (node, pod): (&str, Option<&str>), address: &str, more: &s
     output.stdout.trim().parse().with_context(|| output.stdout.clone())
 }
 
-/// Whoever can reach the node gets an answer from the pod, over both protocols. Who is not the pod itself, nor the node's loopback, is seen as who he is.
-fn all_are_answered(world: &World, web: &PodOn, near: &PodOn, far: &PodOn) -> Result<()> {
+/// Whoever can reach the node gets an answer from the pod, over each protocol. Who is not the pod itself, nor the node's loopback, is seen as who he is.
+fn all_are_answered(world: &World, [web, near, far]: [&PodOn; 3], protocols: &[&str]) -> Result<()> {
     let own = |pod: &PodOn, address: &IpAddr| {
         pod.pod.addresses.iter().find(|own| own.is_ipv6() == address.is_ipv6()).map(ToString::to_string)
     };
@@ -98,10 +101,13 @@ fn all_are_answered(world: &World, web: &PodOn, near: &PodOn, far: &PodOn) -> Re
         ];
         askers.extend(way.loopback.map(|loopback| (("node3", None), loopback, None)));
         for (from, at, source) in askers {
-            for more in ["", "--udp"] {
-                let seen = ask(world, from, at, more)?;
+            for protocol in protocols {
+                let seen = ask(world, from, at, &format!("--over {protocol}"))?;
                 if let Some(source) = &source {
-                    ensure!(seen == source.parse::<IpAddr>()?, "{from:?} at {at} {more} is seen as {seen}");
+                    ensure!(
+                        seen == source.parse::<IpAddr>()?,
+                        "{from:?} at {at} {protocol} is seen as {seen}"
+                    );
                 }
             }
         }
@@ -132,44 +138,45 @@ fn a_port_of_the_node_leads_to_its_pod_from_everywhere(families: Families) -> Re
     play("two-racks", "host-ports", families, |world| {
         connect(world)?;
         let (near, far) = (world.pod("node3", "near")?, world.pod("node1", "far")?);
-        let web = world.pod_with("node3", "web", &everywhere())?;
+        let web = world.pod_with("node3", "web", &everywhere(&USUAL))?;
         let server = Server::start_probe(world, &web, "tell", POD_PORT)?;
-        world.all_reach_all(&[near.clone(), far.clone(), web.clone()])?;
-        eventually(SETTLES, || all_are_answered(world, &web, &near, &far))?;
+        let pods = [&web, &near, &far];
+        world.all_reach_all(&pods.map(Clone::clone))?;
+        eventually(SETTLES, || all_are_answered(world, pods, &USUAL))?;
         let mappings = 2 * web.pod.addresses.len();
         ensure!(elements(world)? == mappings, "{} elements, not {mappings}", elements(world)?);
 
         // Two pods cannot have one port; the second is told who has it, and leaves nothing behind.
-        let refused = world.add_pod_with("node3", "second", &everywhere());
+        let refused = world.add_pod_with("node3", "second", &everywhere(&USUAL));
         let error = format!("{:#}", refused.err().context("a second pod has the same port")?);
         let words = format!(
             "tcp port {HOST_PORT} of this node is asked for by default/second, and leads to default/web"
         );
         ensure!(error.contains(&words) && error.contains("104"), "{error}");
-        all_are_answered(world, &web, &near, &far)?;
+        all_are_answered(world, pods, &USUAL)?;
 
         // What is in the kernel stays there while the daemon is away, and is known to the next one.
         world.end_process("node3", "felix-lite", Signal::SIGKILL)?;
-        all_are_answered(world, &web, &near, &far)?;
+        all_are_answered(world, pods, &USUAL)?;
         let other = world.pod("node3", "other")?;
-        all_are_answered(world, &web, &near, &far)?;
+        all_are_answered(world, pods, &USUAL)?;
         world.reaches(&other, &web)?;
         ensure!(elements(world)? == mappings, "{} elements, not {mappings}", elements(world)?);
 
         // A client that goes on from one port is led to the next pod, too.
         let address = way(*web.pod.addresses.first().context("an address")?).node;
-        let steady = format!("--udp --from {SAME_PORT}");
+        let steady = format!("--over udp --from {SAME_PORT}");
         ask(world, ("outside", None), address, &steady)?;
         drop(server);
         world.delete_pod("node3", "web")?;
         ensure!(elements(world)? == 0, "{} elements are left", elements(world)?);
-        for more in ["", "--udp", steady.as_str()] {
+        for more in ["", "--over udp", steady.as_str()] {
             ensure!(
                 ask(world, ("outside", None), address, more).is_err(),
                 "the port of a pod that is gone answers"
             );
         }
-        let next = world.pod_with("node3", "next", &everywhere())?;
+        let next = world.pod_with("node3", "next", &everywhere(&USUAL))?;
         let _server = Server::start_probe(world, &next, "tell", POD_PORT)?;
         ask(world, ("outside", None), address, &steady)?;
         Ok(())
@@ -196,7 +203,7 @@ fn a_port_of_one_address_is_not_one_of_another(families: Families) -> Result<()>
         for way in &ways {
             eventually(SETTLES, || ask(world, ("node3", Some("plain")), way.other, "").map(drop))?;
         }
-        let refused = world.add_pod_with("node3", "third", &everywhere());
+        let refused = world.add_pod_with("node3", "third", &everywhere(&USUAL));
         ensure!(refused.is_err(), "all addresses have that port, and two of them lead elsewhere");
         let none = if world.families == Families::Ipv6 { "192.0.2.1" } else { "2001:db8::1" };
         if world.families != Families::Dual {
@@ -208,5 +215,23 @@ fn a_port_of_one_address_is_not_one_of_another(families: Families) -> Result<()>
     })
 }
 
+/// An end of SCTP may have several addresses, of which the kernel translates those that packets have: here each end has one.
+fn a_port_of_sctp_leads_to_its_pod_from_everywhere(families: Families) -> Result<()> {
+    play("two-racks", "host-sctp", families, |world| {
+        connect(world)?;
+        let (near, far) = (world.pod("node3", "near")?, world.pod("node1", "far")?);
+        let web = world.pod_with("node3", "web", &everywhere(&["sctp"]))?;
+        let _server = Server::start_probe(world, &web, "tell --sctp", POD_PORT)?;
+        eventually(SETTLES, || all_are_answered(world, [&web, &near, &far], &["sctp"]))?;
+        // The same port of another protocol is nobody's.
+        for address in &web.pod.addresses {
+            ensure!(ask(world, ("tor1", None), way(*address).node, "").is_err(), "TCP leads to the pod");
+        }
+        ensure!(elements(world)? == web.pod.addresses.len(), "{} elements", elements(world)?);
+        Ok(())
+    })
+}
+
+crate::scenario!(needs_sctp, a_port_of_sctp_leads_to_its_pod_from_everywhere: ipv4);
 crate::scenario!(a_port_of_the_node_leads_to_its_pod_from_everywhere);
 crate::scenario!(a_port_of_one_address_is_not_one_of_another);

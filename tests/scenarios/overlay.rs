@@ -1,5 +1,5 @@
-//! Encapsulated pools in the networks that they are used in: behind ToRs that speak BGP, on wide links, on links that flap, and on cards that spoil
-//! checksums.
+//! Encapsulated pools in the networks that they are used in: behind ToRs that speak BGP, over several links at once, on wide links, on links that flap,
+//! and on cards that spoil checksums.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use cairn_lab::lab::Families;
 use cairn_lab::probe::Report;
 use serde_json::Value;
 
-use crate::egress::join_nodes;
+use crate::egress::{join_nodes, put};
 use crate::fabric::{await_mtu, configure, pods};
 use crate::flow::Server;
 use crate::pools::set_modes;
@@ -28,6 +28,12 @@ const fn has(families: Families, version_6: bool) -> bool {
     }
 }
 
+/// Sends so many messages from a pod, each from another port.
+fn send_flows(world: &World, from: &PodOn, address: IpAddr) -> Result<()> {
+    let send = format!("for i in $(seq {FLOWS}); do echo x > /dev/udp/{address}/9; done; true");
+    world.exec_in(&from.node, Some(&from.pod.name), &["bash", "-c", &send]).map(drop)
+}
+
 /// Sends messages from a pod to another, each from another port, and finds all of them in VXLAN behind the ToRs, with source ports by which a network
 /// spreads them.
 fn flows_are_told_apart(world: &World, from: &PodOn, to: &PodOn) -> Result<()> {
@@ -35,8 +41,7 @@ fn flows_are_told_apart(world: &World, from: &PodOn, to: &PodOn) -> Result<()> {
         let filter = "udp port 4789";
         let watches =
             [Watch::start(world, "tor1", &to.node, filter)?, Watch::start(world, "tor2", &to.node, filter)?];
-        let send = format!("for i in $(seq {FLOWS}); do echo x > /dev/udp/{address}/9; done; true");
-        world.exec_in(&from.node, Some(&from.pod.name), &["bash", "-c", &send])?;
+        send_flows(world, from, *address)?;
         // What is inside is on the line behind the packet's.
         let target = format!("> {address}.9: UDP");
         eventually(SETTLES, || {
@@ -96,6 +101,79 @@ fn nodes_wrap_and_tors_route(families: Families) -> Result<()> {
         world.kill_node("tor2")?;
         let time = world.all_reach_all(&pods)?;
         println!("{}: tor2 lost, all pods reach each other after {time:?}", world.name());
+        Ok(())
+    })
+}
+
+/// An address of the pool that two nodes have themselves, and no pod.
+const SHARED: &str = "10.244.200.1";
+
+/// The packets to a target that each of a node's links carries, one line for each, once there are so many.
+fn on_links(world: &World, links: &[Watch; 2], target: &str, count: usize) -> Result<[Vec<String>; 2]> {
+    let mut seen: [Vec<String>; 2] = [Vec::new(), Vec::new()];
+    eventually(SETTLES, || {
+        for (lines, link) in seen.iter_mut().zip(links) {
+            let text = link.now(world)?;
+            *lines = text.lines().filter(|line| line.contains(target)).map(ToOwned::to_owned).collect();
+        }
+        let total: usize = seen.iter().map(Vec::len).sum();
+        ensure!(total == count, "{total} packets of {count} were seen: {seen:?}");
+        Ok(())
+    })?;
+    Ok(seen)
+}
+
+/// Has two nodes announce one address of the pool, to the others and not only to the ToRs, and waits until the third has both behind its tunnel.
+fn share(world: &World) -> Result<()> {
+    let mesh = "apiVersion: cairn.network/v1alpha1\nkind: BGPConfiguration\nmetadata: {name: default}\n\
+                spec: {nodeToNodeMeshEnabled: true}\n";
+    put(world, "bgpconfigurations", "default", mesh)?;
+    for node in ["node1", "node2"] {
+        world.run(node, &format!("ip address add {SHARED}/32 dev lo"))?;
+        world.run(node, &format!("cairnctl bgp originate {SHARED}/32"))?;
+    }
+    eventually(SETTLES, || {
+        let route = world.run("node3", &format!("ip route show {SHARED}"))?;
+        ensure!(route.matches("dev cairn-ipip").count() == 2, "not two ways to {SHARED}: {route}");
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// There is one device, and as many ways as the network has: flows are spread over both links to the other end of a tunnel, and over all ends of an address
+/// that several nodes announce. A flow has one way.
+fn flows_in_ip_in_ip_take_all_ways_there_are(families: Families) -> Result<()> {
+    play("two-racks", "ipip-ways", families, |world| {
+        join_nodes(world, &[1, 2])?;
+        set_modes(world, "ipipMode: Always")?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        let (from, to) = (&pods[2], *pods[0].pod.addresses.first().context("an address")?);
+        // The ToRs' ports to the node see all that it sends.
+        let filter = "ip proto 4";
+        let links = [
+            Watch::start(world, "tor1", &from.node, filter)?,
+            Watch::start(world, "tor2", &from.node, filter)?,
+        ];
+        send_flows(world, from, to)?;
+        let seen = on_links(world, &links, &format!("> {to}.9: UDP"), FLOWS)?;
+        ensure!(!seen.iter().any(Vec::is_empty), "all flows to {to} take one link: {seen:?}");
+
+        let report = world.ping(&from.node, Some(&from.pod.name), to, 20)?;
+        ensure!(report.lost() == 0, "{to}: {report:?}");
+        let seen = on_links(world, &links, &format!("> {to}: ICMP echo request"), 20)?;
+        ensure!(seen.iter().any(Vec::is_empty), "one flow to {to} takes both links: {seen:?}");
+
+        share(world)?;
+        send_flows(world, from, SHARED.parse()?)?;
+        let seen = on_links(world, &links, &format!("> {SHARED}.9: UDP"), FLOWS)?.concat();
+        for end in ["10.0.0.1", "10.0.0.2"] {
+            let outer = format!(" > {end}: IP ");
+            ensure!(
+                seen.iter().any(|line| line.contains(&outer)),
+                "no flow to {SHARED} ends at {end}: {seen:?}"
+            );
+        }
         Ok(())
     })
 }
@@ -248,6 +326,7 @@ fn a_bad_network_costs_time_and_no_connection(families: Families) -> Result<()> 
 
 crate::scenario!(needs_netem, a_bad_network_costs_time_and_no_connection: dual);
 crate::scenario!(nodes_wrap_and_tors_route);
+crate::scenario!(needs_ipip, flows_in_ip_in_ip_take_all_ways_there_are: ipv4);
 crate::scenario!(jumbo_frames_are_pods_too);
 crate::scenario!(a_link_that_flaps_costs_no_tunnel);
 crate::scenario!(checksums_are_added_where_the_network_spoils_them);

@@ -36,13 +36,15 @@ pub enum Feature {
     Netem,
     /// nftables' fast path (`CONFIG_NFT_FLOW_OFFLOAD`).
     Flowtable,
+    /// SCTP (`CONFIG_IP_SCTP`).
+    Sctp,
     /// A clock of its own, which may be set: a virtual machine.
     Clock,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ipip,
         Self::Ip6tnl,
         Self::Vxlan,
@@ -52,6 +54,7 @@ impl Feature {
         Self::Ipvlan,
         Self::Netem,
         Self::Flowtable,
+        Self::Sctp,
         Self::Clock,
     ];
 
@@ -67,6 +70,7 @@ impl Feature {
             Self::Ipvlan => "ipvlan",
             Self::Netem => "netem",
             Self::Flowtable => "flowtable",
+            Self::Sctp => "sctp",
             Self::Clock => "clock",
         }
     }
@@ -91,6 +95,8 @@ impl Feature {
                  add chain inet probe through { type filter hook forward priority 0; }; \
                  add rule inet probe through flow add @fast'"
             }
+            // The module is loaded when somebody asks for a socket, which no shell does.
+            Self::Sctp => "modprobe -q sctp; grep -q '^SCTP' /proc/net/protocols",
             Self::Clock => "test -n \"$CAIRN_VM\"",
         }
     }

@@ -55,18 +55,18 @@ impl Beside {
         Ok(Self { child, group, _alive: alive, shown, printed })
     }
 
-    /// Waits for its end; anything but exit code 0 is an error that has what it printed.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    /// Waits for its end, and gives what it printed; anything but exit code 0 is an error that has it.
+    pub(crate) fn finish(mut self) -> Result<String> {
         let waiting = Instant::now();
         let status = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.shown))?;
+        let mut text = String::new();
+        self.printed.rewind()?;
+        self.printed.read_to_string(&mut text)?;
         if !status.success() {
-            let mut text = String::new();
-            self.printed.rewind()?;
-            self.printed.read_to_string(&mut text)?;
             bail!("`{}` failed: {status}\n{text}", self.shown);
         }
         println!("  waited {:.0} s for `{}`", waiting.elapsed().as_secs_f64(), self.shown);
-        Ok(())
+        Ok(text)
     }
 }
 

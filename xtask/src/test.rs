@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::beside::Beside;
 use crate::{check, fuzz, process, workspace};
@@ -68,19 +68,20 @@ fn tiers(arguments: &Arguments, report: &mut Report) -> Option<()> {
         report.part("what the tests need", "what the tests need", |_| install_for(vm, k8s))?;
     }
     if whole {
-        report.part("checks", "checks", |report| {
-            report.one("check", || check::run(&check::Arguments {}));
+        report.part("checks", "checks of what is read", |report| {
+            report.one("source", check::read);
             Ok(())
         })?;
     }
-    let (suites, programs, kubernetes, instrumented) =
+    let (suites, programs, kubernetes, fuzzing) =
         report.part("building", "building tests and programs", |_| {
             let (suites, programs) = (Suite::build_all()?, workspace::programs("debug")?);
-            // Most tests of the lab wait: what is built for the last tiers gets the time that they leave.
+            // Most tests of the lab wait: fuzzing, and what is built for the last tier, get the time that they leave.
             let mut prepare = Command::new(programs.join("cairn-k8s"));
             let kubernetes = k8s.then(|| Beside::start(prepare.arg("prepare"))).transpose()?;
-            let instrumented = whole.then(|| Beside::start(&fuzz::build_all()?)).transpose()?;
-            Ok((suites, programs, kubernetes, instrumented))
+            let fuzzing =
+                whole.then(|| Beside::start(&fuzz::command(FUZZ_SECONDS, FUZZ_SEED)?)).transpose()?;
+            Ok((suites, programs, kubernetes, fuzzing))
         })?;
     if unit {
         report.part("unit", "unit tier: units, properties, simulations", |report| {
@@ -93,11 +94,22 @@ fn tiers(arguments: &Arguments, report: &mut Report) -> Option<()> {
         let heading = format!("lab tier: real daemons in namespaces, {threads} tests at a time");
         report.part("lab", &heading, |report| lab_tier(&suites, arguments, &programs, report));
     }
+    if let Some(fuzzing) = fuzzing {
+        report.part("fuzzing", &format!("fuzzing, {FUZZ_SECONDS} seconds for each target"), |report| {
+            let printed = fuzzing.finish()?;
+            print!("{printed}");
+            let passed = fuzz::passed(&printed).context("xtask fuzz: how many passed?")?;
+            report.add(Count { passed, failed: 0 }, Vec::new());
+            Ok(())
+        });
+    }
     if vm {
         let heading =
             format!("vm tier: the same under a kernel with every feature, {threads} tests at a time");
         report.part("vm", &heading, |report| vm_tier(&suites, arguments, &programs, report));
     }
+    // Its clusters wait as much as the lab does.
+    let lints = whole.then(|| check::lints_command().and_then(|command| Beside::start(&command)));
     if let Some(kubernetes) = kubernetes {
         let heading = "k8s tier: a real API server, and clusters whose pod network is Cairn";
         report.part("k8s", heading, |report| {
@@ -105,12 +117,9 @@ fn tiers(arguments: &Arguments, report: &mut Report) -> Option<()> {
             k8s_tier(&suites, arguments, &programs, report)
         });
     }
-    if let Some(instrumented) = instrumented {
-        report.part("fuzzing", &format!("fuzzing, {FUZZ_SECONDS} seconds for each target"), |report| {
-            instrumented.finish()?;
-            let (passed, failed) = fuzz::all(None, FUZZ_SECONDS, Some(FUZZ_SEED))?;
-            let names = failed.iter().map(|name| format!("fuzz {name}")).collect();
-            report.add(Count { passed, failed: failed.len() }, names);
+    if let Some(lints) = lints {
+        report.part("lints", "checks of what is compiled", |report| {
+            report.one("lints", || lints?.finish().map(|printed| print!("{printed}")));
             Ok(())
         });
     }

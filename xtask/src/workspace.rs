@@ -28,6 +28,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// This program once more, with arguments still to be added.
+pub(crate) fn own() -> Result<Command> {
+    Ok(Command::new(std::env::current_exe().context("cannot find the own program")?))
+}
+
 /// The document that `cargo metadata` prints, dependencies included.
 pub(crate) fn metadata() -> Result<Value> {
     let text = process::capture(cargo().args(["metadata", "--format-version", "1", "--locked"]))?;

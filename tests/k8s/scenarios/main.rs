@@ -15,6 +15,7 @@ mod option;
 mod outage;
 mod pod_cidr;
 mod pods;
+mod pool;
 mod restart;
 mod routers;
 mod runner;
@@ -45,6 +46,7 @@ fn all() -> Vec<Scenario> {
         capabilities::annotations_limit_the_traffic_of_a_pod,
         controller::runs_twice_and_one_acts,
         kubectl::exec_logs_and_port_forward_work,
+        pool::pods_move_to_another_range_as_they_are_made_again,
         restart::rolling_updates_cost_established_flows_nothing,
         restart::killed_parts_of_kubernetes_cost_established_flows_nothing,
         outage::pods_start_and_end_while_the_api_server_is_away,

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use cairn_lab::node::{self, NodeProcess};
 use cairn_lab::pod;
 use cairn_lab::probe::{self, Pace};
+use cairn_net::Transport;
 use clap::{Args, Subcommand};
 use serde_json::Map;
 
@@ -94,6 +95,9 @@ pub(crate) enum ProbeCommand {
     Tell {
         /// The port
         port: u16,
+        /// Also over SCTP
+        #[arg(long)]
+        sctp: bool,
     },
     /// Ask many who `tell` by which address they see us; prints one line of JSON
     AskAll {
@@ -109,9 +113,9 @@ pub(crate) enum ProbeCommand {
         address: IpAddr,
         /// Its port
         port: u16,
-        /// Over UDP
-        #[arg(long)]
-        udp: bool,
+        /// Over tcp, udp or sctp
+        #[arg(long, default_value_t = Transport::Tcp)]
+        over: Transport,
         /// The port to ask from
         #[arg(long, default_value_t = 0)]
         from: u16,
@@ -255,12 +259,12 @@ fn probe(command: ProbeCommand) -> Result<ExitCode> {
             probe::serve(port)?;
             return Ok(ExitCode::SUCCESS);
         }
-        ProbeCommand::Tell { port } => {
-            probe::tell(port)?;
+        ProbeCommand::Tell { port, sctp } => {
+            probe::tell(port, sctp)?;
             return Ok(ExitCode::SUCCESS);
         }
-        ProbeCommand::Ask { address, port, udp, from } => {
-            println!("{}", probe::ask(address, port, udp, from)?);
+        ProbeCommand::Ask { address, port, over, from } => {
+            println!("{}", probe::ask(address, port, over, from)?);
             return Ok(ExitCode::SUCCESS);
         }
         ProbeCommand::Sink { port } => {

@@ -8,6 +8,7 @@ mod bulk;
 mod checksum;
 mod pace;
 mod ping;
+mod sctp;
 mod seen;
 mod tcp;
 mod udp;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use cairn_net::Transport;
 use serde::{Deserialize, Serialize};
 
+use super::sctp;
 use super::tcp::listen;
 
 /// How long an answer may take: a question is asked once, and asked again by whoever waits for something.
@@ -36,11 +38,15 @@ impl Seen {
     }
 }
 
-/// Answers each TCP connection to a port, and each datagram, with the address that it comes from.
+/// Answers each TCP connection to a port, and each datagram, with the address that it comes from; over SCTP, too, if that is wanted.
 ///
 /// # Errors
-/// Where the port is taken.
-pub fn tell(port: u16) -> Result<()> {
+/// Where the port is taken, or there is no SCTP.
+pub fn tell(port: u16, over_sctp: bool) -> Result<()> {
+    if over_sctp {
+        let listener = sctp::listen(port).with_context(|| format!("cannot listen on SCTP port {port}"))?;
+        std::thread::spawn(move || answer_all(&listener));
+    }
     let datagrams = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))
         .or_else(|_| UdpSocket::bind(("0.0.0.0", port)))
         .with_context(|| format!("cannot take datagrams on port {port}"))?;
@@ -53,11 +59,15 @@ pub fn tell(port: u16) -> Result<()> {
             let _ = datagrams.send_to(text(client).as_bytes(), client);
         }
     });
+    answer_all(&listener);
+    Ok(())
+}
+
+fn answer_all(listener: &TcpListener) {
     for connection in listener.incoming() {
         // A connection that breaks is the client's to report.
         let _ = connection.and_then(|connection| answer(&connection));
     }
-    Ok(())
 }
 
 fn answer(mut connection: &TcpStream) -> std::io::Result<()> {
@@ -71,13 +81,17 @@ fn text(client: SocketAddr) -> String {
     client.ip().to_canonical().to_string()
 }
 
-/// Asks a [`tell`] once, from a port, or any if that is 0.
+/// Asks a [`tell`] once; over UDP and SCTP from a port, or any if that is 0.
 ///
 /// # Errors
 /// Where no answer comes, or another than an address.
-pub fn ask(address: IpAddr, port: u16, udp: bool, from: u16) -> Result<IpAddr> {
+pub fn ask(address: IpAddr, port: u16, over: Transport, from: u16) -> Result<IpAddr> {
     let server = SocketAddr::new(address, port);
-    let answer = if udp { ask_udp(server, from) } else { ask_tcp(server, PATIENCE) };
+    let answer = match over {
+        Transport::Tcp => ask_tcp(server, PATIENCE),
+        Transport::Udp => ask_udp(server, from),
+        Transport::Sctp => ask_sctp(server, from),
+    };
     read(server, answer)
 }
 
@@ -128,7 +142,14 @@ fn ask_udp(server: SocketAddr, from: u16) -> Result<String> {
 }
 
 fn ask_tcp(server: SocketAddr, patience: Duration) -> Result<String> {
-    let connection = TcpStream::connect_timeout(&server, patience)?;
+    read_all(TcpStream::connect_timeout(&server, patience)?, patience)
+}
+
+fn ask_sctp(server: SocketAddr, from: u16) -> Result<String> {
+    read_all(sctp::connect(server, from, PATIENCE)?, PATIENCE)
+}
+
+fn read_all(connection: TcpStream, patience: Duration) -> Result<String> {
     connection.set_read_timeout(Some(patience))?;
     let mut answer = String::new();
     connection.take(LONGEST as u64).read_to_string(&mut answer)?;
@@ -137,8 +158,6 @@ fn ask_tcp(server: SocketAddr, patience: Duration) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
 
     #[test]

@@ -11,14 +11,14 @@ use crate::program::Program;
 /// The image of pods' sandboxes.
 pub(super) const PAUSE: &str = "localhost/cairn-pause:dev";
 
+/// A program of Cairn's or of the lab's.
+pub(super) fn built(name: &str) -> Result<PathBuf> {
+    let path = programs()?.join(name);
+    path.canonicalize().with_context(|| format!("{} is missing: run `cargo build --bins`", path.display()))
+}
+
 /// Writes the images of all containers, made of programs that lie here: there is no registry.
 pub(super) fn write_images(state: &Path) -> Result<()> {
-    let cairn = programs()?;
-    let built = |name: &str| -> Result<PathBuf> {
-        let path = cairn.join(name);
-        path.canonicalize()
-            .with_context(|| format!("{} is missing: run `cargo build --bins`", path.display()))
-    };
     let images = [
         Image {
             name: PAUSE.to_owned(),

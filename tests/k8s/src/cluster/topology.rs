@@ -9,6 +9,7 @@ use cairn_lab::Topology;
 use cairn_lab::gotools;
 use cairn_lab::topology::Bind;
 
+use super::setup::built;
 use super::{CONTROL, SPARES, WORKERS};
 use crate::program::Program;
 
@@ -41,6 +42,7 @@ pub(super) fn load(state: &Path) -> Result<Topology> {
         let programs: &[Program] = if name == CONTROL {
             node.binds.push(bind(own.join("etcd"), "/var/lib/etcd"));
             node.binds.push(read_only(repository.join("deploy"), DEPLOY));
+            node.binds.push(read_only(built("cairnctl")?, "/usr/local/bin/cairnctl"));
             &[
                 Program::Etcd,
                 Program::KubeApiserver,
