@@ -34,10 +34,21 @@ fn send_flows(world: &World, from: &PodOn, address: IpAddr) -> Result<()> {
     world.exec_in(&from.node, Some(&from.pod.name), &["bash", "-c", &send]).map(drop)
 }
 
+/// Waits until what a node sends to an address goes into a tunnel, whose device is named so, with a 6 behind it for IPv6: until its mode is in force, pods reach each other without.
+fn await_tunnel(world: &World, node: &str, address: IpAddr, device: &str) -> Result<()> {
+    eventually(SETTLES, || {
+        let route = world.run(node, &format!("ip route get {address}"))?;
+        ensure!(route.contains(&format!("dev {device}")), "{node}: not into {device}: {route}");
+        Ok(())
+    })
+    .map(drop)
+}
+
 /// Sends messages from a pod to another, each from another port, and finds all of them in VXLAN behind the ToRs, with source ports by which a network
 /// spreads them.
 fn flows_are_told_apart(world: &World, from: &PodOn, to: &PodOn) -> Result<()> {
     for address in &to.pod.addresses {
+        await_tunnel(world, &from.node, *address, "cairn-vxlan")?;
         let filter = "udp port 4789";
         let watches =
             [Watch::start(world, "tor1", &to.node, filter)?, Watch::start(world, "tor2", &to.node, filter)?];
@@ -149,6 +160,7 @@ fn flows_in_ip_in_ip_take_all_ways_there_are(families: Families) -> Result<()> {
         let pods = pods(world)?;
         world.all_reach_all(&pods)?;
         let (from, to) = (&pods[2], *pods[0].pod.addresses.first().context("an address")?);
+        await_tunnel(world, &from.node, to, "cairn-ipip")?;
         // The ToRs' ports to the node see all that it sends.
         let filter = "ip proto 4";
         let links = [

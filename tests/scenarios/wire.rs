@@ -27,7 +27,8 @@ impl Watch {
         let file = format!("/run/lab/watch-{}.pcap", COUNT.fetch_add(1, Ordering::Relaxed));
         let command = world.command(node, None)?;
         // A place in the buffer has room for what a device may join to one packet: the usual 2 MiB are 26 places.
-        let line = format!("tcpdump -i {interface} -Z root -U -B 16384 --immediate-mode -w {file} '{filter}'");
+        let line =
+            format!("tcpdump -i {interface} -Z root -U -B 16384 --immediate-mode -w {file} '{filter}'");
         let watch = Self { node: node.to_owned(), file, _tcpdump: Kept::start(command, &line)? };
         // The file's header is written once packets are taken.
         eventually(PATIENCE, || {

@@ -238,3 +238,14 @@ fn octets(text: &str) -> Result<Vec<u8>> {
     let octet = |pair: &[char]| Ok(u8::from_str_radix(&pair.iter().collect::<String>(), 16)?);
     digits.chunks(2).map(octet).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::passed;
+
+    #[test]
+    fn the_last_line_says_how_many_passed() {
+        assert_eq!(passed("a: 60 s, 1 seeds\n  #7 DONE\n11 passed, 0 failed\n"), Some(11));
+        assert_eq!(passed("11 passed, 0 failed\nand more\n"), None);
+    }
+}

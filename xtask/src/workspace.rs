@@ -28,9 +28,9 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// This program once more, with arguments still to be added.
+/// This program as it was built last, with arguments still to be added. What we run as may have been replaced by a build since.
 pub(crate) fn own() -> Result<Command> {
-    Ok(Command::new(std::env::current_exe().context("cannot find the own program")?))
+    Ok(Command::new(programs("debug")?.join("xtask")))
 }
 
 /// The document that `cargo metadata` prints, dependencies included.

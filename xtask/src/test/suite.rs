@@ -233,12 +233,27 @@ fn parse(text: &str) -> Option<Count> {
 
 #[cfg(test)]
 mod tests {
-    use super::{failures, parse};
+    use super::{Count, Outcome, Suite, failures, parse};
 
     #[test]
     fn failures_are_read_by_name() {
         let text = "test mesh::v4 ... ok\ntest mesh::v6 ... FAILED\ntest racks::v4 - should panic ... ok\n\nfailures:";
         assert_eq!(failures(text), ["mesh::v6"]);
+    }
+
+    #[test]
+    fn a_program_that_died_failed_whatever_it_had_printed_before() {
+        let suite = Suite { name: "lab".to_owned(), program: "p".into(), directory: "d".into() };
+        let failed = |text: &str, failed: usize| {
+            let count = Count { passed: 1, failed };
+            let complete = parse(text).is_some();
+            suite.failed(&Outcome { count, complete, machine_failed: false, text: text.to_owned() })
+        };
+        let one = "test mesh::v6 ... FAILED\n";
+        assert_eq!(failed(&format!("{one}test result: FAILED. 1 passed; 1 failed;"), 1), ["lab mesh::v6"]);
+        assert_eq!(failed(one, 1), ["lab mesh::v6", "lab"]);
+        assert_eq!(failed("", 1), ["lab"]);
+        assert!(failed("test result: ok. 1 passed; 0 failed;", 0).is_empty());
     }
 
     #[test]
