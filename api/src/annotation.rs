@@ -26,6 +26,8 @@ pub const IPV4_POOLS: &str = "cairn.network/ipv4-pools";
 pub const IPV6_POOLS: &str = "cairn.network/ipv6-pools";
 /// Pod: the exact addresses to have, a JSON list of at most one per family.
 pub const ADDRESSES: &str = "cairn.network/ip-addresses";
+/// Pod: the MAC address of its interface, a unicast one.
+pub const MAC_ADDRESS: &str = "cairn.network/mac-address";
 
 /// Label on BlockAffinity: the node that it belongs to, as a value fit for a label.
 pub const NODE_LABEL: &str = "cairn.network/node";

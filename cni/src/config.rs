@@ -18,7 +18,7 @@ use crate::{Level, SpecVersion};
 pub(crate) use bandwidth::bandwidth;
 use fields::Fields;
 pub(crate) use host_ports::host_ports;
-pub(crate) use ipam::{Ipam, requested};
+pub(crate) use ipam::{Ipam, mac, requested};
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,12 +83,7 @@ impl Config {
             ipam: Ipam::parse(fields.object("ipam")?.unwrap_or_default())?,
             dns: dns(fields.object("dns")?)?,
             runtime,
-            mac: mac
-                .map(|text| {
-                    crate::args::unicast(&text)
-                        .ok_or_else(|| fields::invalid("runtimeConfig.mac", &text, crate::args::MAC_RULE))
-                })
-                .transpose()?,
+            mac: mac.map(|text| ipam::unicast_mac("runtimeConfig.mac", &text)).transpose()?,
             args_ips,
             prev_result: fields.object("prevResult")?,
             // libcni gives the list under a second name too, which an early text of the specification had.

@@ -5,7 +5,7 @@ use felix_api::{Add, AddressRequest, Attached, Attachment, Check, Code, Command,
 use serde_json::{Map, Value};
 
 use crate::args::Args;
-use crate::config::{self, Config, bandwidth, host_ports, requested};
+use crate::config::{self, Config, bandwidth, host_ports, mac, requested};
 use crate::limits::MAX_STDIN;
 use crate::result::{self, Shape, success_json};
 use crate::{Environment, SpecVersion, Verb};
@@ -147,7 +147,7 @@ fn command(
 
 fn add(attachment: Attachment, netns: String, config: &Config, args: Args) -> Result<Add, Refusal> {
     let addresses: AddressRequest = requested(config, &args)?;
-    let mac: Option<Mac> = config.mac.or(args.mac);
+    let mac: Option<Mac> = mac(config, &args)?;
     let pod: Option<PodId> = args.pod;
     let (host_ports, bandwidth) = (host_ports(&config.runtime)?, bandwidth(&config.runtime)?);
     let (network, mtu) = (config.network.clone(), config.mtu);

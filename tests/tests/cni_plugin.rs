@@ -262,6 +262,15 @@ fn wishes_for_addresses_mtu_and_mac_are_kept_or_refused() -> Result<()> {
     node.del(&pod)?;
 
     let pod = node.pod()?;
+    let own =
+        json!({ "io.kubernetes.cri.pod-annotations": { "cairn.network/mac-address": "02:00:00:00:00:0a" } });
+    let keys = node.configuration("1.1.0", &json!({ "runtimeConfig": own }));
+    let address = addresses(&node.plugin("ADD", Some(&pod), &keys)?.ok().context("ADD")?).remove(0);
+    let link = pod.netns.ip("link show eth0")?;
+    ensure!(link.contains("02:00:00:00:00:0a") && node.netns.pings(&address), "{link}");
+    node.del(&pod)?;
+
+    let pod = node.pod()?;
     let add = |keys: Value| node.plugin("ADD", Some(&pod), &node.configuration("1.1.0", &keys));
     ensure!(addresses(&add(json!({ "ipam": { "assign_ipv6": false } }))?.ok().context("ADD")?).len() == 1);
     node.del(&pod)?;

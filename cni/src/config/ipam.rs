@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use cairn_net::Family;
+use cairn_net::{Family, Mac};
 use felix_api::value::{list_in_text, pools, pools_in_text};
 use felix_api::{AddressRequest, Refusal};
 use serde_json::{Map, Value};
 
 use super::Config;
 use super::fields::{self, Fields};
-use crate::args::{ADDRESS_RULE, Args, address};
+use crate::args::{ADDRESS_RULE, Args, MAC_RULE, address, unicast};
 
 /// The capability by which containerd and CRI-O hand over a pod's annotations.
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 /// The annotations read from there: JSON lists of strings. By family, as [`Family::ALL`] has them.
 const POOL_ANNOTATIONS: [&str; 2] = ["cairn.network/ipv4-pools", "cairn.network/ipv6-pools"];
 const ADDRESS_ANNOTATION: &str = "cairn.network/ip-addresses";
+/// The annotation with a MAC address.
+const MAC_ANNOTATION: &str = "cairn.network/mac-address";
 
 /// The object `ipam` of the configuration. Its keys are those that Calico's plugin knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,11 +72,7 @@ impl Ipam {
 /// What ADD asks for. Exact addresses come from the first of: `runtimeConfig.ips`, the pod's annotation, `args.cni.ips`, `CNI_ARGS`;
 /// pools from the pod's annotations. Where these say nothing `ipam` counts, if the pod's namespace, which felix-lite knows, says nothing either.
 pub(crate) fn requested(config: &Config, args: &Args) -> Result<AddressRequest, Refusal> {
-    let annotations = match config.runtime.get(POD_ANNOTATIONS) {
-        Some(Value::Object(annotations)) => Some(annotations),
-        _ => None,
-    };
-    let annotation = |key: &str| annotations.and_then(|all| all.get(key));
+    let annotation = |key: &str| annotation(config, key);
     let (mut own, mut configured) = (Vec::new(), BTreeMap::new());
     for ((family, key), pools) in Family::ALL.into_iter().zip(POOL_ANNOTATIONS).zip(&config.ipam.pools) {
         match annotation(key) {
@@ -93,6 +91,25 @@ pub(crate) fn requested(config: &Config, args: &Args) -> Result<AddressRequest, 
         args.ip.into_iter().collect()
     };
     Ok(AddressRequest { families: config.ipam.families(), pools: own, configured, addresses })
+}
+
+/// The MAC address that ADD asks for: of the first of `runtimeConfig.mac`, the pod's annotation, `CNI_ARGS`.
+pub(crate) fn mac(config: &Config, args: &Args) -> Result<Option<Mac>, Refusal> {
+    let annotated = annotation(config, MAC_ANNOTATION);
+    match annotated.filter(|_| config.mac.is_none()) {
+        Some(value) => unicast_mac(MAC_ANNOTATION, text_of(MAC_ANNOTATION, value)?).map(Some),
+        None => Ok(config.mac.or(args.mac)),
+    }
+}
+
+/// A MAC address that somebody wrote.
+pub(super) fn unicast_mac(path: &str, text: &str) -> Result<Mac, Refusal> {
+    unicast(text).ok_or_else(|| fields::invalid(path, text, MAC_RULE))
+}
+
+/// The value of a pod's annotation.
+fn annotation<'a>(config: &'a Config, key: &str) -> Option<&'a Value> {
+    config.runtime.get(POD_ANNOTATIONS)?.as_object()?.get(key)
 }
 
 /// An annotation's value is text.

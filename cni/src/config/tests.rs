@@ -110,6 +110,28 @@ fn the_nearest_wish_for_an_address_counts() {
 }
 
 #[test]
+fn the_nearest_wish_for_a_mac_address_counts() {
+    let annotation = |value: &str| {
+        format!(r#""io.kubernetes.cri.pod-annotations":{{"cairn.network/mac-address":{value}}}"#)
+    };
+    let wish = |runtime: &str, args: &str| {
+        let config = with(&format!(r#""runtimeConfig":{{{runtime}}}"#))?;
+        mac(&config, &crate::args::Args::parse(args)?).map(|mac| mac.map(|mac| mac.to_string()))
+    };
+    let (own, of_args) = (annotation(r#""02:00:00:00:00:02""#), "MAC=02:00:00:00:00:03");
+    let all = format!(r#""mac":"02:00:00:00:00:01",{own}"#);
+    assert_eq!(wish(&all, of_args).unwrap().as_deref(), Some("02:00:00:00:00:01"));
+    assert_eq!(wish(&own, of_args).unwrap().as_deref(), Some("02:00:00:00:00:02"));
+    assert_eq!(wish("", of_args).unwrap().as_deref(), Some("02:00:00:00:00:03"));
+    assert_eq!(wish("", "").unwrap(), None);
+    for (bad, code) in [(r#""01:00:00:00:00:00""#, Code::INVALID_CONFIG), ("7", Code::DECODE)] {
+        let refusal = wish(&annotation(bad), "").unwrap_err();
+        assert_eq!(refusal.code, code, "{bad}");
+        assert!(refusal.to_string().contains("cairn.network/mac-address"), "{refusal}");
+    }
+}
+
+#[test]
 fn what_a_pods_annotation_says_nothing_of_is_left_to_namespace_and_configuration() {
     let ipam = r#""ipam":{"ipv4_pools":["a"],"ipv6_pools":["b"]}"#;
     let annotation = |value: &str| {

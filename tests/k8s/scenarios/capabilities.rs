@@ -3,25 +3,20 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::world::{WEB, World, url};
+use crate::world::{WEB, World, url, web};
 
 const HOST_PORT: u16 = 18080;
 
 fn pod(name: &str, node: &str, annotations: &serde_json::Value, host_port: Option<u16>) -> String {
+    let mut spec = web();
+    spec["nodeName"] = node.into();
     let mut port = json!({ "containerPort": WEB });
     if let Some(host_port) = host_port {
         port["hostPort"] = host_port.into();
     }
-    let container = json!({
-        "name": "web", "image": "localhost/probe:dev", "ports": [port],
-        "args": ["netexec", format!("--http-port={WEB}"), "--udp-port=8081"],
-        "readinessProbe": { "httpGet": { "path": "/hostname", "port": WEB }, "periodSeconds": 1 },
-    });
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": name, "namespace": "default", "annotations": annotations },
-        "spec": { "nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [container] },
-    });
+    spec["containers"][0]["ports"] = json!([port]);
+    let metadata = json!({ "name": name, "namespace": "default", "annotations": annotations });
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
     pod.to_string()
 }
 

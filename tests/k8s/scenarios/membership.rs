@@ -16,9 +16,6 @@ const CONTROLLER: &str = "deployment/cairn-controller";
 /// The controller's command line for those who cannot wait forty minutes.
 const HASTY: [&str; 4] = ["--listen=127.0.0.1:9095", "--lease-duration=3s", "--interval=1s", "--grace=2s"];
 
-/// What says how long released addresses rest.
-const IPAM: &str = "ipamconfiguration";
-
 /// A machine becomes a node, goes for good, and becomes one again under the same name. What it had is given back in between, and pods on the
 /// others lose nothing.
 pub(crate) fn a_node_joins_goes_and_comes_again_and_others_lose_nothing(world: &World) -> Result<()> {
@@ -38,21 +35,15 @@ pub(crate) fn a_node_joins_goes_and_comes_again_and_others_lose_nothing(world: &
     // The next scenario finds three nodes and a controller that takes its time, whatever happened.
     let left = leave(world).context("the node goes at the end");
     let calm = set_arguments(world, &usual);
-    let rest = world.cluster.kubectl(&["delete", IPAM, "default", "--ignore-not-found"]);
+    let rest = world.set_cooldown(None);
     tried?;
     left?;
     calm?;
-    rest.map(drop)
+    rest
 }
 
 fn hasten(world: &World) -> Result<()> {
-    let ipam = json!({
-        "apiVersion": "cairn.network/v1alpha1",
-        "kind": "IPAMConfiguration",
-        "metadata": { "name": "default" },
-        "spec": { "ipCooldownSeconds": 1 },
-    });
-    world.cluster.apply(&ipam.to_string())?;
+    world.set_cooldown(Some(1))?;
     set_arguments(world, &json!(HASTY))
 }
 

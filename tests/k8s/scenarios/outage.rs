@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::option;
 use crate::traffic::goes_on_while;
-use crate::world::{Pod, WEB, World, url};
+use crate::world::{Pod, WEB, World, url, web};
 
 /// What kubelet itself says of its pods: the address of one.
 fn address(world: &World, node: &str, name: &str) -> Result<IpAddr> {
@@ -30,20 +30,7 @@ fn address(world: &World, node: &str, name: &str) -> Result<IpAddr> {
 
 /// A pod that a node's kubelet runs because of a file, without being told by the API server.
 fn manifest(name: &str) -> String {
-    let pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": name },
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "containers": [{
-                "name": "web",
-                "image": "localhost/probe:dev",
-                "args": ["netexec", format!("--http-port={WEB}")],
-            }],
-        },
-    });
-    pod.to_string()
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": web() }).to_string()
 }
 
 /// Waits for such a pod on a node, and has pods of every node ask it. Returns its address.

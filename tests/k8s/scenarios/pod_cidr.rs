@@ -10,7 +10,7 @@ use cairn_k8s::cluster::NODES;
 use serde_json::{Value, json};
 
 use crate::routers;
-use crate::world::{Pod, WEB, World};
+use crate::world::{Pod, WEB, World, web};
 
 /// Where the pods are. Its pools are for it alone, and it names them: of several that would do a pod takes what is held ready.
 const NAMESPACE: &str = "by-node";
@@ -74,19 +74,6 @@ fn other(world: &World) -> Value {
         "kind": "Pod",
         "metadata": { "name": OTHER, "namespace": NAMESPACE, "labels": { "app": OTHER }, "annotations": annotations },
         "spec": web(),
-    })
-}
-
-/// What a pod runs.
-fn web() -> Value {
-    json!({
-        "terminationGracePeriodSeconds": 1,
-        "containers": [{
-            "name": "web",
-            "image": "localhost/probe:dev",
-            "args": ["netexec", "--http-port=8080", "--udp-port=8081"],
-            "readinessProbe": { "httpGet": { "path": "/hostname", "port": 8080 }, "periodSeconds": 1 },
-        }],
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::routers;
 use crate::traffic::goes_on_while;
-use crate::world::{Pod, WEB, World};
+use crate::world::{Pod, World, web};
 
 /// A pool and what takes its place, each with its range. Only pods that name it have addresses of it.
 const OLD: (&str, &str) = ("moving-old", "10.246.0.0/24");
@@ -42,37 +42,21 @@ fn deployment((name, replicas): (&str, usize), pool: &str) -> Value {
         "spec": {
             "replicas": replicas,
             "selector": { "matchLabels": { "app": name } },
-            "template": {
-                "metadata": { "labels": { "app": name }, "annotations": annotations },
-                "spec": {
-                    "terminationGracePeriodSeconds": 1,
-                    "containers": [{
-                        "name": "web",
-                        "image": "localhost/probe:dev",
-                        "args": ["netexec", format!("--http-port={WEB}")],
-                        "readinessProbe": { "httpGet": { "path": "/hostname", "port": WEB }, "periodSeconds": 1 },
-                    }],
-                },
-            },
+            "template": { "metadata": { "labels": { "app": name }, "annotations": annotations }, "spec": web() },
         },
     })
 }
 
 /// Makes the pool and its pods. Addresses do not rest meanwhile: the move would wait for that.
 fn begin(world: &World) -> Result<()> {
-    let ipam = json!({
-        "apiVersion": "cairn.network/v1alpha1",
-        "kind": "IPAMConfiguration",
-        "metadata": { "name": "default" },
-        "spec": { "ipCooldownSeconds": 0 },
-    });
+    world.set_cooldown(Some(0))?;
     let pool = json!({
         "apiVersion": "cairn.network/v1alpha1",
         "kind": "IPPool",
         "metadata": { "name": OLD.0 },
         "spec": { "cidr": OLD.1, "assignmentMode": "Manual" },
     });
-    let items = [ipam, pool, deployment(MOVES, OLD.0), deployment(STAYS, OLD.0)];
+    let items = [pool, deployment(MOVES, OLD.0), deployment(STAYS, OLD.0)];
     world.cluster.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string())
 }
 
@@ -159,8 +143,6 @@ fn end(world: &World) -> Result<()> {
 pub(crate) fn pods_move_to_another_range_as_they_are_made_again(world: &World) -> Result<()> {
     let moved = begin(world).and_then(|()| moves(world));
     let ended = end(world);
-    let usual = world.cluster.kubectl(&["delete", "ipamconfiguration", "default", "--ignore-not-found"]);
-    moved?;
-    ended?;
-    usual.map(drop)
+    let usual = world.set_cooldown(None);
+    moved.and(ended).and(usual)
 }

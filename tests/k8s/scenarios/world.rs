@@ -161,6 +161,21 @@ impl World {
         Ok(output.stdout)
     }
 
+    /// Has addresses rest for so many seconds before another pod may have them; `None`: as usual.
+    pub(crate) fn set_cooldown(&self, seconds: Option<u32>) -> Result<()> {
+        let Some(seconds) = seconds else {
+            let delete = ["delete", "ipamconfiguration", "default", "--ignore-not-found"];
+            return self.cluster.kubectl(&delete).map(drop);
+        };
+        let ipam = json!({
+            "apiVersion": "cairn.network/v1alpha1",
+            "kind": "IPAMConfiguration",
+            "metadata": { "name": "default" },
+            "spec": { "ipCooldownSeconds": seconds },
+        });
+        self.cluster.apply(&ipam.to_string())
+    }
+
     /// Has a pod ask `host` (an address or name) something over HTTP: `hostname`, or `clientip`, the address that it is seen by.
     pub(crate) fn ask(&self, from: &Pod, host: &str, port: u16, request: &str) -> Result<String> {
         let own = from.addresses.first().context("the pod has an address")?;
@@ -179,23 +194,24 @@ pub(crate) fn url(address: &IpAddr, port: u16) -> String {
     format!("http://{}", SocketAddr::new(*address, port))
 }
 
-/// A pod that answers as those of `probe.yaml` do.
-fn fresh(name: &str, node: &str) -> Value {
+/// The spec of a pod that answers as those of `probe.yaml` do.
+pub(crate) fn web() -> Value {
     json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": name, "labels": { "app": "fresh" } },
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "nodeSelector": { "kubernetes.io/hostname": node },
-            "containers": [{
-                "name": "web",
-                "image": "localhost/probe:dev",
-                "args": ["netexec", format!("--http-port={WEB}")],
-                "readinessProbe": { "httpGet": { "path": "/hostname", "port": WEB }, "periodSeconds": 1 },
-            }],
-        },
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{
+            "name": "web",
+            "image": "localhost/probe:dev",
+            "args": ["netexec", format!("--http-port={WEB}"), "--udp-port=8081"],
+            "readinessProbe": { "httpGet": { "path": "/hostname", "port": WEB }, "periodSeconds": 1 },
+        }],
     })
+}
+
+fn fresh(name: &str, node: &str) -> Value {
+    let mut spec = web();
+    spec["nodeSelector"] = json!({ "kubernetes.io/hostname": node });
+    let metadata = json!({ "name": name, "labels": { "app": "fresh" } });
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec })
 }
 
 impl Pod {

@@ -87,7 +87,7 @@ impl Report {
     pub(super) fn finish(self) -> bool {
         println!("\n{}", bold("== what it came to"));
         for (name, count, time) in &self.parts {
-            println!("  {:>9}  {name}: {count}", minutes(*time));
+            println!("  {:>11}  {name}: {count}", minutes(*time));
         }
         println!("all of it took {}", minutes(self.began.elapsed()));
         if !self.flaky.is_empty() {

@@ -270,3 +270,15 @@ fn a_namespace_keeps_its_pools_unless_nothing_is_taken_from_them() {
     assert_eq!(found, ["Namespace shop metadata.annotations[cni.projectcalico.org/ipv6pools]"]);
     assert!(apart.objects.is_empty(), "{:?}", apart.objects);
 }
+
+#[test]
+fn a_pods_mac_address_is_written_anew_by_hand() {
+    let annotations = json!({ "cni.projectcalico.org/hwAddr": "02:00:00:00:00:01" });
+    let metadata = json!({ "name": "a", "namespace": "shop", "annotations": annotations });
+    let moved = of(vec![json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {} })]);
+    assert_eq!(
+        found(&moved, Outcome::ByHand),
+        ["Pod shop/a metadata.annotations[cni.projectcalico.org/hwAddr]"]
+    );
+    assert!(found(&moved, Outcome::Dropped).is_empty());
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use cairn_api::annotation::{ADDRESSES, IPV4_POOLS, IPV6_POOLS};
+use cairn_api::annotation::{ADDRESSES, IPV4_POOLS, IPV6_POOLS, MAC_ADDRESS};
 use serde_json::Value;
 
 use super::Options;
@@ -14,20 +14,18 @@ use super::translator::{Annotated, Annotations, Translated, Translator};
 
 const POOLS: [(&str, &str); 2] =
     [("cni.projectcalico.org/ipv4pools", IPV4_POOLS), ("cni.projectcalico.org/ipv6pools", IPV6_POOLS)];
-const ADDRESS: (&str, &str) = ("cni.projectcalico.org/ipAddrs", ADDRESSES);
+/// What only pods have.
+const OWN: [(&str, &str); 2] =
+    [("cni.projectcalico.org/ipAddrs", ADDRESSES), ("cni.projectcalico.org/hwAddr", MAC_ADDRESS)];
 
 /// What Calico's plugin writes on a pod that it has started: no wish of anybody's.
 const RESULTS: [&str; 3] =
     ["cni.projectcalico.org/podIP", "cni.projectcalico.org/podIPs", "cni.projectcalico.org/containerID"];
 
 /// By how a key begins, why it has no counterpart.
-const DROPPED: [(&str, &str); 7] = [
+const DROPPED: [(&str, &str); 6] = [
     ("cni.projectcalico.org/ipAddrsNoIpam", "every address of a pod is of a pool"),
     ("cni.projectcalico.org/floatingIPs", "there are no floating addresses"),
-    (
-        "cni.projectcalico.org/hwAddr",
-        "a pod's MAC address comes by the plugin's capability mac, not by annotation",
-    ),
     ("cni.projectcalico.org/ipFamilies", "which families pods have is said by the plugin's configuration"),
     ("cni.projectcalico.org/allowedSourcePrefixes", "a pod sends from its own addresses alone"),
     ("qos.projectcalico.org/", "there are no QoS controls"),
@@ -86,7 +84,7 @@ fn annotations<'a>(
 ) {
     let label = source.label();
     for (key, value) in found.filter(|(key, _)| !RESULTS.contains(key)) {
-        let Some((_, ours)) = POOLS.iter().chain([&ADDRESS]).find(|(theirs, _)| *theirs == key) else {
+        let Some((_, ours)) = POOLS.iter().chain(&OWN).find(|(theirs, _)| *theirs == key) else {
             dropped(&label, path, key, value, to);
             continue;
         };

@@ -5,6 +5,7 @@ mod drain;
 mod egress;
 mod expansion;
 mod fabric;
+mod filters;
 mod firewall;
 mod host_ports;
 mod pod_cidr;
