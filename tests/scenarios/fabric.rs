@@ -237,7 +237,7 @@ fn only_nodes_may_send_encapsulated_packets(families: Families) -> Result<()> {
         world.run("router", &format!("ip neighbour add {address} lladdr {mac} dev forged nud permanent"))?;
         world.run("router", &format!("ip route add {address} dev forged"))?;
         let dropped = || -> Result<u64> {
-            let text = world.run("node1", "nft -j list chain inet cairn encapsulated")?;
+            let text = world.run("node1", "nft -j list chain inet cairn tunnel-ends")?;
             let rules: Value = serde_json::from_str(&text)?;
             let items = rules["nftables"].as_array().context("no rules")?;
             let packets = items.iter().filter_map(|item| item["rule"]["expr"].as_array()).flatten();
@@ -259,7 +259,7 @@ fn pods_send_no_encapsulated_packets_to_nodes(families: Families) -> Result<()> 
         let pods = pods(world)?;
         world.all_reach_all(&pods)?;
         let dropped = |world: &World| -> Result<u64> {
-            let text = world.run("node1", "nft -j list chain inet cairn forged")?;
+            let text = world.run("node1", "nft -j list chain inet cairn to-nodes")?;
             let rules: Value = serde_json::from_str(&text)?;
             let items = rules["nftables"].as_array().context("no rules")?;
             let parts = items.iter().filter_map(|item| item["rule"]["expr"].as_array()).flatten();

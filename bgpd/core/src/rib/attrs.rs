@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use cairn_net::Asn;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::hop::{HopId, HopNumbers};
@@ -160,7 +160,8 @@ pub fn leaving(mut attributes: Attributes, external: bool) -> Attributes {
 pub(crate) struct Interner {
     table: HashTable<Arc<RouteAttributes>>,
     hops: HopNumbers,
-    hasher: FixedState,
+    /// Seeded at random, as neighbours choose what is hashed.
+    hasher: RandomState,
     sweep_at: usize,
     /// How many paths there were when [`Interner::tidy`] swept last; `usize::MAX`: the table has grown since.
     tidied_at: usize,
@@ -171,7 +172,7 @@ impl Default for Interner {
         Self {
             table: HashTable::new(),
             hops: HopNumbers::default(),
-            hasher: FixedState::default(),
+            hasher: RandomState::default(),
             sweep_at: Self::SMALLEST_SWEEP,
             tidied_at: usize::MAX,
         }

@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 
 use cairn_net::Prefix;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -14,7 +14,8 @@ use super::table::{Net, NetId};
 #[derive(Debug, Default)]
 pub(super) struct Index {
     places: HashTable<NetId>,
-    hasher: FixedState,
+    /// Seeded at random: prefixes are chosen by neighbours, who could choose such as have one hash.
+    hasher: RandomState,
 }
 
 impl Index {
@@ -46,5 +47,28 @@ impl Index {
         if let Ok(found) = self.places.find_entry(hash, |id| *id == net) {
             found.remove();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::{IpAddr, Ipv6Addr};
+
+    use foldhash::fast::FixedState;
+
+    use super::*;
+
+    /// Prefixes of which a table with a seed that everybody knows compares each with all others: a full read of them would take seconds.
+    #[test]
+    fn neighbours_cannot_choose_prefixes_of_one_hash() {
+        let seed = 0x082e_fa98_ec4e_6c89_u128;
+        let chosen = |high: u128| Prefix::host(IpAddr::V6(Ipv6Addr::from_bits(high << 64 | seed)));
+        let hashes = |hash: &dyn Fn(Prefix) -> u64| {
+            (0..1000).map(|high| hash(chosen(high))).collect::<HashSet<_>>().len()
+        };
+        assert_eq!(hashes(&|prefix| FixedState::default().hash_one(prefix)), 1, "chosen for the known seed");
+        let index = Index::default();
+        assert!(hashes(&|prefix| index.hasher.hash_one(prefix)) > 990);
     }
 }

@@ -14,7 +14,7 @@ impl Speaker {
     pub(super) fn originate(&mut self, owner: &str, routes: &[OriginatedRoute], replace: bool) {
         let source = self.owner(owner);
         if replace {
-            let named: HashSet<Prefix, foldhash::fast::FixedState> =
+            let named: HashSet<Prefix, foldhash::fast::RandomState> =
                 routes.iter().map(|route| route.prefix).collect();
             let gone = self.own_paths(source, |prefix| !named.contains(&prefix));
             gone.into_iter().for_each(|path| self.rib.table.remove(path));

@@ -5,20 +5,21 @@
 //! | chain | hook, priority | what |
 //! |---|---|---|
 //! | `source-check` | prerouting, -310 | pods send from their own addresses only (`from-pods`); packets of pods of other nodes come through WireGuard only, where nothing else is to be taken (`cleartext`); before conntrack, so that a forged packet leaves no entry |
-//! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only; decapsulated ones go on as if the tunnel were a wire |
+//! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only (`tunnel-ends`); decapsulated ones go on as if the tunnel were a wire |
 //! | `egress-limit` | prerouting, -305 | what pods send beyond their rate; before conntrack, too; only where there are such |
 //! | (services) | prerouting, -100 | |
 //! | `host-ports`, `host-ports-own` | prerouting and output, -95 | connections to ports of the node that lead to pods; before anything is filtered, so that policies see pods' own addresses and ports; only where there are such |
 //! | `egress` | prerouting, -90 | packets of pods of egress gateways get a mark; only where there are such |
-//! | `forged` | forward, -10 | pods send no encapsulated packets to nodes, also by way of a service: its address is translated by then |
+//! | `forged` | forward, -10 | pods send no encapsulated packets to nodes (`to-nodes`), also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
 //! | `host-ports-return` | postrouting, 95 | of such connections those whose answers would not come back here get an address of the node |
 //! | `masquerades` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with an address of the node |
 //! | `egress-tunnels` | postrouting, 110 | packets of egress gateways enter a tunnel without their mark, or the kernel would lead what they travel in back into it; only where there are such |
 //! | `ingress-limit` | postrouting, 300 | what pods are sent beyond their rate; last, so that it is what really would reach them; only where there are such |
 //!
-//! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question, and what nothing
-//! needs is not there: see [`Needs`]. Without translation, of sources or of ports, nothing has the kernel track connections.
+//! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question, what is
+//! cheap is asked first (the kernel copies the name of an interface to ask for it), and what nothing needs is not there: see [`Needs`]. Without translation, of
+//! sources or of ports, nothing has the kernel track connections.
 //!
 //! IPv6 cannot live from global addresses alone: an unassigned source (`::`) does duplicate address detection, a
 //! link-local one resolves neighbours. From these a pod may send neighbour discovery and multicast listener reports
@@ -58,7 +59,9 @@ const ENCAPSULATED: &str = "encapsulated";
 const CLEARTEXT: &str = "cleartext";
 /// The interface of what this node sends to itself.
 const LOOPBACK: &[u8] = b"lo\0";
+const TUNNEL_ENDS: &str = "tunnel-ends";
 const FORGED: &str = "forged";
+const TO_NODES: &str = "to-nodes";
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 /// TCP, UDP, SCTP, DCCP.
@@ -68,8 +71,8 @@ const WITH_PORTS: [u8; 4] = [6, UDP, 132, 33];
 /// translates has the kernel track all connections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Needs {
-    /// Packets are encapsulated on this node.
-    encapsulation: bool,
+    /// Packets are encapsulated on this node: in UDP, in IP.
+    encapsulation: [bool; 2],
     /// Packets of some pools are taken through WireGuard only.
     encryption: bool,
     /// Some pods leave the pools with another source.
@@ -95,7 +98,7 @@ impl Needs {
         let any = |set: fn(Family) -> SetName| Family::ALL.into_iter().any(|family| holds(set(family)));
         let egress = if stays { chains.contains(EGRESS) } else { any(SetName::EgressMembers) };
         Self {
-            encapsulation: holds(SetName::TunnelPorts) || holds(SetName::TunnelProtocols),
+            encapsulation: [holds(SetName::TunnelPorts), holds(SetName::TunnelProtocols)],
             encryption: any(SetName::Encrypted),
             translation: any(SetName::Masquerade) || egress || chains.contains(MASQUERADE),
             egress,
@@ -111,6 +114,10 @@ impl Needs {
             SetName::Limits(of) => self.directions().any(|(wanted, direction)| wanted && direction == of),
             _ => true,
         }
+    }
+
+    fn encapsulates(self) -> bool {
+        self.encapsulation.contains(&true)
     }
 
     /// Those directions in which some pods have a limit, and those in which none has.
@@ -154,11 +161,13 @@ fn all_chains(needs: Needs) -> (Vec<Chain>, Vec<Chain>) {
         (true, Chain::regular(FROM_PODS)),
         (true, Chain::regular(CLEARTEXT)),
         (true, Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310)),
-        (needs.encapsulation, Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10)),
+        (needs.encapsulates(), Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10)),
+        (needs.encapsulates(), Chain::regular(TUNNEL_ENDS)),
         (needs.egress, Chain::at(EGRESS, ChainType::Filter, Hook::Prerouting, -90)),
         (needs.egress, Chain::regular(EGRESS_MARKED)),
         (needs.egress, Chain::at(EGRESS_TUNNELS, ChainType::Filter, Hook::Postrouting, 110)),
-        (needs.encapsulation, Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10)),
+        (needs.encapsulates(), Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10)),
+        (needs.encapsulates(), Chain::regular(TO_NODES)),
         (needs.translation, Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100)),
     ];
     let ports = host_ports::chains().map(|chain| (needs.host_ports, chain));
@@ -203,9 +212,12 @@ fn rules(needs: Needs) -> Vec<Rule> {
     if needs.encryption {
         rules.extend(Family::ALL.map(cleartext_rule));
     }
-    if needs.encapsulation {
-        rules.extend(Family::ALL.into_iter().flat_map(encapsulated_rules));
-        rules.extend(Family::ALL.into_iter().flat_map(forged_rules));
+    if needs.encapsulates() {
+        rules.extend(Family::ALL.into_iter().flat_map(tunnel_ends_rules));
+        rules.extend(Family::ALL.map(to_nodes_rule));
+        rules.extend(
+            encapsulated(needs).flat_map(|what| [encapsulated_rule(what.clone()), forged_rule(what)]),
+        );
     }
     if needs.egress {
         rules.extend(Family::ALL.into_iter().flat_map(egress_rules));
@@ -241,16 +253,17 @@ fn source_rule(family: Family) -> Rule {
     rule(FROM_PODS, "pods send from their own addresses", parts)
 }
 
-/// Packets that tunnels take: by port, by protocol.
-fn encapsulated() -> [Vec<Expression>; 2] {
+/// Packets that this node's tunnels take: by port, by protocol.
+fn encapsulated(needs: Needs) -> impl Iterator<Item = Vec<Expression>> {
     let lookup =
         |set: SetName| Expression::Lookup { set: set.as_str().to_owned(), key: Register(0), inverted: false };
     let protocol = Expression::Meta { key: MetaKey::TransportProtocol, into: Register(0) };
     let port = Expression::Payload { base: PayloadBase::Transport, offset: 2, len: 2, into: Register(0) };
-    [
+    let all = [
         vec![protocol.clone(), equal(Register(0), &[UDP]), port, lookup(SetName::TunnelPorts)],
         vec![protocol, lookup(SetName::TunnelProtocols)],
-    ]
+    ];
+    needs.encapsulation.into_iter().zip(all).filter_map(|(wanted, what)| wanted.then_some(what))
 }
 
 /// What comes in by an interface whose name begins so was not on a wire in clear text.
@@ -277,39 +290,39 @@ fn cleartext_rule(family: Family) -> Rule {
 }
 
 /// What a pod would have another node take for this node's packet, once masqueraded as that. What it sends to its own node keeps its source, which
-/// is no node's: [`encapsulated_rules`] see to that.
-fn forged_rules(family: Family) -> impl Iterator<Item = Rule> {
-    encapsulated().into_iter().map(move |what| {
-        let mut parts = vec![
-            Expression::Meta { key: MetaKey::InputInterface, into: Register(0) },
-            equal(Register(0), WORKLOAD.as_bytes()),
-        ];
-        parts.extend(of_family(family, Register(0)));
-        parts.extend(what);
-        parts.extend([
-            destination(family, Register(0)),
-            nodes(family, false),
-            Expression::Counter,
-            Expression::Verdict(Verdict::Drop),
-        ]);
-        rule(FORGED, "pods send no encapsulated packets to nodes", parts)
-    })
+/// is no node's: [`tunnel_ends_rules`] see to that.
+fn forged_rule(mut what: Vec<Expression>) -> Rule {
+    what.extend([
+        Expression::Meta { key: MetaKey::InputInterface, into: Register(0) },
+        equal(Register(0), WORKLOAD.as_bytes()),
+        Expression::Verdict(Verdict::Goto(TO_NODES.to_owned())),
+    ]);
+    rule(FORGED, "encapsulated by a pod", what)
+}
+
+fn to_nodes_rule(family: Family) -> Rule {
+    let mut parts = of_family(family, Register(0)).to_vec();
+    parts.extend([destination(family, Register(0)), nodes(family, false)]);
+    parts.extend([Expression::Counter, Expression::Verdict(Verdict::Drop)]);
+    rule(TO_NODES, "pods send no encapsulated packets to nodes", parts)
+}
+
+fn encapsulated_rule(mut what: Vec<Expression>) -> Rule {
+    what.push(Expression::Verdict(Verdict::Goto(TUNNEL_ENDS.to_owned())));
+    rule(ENCAPSULATED, "for a tunnel", what)
 }
 
 /// Encapsulated packets from elsewhere than the cluster's nodes, or to another address of this node than the one that its tunnels have:
-/// a pod may send there, and be masqueraded as its node, for [`forged_rules`] know only the addresses of tunnels.
-fn encapsulated_rules(family: Family) -> impl Iterator<Item = Rule> {
-    encapsulated().into_iter().flat_map(move |what| {
-        let ends = [
-            (source(family, Register(0)), "encapsulated packets come from nodes only"),
-            (destination(family, Register(0)), "encapsulated packets go to nodes' own addresses only"),
-        ];
-        ends.map(|(end, comment)| {
-            let mut parts = of_family(family, Register(0)).to_vec();
-            parts.extend(what.iter().cloned());
-            parts.extend([end, nodes(family, true), Expression::Counter, Expression::Verdict(Verdict::Drop)]);
-            rule(ENCAPSULATED, comment, parts)
-        })
+/// a pod may send there, and be masqueraded as its node, for [`to_nodes_rule`] knows only the addresses of tunnels.
+fn tunnel_ends_rules(family: Family) -> [Rule; 2] {
+    let ends = [
+        (source(family, Register(0)), "encapsulated packets come from nodes only"),
+        (destination(family, Register(0)), "encapsulated packets go to nodes' own addresses only"),
+    ];
+    ends.map(|(end, comment)| {
+        let mut parts = of_family(family, Register(0)).to_vec();
+        parts.extend([end, nodes(family, true), Expression::Counter, Expression::Verdict(Verdict::Drop)]);
+        rule(TUNNEL_ENDS, comment, parts)
     })
 }
 

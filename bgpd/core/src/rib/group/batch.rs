@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use cairn_net::{Family, Prefix};
 use foldhash::HashMap;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
@@ -64,7 +64,7 @@ pub(super) struct Batch<'a> {
     buckets: Vec<Bucket>,
     /// The buckets by what they are, once there are more than [`FEW`].
     by_content: HashTable<u32>,
-    hasher: FixedState,
+    hasher: RandomState,
     /// What was exported is remembered. Steady churn comes in batches of one route, which is not met again.
     remembers: bool,
     /// What became of an attribute set from a source, by the class of the prefix. Holds the set, so that its address stays its name.
@@ -87,7 +87,7 @@ impl<'a> Batch<'a> {
             remembers: expected > 2,
             buckets: Vec::new(),
             by_content: HashTable::new(),
-            hasher: FixedState::default(),
+            hasher: RandomState::default(),
             seen: HashMap::default(),
             withdrawn: Vec::new(),
         }
