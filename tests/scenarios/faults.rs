@@ -6,12 +6,13 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bgpd_api::bfd::BfdState;
 use cairn_lab::lab::Families;
 use cairn_lab::probe::Report;
 
 use crate::flow::words;
+use crate::racks::SILENCE;
 use crate::sessions::configure;
 use crate::wait::{PATIENCE, eventually};
 use crate::world::{SETTLES, World, play};
@@ -33,6 +34,10 @@ const HOLD_TIME: Duration = Duration::from_secs(3);
 const CHANGE: Duration = Duration::from_millis(50);
 /// What may come on top of a hold time, which is counted by the other side's last KEEPALIVE.
 const LATE: Duration = Duration::from_millis(500);
+/// What a path that falls silent may cost with three times 50 ms: the detection time, the change of routes, and what else a machine does meanwhile.
+const MOVED: Duration = Duration::from_millis(200);
+/// How often that is tried at most: whoever else wants the processors at that moment makes it longer.
+const ATTEMPTS: usize = 3;
 /// What may come on top of either where instructions are translated.
 const TRANSLATED: Duration = Duration::from_secs(2);
 
@@ -165,6 +170,30 @@ fn disturb(world: &World, node: &str, link: &str, how: &str) -> Result<()> {
 
 fn heal(world: &World, node: &str, link: &str) -> Result<()> {
     world.run(node, &format!("tc qdisc del dev {link} root")).map(drop)
+}
+
+/// The path through BIRD is lost in both directions and each link stays up. The hold time is 3 s: only BFD can be as fast.
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn bfd_of_50_ms_moves_traffic_in_less_than_200_ms() -> Result<()> {
+    play("faults", "faults-moved", Families::Dual, |world| {
+        begin(world, true)?;
+        let mut outages = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            let traffic = Traffic::start(world)?;
+            world.run("bird", SILENCE)?;
+            await_way(world, &FRR)?;
+            let outage = traffic.outage(&format!("BIRD falls silent, attempt {attempt} of {ATTEMPTS}"))?;
+            // With less than an interval, traffic had left before.
+            if (bfd_interval()..MOVED * *PATIENCE).contains(&outage) {
+                return Ok(());
+            }
+            outages.push(outage);
+            world.run("bird", "nft delete table inet silence")?;
+            all_up(world, true)?;
+        }
+        bail!("never between one interval and {:?} without answers: {outages:?}", MOVED * *PATIENCE)
+    })
 }
 
 mod needs_netem {

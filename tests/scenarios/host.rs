@@ -1,13 +1,27 @@
 //! A node's host beside Cairn: its network manager and its other firewalls.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use cairn_lab::lab::Families;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::flow::Flows;
+use crate::overlay::await_device;
+use crate::pools::set_modes;
 use crate::wait::eventually;
 use crate::world::{PodOn, SETTLES, World, play};
+
+/// How pods' packets travel while a manager starts, and by which device: plainly by the manager's own, and by one of ours, named so or with a 6 behind it.
+const WAYS: [(&str, &str); 2] = [("vxlanMode: Never", "eth1"), ("vxlanMode: Always", "cairn-vxlan")];
+
+/// Prints what no manager may change: routes, nexthops and addresses of tunnels.
+const OURS: &str = "sh -c 'ip -oneline address show group 211812354; \
+    ip route show proto 202; ip -6 route show proto 202; ip nexthop show proto 202'";
+
+/// For how long what is ours has to stay the same before a manager starts.
+const STABLE: Duration = Duration::from_secs(1);
 
 /// What operators are told to install.
 const FOR_NETWORKD: [(&str, &str); 2] = [
@@ -23,6 +37,28 @@ fn put(world: &World, node: &str, path: &str, text: &str) -> Result<()> {
     let directory = std::path::Path::new(&path).parent().context("an absolute path")?;
     std::fs::create_dir_all(directory)?;
     std::fs::write(&path, text).context(path)
+}
+
+/// Is it a pod's interface or a tunnel?
+fn is_ours(name: &str) -> bool {
+    name.starts_with("crn") || name.starts_with("cairn-")
+}
+
+/// Has pods' packets travel in a way, and waits until nothing of ours changes on node1 any more. Returns what that is.
+fn settle(world: &World, pods: &[PodOn; 2], (mode, device): (&str, &str)) -> Result<String> {
+    set_modes(world, mode)?;
+    pods[1].pod.addresses.iter().try_for_each(|address| await_device(world, "node1", *address, device))?;
+    let mut before = world.run("node1", OURS)?;
+    eventually(SETTLES, || {
+        std::thread::sleep(STABLE);
+        let now = world.run("node1", OURS)?;
+        let same = now == before;
+        before = now;
+        ensure!(same, "it still changes: {before}");
+        Ok(())
+    })?;
+    reach(world, pods)?;
+    Ok(before)
 }
 
 fn links(world: &World, node: &str) -> Result<Vec<Value>> {
@@ -65,7 +101,7 @@ fn start_networkd(world: &World, node: &str) -> Result<()> {
             let wanted = match name {
                 "lo" => continue,
                 "eth1" => "configured",
-                name if name.starts_with("crn") => "unmanaged",
+                name if is_ours(name) => "unmanaged",
                 name => anyhow::bail!("what is {name}?"),
             };
             let state = state(world, node, &link)?;
@@ -85,19 +121,22 @@ fn systemd_networkd_leaves_alone_what_is_ours(families: Families) -> Result<()> 
         }
         put(world, "node1", "/etc/systemd/network/99-all.network", FOR_ALL)?;
         uplink(world, "node1")?;
-        let ours = "sh -c 'ip route show proto 202; ip -6 route show proto 202; ip nexthop show proto 202'";
-        let before = world.run("node1", ours)?;
-        let flows = Flows::start(world, &pods[0], &pods[1])?;
-        for _ in 0..2 {
-            start_networkd(world, "node1")?;
-            ensure!(world.run("node1", ours)? == before, "routes have changed");
-            world.end_process("node1", "systemd-networkd", Signal::SIGTERM)?;
-            eventually(SETTLES, || {
-                ensure!(world.processes("node1", "systemd-networkd")?.is_empty(), "it still runs");
-                Ok(())
-            })?;
+        for way in WAYS {
+            let before = settle(world, &pods, way)?;
+            let flows = Flows::start(world, &pods[0], &pods[1])?;
+            for _ in 0..2 {
+                start_networkd(world, "node1")?;
+                let now = world.run("node1", OURS)?;
+                ensure!(now == before, "what is ours was:\n{before}\nand is:\n{now}");
+                world.end_process("node1", "systemd-networkd", Signal::SIGTERM)?;
+                eventually(SETTLES, || {
+                    ensure!(world.processes("node1", "systemd-networkd")?.is_empty(), "it still runs");
+                    Ok(())
+                })?;
+            }
+            flows.end_without_loss()?;
         }
-        flows.end_without_loss()
+        Ok(())
     })
 }
 
@@ -122,7 +161,7 @@ fn start_network_manager(world: &World, node: &str) -> Result<()> {
             let wanted = match name {
                 "lo" => continue,
                 "eth1" => "connected (externally)",
-                name if name.starts_with("crn") => "unmanaged",
+                name if is_ours(name) => "unmanaged",
                 name => anyhow::bail!("what is {name}?"),
             };
             let state = states.iter().find(|(device, _)| *device == name).map(|(_, state)| *state);
@@ -140,19 +179,22 @@ fn network_manager_leaves_alone_what_is_ours(families: Families) -> Result<()> {
         let (path, text) = FOR_NETWORK_MANAGER;
         put(world, "node1", path, text)?;
         world.run("node1", &format!("sh -c '{BUS}'"))?;
-        let ours = "sh -c 'ip route show proto 202; ip -6 route show proto 202; ip nexthop show proto 202'";
-        let before = world.run("node1", ours)?;
-        let flows = Flows::start(world, &pods[0], &pods[1])?;
-        for _ in 0..2 {
-            start_network_manager(world, "node1")?;
-            ensure!(world.run("node1", ours)? == before, "routes have changed");
-            world.end_process("node1", "NetworkManager", Signal::SIGTERM)?;
-            eventually(SETTLES, || {
-                ensure!(world.processes("node1", "NetworkManager")?.is_empty(), "it still runs");
-                Ok(())
-            })?;
+        for way in WAYS {
+            let before = settle(world, &pods, way)?;
+            let flows = Flows::start(world, &pods[0], &pods[1])?;
+            for _ in 0..2 {
+                start_network_manager(world, "node1")?;
+                let now = world.run("node1", OURS)?;
+                ensure!(now == before, "what is ours was:\n{before}\nand is:\n{now}");
+                world.end_process("node1", "NetworkManager", Signal::SIGTERM)?;
+                eventually(SETTLES, || {
+                    ensure!(world.processes("node1", "NetworkManager")?.is_empty(), "it still runs");
+                    Ok(())
+                })?;
+            }
+            flows.end_without_loss()?;
         }
-        flows.end_without_loss()
+        Ok(())
     })
 }
 

@@ -126,3 +126,38 @@ fn vxlan_between_nodes_without_ipv4_carries_it() -> Result<()> {
         pods.iter().try_for_each(|pod| await_mtu(world, pod, 1500 - 70))
     })
 }
+
+/// Every packet to the addresses of a pod is encrypted between the nodes' IPv6 addresses, whatever its family.
+fn is_sealed_over_ipv6(world: &World, from: &PodOn, to: &PodOn) -> Result<()> {
+    for address in &to.pod.addresses {
+        let watch = Watch::start(world, &to.node, "eth1", "udp port 51820 or icmp or icmp6")?;
+        let report = world.ping(&from.node, Some(&from.pod.name), *address, 3)?;
+        ensure!(report.lost() == 0, "{address}: {report:?}");
+        // A request of 64 bytes behind its header, filled up to a multiple of 16, and WireGuard's own 32. No handshake is as long.
+        let length = if address.is_ipv6() { 64 + 40 + 8 + 32 } else { 64 + 20 + 12 + 32 };
+        let request = format!("IP6 fd10::1.51820 > fd10::2.51820: UDP, length {length}");
+        let seen = watch.until(world, |line| line.contains(&request))?;
+        let plain = seen.lines().any(|line| line.contains(&format!("> {address}: ICMP")));
+        ensure!(!plain, "to {address} in clear text:\n{seen}");
+    }
+    Ok(())
+}
+
+mod needs_wireguard {
+    use super::*;
+    use crate::wireguard;
+
+    #[test]
+    #[ignore = "needs root: run by cargo xtask test --tier lab"]
+    fn wireguard_between_nodes_without_ipv4_carries_it() -> Result<()> {
+        cairn_lab::feature::require(module_path!())?;
+        play_with("mesh", "ipv6-wg", Families::Ipv6, &[("CAIRN_FAMILY", "ipv6-nodes")], |world| {
+            let pods = pods(world)?;
+            world.all_reach_all(&pods)?;
+            wireguard::configure(world, wireguard::ON)?;
+            eventually(SETTLES, || is_sealed_over_ipv6(world, &pods[0], &pods[1]))?;
+            world.all_reach_all(&pods)?;
+            pods.iter().try_for_each(|pod| await_mtu(world, pod, 1500 - 80))
+        })
+    }
+}

@@ -18,7 +18,7 @@ use crate::wire::Watch;
 use crate::world::{PodOn, SETTLES, World, play};
 
 /// Flows that are sent at once.
-const FLOWS: usize = 32;
+pub(crate) const FLOWS: usize = 32;
 
 const fn has(families: Families, version_6: bool) -> bool {
     match families {
@@ -29,16 +29,17 @@ const fn has(families: Families, version_6: bool) -> bool {
 }
 
 /// Sends so many messages from a pod, each from another port.
-fn send_flows(world: &World, from: &PodOn, address: IpAddr) -> Result<()> {
+pub(crate) fn send_flows(world: &World, from: &PodOn, address: IpAddr) -> Result<()> {
     let send = format!("for i in $(seq {FLOWS}); do echo x > /dev/udp/{address}/9; done; true");
     world.exec_in(&from.node, Some(&from.pod.name), &["bash", "-c", &send]).map(drop)
 }
 
-/// Waits until what a node sends to an address goes into a tunnel, whose device is named so, with a 6 behind it for IPv6: until its mode is in force, pods reach each other without.
-fn await_tunnel(world: &World, node: &str, address: IpAddr, device: &str) -> Result<()> {
+/// Waits until what a node sends to an address leaves by a device, named so or with a 6 behind it for IPv6. Until the mode of a tunnel is in force, pods reach
+/// each other without it.
+pub(crate) fn await_device(world: &World, node: &str, address: IpAddr, device: &str) -> Result<()> {
     eventually(SETTLES, || {
         let route = world.run(node, &format!("ip route get {address}"))?;
-        ensure!(route.contains(&format!("dev {device}")), "{node}: not into {device}: {route}");
+        ensure!(route.contains(&format!("dev {device}")), "{node}: not by {device}: {route}");
         Ok(())
     })
     .map(drop)
@@ -48,7 +49,7 @@ fn await_tunnel(world: &World, node: &str, address: IpAddr, device: &str) -> Res
 /// spreads them.
 fn flows_are_told_apart(world: &World, from: &PodOn, to: &PodOn) -> Result<()> {
     for address in &to.pod.addresses {
-        await_tunnel(world, &from.node, *address, "cairn-vxlan")?;
+        await_device(world, &from.node, *address, "cairn-vxlan")?;
         let filter = "udp port 4789";
         let watches =
             [Watch::start(world, "tor1", &to.node, filter)?, Watch::start(world, "tor2", &to.node, filter)?];
@@ -160,7 +161,7 @@ fn flows_in_ip_in_ip_take_all_ways_there_are(families: Families) -> Result<()> {
         let pods = pods(world)?;
         world.all_reach_all(&pods)?;
         let (from, to) = (&pods[2], *pods[0].pod.addresses.first().context("an address")?);
-        await_tunnel(world, &from.node, to, "cairn-ipip")?;
+        await_device(world, &from.node, to, "cairn-ipip")?;
         // The ToRs' ports to the node see all that it sends.
         let filter = "ip proto 4";
         let links = [

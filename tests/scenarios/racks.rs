@@ -1,12 +1,14 @@
-//! Two racks behind two ToRs, BIRD 2 and FRRouting, with eBGP: both ways are used, and either may fail.
+//! Two racks behind two ToRs, BIRD 2 and FRRouting, with eBGP: both ways are used, either may fail, and one may fail unseen.
 
 use anyhow::{Context, Result, ensure};
 use bgpd_api::bfd::{BfdSession, BfdState};
 use bgpd_api::peer::Peer;
 use cairn_lab::lab::Families;
 
+use crate::overlay::{FLOWS, send_flows};
 use crate::route::learned;
 use crate::wait::eventually;
+use crate::wire::Watch;
 use crate::world::{PodOn, SETTLES, World, play, play_with};
 
 /// Waits until a node's route to another's pod has so many next hops.
@@ -91,7 +93,7 @@ pub(crate) fn await_bfd(world: &World, node: &str) -> Result<()> {
 }
 
 /// Both sessions of a node with the ToR of that AS.
-fn with_tor(world: &World, node: &str, asn: u32) -> Result<(Peer, BfdSession)> {
+pub(crate) fn with_tor(world: &World, node: &str, asn: u32) -> Result<(Peer, BfdSession)> {
     let peer = world.peers(node)?.into_iter().find(|peer| peer.remote_as.0 == asn);
     let peer = peer.with_context(|| format!("{node} has no session with AS {asn}"))?;
     let sessions = world.bfd_sessions(node)?;
@@ -100,8 +102,8 @@ fn with_tor(world: &World, node: &str, asn: u32) -> Result<(Peer, BfdSession)> {
     Ok((peer, session))
 }
 
-/// Has a ToR fall silent: no link goes down, no connection is reset, it forwards nothing.
-const SILENCE: &str = "nft 'add table inet silence; \
+/// Has a node fall silent: no link goes down, no connection is reset, it forwards nothing.
+pub(crate) const SILENCE: &str = "nft 'add table inet silence; \
     add chain inet silence in { type filter hook prerouting priority -400; policy drop; }; \
     add chain inet silence out { type filter hook output priority -400; policy drop; }'";
 
@@ -151,6 +153,83 @@ fn a_silent_tor_is_left_by_bfd(families: Families) -> Result<()> {
     })
 }
 
+/// Sends flows from a pod to each address of another, which its node spreads over both ToRs, and waits until each ToR has passed all that it took on to the
+/// other node, or nothing.
+fn tors_pass_on(world: &World, from: &PodOn, to: &PodOn, wanted: [bool; 2]) -> Result<()> {
+    let watch = |node: &str| -> Result<[Watch; 2]> {
+        let start = |tor: &str| Watch::start(world, tor, node, "udp port 9");
+        Ok([start("tor1")?, start("tor2")?])
+    };
+    for address in &to.pod.addresses {
+        let (near, far) = (watch(&from.node)?, watch(&to.node)?);
+        let target = format!("> {address}.9: UDP");
+        let count = |links: &[Watch; 2]| -> Result<[usize; 2]> {
+            let of = |link: &Watch| -> Result<usize> {
+                Ok(link.now(world)?.lines().filter(|line| line.contains(&target)).count())
+            };
+            Ok([of(&links[0])?, of(&links[1])?])
+        };
+        send_flows(world, from, *address)?;
+        eventually(SETTLES, || {
+            let (taken, passed) = (count(&near)?, count(&far)?);
+            let all = taken.iter().sum::<usize>() == FLOWS && !taken.contains(&0);
+            let right = (0..2).all(|tor| passed[tor] == if wanted[tor] { taken[tor] } else { 0 });
+            ensure!(all && right, "{address}: of {FLOWS} flows ToRs took {taken:?} and passed {passed:?} on");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Waits until the routes that tor1 has learned are in its kernel, or none of them is.
+fn await_fib(world: &World, wanted: bool) -> Result<()> {
+    eventually(SETTLES, || {
+        // Routes of BIRD: protocol 12.
+        let routes = world.run("tor1", "sh -c 'ip route show proto 12; ip -6 route show proto 12'")?;
+        ensure!(routes.trim().is_empty() != wanted, "routes in the kernel of tor1: {wanted}: {routes}");
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// Its sessions stay, BGP's and BFD's, so that nobody can know: flows over it are lost, those over the other ToR are not, until it has its routes again.
+fn a_tor_that_loses_its_forwarding_table_alone_is_not_left(families: Families) -> Result<()> {
+    play_with("two-racks", "tor-fib", families, &[("TORS", "-bfd")], |world| {
+        let pods = pods(world)?;
+        ask_for_bfd(world, "bfd: {multiplier: 4}")?;
+        let nodes = world.cairn_nodes();
+        nodes.iter().try_for_each(|node| await_bfd(world, node))?;
+        let (from, to) = (&pods[0], &pods[2]);
+        await_hops(world, "node1", to, 2)?;
+        world.all_reach_all(&pods)?;
+        tors_pass_on(world, from, to, [true, true])?;
+        let (peer, bfd) = with_tor(world, "node1", 65001)?;
+
+        // BIRD would put back within a minute what somebody deletes: it is told to take its routes out of the kernel.
+        world.run("tor1", "birdc 'disable \"kernel*\"'")?;
+        await_fib(world, false)?;
+        let (_, emptied) = with_tor(world, "node1", 65001)?;
+        tors_pass_on(world, from, to, [false, true])?;
+        // Longer than any detection time.
+        eventually(SETTLES, || {
+            let (_, now) = with_tor(world, "node1", 65001)?;
+            ensure!(now.packets_received >= emptied.packets_received + 10, "few packets of BFD: {now:#?}");
+            Ok(())
+        })?;
+        let (peer_now, bfd_now) = with_tor(world, "node1", 65001)?;
+        ensure!(peer_now.established_count == peer.established_count, "another session: {peer_now:#?}");
+        let stays = bfd_now.local.state == BfdState::Up && bfd_now.down_count == bfd.down_count;
+        ensure!(stays, "BFD has noticed: {bfd_now:#?}");
+        await_hops(world, "node1", to, 2)?;
+
+        world.run("tor1", "birdc 'enable \"kernel*\"'")?;
+        await_fib(world, true)?;
+        world.all_reach_all(&pods)?;
+        tors_pass_on(world, from, to, [true, true])
+    })
+}
+
+crate::scenario!(a_tor_that_loses_its_forwarding_table_alone_is_not_left);
 crate::scenario!(a_silent_tor_is_left_by_bfd);
 crate::scenario!(both_tors_carry_traffic_and_either_may_fail);
 crate::scenario!(a_lost_node_takes_only_its_own_routes);
