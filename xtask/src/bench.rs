@@ -99,7 +99,9 @@ fn benchmark(room: &Room, name: &str) -> Result<PathBuf> {
 
 fn names(room: &Room) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(workspace::root().join(room.directory).join("bench"))? {
+    let directory = workspace::root().join(room.directory).join("bench");
+    let entries = std::fs::read_dir(&directory);
+    for entry in entries.with_context(|| format!("benchmarks are in {}", directory.display()))? {
         let path = entry?.path();
         if let (Some("rs"), Some(stem)) = (path.extension().and_then(|e| e.to_str()), path.file_stem()) {
             names.push(stem.to_string_lossy().into_owned());
