@@ -175,9 +175,10 @@ fn the_other_side_is_told_why_a_session_ends() -> Result<()> {
     play("sessions", "told", Families::Dual, |world| {
         configure(world, &document(""))?;
         all_established(world)?;
-        // RFC 9003, to both; a neighbour that is shut down stays down until it is enabled.
-        world.run("cairn", "cairnctl bgp neighbor 10.20.1.0 shutdown --message 'moving racks'")?;
-        says(world, "bird", "birdc show protocols all cairn", &["moving racks"])?;
+        // RFC 9003, to both, with more octets than RFC 8203 had room for; a neighbour that is shut down stays down until it is enabled.
+        let text = format!("moving racks{}", ", one after the other".repeat(11));
+        world.run("cairn", &format!("cairnctl bgp neighbor 10.20.1.0 shutdown --message '{text}'"))?;
+        says(world, "bird", "birdc show protocols all cairn", &[&text])?;
         world.run("cairn", "cairnctl bgp neighbor 10.20.2.0 reset --message 'new cable'")?;
         says(world, "frr", "vtysh -c 'show bgp neighbors 10.20.2.1'", &["Cease/Administrative Reset"])?;
         world.run("cairn", "cairnctl bgp neighbor 10.20.1.0 enable")?;
