@@ -41,7 +41,8 @@ fn a_peer_that_misses_more_than_is_remembered_is_cut_off_and_begins_anew() {
     sim.nodes.get_mut(&node(1)).unwrap().speaker.as_mut().unwrap().missed_allowance = 1000;
     sim.stall(node(1));
     // Prefixes that come and go, each with some 450 octets of its own: 27 MB, of which the log keeps 16.
-    let communities: Vec<_> = (0..100).map(|n| format!("65001:{n}").parse().unwrap()).collect();
+    let communities: Vec<crate::wire::Community> =
+        (0..100).map(|n| format!("65001:{n}").parse().unwrap()).collect();
     for round in 0..60 {
         let route = |(med, prefix): (u32, Prefix)| OriginatedRoute {
             med: Some(med),
