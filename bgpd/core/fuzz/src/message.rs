@@ -125,7 +125,7 @@ fn is_shown_to_recorders(update: &Update, context: &DecodeContext) {
         let Some(first) = nlri.first() else { continue };
         let entry = Entry { peer: 1, since: AT, path_id: first.path_id, route: &route };
         if let Some(record) = mrt::rib_entries(0, first.prefix, &[entry], AT) {
-            let len = record[8..12].iter().fold(0, |len, octet| len << 8 | usize::from(*octet));
+            let len = record[8..12].iter().fold(0_usize, |len, octet| len << 8 | usize::from(*octet));
             assert_eq!(len, record.len() - 12);
         }
     }
