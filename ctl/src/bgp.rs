@@ -214,7 +214,7 @@ struct Originate {
 
 #[derive(Args)]
 struct Message {
-    /// A text for the neighbor's operator (RFC 9003), at most 128 octets.
+    /// A text for the neighbor's operator (RFC 9003), at most 255 octets.
     #[arg(long, value_name = "TEXT", default_value = "")]
     message: String,
 }

@@ -228,6 +228,32 @@ fn a_confederation_looks_like_one_as_from_outside() -> Result<()> {
     })
 }
 
+/// BIRD and GoBGP have the same networks. As long as BIRD says that it leaves (RFC 8326) its paths, which are the better ones, are the last
+/// choice.
+fn who_leaves_is_the_last_choice(world: &World) -> Result<()> {
+    const SHARED: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/48"];
+    let expect = |best: &str, bird_preference: Option<u32>| {
+        eventually(SETTLES, || {
+            for prefix in SHARED {
+                let all = paths(world, Table::AllPaths, prefix)?;
+                let chosen = all.iter().find(|path| path.best).map(as_path);
+                ensure!(chosen.as_deref() == Some(best), "{prefix}: {chosen:?} is the best of {all:?}");
+                let bird = all.iter().find(|path| as_path(path) == "65201").context("no path of BIRD")?;
+                ensure!(bird.attributes.local_preference == bird_preference, "{prefix}: {bird:?}");
+            }
+            Ok(())
+        })
+    };
+    for prefix in SHARED {
+        gobgp(world, "add", prefix)?;
+    }
+    expect("65203", Some(0))?;
+    for does in ["disable leaving4", "disable leaving6", "enable staying4", "enable staying6"] {
+        world.run("bird", &format!("birdc {does}"))?;
+    }
+    expect("65201", None).map(drop)
+}
+
 #[test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn options_of_what_is_sent_are_seen_by_others() -> Result<()> {
@@ -269,7 +295,7 @@ fn options_of_what_is_sent_are_seen_by_others() -> Result<()> {
             let kernel = world.run("cairn", "ip route show 192.0.2.7/32")?;
             ensure!(kernel.trim().is_empty(), "the kernel of cairn: {kernel}");
             Ok(())
-        })
-        .map(|_| ())
+        })?;
+        who_leaves_is_the_last_choice(world)
     })
 }

@@ -69,8 +69,11 @@ fn says(world: &World, node: &str, line: &str, words: &[&str]) -> Result<()> {
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn sessions_are_what_both_sides_agree_on() -> Result<()> {
     play("sessions", "agreed", Families::Dual, |world| {
-        configure(world, &document(""))?;
+        configure(world, &document(", passive: true"))?;
         all_established(world)?;
+        // Passive: it is BIRD's connection that came to our port.
+        let accepted = world.run("cairn", "ss -Htn state established sport = :179 and dst 10.20.1.0")?;
+        ensure!(accepted.lines().count() == 1, "BIRD has not connected: {accepted}");
         let capabilities = ["Extended message", "Enhanced refresh", "Role: provider", "Role: customer"];
         says(world, "bird", "birdc show protocols all cairn", &capabilities)?;
         // Another AS towards BIRD: before our own, or instead of it.
@@ -124,9 +127,37 @@ fn sessions_are_what_both_sides_agree_on() -> Result<()> {
                 "a neighbour of a range is kept without a session: {peers:?}"
             );
             Ok(())
-        })
-        .map(drop)
+        })?;
+        a_long_message_reaches_bird(world)
     })
+}
+
+/// Announces as many prefixes at once as take 16000 octets. In messages of 4096 octets they would be four at least, so that fewer have a
+/// longer one among them (RFC 8654).
+fn a_long_message_reaches_bird(world: &World) -> Result<()> {
+    const PREFIXES: u16 = 4000;
+    let updates_sent = || -> Result<u64> {
+        let peers = world.peers("cairn")?;
+        let bird = peers.iter().find(|peer| peer.address.to_string() == "10.20.1.0").context("BIRD")?;
+        Ok(bird.updates_sent)
+    };
+    let prefixes: Vec<String> = (0..PREFIXES)
+        .map(|number| {
+            let [high, low] = number.to_be_bytes();
+            format!("100.{}.{low}.0/24", 64 + high)
+        })
+        .collect();
+    let before = updates_sent()?;
+    world.run("cairn", &format!("cairnctl bgp originate {}", prefixes.join(" ")))?;
+    says(
+        world,
+        "bird",
+        "birdc show route table master4 where net ~ 100.64.0.0/10 count",
+        &[&format!("{PREFIXES} of ")],
+    )?;
+    let messages = updates_sent()? - before;
+    ensure!((1..=3).contains(&messages), "BIRD was sent {PREFIXES} prefixes in {messages} messages");
+    Ok(())
 }
 
 #[test]
@@ -175,9 +206,10 @@ fn the_other_side_is_told_why_a_session_ends() -> Result<()> {
     play("sessions", "told", Families::Dual, |world| {
         configure(world, &document(""))?;
         all_established(world)?;
-        // RFC 9003, to both; a neighbour that is shut down stays down until it is enabled.
-        world.run("cairn", "cairnctl bgp neighbor 10.20.1.0 shutdown --message 'moving racks'")?;
-        says(world, "bird", "birdc show protocols all cairn", &["moving racks"])?;
+        // RFC 9003, to both, with more octets than RFC 8203 had room for; a neighbour that is shut down stays down until it is enabled.
+        let text = format!("moving racks{}", ", one after the other".repeat(11));
+        world.run("cairn", &format!("cairnctl bgp neighbor 10.20.1.0 shutdown --message '{text}'"))?;
+        says(world, "bird", "birdc show protocols all cairn", &[&text])?;
         world.run("cairn", "cairnctl bgp neighbor 10.20.2.0 reset --message 'new cable'")?;
         says(world, "frr", "vtysh -c 'show bgp neighbors 10.20.2.1'", &["Cease/Administrative Reset"])?;
         world.run("cairn", "cairnctl bgp neighbor 10.20.1.0 enable")?;

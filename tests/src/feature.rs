@@ -38,13 +38,15 @@ pub enum Feature {
     Flowtable,
     /// SCTP (`CONFIG_IP_SCTP`).
     Sctp,
+    /// The TCP Authentication Option (`CONFIG_TCP_AO`, Linux 6.7 and later).
+    Tcpao,
     /// A clock of its own, which may be set: a virtual machine.
     Clock,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ipip,
         Self::Ip6tnl,
         Self::Vxlan,
@@ -55,6 +57,7 @@ impl Feature {
         Self::Netem,
         Self::Flowtable,
         Self::Sctp,
+        Self::Tcpao,
         Self::Clock,
     ];
 
@@ -71,6 +74,7 @@ impl Feature {
             Self::Netem => "netem",
             Self::Flowtable => "flowtable",
             Self::Sctp => "sctp",
+            Self::Tcpao => "tcpao",
             Self::Clock => "clock",
         }
     }
@@ -97,6 +101,8 @@ impl Feature {
             }
             // The module is loaded when somebody asks for a socket, which no shell does.
             Self::Sctp => "modprobe -q sctp; grep -q '^SCTP' /proc/net/protocols",
+            // No shell sets options of sockets: a function of net/ipv4/tcp_ao.c.
+            Self::Tcpao => "grep -qw tcp_ao_destroy_sock /proc/kallsyms",
             Self::Clock => "test -n \"$CAIRN_VM\"",
         }
     }

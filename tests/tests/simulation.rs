@@ -1,7 +1,7 @@
 //! Thousands of networks of speakers in virtual time, each with its own troubles, each compared with a reference model at its end.
 //!
-//! A run is a function of its seed: topology, originated prefixes, delays, cuts, crashes, restarts, stalled sockets and resets all come
-//! from it. When the troubles are over and the network is quiet, every session must be up, what each end says it told is what
+//! A run is a function of its seed: topology, filters between ASes, originated prefixes, delays, cuts, crashes, restarts, stalled
+//! sockets and resets all come from it. When the troubles are over and the network is quiet, every session must be up, what each end says it told is what
 //! the other end has, and every route is the one that the reference model computes without messages and without time.
 //!
 //! A program of its own and not `#[test]`s, so that every run counts: `cargo xtask sim --runs N --seed S` for long ones.

@@ -1,9 +1,12 @@
 //! `cargo xtask fuzz`: every fuzz target for a bounded time, on the stable toolchain.
 //!
 //! A package whose directory is named `fuzz` holds targets, each a program of it. Its seeds lie in
-//! `../testdata/<target>/`: `.hex` files of hex digits and `#` comments, `.txt` files with one input on each line.
+//! `../testdata/<target>/`: `.hex` files of hex digits and `#` comments, `.txt` files with one input on each line, and `learned.lines`, which
+//! `--keep` writes (`corpus`).
 //! Coverage is LLVM's own pass, which needs no nightly flag, only the linked libFuzzer (and so a C++ compiler).
 //! As many targets run at a time as there are processors. What a run learns is kept under `target/fuzz/corpus`; what crashes, under `target/fuzz/crashes`.
+
+mod corpus;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{process, progress, workspace};
@@ -23,6 +26,10 @@ const RUSTFLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-san
 
 /// Longest input, in octets: one BGP message of the usual kind, and more than any text needs.
 const MAX_LEN: usize = 4096;
+/// The same for [`LONG`]: one message of RFC 8654.
+const EXTENDED_MAX_LEN: usize = 65535;
+/// Targets whose input is such a message, or some.
+const LONG: [&str; 2] = ["bgp-stream", "bgp-update"];
 /// Seconds that one input may take before it counts as a hang.
 const INPUT_SECONDS: u32 = 5;
 /// Memory that a target may take, in MiB: growth beyond is a failure.
@@ -39,12 +46,15 @@ pub(crate) struct Arguments {
     /// Where the random numbers begin, 1 to 4294967295; otherwise somewhere else each time
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     seed: Option<u32>,
+    /// Put what reaches code that the seeds do not reach into the targets' directories of seeds, as `learned.lines`
+    #[arg(long)]
+    keep: bool,
 }
 
 /// Runs the targets.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let filter = arguments.target.as_deref().filter(|name| *name != "all");
-    let (passed, failed) = all(filter, arguments.seconds, arguments.seed)?;
+    let (passed, failed) = all(filter, arguments)?;
     println!("{passed} passed, {} failed", failed.len());
     if !failed.is_empty() {
         bail!("fuzz targets failed: {}", failed.join(", "))
@@ -69,7 +79,7 @@ pub(crate) fn passed(printed: &str) -> Option<usize> {
 }
 
 /// Runs every target whose name contains `filter`; returns how many passed, and the names of those that failed.
-fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Result<(usize, Vec<String>)> {
+fn all(filter: Option<&str>, arguments: &Arguments) -> Result<(usize, Vec<String>)> {
     let metadata = workspace::metadata()?;
     let targets: Vec<Target> = targets(&metadata)?
         .into_iter()
@@ -88,8 +98,10 @@ fn all(filter: Option<&str>, seconds: u64, seed: Option<u32>) -> Result<(usize, 
         loop {
             let next = waiting.lock().map_or(None, |mut targets| targets.next());
             let Some(target) = next else { return Ok(()) };
-            if !target.fuzz(&programs, &directory, seconds, seed)? {
+            if !target.fuzz(&programs, &directory, arguments.seconds, arguments.seed)? {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).push(target.name.clone());
+            } else if arguments.keep {
+                target.keep(&programs, &directory)?;
             }
         }
     };
@@ -162,12 +174,13 @@ impl Target {
         let corpus = directory.join("corpus").join(&self.name);
         let crashes = directory.join("crashes").join(&self.name);
         fs::create_dir_all(&crashes)?;
-        let seeds = plant(&self.seeds, &corpus).with_context(|| format!("seeds of {}", self.name))?;
+        let seeds = corpus::plant(&self.seeds, &corpus, corpus::Which::All)
+            .with_context(|| format!("seeds of {}", self.name))?;
         let log = crashes.join("log");
         let output = fs::File::create(&log)?;
         let status = Command::new(programs.join(&self.name))
             .arg(format!("-max_total_time={seconds}"))
-            .arg(format!("-max_len={MAX_LEN}"))
+            .arg(format!("-max_len={}", self.max_len()))
             .arg(format!("-timeout={INPUT_SECONDS}"))
             .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
             .arg(format!("-artifact_prefix={}/", crashes.display()))
@@ -196,6 +209,36 @@ impl Target {
         progress::flush();
         Ok(false)
     }
+
+    fn max_len(&self) -> usize {
+        if LONG.contains(&self.name.as_str()) { EXTENDED_MAX_LEN } else { MAX_LEN }
+    }
+
+    /// Writes `learned.lines` anew: of all that is known, as little as reaches what the other seeds do not reach. Longer inputs than the
+    /// usual ones stay outside of the repository.
+    fn keep(&self, programs: &Path, directory: &Path) -> Result<()> {
+        let kept = directory.join("kept").join(&self.name);
+        if kept.exists() {
+            fs::remove_dir_all(&kept)?;
+        }
+        corpus::plant(&self.seeds, &kept, corpus::Which::ByHand)?;
+        let log = directory.join("crashes").join(&self.name).join("merge.log");
+        let output = fs::File::create(&log)?;
+        let status = Command::new(programs.join(&self.name))
+            .args(["-merge=1", &format!("-max_len={MAX_LEN}"), &format!("-timeout={INPUT_SECONDS}")])
+            .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+            .arg(&kept)
+            .arg(directory.join("corpus").join(&self.name))
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .status()
+            .with_context(|| format!("cannot start the fuzz target {}", self.name))?;
+        ensure!(status.success(), "{}: cannot merge: {}", self.name, log.display());
+        let count = corpus::write(&kept, &self.seeds)?;
+        println!("{}: {count} inputs kept in {}", self.name, self.seeds.display());
+        progress::flush();
+        Ok(())
+    }
 }
 
 /// libFuzzer's last word: executions, coverage, corpus.
@@ -209,34 +252,6 @@ fn failure(log: &str) -> impl Iterator<Item = &str> {
     log.lines()
         .skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR: libFuzzer"))
         .take(12)
-}
-
-/// Writes the seeds as octets into the corpus; returns how many there are.
-fn plant(seeds: &Path, corpus: &Path) -> Result<usize> {
-    fs::create_dir_all(corpus)?;
-    let mut count = 0;
-    let mut write = |octets: &[u8]| {
-        count += 1;
-        fs::write(corpus.join(format!("seed-{count}")), octets)
-    };
-    for entry in fs::read_dir(seeds).with_context(|| format!("cannot read {}", seeds.display()))? {
-        let path = entry?.path();
-        let text = fs::read_to_string(&path)?;
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("hex") => write(&octets(&text).with_context(|| format!("{} is not hex", path.display()))?)?,
-            Some("txt") => text.lines().try_for_each(|line| write(line.as_bytes()))?,
-            _ => write(text.as_bytes())?,
-        }
-    }
-    Ok(count)
-}
-
-/// Octets of hex digits; blanks and `#` comments are passed over.
-fn octets(text: &str) -> Result<Vec<u8>> {
-    let code = text.lines().filter_map(|line| line.split('#').next());
-    let digits: Vec<char> = code.flat_map(str::chars).filter(|c| !c.is_whitespace()).collect();
-    let octet = |pair: &[char]| Ok(u8::from_str_radix(&pair.iter().collect::<String>(), 16)?);
-    digits.chunks(2).map(octet).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `cargo xtask sim`: networks of speakers in virtual time, for as long as one likes.
 
-use anyhow::Result;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
 
 use crate::{process, workspace};
 
@@ -10,16 +12,23 @@ pub(crate) struct Arguments {
     /// How many networks
     #[arg(long, default_value_t = 10_000)]
     runs: u64,
-    /// The seed of the first one; each next one has the next number
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// The seed of the first one; each next one has the next number. Otherwise some number, which is printed
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 /// Runs the simulation that is also a suite of `cargo xtask test`, in release mode.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let seed = arguments.seed.map_or_else(another, Ok)?;
     process::run(
         workspace::cargo()
             .args(["test", "--release", "--package", "cairn-lab", "--test", "simulation", "--"])
-            .args(["--runs", &arguments.runs.to_string(), "--seed", &arguments.seed.to_string()]),
+            .args(["--runs", &arguments.runs.to_string(), "--seed", &seed.to_string()]),
     )
+}
+
+/// A seed that no earlier run has had: CI's suite begins with 1 each time.
+fn another() -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    Ok(u64::try_from(now.as_nanos())?)
 }

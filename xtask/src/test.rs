@@ -146,15 +146,19 @@ fn install_for(vm: bool, k8s: bool) -> Result<()> {
 /// Runs on this machine's kernel what it can; says what it cannot.
 fn lab_tier(suites: &[Suite], arguments: &Arguments, programs: &Path, report: &mut Report) -> Result<()> {
     let features = Features::of_host(programs)?;
-    let (mut left, mut lacked) = (0, BTreeSet::new());
+    let (mut left, mut nowhere, mut lacked) = (0, 0, BTreeSet::new());
     for suite in suites.iter().filter(|suite| !suite.needs_kubernetes()) {
         let mut names = suite.marked(programs)?;
         names.retain(|name| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter)));
         names.retain(|name| !features.has_too_much_for(name));
         names.retain(|name| {
             let lacks = features.lacks(name);
-            left += usize::from(!lacks.is_empty());
-            lacked.extend(lacks.iter().map(ToString::to_string));
+            if !lacks.is_empty() && needs::runs_in_no_machine(name) {
+                nowhere += 1;
+            } else {
+                left += usize::from(!lacks.is_empty());
+                lacked.extend(lacks.iter().map(ToString::to_string));
+            }
             lacks.is_empty()
         });
         suite.run_marked(&names, arguments.lab_threads, programs, &Place::Host, report);
@@ -164,6 +168,9 @@ fn lab_tier(suites: &[Suite], arguments: &Arguments, programs: &Path, report: &m
         println!(
             "  not here: {left} tests that need {lacked}, which this kernel lacks: cargo xtask test --tier vm"
         );
+    }
+    if nowhere > 0 {
+        println!("  nowhere: {nowhere} tests that need what neither this kernel nor the machine's has");
     }
     Ok(())
 }

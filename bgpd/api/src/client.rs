@@ -226,7 +226,7 @@ impl Client {
     /// Puts a neighbour up or down by hand. `text` is told to its operator (RFC 9003).
     ///
     /// # Errors
-    /// If there is no such neighbour, or the text has more than 128 octets.
+    /// If there is no such neighbour, or the text has more than 255 octets.
     pub async fn set_peer_enabled(
         &mut self,
         peer: IpAddr,
@@ -241,7 +241,7 @@ impl Client {
     /// Ends a session and lets it begin again. `text` is told to its operator (RFC 9003).
     ///
     /// # Errors
-    /// If there is no such neighbour, or the text has more than 128 octets.
+    /// If there is no such neighbour, or the text has more than 255 octets.
     pub async fn reset_peer(&mut self, peer: IpAddr, text: &str) -> Result<(), ClientError> {
         let (address, text) = (address_bytes(peer), text.to_owned());
         self.inner.reset_peer(proto::ResetPeerRequest { address, text }).await?;
@@ -357,7 +357,7 @@ impl Client {
     /// Ends the daemon as SIGTERM does.
     ///
     /// # Errors
-    /// If it cannot be reached, or the text has more than 128 octets.
+    /// If it cannot be reached, or the text has more than 255 octets.
     pub async fn shutdown(&mut self, text: &str) -> Result<(), ClientError> {
         self.inner.shutdown(proto::ShutdownRequest { text: text.to_owned() }).await?;
         Ok(())

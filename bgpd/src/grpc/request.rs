@@ -14,8 +14,8 @@ use tonic::Status;
 
 use crate::daemon::{CONFIG_OWNER, Query};
 
-/// Longest text for a peer's operator. Unit: octets. Source: RFC 9003 allows 255; older peers know RFC 8203's 128.
-const MAX_TEXT: usize = 128;
+/// Longest text for a peer's operator. Unit: octets. Source: RFC 9003 section 2. Who knows only RFC 8203 may show nothing of more than 128.
+const MAX_TEXT: usize = 255;
 
 #[allow(clippy::needless_pass_by_value)] // the form that `map_err` takes
 fn invalid(error: FieldError) -> Status {

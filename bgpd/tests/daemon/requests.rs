@@ -61,9 +61,14 @@ async fn a_request_that_is_not_valid_is_refused_with_field_value_and_rule() -> R
     }
     refusals.push(client.watch_routes(proto::WatchRoutesRequest { families: vec![9] }).await.unwrap_err());
     refusals.push(client.soft_reset(proto::SoftResetRequest::default()).await.unwrap_err());
-    let request =
-        proto::SetPeerEnabledRequest { address: vec![127; 4].into(), enabled: true, text: "x".repeat(129) };
-    refusals.push(client.set_peer_enabled(request).await.unwrap_err());
+    // RFC 9003 has room for 255 octets.
+    let with_text = |len: usize| proto::SetPeerEnabledRequest {
+        address: vec![127; 4].into(),
+        enabled: true,
+        text: "x".repeat(len),
+    };
+    refusals.push(client.set_peer_enabled(with_text(256)).await.unwrap_err());
+    assert_eq!(client.set_peer_enabled(with_text(255)).await.unwrap_err().code(), Code::NotFound);
     for refusal in &refusals {
         assert_eq!(refusal.code(), Code::InvalidArgument, "{refusal}");
         assert!(refusal.message().contains(": "), "{refusal}");

@@ -8,11 +8,24 @@ fn lines(target: &str) -> Vec<String> {
     text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
+/// Runs a target over what fuzzing has learned, if anything is kept of it: an input in hex on each line.
+fn learned(target: &str, run: fn(&[u8])) {
+    let path = format!("{}/../testdata/{target}/learned.lines", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    for line in text.lines() {
+        let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16);
+        let octets: Vec<u8> =
+            line.as_bytes().chunks(2).map(|pair| octet(pair).expect("hex digits")).collect();
+        run(&octets);
+    }
+}
+
 #[test]
 fn seeds_of_the_plugins_input_pass() {
     let seeds = lines("cni-input");
     assert!(seeds.len() >= 6);
     seeds.iter().for_each(|seed| cni_input(seed.as_bytes()));
+    learned("cni-input", cni_input);
 }
 
 #[test]
@@ -20,6 +33,7 @@ fn seeds_of_the_socket_pass() {
     let seeds = lines("cni-socket");
     assert!(seeds.len() >= 5);
     seeds.iter().for_each(|seed| cni_socket(seed.as_bytes()));
+    learned("cni-socket", cni_socket);
 }
 
 #[test]

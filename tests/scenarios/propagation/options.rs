@@ -20,17 +20,48 @@ fn frr_sources(world: &World, prefix: &str) -> Result<BTreeSet<String>> {
     Ok(paths.filter_map(|path| Some(path["peer"]["peerId"].as_str()?.to_owned())).collect())
 }
 
+/// Fails unless the first of FRRouting's paths to a prefix has this next hop.
+fn frr_next_hop(world: &World, prefix: &str, wanted: &str) -> Result<()> {
+    let path = &frr_detail(world, prefix)?["paths"][0];
+    ensure!(path["nexthops"][0]["ip"] == wanted, "FRRouting, {prefix}: no next hop {wanted}: {path}");
+    Ok(())
+}
+
+/// Fails unless the weight decides for the path of GoBGP, which has the higher identifier and is better in nothing else.
+fn weight_decides(world: &World, prefix: &str) -> Result<()> {
+    let all = paths(world, Table::AllPaths, prefix)?;
+    let best = all.iter().find(|path| path.best).context("no best path")?;
+    ensure!(all.len() == 2 && as_path(best) == "300", "{prefix}: {all:?}");
+    ensure!(best.decided_by == "higher weight", "{prefix}: {best:?}");
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn options_of_one_neighbor_are_seen_by_it_alone() -> Result<()> {
     const MARKED: [&str; 2] = ["192.0.2.0/28", "2001:db8:1::/48"];
+    // BIRD and GoBGP both announce these.
+    const SHARED: [&str; 2] = ["192.0.2.128/28", "2001:db8:128::/48"];
     const BACKUP: [&str; 2] = ["203.0.113.0/25", "2001:db8:200::/48"];
     const SPARE: [&str; 2] = ["203.0.113.128/25", "2001:db8:300::/48"];
     play_case("neighbors", |world| {
         for (node, sessions) in [("cairn", 3), ("bird", 1), ("frr", 1), ("gobgp", 1)] {
             world.await_sessions(node, sessions)?;
         }
+        for prefix in SHARED {
+            gobgp(world, "add", prefix)?;
+        }
         eventually(SETTLES, || {
+            for prefix in SHARED {
+                weight_decides(world, prefix)?;
+            }
+            // Unchanged: BIRD's own address at FRRouting, but ours for what is ours.
+            for (prefix, next_hop) in MARKED.into_iter().zip(["10.10.4.0", "fd10:4::"]) {
+                frr_next_hop(world, prefix, next_hop)?;
+            }
+            for (prefix, next_hop) in SPARE.into_iter().zip(["10.10.5.1", "fd10:5::1"]) {
+                frr_next_hop(world, prefix, next_hop)?;
+            }
             for prefix in MARKED {
                 // as-override: FRRouting would take its own AS for a loop. All communities come along.
                 has_all("FRRouting", &frr_paths(world, prefix)?, &["100 100"])?;
@@ -108,11 +139,18 @@ fn clients_that_have_a_session_with_each_other_are_not_reflected_to_each_other()
             for prefix in BIRD.into_iter().chain(FRR) {
                 ensure!(!gobgp_rib(world, prefix)?.is_empty(), "GoBGP lacks {prefix}");
             }
-            for prefix in GOBGP {
+            // With the reflector's cluster, and with the reflector as next hop, for each neighbour has `nextHop: self`.
+            for (prefix, next_hop) in GOBGP.into_iter().zip(["10.10.5.1", "fd10:5::1"]) {
                 let sources = frr_sources(world, prefix)?;
                 ensure!(sources == set(&["10.10.5.1"]), "FRRouting, {prefix}: {sources:?}");
+                let path = &frr_detail(world, prefix)?["paths"][0];
+                let clusters = &path["clusterList"]["list"];
+                ensure!(*clusters == serde_json::json!(["10.10.0.4"]), "FRRouting, {prefix}: {path}");
+                frr_next_hop(world, prefix, next_hop)?;
                 let text = bird_rib(world, prefix)?;
-                ensure!(text.contains("BGP.originator_id: 10.10.0.3"), "BIRD, {prefix}: {text}");
+                for said in ["BGP.originator_id: 10.10.0.3", "BGP.cluster_list: 10.10.0.4"] {
+                    ensure!(text.contains(said), "BIRD, {prefix}: {text}");
+                }
             }
             // Of each other the clients hear themselves only.
             for prefix in BIRD {

@@ -1,4 +1,4 @@
-//! The reference: which route each node ends with, computed from what is originated and who is linked, without messages.
+//! The reference: which route each node ends with, computed from what is originated and who would tell whom, without messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,15 +19,16 @@ pub(crate) type Origins = BTreeMap<u8, BTreeSet<u8>>;
 /// The nodes that a route came through, the nearest first, the originator last; empty for a route of one's own.
 pub(crate) type Way = Vec<u8>;
 
-/// The route of every node to a prefix that these nodes originate.
+/// The route of every node to a prefix that these nodes originate. `hears`: is the first one told of it by the second one, if it has it? Within
+/// an AS that is so wherever there is a session.
 pub(crate) fn ways(
     shape: Shape,
     nodes: u8,
-    linked: impl Fn(u8, u8) -> bool,
+    hears: impl Fn(u8, u8) -> bool,
     origins: &BTreeSet<u8>,
 ) -> BTreeMap<u8, Way> {
     match shape {
-        Shape::External => external(nodes, linked, origins),
+        Shape::External => external(nodes, hears, origins),
         Shape::Mesh => internal(nodes, origins, |_| origins.first().copied()),
         Shape::Reflector => {
             // The reflector chooses for all: its own route, else that of the lowest identifier.
@@ -39,11 +40,11 @@ pub(crate) fn ways(
 
 /// Paths of least length, and among those through the neighbour of the lowest identifier: computed by going on until nothing
 /// changes, which shortest paths reach whatever the order is.
-fn external(nodes: u8, linked: impl Fn(u8, u8) -> bool, origins: &BTreeSet<u8>) -> BTreeMap<u8, Way> {
+fn external(nodes: u8, hears: impl Fn(u8, u8) -> bool, origins: &BTreeSet<u8>) -> BTreeMap<u8, Way> {
     let mut ways: BTreeMap<u8, Way> = origins.iter().map(|node| (*node, Vec::new())).collect();
     loop {
         let better = |node: u8| {
-            let neighbours = (1..=nodes).filter(|other| *other != node && linked(node, *other));
+            let neighbours = (1..=nodes).filter(|other| *other != node && hears(node, *other));
             let offers = neighbours.filter_map(|other| {
                 let way = ways.get(&other)?;
                 // A path with one's own AS in it is a loop.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgp_core::fsm::State;
-use bgp_core::policy::Policy;
+use bgp_core::policy::{Condition, Disposition, Filter, Policy, PrefixEntry, PrefixList, Rule};
 use bgp_core::sim::Sim;
 use bgp_core::speaker::{
     Config, GracefulRestartConfig, Input, OriginatedRoute, PeerConfig, RibKind, SoftReset, Speaker,
@@ -27,6 +27,8 @@ struct Network {
     shape: Shape,
     nodes: u8,
     edges: u64,
+    /// What says which prefixes filters keep from which session; `None`: there are no filters.
+    filters: Option<u64>,
     origins: Origins,
 }
 
@@ -56,6 +58,19 @@ fn prefix(number: u8) -> Prefix {
     text.parse().expect("a prefix")
 }
 
+/// A policy that accepts all prefixes but some.
+fn all_but(rejected: impl Fn(u8) -> bool) -> Option<Arc<Policy>> {
+    let entry = |number| PrefixEntry::exact(prefix(number), true);
+    let entries: Vec<PrefixEntry> = (0..PREFIXES).filter(|number| rejected(*number)).map(entry).collect();
+    if entries.is_empty() {
+        return Some(Arc::new(Policy::accept_all()));
+    }
+    let list = Arc::new(PrefixList::new(entries));
+    let rules = vec![Rule::new(Condition::Prefix(list), Vec::new(), Disposition::Reject)];
+    let filter = Filter { name: "all-but".to_owned(), rules, default: Disposition::Accept };
+    Some(Arc::new(Policy::new(vec![Arc::new(filter)], false)))
+}
+
 impl Network {
     fn new(numbers: &mut Numbers) -> Self {
         let shape = match numbers.within(0, 3) {
@@ -67,9 +82,10 @@ impl Network {
         let edges = numbers.next();
         let graceful = numbers.chance(50);
         let hold = Duration::from_secs(numbers.within(3, 12));
+        let filters = (shape == Shape::External && numbers.chance(50)).then(|| numbers.next());
         #[allow(clippy::disallowed_methods)] // any point in time will do
         let sim = Sim::new(Instant::now());
-        let mut network = Self { sim, shape, nodes, edges, origins: Origins::new() };
+        let mut network = Self { sim, shape, nodes, edges, filters, origins: Origins::new() };
         for node in 1..=nodes {
             let mut config = network.config(node, graceful);
             for other in (1..=nodes).filter(|other| network.linked(node, *other)) {
@@ -96,6 +112,24 @@ impl Network {
         }
     }
 
+    /// Would one node tell the other of the prefix?
+    fn tells(&self, from: u8, to: u8, number: u8) -> bool {
+        self.linked(from, to) && !self.filtered(from, to, number)
+    }
+
+    /// Does a filter keep this prefix from getting from one node to the other?
+    fn filtered(&self, from: u8, to: u8, number: u8) -> bool {
+        self.filters.is_some_and(|filters| {
+            let place = u64::from(from) << 16 | u64::from(to) << 8 | u64::from(number);
+            Numbers(filters ^ place).chance(15)
+        })
+    }
+
+    /// Is it the sender, by its export filter, and not the receiver, by its import filter?
+    fn filters_at_export(from: u8, to: u8, number: u8) -> bool {
+        (from ^ to ^ number) & 1 == 0
+    }
+
     fn asn(&self, node: u8) -> Asn {
         Asn(if self.shape == Shape::External { 65000 + u32::from(node) } else { 65000 })
     }
@@ -111,8 +145,13 @@ impl Network {
     }
 
     fn peer(&self, node: u8, other: u8) -> PeerConfig {
-        let all = Some(Arc::new(Policy::accept_all()));
-        let mut peer = PeerConfig { import: all.clone(), export: all, ..PeerConfig::new(self.asn(other)) };
+        let import = all_but(|number| {
+            self.filtered(other, node, number) && !Self::filters_at_export(other, node, number)
+        });
+        let export = all_but(|number| {
+            self.filtered(node, other, number) && Self::filters_at_export(node, other, number)
+        });
+        let mut peer = PeerConfig { import, export, ..PeerConfig::new(self.asn(other)) };
         peer.route_reflector_client = self.shape == Shape::Reflector && node == 1;
         peer
     }
@@ -230,7 +269,7 @@ impl Network {
     fn check_prefix(&self, number: u8) -> Result<(), String> {
         let none = Default::default();
         let origins = self.origins.get(&number).unwrap_or(&none);
-        let expected = ways(self.shape, self.nodes, |a, b| self.linked(a, b), origins);
+        let expected = ways(self.shape, self.nodes, |to, from| self.tells(from, to, number), origins);
         for node in 1..=self.nodes {
             let paths = self.speaker(address(node))?.explain(prefix(number));
             let best = paths.first().filter(|path| path.best);

@@ -14,6 +14,9 @@ const MARK: &str = "needs_";
 /// Begins the name of a module whose tests show what happens without something.
 const WITHOUT: &str = "lacks_";
 
+/// What the other kernel lacks as well: Debian builds none with TCP-AO. Tests that need it run in the lab tier, on kernels that have it.
+const NOT_THERE: [&str; 1] = ["tcpao"];
+
 /// Whoever needs this sets the time of day, under the feet of whatever else runs there.
 const CLOCK: &str = "clock";
 
@@ -38,6 +41,11 @@ fn without(test: &str) -> impl Iterator<Item = &str> {
 /// Does a test do to its machine what no other test there would survive?
 pub(super) fn own_machine(test: &str) -> bool {
     needs(test).any(|name| name == CLOCK)
+}
+
+/// Does a test need what the vm tier's kernel does not have either?
+pub(super) fn runs_in_no_machine(test: &str) -> bool {
+    needs(test).any(|name| NOT_THERE.contains(&name))
 }
 
 fn marked<'a>(test: &'a str, mark: &'static str) -> impl Iterator<Item = &'a str> {
@@ -83,8 +91,8 @@ impl<'a> Choice<'a> {
 
     /// Whether a test is to run.
     pub(super) fn takes(&mut self, test: &str) -> bool {
-        // The machine's kernel has everything.
-        if without(test).next().is_some() {
+        // The machine's kernel has everything else.
+        if without(test).next().is_some() || runs_in_no_machine(test) {
             return false;
         }
         if let Some(filter) = self.filter {
@@ -105,7 +113,7 @@ impl<'a> Choice<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, Features, needs, own_machine};
+    use super::{Choice, Features, needs, own_machine, runs_in_no_machine};
 
     #[test]
     fn a_module_of_the_tests_name_says_what_it_needs() {
@@ -126,6 +134,7 @@ mod tests {
     fn a_filter_chooses_alone() {
         let mut all = Choice::new(None);
         assert!(all.takes("a::needs_vrf::b") && !all.takes("a::b"));
+        assert!(runs_in_no_machine("a::needs_tcpao::b") && !all.takes("a::needs_tcpao::b"));
         assert!(all.finish().is_err(), "the tests that always run were not there");
         let mut filtered = Choice::new(Some("mesh"));
         assert!(filtered.takes("mesh::b") && !filtered.takes("a::needs_vrf::b"));

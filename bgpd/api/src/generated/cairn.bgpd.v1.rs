@@ -75,7 +75,7 @@ pub struct FamilyStatus {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownRequest {
-    /// Told to the peers where a Cease is sent (RFC 9003). At most 128 octets.
+    /// Told to the peers where a Cease is sent (RFC 9003). At most 255 octets.
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
 }
@@ -312,7 +312,7 @@ pub struct SetPeerEnabledRequest {
     pub address: ::prost::bytes::Bytes,
     #[prost(bool, tag = "2")]
     pub enabled: bool,
-    /// Told to the peer (RFC 9003). At most 128 octets.
+    /// Told to the peer (RFC 9003). At most 255 octets.
     #[prost(string, tag = "3")]
     pub text: ::prost::alloc::string::String,
 }
@@ -322,7 +322,7 @@ pub struct SetPeerEnabledResponse {}
 pub struct ResetPeerRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub address: ::prost::bytes::Bytes,
-    /// Told to the peer (RFC 9003). At most 128 octets.
+    /// Told to the peer (RFC 9003). At most 255 octets.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
 }

@@ -5,12 +5,18 @@ use std::path::Path;
 
 use bfd_core_fuzz::{bfd_events, bfd_packet};
 
-/// Runs a target over its seeds: files of hex digits, blanks and `#` comments.
+/// Runs a target over its seeds: files of hex digits, blanks and `#` comments, and `.lines` files with an input on each line.
 fn replay(name: &str, target: fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(name);
     let mut count = 0;
     for entry in fs::read_dir(&directory).unwrap() {
-        target(&octets(&fs::read_to_string(entry.unwrap().path()).unwrap()));
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        if path.extension().is_some_and(|extension| extension == "lines") {
+            text.lines().for_each(|line| target(&octets(line)));
+        } else {
+            target(&octets(&text));
+        }
         count += 1;
     }
     assert!(count > 0, "no seeds in {}", directory.display());

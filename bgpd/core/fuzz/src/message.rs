@@ -1,9 +1,16 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgp_core::monitor::bmp::{self, PeerHeader, Rib};
+use bgp_core::monitor::mrt::{self, Entry};
+use bgp_core::monitor::{MonitoredRoute, encode_updates};
+use bgp_core::rib::RouteAttributes;
 use bgp_core::wire::{
     DecodeContext, EncodeContext, EncodeError, EncodedAttributes, Framer, HEADER_LEN, Message, Negotiated,
     Open, PeerKind, Reach, Update,
 };
 use bytes::BytesMut;
-use cairn_net::{Asn, Families};
+use cairn_net::{Asn, Families, RouterId};
 
 const EXTERNAL: DecodeContext = DecodeContext {
     peer: PeerKind::External,
@@ -92,6 +99,51 @@ fn check(update: &Update, context: &DecodeContext) {
     for reach in &update.reach {
         encodes_to_the_same(update, reach, context);
     }
+    is_shown_to_recorders(update, context);
+}
+
+/// The form of a session of the same kind, with the longest messages.
+fn like(context: &DecodeContext) -> EncodeContext {
+    EncodeContext { four_octet_as: context.four_octet_as, add_path: context.add_path, max_message_len: 65535 }
+}
+
+/// What BMP and MRT are written of the routes: whole messages and records, and in those of BMP the routes as they came.
+fn is_shown_to_recorders(update: &Update, context: &DecodeContext) {
+    const AT: Duration = Duration::from_secs(1);
+    let withdrawn: Vec<_> = update.unreach.iter().flat_map(|part| &part.nlri).copied().collect();
+    let (mut announced, mut routes) = (Vec::new(), Vec::new());
+    routes.extend(withdrawn.iter().map(|nlri| MonitoredRoute { nlri: *nlri, route: None }));
+    for Reach { family, next_hop, nlri } in &update.reach {
+        let attributes = update.attributes.as_ref().expect("checked by the caller");
+        if EncodedAttributes::new(attributes, *family, *next_hop, &like(context)).is_ok() {
+            announced.extend(nlri.iter().copied());
+        }
+        let route = Arc::new(RouteAttributes::detached(attributes.clone(), *next_hop));
+        let shown = |nlri| MonitoredRoute { nlri, route: Some(Arc::clone(&route)) };
+        routes.extend(nlri.iter().copied().map(shown));
+        // Each prefix has all attributes in its record: the first one speaks for all.
+        let Some(first) = nlri.first() else { continue };
+        let entry = Entry { peer: 1, since: AT, path_id: first.path_id, route: &route };
+        if let Some(record) = mrt::rib_entries(0, first.prefix, &[entry], AT) {
+            let len = record[8..12].iter().fold(0_usize, |len, octet| len << 8 | usize::from(*octet));
+            assert_eq!(len, record.len() - 12);
+        }
+    }
+    let messages = encode_updates(&routes, &like(context));
+    let context = DecodeContext { extended_next_hop: true, ..*context };
+    let (mut reach, mut unreach) = (Vec::new(), Vec::new());
+    for message in &messages {
+        let again = Update::decode(&message[HEADER_LEN..], &context).expect("what we encode is valid");
+        reach.extend(again.reach.into_iter().flat_map(|part| part.nlri));
+        unreach.extend(again.unreach.into_iter().flat_map(|part| part.nlri));
+    }
+    assert_eq!((reach, unreach), (announced, withdrawn));
+    let header = PeerHeader::loc_rib(Asn(65001), RouterId::new(1).expect("not zero"));
+    let mut all = BytesMut::new();
+    messages.iter().for_each(|message| all.extend_from_slice(message));
+    let monitored = bmp::route_monitoring(&header, Rib::PrePolicy, all.freeze(), AT);
+    assert_eq!(monitored.len(), messages.len());
+    assert!(monitored.iter().zip(&messages).all(|(whole, update)| whole.ends_with(update)));
 }
 
 /// Sends the routes on over a session of the same kind, and reads them there.
@@ -99,12 +151,7 @@ fn encodes_to_the_same(update: &Update, reach: &Reach, context: &DecodeContext) 
     let attributes = update.attributes.as_ref().expect("checked by the caller");
     let Reach { family, next_hop, nlri } = reach;
     assert!(next_hop.is_usable() && !nlri.is_empty());
-    let session = EncodeContext {
-        four_octet_as: context.four_octet_as,
-        add_path: context.add_path,
-        max_message_len: 65535,
-    };
-    let encoded = match EncodedAttributes::new(attributes, *family, *next_hop, &session) {
+    let encoded = match EncodedAttributes::new(attributes, *family, *next_hop, &like(context)) {
         Ok(encoded) => encoded,
         // Widened numbers and the AS4 attributes can make a message of the longest kind longer.
         Err(EncodeError::TooLong { .. }) => return,

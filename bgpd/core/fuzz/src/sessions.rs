@@ -1,26 +1,28 @@
 //! Whatever two peers and an operator do, in any order.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgp_core::policy::Policy;
 use bgp_core::speaker::{
-    Config, ConnId, Direction, Input, OriginatedRoute, Output, PeerConfig, PrefixLimit, RibKind, SoftReset,
-    Speaker,
+    AddPathConfig, AddPathSend, Config, ConnId, Direction, Input, OriginatedRoute, Output, PeerConfig,
+    PrefixLimit, RibKind, SoftReset, Speaker,
 };
 use bgp_core::wire::{
-    AfiSafi, AsPath, Attributes, Capability, EncodeContext, EncodedAttributes, GracefulRestart, Message,
-    NextHop, Open, encode_end_of_rib, encode_unreach,
+    AddPathMode, AfiSafi, AsPath, Attributes, Capability, Community, EncodeContext, EncodedAttributes,
+    GracefulRestart, GracefulRestartFamily, LongLivedFamily, Message, NextHop, Nlri, Open, RefreshSubtype,
+    RouteRefresh, encode_end_of_rib, encode_unreach,
 };
 use bytes::{Bytes, BytesMut};
-use cairn_net::{Asn, Family, Prefix, RouterId};
+use cairn_net::{Asn, Families, Family, Prefix, RouterId};
 
-/// Longer than any timer and than routes are kept for a peer that is gone.
+/// Longer than any timer, and than each of the two times that routes are kept for a peer that is gone: for its restart, and for long.
 const FOR_EVER: Duration = Duration::from_secs(1 << 17);
 
-/// An octet says what happens, the next one to whom or with what. Nothing may panic, no timer that has expired may be left
-/// standing, and once both peers are gone for good nothing of theirs may be left.
+/// An octet says what happens (lower half) and what a message is like (upper half), the next one to whom or with what. Nothing may
+/// panic, no timer that has expired may be left standing, and once both peers are gone for good nothing of theirs may be left.
 pub fn bgp_sessions(octets: &[u8]) {
     #[allow(clippy::disallowed_methods)] // any point in time will do
     let mut world = World::new(Instant::now());
@@ -36,10 +38,57 @@ pub fn bgp_sessions(octets: &[u8]) {
     world.end();
 }
 
+/// Four bits that say what a message is like.
+#[derive(Debug, Clone, Copy, Default)]
+struct Form(u8);
+
+impl Form {
+    fn of(what: u8) -> Self {
+        Self(what >> 4)
+    }
+
+    /// An UPDATE or a mark of this family; an OPEN that offers IPv6 too.
+    fn family(self) -> Family {
+        if self.0 & 1 == 0 { Family::Ipv4 } else { Family::Ipv6 }
+    }
+
+    /// An OPEN that offers several paths, both ways.
+    fn add_path(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// An OPEN that offers marks around refreshes.
+    fn refresh_marks(self) -> bool {
+        self.0 & 4 != 0
+    }
+
+    /// An OPEN with the long-lived graceful restart; a route that is stale for long.
+    fn long_lived(self) -> bool {
+        self.0 & 8 != 0
+    }
+
+    /// The identifier of a path, where there is one.
+    fn path_id(self) -> u32 {
+        u32::from(self.0 >> 1 & 3)
+    }
+
+    /// The kind of a refresh message.
+    fn subtype(self) -> RefreshSubtype {
+        match self.0 >> 1 & 3 {
+            0 => RefreshSubtype::Request,
+            1 => RefreshSubtype::Begin,
+            2 => RefreshSubtype::End,
+            _ => RefreshSubtype::Unknown(7),
+        }
+    }
+}
+
 struct World {
     speaker: Speaker,
     now: Instant,
     conns: Vec<ConnId>,
+    /// What the peer's last OPEN on a connection offered: its UPDATEs have to be like that.
+    offers: BTreeMap<ConnId, Form>,
 }
 
 fn peer(n: u8) -> IpAddr {
@@ -54,18 +103,32 @@ fn asn(n: u8) -> Asn {
     Asn(if n == 3 { 65001 } else { 65000 + u32::from(n) })
 }
 
-fn prefix(n: u8) -> Prefix {
-    Prefix::new(IpAddr::from([11, n, 0, 0]), 16).expect("no host bits")
+fn prefix(family: Family, n: u8) -> Prefix {
+    let prefix = match family {
+        Family::Ipv4 => Prefix::new(IpAddr::from([11, n, 0, 0]), 16),
+        Family::Ipv6 => Prefix::new(IpAddr::from([0x2001, 0xdb8, u16::from(n), 0, 0, 0, 0, 0]), 48),
+    };
+    prefix.expect("no host bits")
+}
+
+/// The address of a node as a next hop of a family.
+fn hop(family: Family, n: u8) -> IpAddr {
+    match family {
+        Family::Ipv4 => peer(n),
+        Family::Ipv6 => Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, u16::from(n)]).into(),
+    }
 }
 
 impl World {
     /// Node 1, in AS 65001, with an external peer, node 2, and an internal one, node 3.
     fn new(now: Instant) -> Self {
         let router_id = RouterId::new(1).expect("not zero");
-        let mut config = Config::new(asn(3), router_id);
+        let next_hop_addresses = vec![hop(Family::Ipv6, 1)];
+        let mut config = Config { next_hop_addresses, ..Config::new(asn(3), router_id) };
         for n in [2, 3] {
             let all = Some(Arc::new(Policy::accept_all()));
-            let own = PeerConfig { import: all.clone(), export: all, ..PeerConfig::new(asn(n)) };
+            let add_path = AddPathConfig { receive: Families::ALL, send: [Some(AddPathSend::All); 2] };
+            let own = PeerConfig { add_path, import: all.clone(), export: all, ..PeerConfig::new(asn(n)) };
             config.peers.insert(
                 peer(n),
                 PeerConfig { max_prefixes: Some(PrefixLimit::new(40, PrefixLimit::WARN_PERCENT)), ..own },
@@ -73,7 +136,7 @@ impl World {
         }
         let mut speaker = Speaker::new(now);
         speaker.handle(now, Input::Configure(Box::new(config)));
-        let mut world = Self { speaker, now, conns: Vec::new() };
+        let mut world = Self { speaker, now, conns: Vec::new(), offers: BTreeMap::new() };
         world.drain();
         world
     }
@@ -104,6 +167,7 @@ impl World {
     fn happen(&mut self, what: u8, which: u8, octets: &[u8]) {
         let n = 2 + (which & 1);
         let reason = String::new();
+        let form = Form::of(what);
         match what % 16 {
             0 | 1 => {
                 let conn = self.speaker.allocate_conn();
@@ -135,7 +199,7 @@ impl World {
                 _ => self.handle(Input::SoftReset { peer: Some(peer(n)), way: SoftReset::Both }),
             },
             7 => {
-                let routes = vec![OriginatedRoute::new(prefix(which & 15))];
+                let routes = vec![OriginatedRoute::new(prefix(form.family(), which & 15))];
                 self.handle(Input::Originate { owner: "fuzz".to_owned(), routes, replace: which & 16 != 0 });
             }
             8 => {
@@ -143,13 +207,33 @@ impl World {
                 let bytes = Bytes::copy_from_slice(octets.get(usize::from(which)..).unwrap_or_default());
                 self.receive(which, bytes);
             }
-            9 | 10 => self.receive(which, open(2 + (which >> 2 & 1), which & 8 != 0)),
+            9 | 10 => {
+                if let Some(conn) = self.conn(which) {
+                    self.offers.insert(conn, form);
+                }
+                self.receive(which, open(2 + (which >> 2 & 1), which & 8 != 0, form));
+            }
+            12 if form.0 > 0 => {
+                let family = AfiSafi::from(form.family());
+                self.receive(which, RouteRefresh { family, subtype: form.subtype() }.encode());
+            }
             11 | 12 => self.receive(which, Message::keepalive()),
-            13 => self.receive(which, reach(which >> 2)),
-            14 => self.receive(which, unreach(which >> 2)),
-            _ => self.receive(which, encode_end_of_rib(Family::Ipv4)),
+            13 => self.receive(which, reach(which >> 2, form, &self.context(which))),
+            14 => self.receive(which, unreach(which >> 2, form, &self.context(which))),
+            _ => self.receive(which, encode_end_of_rib(form.family())),
         }
         self.handle(Input::Tick);
+    }
+
+    /// The form of UPDATEs on a connection.
+    fn context(&self, which: u8) -> EncodeContext {
+        let offer = self.conn(which).and_then(|conn| self.offers.get(&conn)).copied().unwrap_or_default();
+        let add_path = match (offer.add_path(), offer.family()) {
+            (false, _) => Families::NONE,
+            (true, Family::Ipv4) => [Family::Ipv4].into_iter().collect(),
+            (true, Family::Ipv6) => Families::ALL,
+        };
+        EncodeContext { add_path, ..EncodeContext::default() }
     }
 
     fn receive(&mut self, which: u8, bytes: Bytes) {
@@ -167,9 +251,11 @@ impl World {
         for conn in std::mem::take(&mut self.conns) {
             self.handle(Input::ConnectionClosed { conn, reason: String::new() });
         }
-        self.now += FOR_EVER;
-        self.handle(Input::Tick);
-        self.drain();
+        for _ in 0..2 {
+            self.now += FOR_EVER;
+            self.handle(Input::Tick);
+            self.drain();
+        }
         for n in [2, 3] {
             let left = self.speaker.routes(RibKind::AdjRibIn(peer(n)));
             assert!(left.is_empty(), "routes of a peer that is gone: {left:?}");
@@ -177,36 +263,57 @@ impl World {
     }
 }
 
-fn open(n: u8, graceful: bool) -> Bytes {
-    let mut capabilities = vec![
-        Capability::Multiprotocol(AfiSafi::from(Family::Ipv4)),
-        Capability::FourOctetAs(asn(n)),
-        Capability::RouteRefresh,
-    ];
+fn open(n: u8, graceful: bool, form: Form) -> Bytes {
+    let families: &[Family] =
+        if form.family() == Family::Ipv6 { &[Family::Ipv4, Family::Ipv6] } else { &[Family::Ipv4] };
+    let families = || families.iter().map(|family| AfiSafi::from(*family));
+    let mut capabilities: Vec<Capability> = families().map(Capability::Multiprotocol).collect();
+    capabilities.extend([Capability::FourOctetAs(asn(n)), Capability::RouteRefresh]);
+    if form.add_path() {
+        let both = families().map(|family| (family, AddPathMode::Both));
+        capabilities.push(Capability::AddPath(both.collect()));
+    }
+    if form.refresh_marks() {
+        capabilities.push(Capability::EnhancedRouteRefresh);
+    }
     if graceful {
-        let restart = GracefulRestart { restart_time: 120, ..GracefulRestart::default() };
+        let kept = families().map(|family| GracefulRestartFamily { family, forwarding: true });
+        let restart = GracefulRestart {
+            restart_time: 120,
+            families: kept.filter(|_| form.long_lived()).collect(),
+            ..GracefulRestart::default()
+        };
         capabilities.push(Capability::GracefulRestart(restart));
+    }
+    if form.long_lived() {
+        let kept = families().map(|family| LongLivedFamily { family, forwarding: true, stale_time: 3600 });
+        capabilities.push(Capability::LongLivedGracefulRestart(kept.collect()));
     }
     let router_id = RouterId::new(u32::from(n)).expect("not zero");
     Open { asn: asn(n), hold_time: 90, router_id, capabilities }.encode()
 }
 
-fn reach(n: u8) -> Bytes {
+fn nlri(n: u8, form: Form) -> Nlri {
+    Nlri { prefix: prefix(form.family(), n), path_id: form.path_id() }
+}
+
+fn reach(n: u8, form: Form, context: &EncodeContext) -> Bytes {
     let attributes = Attributes {
         as_path: AsPath::sequence([asn(2), Asn(64512 + u32::from(n & 3))]),
         local_pref: (n & 1 == 1).then_some(100 + u32::from(n)),
+        communities: form.long_lived().then_some(Community::LLGR_STALE).into_iter().collect(),
         ..Attributes::default()
     };
-    let context = EncodeContext::default();
+    let family = form.family();
     let mut out = BytesMut::new();
-    if let Ok(encoded) = EncodedAttributes::new(&attributes, Family::Ipv4, NextHop::new(peer(2)), &context) {
-        encoded.reach([prefix(n).into()], &mut out);
+    if let Ok(encoded) = EncodedAttributes::new(&attributes, family, NextHop::new(hop(family, 2)), context) {
+        encoded.reach([nlri(n, form)], &mut out);
     }
     out.freeze()
 }
 
-fn unreach(n: u8) -> Bytes {
+fn unreach(n: u8, form: Form, context: &EncodeContext) -> Bytes {
     let mut out = BytesMut::new();
-    encode_unreach(Family::Ipv4, [prefix(n).into()], &EncodeContext::default(), &mut out);
+    encode_unreach(form.family(), [nlri(n, form)], context, &mut out);
     out.freeze()
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use bgp_core_fuzz::{bgp_open, bgp_sessions, bgp_stream, bgp_update, policy, prefix, selector};
 
-/// Runs a target over its seeds: `.hex` files hold hex digits, blanks and `#` comments, `.txt` files an input on each line, `.yaml` files are one.
+/// Runs a target over its seeds: `.hex` files hold hex digits, blanks and `#` comments, `.lines` files an input in hex on each line, `.txt` files
+/// one as it is, `.yaml` files are one.
 fn replay(name: &str, target: fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(name);
     let mut count = 0;
@@ -14,6 +15,7 @@ fn replay(name: &str, target: fn(&[u8])) {
         let text = fs::read_to_string(&path).unwrap();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("hex") => target(&octets(&text)),
+            Some("lines") => text.lines().for_each(|line| target(&octets(line))),
             Some("yaml") => target(text.as_bytes()),
             Some("txt") => text.lines().for_each(|line| target(line.as_bytes())),
             _ => panic!("{} is no seed", path.display()),

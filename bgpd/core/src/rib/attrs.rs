@@ -65,7 +65,7 @@ pub(crate) enum Scope {
 
 impl RouteAttributes {
     /// A set that is not shared, for a list.
-    pub(crate) fn detached(attributes: Attributes, next_hop: NextHop) -> Self {
+    pub fn detached(attributes: Attributes, next_hop: NextHop) -> Self {
         Self::new(attributes, (next_hop, HopId::NONE), 0)
     }
 

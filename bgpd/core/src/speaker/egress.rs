@@ -14,7 +14,7 @@ use crate::rib::{Cursor, Group, GroupId, LocalAddresses, Selection, SourceKind, 
 use crate::wire::{CeaseError, EncodeContext, Negotiated, NextHop, Nlri, Notification};
 
 /// Prefixes that a slow peer may have missed before it is cut off, beyond twice the size of the table.
-const MISSED_ALLOWANCE: usize = 1 << 18;
+pub(super) const MISSED_ALLOWANCE: usize = 1 << 18;
 
 impl Speaker {
     /// How a peer is treated, given what was negotiated and our address on the session.
@@ -198,7 +198,7 @@ impl Speaker {
     pub(super) fn cut_log(&mut self, id: GroupId) {
         let mut hopeless = Vec::new();
         while let Some(cut) = self.rib.groups[id].group.cut_log() {
-            let limit = 2 * self.rib.table.len() + MISSED_ALLOWANCE;
+            let limit = 2 * self.rib.table.len() + self.missed_allowance;
             for member in &self.rib.groups[id].members {
                 let Some(peer) = self.peers.get_mut(*member) else { continue };
                 let for_me = cut.is_for(peer.source);

@@ -56,6 +56,11 @@ fn a_passive_side_waits_and_two_active_ones_end_with_one_session() {
         sim.run(Duration::from_secs(60));
         assert!(is_up(&sim, 1, 2));
         assert_eq!((view(&sim, 1, 2).counters.established, view(&sim, 2, 1).counters.established), (1, 1));
+        // Of two connections one is closed, with the reason (RFC 4486 subcode 7).
+        let told = [view(&sim, 1, 2), view(&sim, 2, 1)].map(|peer| peer.notification_sent);
+        let collision = Notification::cease(CeaseError::ConnectionCollisionResolution);
+        let collided = told.iter().flatten().any(|sent| sent.notification == collision);
+        assert_eq!(collided, !passive_1 && !passive_2, "{told:?}");
     }
 }
 

@@ -34,6 +34,36 @@ fn a_peer_that_reads_nothing_costs_little_and_ends_with_the_right_table() {
     assert!(sim.nodes[&node(1)].sent[&node(2)] < 12 << 20, "{}", sim.nodes[&node(1)].sent[&node(2)]);
 }
 
+/// RFC 4486 subcode 8: what it has missed would take more memory than its routes are worth. It begins anew with the table.
+#[test]
+fn a_peer_that_misses_more_than_is_remembered_is_cut_off_and_begins_anew() {
+    let mut sim = pair(65002);
+    sim.nodes.get_mut(&node(1)).unwrap().speaker.as_mut().unwrap().missed_allowance = 1000;
+    sim.stall(node(1));
+    // Prefixes that come and go, each with some 450 octets of its own: 27 MB, of which the log keeps 16.
+    let communities: Vec<crate::wire::Community> =
+        (0..100).map(|n| format!("65001:{n}").parse().unwrap()).collect();
+    for round in 0..60 {
+        let route = |(med, prefix): (u32, Prefix)| OriginatedRoute {
+            med: Some(med),
+            communities: communities.clone(),
+            ..OriginatedRoute::new(prefix)
+        };
+        let routes = (0..).zip(prefixes(round * 1000, (round + 1) * 1000)).map(route).collect();
+        sim.input(node(1), Input::Originate { owner: "test".to_owned(), routes, replace: true });
+    }
+    sim.run(SOON);
+    for n in [1, 2] {
+        let reasons = downs(&sim, n);
+        assert!(reasons.iter().any(|reason| reason.contains("Out of Resources")), "node {n}: {reasons:?}");
+    }
+    sim.unstall(node(1));
+    assert!(sim.run_until(Duration::from_mins(10), |sim| is_up(sim, 1, 2)), "{:?}", downs(&sim, 1));
+    sim.run(Duration::from_secs(2));
+    let routes: Vec<_> = sim.nodes[&node(2)].routes.keys().copied().collect();
+    assert_eq!(routes, prefixes(59_000, 60_000));
+}
+
 #[test]
 fn a_late_joiner_ends_with_the_right_table_whatever_changes_meanwhile() {
     let mut sim = pair(65002);
