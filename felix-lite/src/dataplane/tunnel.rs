@@ -7,14 +7,12 @@
 //! - `device`: one device: made, mended, recognised, removed;
 //! - `notice`: what others did to devices and to what is on them;
 //! - `objects`: addresses, neighbours and forwarding entries on devices;
-//! - `offload`: who adds the checksums of what VXLAN carries;
-//! - `patience`: how fast a device is repaired that somebody keeps changing.
+//! - `offload`: who adds the checksums of what VXLAN carries.
 
 mod device;
 mod notice;
 mod objects;
 mod offload;
-mod patience;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -30,8 +28,8 @@ use device::Failure;
 pub(super) use device::is_tunnel;
 use objects::Objects;
 use offload::Offload;
-use patience::Patience;
 
+use super::patience::Patience;
 use super::wireguard::Encryption;
 use crate::wireguard_key::KeyFile;
 
@@ -52,7 +50,7 @@ pub(super) struct Tunnels {
     devices: BTreeMap<TunnelKind, Device>,
     /// Devices to be compared with the kernel, and not before when.
     pending: BTreeMap<TunnelKind, Instant>,
-    patience: Patience,
+    patience: Patience<TunnelKind>,
     offload: Offload,
     objects: Objects,
     encryption: Encryption,
