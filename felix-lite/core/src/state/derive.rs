@@ -10,7 +10,7 @@ use cairn_net::{Family, Prefix};
 use super::{DEFAULT, State};
 use crate::announce::Policy;
 use crate::drain::Leaving;
-use crate::fabric::Facts;
+use crate::fabric::{Facts, Secured};
 use crate::firewall::{self, Element};
 use crate::nat;
 use crate::pod_cidr::{self, Blocks};
@@ -31,6 +31,8 @@ impl State {
         let ground = dirty.fabric || dirty.settings;
         let network = self.derive_fabric(Facts { names: &dirty.nodes, keys: dirty.keys, ground });
         dirty.conditions |= network.conditions;
+        // What is behind peers is answered as it is.
+        dirty.pools |= network.all.is_some() || !network.prefixes.is_empty();
         if dirty.speaker {
             self.derive_speaker();
         }
@@ -130,8 +132,7 @@ impl State {
 
     fn derive_pools(&mut self) {
         // What is behind a host that packets are encrypted to is answered by it as it is: no other address would come back through here.
-        let behind = self.wireguard.values().filter(|_| self.network.fabric.secured.is_some());
-        let behind = behind.flat_map(|peer| peer.spec.allowed_ips.iter().copied());
+        let behind = self.network.fabric.secured.iter().flat_map(Secured::statics);
         let said = self.configuration.nat_outgoing_excluded_cidrs.iter().flatten().copied();
         let hosts =
             self.configuration.nat_outgoing_exclusions == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
