@@ -444,6 +444,7 @@ fn nodes_encrypt_what_they_send_to_each_other(families: Families) -> Result<()> 
         world.run("node1", "sysctl -w net.ipv4.conf.eth1.rp_filter=1")?;
         nodes_become_encrypted(world, [false, true])?;
         says(world, "node1", "rp_filter of eth1 is strict")?;
+        says(world, "node1", "the reverse path filter of eth1 is strict")?;
         world.run("node1", "sysctl -w net.ipv4.conf.eth1.rp_filter=2")?;
         nodes_become_encrypted(world, [true, true])?;
 

@@ -14,6 +14,7 @@ use crate::fabric::{Facts, Secured};
 use crate::firewall::{self, Element};
 use crate::nat;
 use crate::pod_cidr::{self, Blocks};
+use crate::reverse_path::{self, Ways};
 use crate::speaker::{self, Inputs, Member, Secrets};
 use crate::underlay;
 use crate::{Change, Condition, Reason};
@@ -67,8 +68,10 @@ impl State {
             || dirty.speaker
             || dirty.pools
             || ground
+            || network.all.is_some()
             || dirty.underlays
             || self.routes.unresolved_changed()
+            || self.routes.spread_changed()
         {
             self.derive_conditions();
         }
@@ -224,6 +227,17 @@ impl State {
         }
     }
 
+    /// What uplinks drop of what IPv4 pods send each other.
+    fn filtered(&self) -> Option<Condition> {
+        if !self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv4) {
+            return None;
+        }
+        let own = self.nodes.get(&self.node)?.identity.address(Family::Ipv4).map(|own| own.addr);
+        let ways =
+            Ways { tunnels: !self.network.wanted().is_empty(), spread: self.routes.spread().collect() };
+        reverse_path::condition(&self.node, own, &self.host, ways)
+    }
+
     fn derive_conditions(&mut self) {
         let conflicts = self.blocks.iter().filter_map(|block| {
             let next_hops: Vec<_> = self.routes.next_hops(*block)?.iter().map(|hop| hop.address).collect();
@@ -261,7 +275,8 @@ impl State {
         let all = all
             .chain(self.underlays.conditions.iter().chain(&self.egress.conditions).cloned())
             .chain(self.network.conditions())
-            .chain(pod_cidrs);
+            .chain(pod_cidrs)
+            .chain(self.filtered());
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);
