@@ -37,10 +37,10 @@ pub(crate) fn configure(world: &World, spec: &str) -> Result<()> {
 }
 
 /// Of both families.
-const ON: &str = "wireguardEnabled: true, wireguardEnabledV6: true";
+pub(crate) const ON: &str = "wireguardEnabled: true, wireguardEnabledV6: true";
 
 /// A key of a device as `wg` shows it.
-fn public_key(world: &World, node: &str) -> Result<String> {
+pub(crate) fn public_key(world: &World, node: &str) -> Result<String> {
     Ok(world.run(node, "wg show cairn-wg public-key")?.trim().to_owned())
 }
 
@@ -80,7 +80,7 @@ fn is_sealed(world: &World, from: (&str, Option<&str>), to: (&str, IpAddr), want
 }
 
 /// Waits until that is so.
-fn becomes_encrypted(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
+pub(crate) fn becomes_encrypted(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
     eventually(SETTLES, || is_encrypted(world, from, to, wanted)).map(drop)
 }
 

@@ -160,8 +160,8 @@ impl Tunnels {
     ///
     /// Errors: a sentence that says what is in the way; the old key stays.
     pub(super) fn rotate_wireguard_key(&mut self) -> Result<(), String> {
-        let wanted = self.wanted.get(&TunnelKind::Wireguard).and_then(|tunnel| tunnel.wireguard_port);
-        self.encryption.rotate(wanted.ok_or("nothing is encrypted on this node")?)
+        let port = self.wireguard_port().ok_or("nothing is encrypted on this node")?;
+        self.encryption.rotate(port)
     }
 
     /// The picture is complete: what is ours and not wanted goes.
@@ -235,6 +235,9 @@ impl Tunnels {
         if self.compare_at.is_some_and(|at| at <= now) && self.encrypts() {
             self.compare_at = None;
             self.pending.entry(TunnelKind::Wireguard).or_insert(now);
+            if let Some(port) = self.wireguard_port() {
+                self.encryption.follow_clock(port);
+            }
         }
         let due: Vec<TunnelKind> =
             self.pending.iter().filter(|(_, at)| **at <= now).map(|(kind, _)| *kind).collect();
@@ -317,6 +320,11 @@ impl Tunnels {
             self.faults.insert(kind, error);
         }
         self.pending.insert(kind, now + RETRY);
+    }
+
+    /// The UDP port of the device of WireGuard, if that is wanted.
+    fn wireguard_port(&self) -> Option<u16> {
+        self.wanted.get(&TunnelKind::Wireguard)?.wireguard_port
     }
 
     /// Is the device of WireGuard wanted?

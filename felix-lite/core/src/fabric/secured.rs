@@ -92,6 +92,7 @@ pub(crate) struct Secured {
 /// A peer without the addresses that follow from blocks.
 #[derive(Debug, Clone, PartialEq)]
 struct Known {
+    is_node: bool,
     key: WireguardKey,
     endpoint: SocketAddr,
     mac: Mac,
@@ -278,7 +279,8 @@ impl Secured {
         let addresses = member.map(|member| member.addresses).unwrap_or_default();
         let nobodys = Taken { node: &self.node, own: &self.own, members, pools: &self.rules.ranges };
         let (statics, refused) = nobodys.sort(&object.spec.allowed_ips, endpoint.ip());
-        Ok(Known { key, endpoint, mac: mac_of(name), addresses, statics, refused })
+        let is_node = member.is_some();
+        Ok(Known { is_node, key, endpoint, mac: mac_of(name), addresses, statics, refused })
     }
 
     fn what_is_wrong(&self, name: &Arc<str>, inputs: Inputs<'_>, members: &Members) -> Vec<Condition> {
@@ -398,7 +400,7 @@ impl Secured {
 
     /// A peer with the addresses behind it.
     pub(crate) fn peer_with(&self, name: &str, allowed: BTreeSet<Prefix>) -> Option<WireguardPeer> {
-        let Known { key, endpoint, addresses, .. } = *self.peers.get(name)?;
+        let Known { is_node, key, endpoint, addresses, .. } = *self.peers.get(name)?;
         let sends = |family| self.own[slot(family)].filter(|_| self.rules.nodes[slot(family)]);
         let ways = Family::ALL.map(sends).into_iter().zip(addresses);
         let own =
@@ -406,7 +408,7 @@ impl Secured {
         // Always taken, so that whether they are sent is the sender's choice alone: nobody has to know what the other one does.
         let mut allowed = allowed;
         allowed.extend(addresses.into_iter().flatten().map(Prefix::host));
-        Some(WireguardPeer { key, endpoint, keepalive: self.rules.keepalive, allowed, own })
+        Some(WireguardPeer { is_node, key, endpoint, keepalive: self.rules.keepalive, allowed, own })
     }
 
     /// The names of all peers, in no order.

@@ -94,6 +94,7 @@ fn what_goes_to_a_peers_blocks_is_encrypted_and_belongs_to_him() {
     assert_eq!(found.settings.unwrap().mtu, Some(1420));
     let b = &found.wireguard["b"];
     assert_eq!((b.key, b.endpoint), (key("b"), "192.0.2.2:51820".parse().unwrap()));
+    assert!(b.is_node);
     let behind = ["10.0.1.0/26", "10.0.200.1/32", "fd00::40/122", "192.0.2.2/32", "2001:db8::2/128"];
     assert_eq!(b.allowed, prefixes(&behind), "its blocks, what it announces, and itself");
     assert!(b.own.is_empty(), "nothing is sent to itself unless that is asked for");
@@ -319,6 +320,7 @@ fn a_host_outside_is_reached_where_its_object_says() {
     ]);
     assert!(through(&found, "10.99.0.0/24"), "{:?}", found.routes);
     let peer = &found.wireguard["outside"];
+    assert!(!peer.is_node);
     assert_eq!(peer.endpoint, "203.0.113.9:4500".parse().unwrap());
     assert_eq!(peer.allowed, prefixes(&["10.99.0.0/24"]));
     assert!(found.elements.contains_key(&Element::Pool(prefix("10.99.0.0/24"))), "answered as it is");
