@@ -30,8 +30,8 @@ use crate::object::{Address, Change, Forwarding, IfIndex, Link, Neighbour, Nexth
 pub enum Event {
     /// An interface was made, changed or deleted.
     Link(Change<Link>),
-    /// Settings of IPv4 of an interface were changed: see [`crate::sysctl`].
-    Settings(IfIndex),
+    /// Settings of IP of an interface were changed: see [`crate::sysctl`]. `None`: those of all, or what new ones start with.
+    Settings(Option<IfIndex>),
     /// An address was added to or taken from an interface.
     Address(Change<Address>),
     /// A route was added, replaced or deleted. IPv4 routes that go with their interface are not told one by one.
@@ -55,7 +55,8 @@ pub enum Event {
 pub enum Topic {
     /// Interfaces.
     Links,
-    /// Settings of IPv4, per interface.
+    /// Settings of IP, of both families: of each interface, and of all. The kernel tells of forwarding, reverse path filters and proxies, not of
+    /// everything.
     Settings,
     /// Addresses of both families.
     Addresses,
@@ -74,7 +75,7 @@ impl Topic {
     const fn groups(self) -> &'static [libc::c_int] {
         match self {
             Self::Links => &[1],
-            Self::Settings => &[24],
+            Self::Settings => &[24, 25],
             Self::Neighbours => &[3],
             Self::Addresses => &[5, 9],
             Self::Routes => &[7, 11],
@@ -248,9 +249,8 @@ fn decode(frame: Frame<'_>) -> Option<Event> {
         32 | 33 => Rule::decode(frame).map(Event::Rule),
         // `RTM_NEWNETCONF`: a header of one byte and its padding, then `NETCONFA_IFINDEX`, which is negative for `all` and `default`.
         80 => {
-            let index =
-                frame.attributes(4).find(1)?.u32().filter(|index| *index <= i32::MAX.cast_unsigned())?;
-            Some(Event::Settings(IfIndex(index)))
+            let index = frame.attributes(4).find(1)?.u32()?;
+            Some(Event::Settings((index <= i32::MAX.cast_unsigned()).then_some(IfIndex(index))))
         }
         104 | 105 => Nexthop::decode(frame).map(Event::Nexthop),
         _ => None,

@@ -333,6 +333,23 @@ async fn others_changes_are_told_and_ours_are_not() {
 
 #[tokio::test]
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
+async fn settings_of_one_interface_and_of_all_are_told() {
+    let (host, dev, _pod, _) = cabled();
+    for (setting, told) in [
+        ("net.ipv4.ip_forward", None),
+        ("net.ipv6.conf.all.forwarding", None),
+        ("net.ipv4.conf.up0.rp_filter", Some(dev)),
+        ("net.ipv6.conf.up0.forwarding", Some(dev)),
+    ] {
+        let mut monitor = Monitor::open_in(&host.netns, &[Topic::Settings]).unwrap();
+        let other = if host.run(&format!("sysctl -n {setting}")).trim() == "0" { 1 } else { 0 };
+        host.run(&format!("sysctl -w {setting}={other}"));
+        next_that(&mut monitor, |event| *event == Event::Settings(told)).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
 async fn a_replacement_is_told_from_a_new_route_and_from_one_after_a_link_went_down() {
     let host = Namespace::new();
     for link in ["up0", "up1"] {

@@ -7,8 +7,10 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use cairn_lab::lab::Families;
 
+use crate::fabric::pods;
 use crate::flow::Flows;
 use crate::wait::eventually;
+use crate::wireguard::{ON, becomes_encrypted, configure, public_key};
 use crate::world::{SETTLES, World, play};
 
 /// The nodes that are looked at.
@@ -78,3 +80,27 @@ mod needs_clock {
         })
     }
 }
+
+/// Peers take no handshakes by the old keys for as long as the clock is behind.
+fn a_clock_that_is_set_back_ends_no_encryption(families: Families) -> Result<()> {
+    play("fabric", "wg-clock", families, |world| {
+        configure(world, ON)?;
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        becomes_encrypted(world, &pods[0], &pods[1], true)?;
+        let nodes = world.cairn_nodes();
+        let keys = nodes.iter().map(|node| public_key(world, node)).collect::<Result<Vec<_>>>()?;
+        set_clock(-6 * 3600)?;
+        for (node, old) in nodes.iter().zip(&keys) {
+            eventually(SETTLES, || {
+                ensure!(public_key(world, node)? != *old, "{node} has the same key");
+                Ok(())
+            })?;
+        }
+        world.all_reach_all(&pods)?;
+        becomes_encrypted(world, &pods[0], &pods[1], true)?;
+        set_clock(6 * 3600)
+    })
+}
+
+crate::scenario!(needs_wireguard_clock, a_clock_that_is_set_back_ends_no_encryption: dual);

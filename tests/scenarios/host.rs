@@ -317,7 +317,55 @@ fn rules_of_others_stay_and_are_obeyed(families: Families) -> Result<()> {
     })
 }
 
+/// What `sysctl --system` does where a file of the host says that it is no router.
+const NO_ROUTER: &str = "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0";
+
+/// Of all echo requests of a flow that lasts for seconds, how many may be lost while a setting is put back: percent.
+const LOST: u64 = 10;
+
+fn forwarding_that_somebody_switches_off_is_switched_on_again(families: Families) -> Result<()> {
+    play("mesh", "forwarding", families, |world| {
+        let pods = [world.pod("node1", "a")?, world.pod("node2", "b")?];
+        reach(world, &pods)?;
+        let flows = Flows::start(world, &pods[0], &pods[1])?;
+        world.run("node1", NO_ROUTER)?;
+        forwards(world, "node1")?;
+        for address in &pods[1].pod.addresses {
+            let report = world.ping("node1", Some("a"), *address, 100)?;
+            ensure!(report.lost() == 0, "{address}: {report:?}");
+        }
+        flows.end_with_at_most(LOST)?;
+        // Whoever goes on is told of, and it is put back all the same.
+        eventually(SETTLES, || {
+            world.run("node1", NO_ROUTER)?;
+            let path = world.directory().join("volumes/objects/nodestatuses/node1.yaml");
+            let status: Value = serde_yaml::from_str(&std::fs::read_to_string(path)?)?;
+            let conditions = status["status"]["conditions"].as_array().context("no conditions")?;
+            let said = conditions.iter().filter(|condition| condition["type"] == "KernelContested");
+            let said: Vec<_> = said.filter_map(|condition| condition["message"].as_str()).collect();
+            for setting in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+                let told = format!("{setting}: somebody set it to 0");
+                ensure!(said.iter().any(|message| message.starts_with(&told)), "{setting}: {conditions:?}");
+            }
+            Ok(())
+        })?;
+        forwards(world, "node1")?;
+        reach(world, &pods)
+    })
+}
+
+/// Waits until a node forwards packets of both families.
+fn forwards(world: &World, node: &str) -> Result<()> {
+    eventually(SETTLES, || {
+        let shown = world.run(node, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding")?;
+        ensure!(shown.split_whitespace().all(|value| value == "1"), "{shown}");
+        Ok(())
+    })
+    .map(drop)
+}
+
 scenario!(systemd_networkd_leaves_alone_what_is_ours);
+scenario!(forwarding_that_somebody_switches_off_is_switched_on_again);
 scenario!(rules_of_others_stay_and_are_obeyed);
 scenario!(network_manager_leaves_alone_what_is_ours);
 scenario!(pods_pass_firewalld_once_they_are_trusted);

@@ -40,7 +40,7 @@ pub(crate) fn configure(world: &World, spec: &str) -> Result<()> {
 pub(crate) const ON: &str = "wireguardEnabled: true, wireguardEnabledV6: true";
 
 /// A key of a device as `wg` shows it.
-fn public_key(world: &World, node: &str) -> Result<String> {
+pub(crate) fn public_key(world: &World, node: &str) -> Result<String> {
     Ok(world.run(node, "wg show cairn-wg public-key")?.trim().to_owned())
 }
 
@@ -80,7 +80,7 @@ fn is_sealed(world: &World, from: (&str, Option<&str>), to: (&str, IpAddr), want
 }
 
 /// Waits until that is so.
-fn becomes_encrypted(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
+pub(crate) fn becomes_encrypted(world: &World, from: &PodOn, to: &PodOn, wanted: bool) -> Result<()> {
     eventually(SETTLES, || is_encrypted(world, from, to, wanted)).map(drop)
 }
 
@@ -444,6 +444,7 @@ fn nodes_encrypt_what_they_send_to_each_other(families: Families) -> Result<()> 
         world.run("node1", "sysctl -w net.ipv4.conf.eth1.rp_filter=1")?;
         nodes_become_encrypted(world, [false, true])?;
         says(world, "node1", "rp_filter of eth1 is strict")?;
+        says(world, "node1", "the reverse path filter of eth1 is strict")?;
         world.run("node1", "sysctl -w net.ipv4.conf.eth1.rp_filter=2")?;
         nodes_become_encrypted(world, [true, true])?;
 

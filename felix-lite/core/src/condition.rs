@@ -58,6 +58,8 @@ pub enum Reason {
     Unencrypted,
     /// Packets of pods may be of a size that the paths to other nodes, or encapsulation, do not allow for.
     PacketSize,
+    /// An uplink drops packets that come another way than their answers go.
+    ReversePathFilter,
 }
 
 impl fmt::Display for Reason {
@@ -81,6 +83,7 @@ impl fmt::Display for Reason {
             Self::SubnetUnknown => "SubnetUnknown",
             Self::Unencrypted => "Unencrypted",
             Self::PacketSize => "PacketSize",
+            Self::ReversePathFilter => "ReversePathFilter",
         })
     }
 }

@@ -84,6 +84,8 @@ pub struct HostLink {
     pub master: Option<String>,
     /// Is it wireless?
     pub wireless: bool,
+    /// Is its reverse path filter strict? Then it drops IPv4 packets whose answers would leave by another interface.
+    pub strict: bool,
 }
 
 impl Host {

@@ -25,6 +25,7 @@ mod mtu;
 mod nat;
 mod paths;
 mod pod_cidr;
+mod reverse_path;
 mod route;
 mod settings;
 mod speaker;

@@ -217,10 +217,6 @@ impl State {
                 self.dirty.settings |= put(&mut self.configurations, name, configuration.map(bare));
             }
             Update::WireguardPeer(name, peer) => {
-                let behind = |peer: Option<&Box<Object<KeyObject>>>| {
-                    peer.map(|peer| peer.spec.allowed_ips.clone()).unwrap_or_default()
-                };
-                self.dirty.pools |= behind(self.wireguard.get(&name)) != behind(peer.as_ref());
                 if put(&mut self.wireguard, name.clone(), peer) {
                     self.dirty.nodes.insert(name);
                 }

@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use cairn_kernel::object::{
-    Address, Hop, IfIndex, Kind, Link, PROTOCOL, Route, RouteKind, RouteTarget, TableId,
+    Address, Hop, IfIndex, Kind, Link, LinkName, PROTOCOL, Route, RouteKind, RouteTarget, TableId,
 };
+use cairn_kernel::sysctl::{self, Conf, Scope, Sysctl};
 use cairn_kernel::{Error, Rtnl};
 use cairn_net::Family;
 use felix_api::WORKLOAD;
 use felix_core::{Host, HostAddress, HostHop, HostLink, HostRoute};
 
 use super::tunnel::is_tunnel;
+
+/// A reverse path filter that takes packets only from where their answers would go.
+const STRICT: i64 = 1;
 
 /// Reads the host's addresses, routes and interfaces, but pods', tunnels and the loopback; and the addresses on tunnels. Which tunnels can be used
 /// is for the caller to say.
@@ -53,7 +57,15 @@ fn host_link(link: &Link, all: &BTreeMap<IfIndex, Link>) -> HostLink {
         Kind::Veth | Kind::Vxlan(_) | Kind::Ipip(_) | Kind::Stacked(_) => String::new(),
     });
     let wireless = std::path::Path::new("/sys/class/net").join(&link.name).join("phy80211").exists();
-    HostLink { name: link.name.clone(), mtu: link.mtu, mac: link.mac, master, wireless }
+    let (name, strict) = (link.name.clone(), is_strict(link));
+    HostLink { name, mtu: link.mtu, mac: link.mac, master, wireless, strict }
+}
+
+/// Is an interface's reverse path filter strict? The larger of its own setting and of that for all counts.
+pub(super) fn is_strict(link: &Link) -> bool {
+    let filter = |scope| sysctl::read(&Sysctl::Conf(Family::Ipv4, scope, Conf::RpFilter)).unwrap_or(0);
+    let own = link.name.parse::<LinkName>().map_or(0, |name| filter(Scope::Link(name)));
+    own.max(filter(Scope::All)) == STRICT
 }
 
 /// Is it the host end of a pod's veth pair?

@@ -9,9 +9,10 @@
 //! - `firewall`: the table `inet cairn`;
 //! - `host`: the node's own addresses and routes, read for the core;
 //! - `nexthop`: nexthop objects and groups, shared by the routes that use them;
+//! - `patience`: how fast something is repaired that somebody keeps changing;
 //! - `quarrel`: who keeps changing what is repaired;
 //! - `route`: routes of protocol 202;
-//! - `sysctl`: what a node needs to forward;
+//! - `sysctl`: settings that a node needs to forward;
 //! - `tunnel`: tunnel devices, with the other nodes at their far ends;
 //! - `wireguard`: key and peers of the device that encrypts;
 //! - `worker`: the loop.
@@ -25,6 +26,7 @@ mod fast_path;
 mod firewall;
 mod host;
 mod nexthop;
+mod patience;
 mod quarrel;
 mod route;
 mod sysctl;

@@ -7,14 +7,12 @@
 //! - `device`: one device: made, mended, recognised, removed;
 //! - `notice`: what others did to devices and to what is on them;
 //! - `objects`: addresses, neighbours and forwarding entries on devices;
-//! - `offload`: who adds the checksums of what VXLAN carries;
-//! - `patience`: how fast a device is repaired that somebody keeps changing.
+//! - `offload`: who adds the checksums of what VXLAN carries.
 
 mod device;
 mod notice;
 mod objects;
 mod offload;
-mod patience;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -30,8 +28,8 @@ use device::Failure;
 pub(super) use device::is_tunnel;
 use objects::Objects;
 use offload::Offload;
-use patience::Patience;
 
+use super::patience::Patience;
 use super::wireguard::Encryption;
 use crate::wireguard_key::KeyFile;
 
@@ -52,7 +50,7 @@ pub(super) struct Tunnels {
     devices: BTreeMap<TunnelKind, Device>,
     /// Devices to be compared with the kernel, and not before when.
     pending: BTreeMap<TunnelKind, Instant>,
-    patience: Patience,
+    patience: Patience<TunnelKind>,
     offload: Offload,
     objects: Objects,
     encryption: Encryption,
@@ -162,8 +160,8 @@ impl Tunnels {
     ///
     /// Errors: a sentence that says what is in the way; the old key stays.
     pub(super) fn rotate_wireguard_key(&mut self) -> Result<(), String> {
-        let wanted = self.wanted.get(&TunnelKind::Wireguard).and_then(|tunnel| tunnel.wireguard_port);
-        self.encryption.rotate(wanted.ok_or("nothing is encrypted on this node")?)
+        let port = self.wireguard_port().ok_or("nothing is encrypted on this node")?;
+        self.encryption.rotate(port)
     }
 
     /// The picture is complete: what is ours and not wanted goes.
@@ -237,6 +235,9 @@ impl Tunnels {
         if self.compare_at.is_some_and(|at| at <= now) && self.encrypts() {
             self.compare_at = None;
             self.pending.entry(TunnelKind::Wireguard).or_insert(now);
+            if let Some(port) = self.wireguard_port() {
+                self.encryption.follow_clock(port);
+            }
         }
         let due: Vec<TunnelKind> =
             self.pending.iter().filter(|(_, at)| **at <= now).map(|(kind, _)| *kind).collect();
@@ -319,6 +320,11 @@ impl Tunnels {
             self.faults.insert(kind, error);
         }
         self.pending.insert(kind, now + RETRY);
+    }
+
+    /// The UDP port of the device of WireGuard, if that is wanted.
+    fn wireguard_port(&self) -> Option<u16> {
+        self.wanted.get(&TunnelKind::Wireguard)?.wireguard_port
     }
 
     /// Is the device of WireGuard wanted?

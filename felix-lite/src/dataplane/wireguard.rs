@@ -8,12 +8,13 @@
 //! whoever keeps handshakes from arriving would have everything sent unencrypted.
 
 mod answers;
+mod clock;
 mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cairn_api::WireguardKey;
+use cairn_api::{Timestamp, WireguardKey};
 use cairn_kernel::Error;
 use cairn_kernel::object::{IfIndex, LinkName};
 use cairn_kernel::wireguard::{Device, DeviceChange, Peer, PeerChange, PublicKey, Wireguard};
@@ -23,6 +24,7 @@ use felix_core::{HostWireguard, OwnAddresses, WireguardPeer};
 use tracing::{debug, warn};
 
 use answers::Answers;
+use clock::Clock;
 use nodes::NodeRoutes;
 
 use crate::wireguard_key::KeyFile;
@@ -52,6 +54,9 @@ pub(super) struct Encryption {
     /// When the device is read.
     due: Option<Instant>,
     fault: Option<String>,
+    clock: Clock,
+    /// What the time of day keeps peers from.
+    refused: Option<String>,
     /// Ways to other nodes' own addresses.
     nodes: NodeRoutes,
 }
@@ -93,6 +98,8 @@ impl Encryption {
             changed: false,
             due: None,
             fault: None,
+            clock: Clock::new(time_of_day(), Instant::now()),
+            refused: None,
             nodes: NodeRoutes::open()?,
         })
     }
@@ -134,7 +141,37 @@ impl Encryption {
         let device = self.device.as_ref().ok_or("there is no WireGuard device on this node")?;
         let name = device.name.clone();
         self.file.replace().map_err(|error| error.to_string())?;
-        self.configure(&name, port)
+        self.configure(&name, port)?;
+        self.clock.renew();
+        self.refused = None;
+        Ok(())
+    }
+
+    /// Makes another key where the time of day was set back so that peers take no handshakes by this one. Hosts outside of the cluster would have
+    /// to be told of it by hand: where there are any that is left to their operator.
+    pub(super) fn follow_clock(&mut self, port: u16) {
+        let Some(until) = self.clock.read(time_of_day(), Instant::now()) else {
+            self.refused = None;
+            return;
+        };
+        let outside = self.wanted.iter().find(|(_, peer)| !peer.is_node).map(|(name, _)| name);
+        let done = match outside {
+            Some(name) => Err(format!("WireguardPeer/{name} would have to be told another key by hand")),
+            None => self.rotate(port),
+        };
+        let until = Timestamp::from_unix(until.as_secs());
+        if let Err(why) = done {
+            let refused = format!(
+                "the time of day was set back, and peers take no handshakes of this node until it is {until} again, or until its key is replaced \
+                 (cairnctl node rotate-wireguard-key): {why}"
+            );
+            if self.refused.as_ref() != Some(&refused) {
+                warn!(refused, "encrypted sessions end within minutes");
+                self.refused = Some(refused);
+            }
+        } else {
+            warn!(%until, "the time of day was set back: peers would take no handshakes by the old key until it is this again");
+        }
     }
 
     /// A device is gone, with all that was on it.
@@ -167,7 +204,7 @@ impl Encryption {
 
     /// What is wrong.
     pub(super) fn faults(&self) -> impl Iterator<Item = &String> {
-        self.fault.iter().chain(self.nodes.fault())
+        self.fault.iter().chain(&self.refused).chain(self.nodes.fault())
     }
 
     /// When [`Self::write`] should be called again, at the latest.
@@ -332,6 +369,11 @@ fn kernel_peer(peer: &WireguardPeer, is_ready: impl Fn(&PublicKey) -> bool) -> P
     let keepalive = if is_ready(&public_key) { peer.keepalive } else { KNOCK };
     let allowed_ips = peer.allowed.iter().copied().collect();
     Peer { public_key, endpoint: Some(peer.endpoint), keepalive, allowed_ips }
+}
+
+/// Since 1970.
+fn time_of_day() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// What the kernel says, in terms of what an operator can do about it.

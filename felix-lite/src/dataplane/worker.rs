@@ -21,8 +21,9 @@ use super::driver::Drivers;
 use super::fast_path::FastPath;
 use super::firewall::Firewall;
 use super::route::Routes;
+use super::sysctl::Sysctls;
 use super::tunnel::{Tunnels, is_tunnel};
-use super::{DataplaneEvent, KernelFault, Orders, Waiting, host, sysctl};
+use super::{DataplaneEvent, KernelFault, Orders, Waiting, host};
 use crate::endpoint::{EndpointError, words};
 use crate::mailbox::Reader;
 use crate::wireguard_key::KeyFile;
@@ -32,7 +33,7 @@ use repair::Repairs;
 const RETRY: Duration = Duration::from_secs(1);
 /// Changes by others that come together are read together.
 const SETTLE: Duration = Duration::from_millis(50);
-/// How often tables of others are looked at.
+/// How often tables of others, and settings that nobody tells of, are looked at.
 const LOOK: Duration = Duration::from_secs(30);
 /// Refusals that are reported.
 const REPORTED: usize = 10;
@@ -48,6 +49,7 @@ pub(super) struct Worker {
     fast_path: FastPath,
     tunnels: Tunnels,
     drivers: Drivers,
+    sysctls: Sysctls,
     waiting: Vec<Waiting>,
     /// Why the last write failed as a whole.
     firewall_fault: Option<Error>,
@@ -77,9 +79,7 @@ impl Worker {
         let mut routes = Routes::open()?;
         let detours = Detours::open()?;
         let links = routes.rtnl().list::<Link>(None)?;
-        for error in sysctl::prepare(&links) {
-            warn!(%error, "the node may not forward");
-        }
+        let sysctls = Sysctls::open(&links);
         let mut fast_path = FastPath::open()?;
         for link in &links {
             fast_path.link_changed(&Kernel::Present(link.clone()));
@@ -95,6 +95,7 @@ impl Worker {
             fast_path,
             tunnels,
             drivers: Drivers::default(),
+            sysctls,
             waiting: Vec::new(),
             firewall_fault: None,
             firewall_at: None,
@@ -153,9 +154,9 @@ impl Worker {
             let tunnels_at = self.tunnels.poll_timeout().map(Instant::from_std);
             let fast_path_at = self.fast_path.poll_timeout().map(Instant::from_std);
             let detours_at = self.detours.poll_timeout().map(Instant::from_std);
-            let retry_at =
-                [self.retry_at, routes_at, detours_at, tunnels_at, fast_path_at, self.repairs.until];
-            let retry_at = retry_at.into_iter().flatten().min();
+            let sysctls_at = self.sysctls.poll_timeout().map(Instant::from_std);
+            let retry_at = [self.retry_at, routes_at, detours_at, tunnels_at, fast_path_at, sysctls_at];
+            let retry_at = retry_at.into_iter().chain([self.repairs.until]).flatten().min();
             let (host_at, firewall_at) = (self.host_at, self.firewall_at);
             tokio::select! {
                 orders = self.orders.collect() => match orders {
@@ -203,6 +204,7 @@ impl Worker {
                 false
             }
             Event::Link(Kernel::Present(link)) => {
+                self.sysctls.link_changed(&link);
                 if self.links.insert(link.index, link.flags) != Some(link.flags) {
                     self.routes.link_changed(link.index);
                     self.detours.link_changed(link.index);
@@ -214,9 +216,13 @@ impl Worker {
                 self.detours.link_changed(link.index);
                 self.links.remove(&link.index).is_some()
             }
-            Event::Settings(index) => {
+            Event::Settings(Some(index)) => {
                 self.tunnels.settings_changed(index);
-                false
+                self.links.contains_key(&index)
+            }
+            Event::Settings(None) => {
+                self.sysctls.changed();
+                true
             }
             Event::Address(change) if self.tunnels.has(change.object().link) => {
                 self.tunnels.address_changed(change);
@@ -254,6 +260,7 @@ impl Worker {
                 self.routes.resync();
                 self.detours.resync();
                 self.tunnels.resync();
+                self.sysctls.changed();
                 true
             }
         };
@@ -262,9 +269,10 @@ impl Worker {
         }
     }
 
-    /// Looks at what tables of others do to what pods send each other.
+    /// Looks at what tables of others do to what pods send each other, and at settings that nobody tells of.
     fn look(&mut self) {
         self.look_at = Instant::now() + LOOK;
+        self.sysctls.look(self.routes.rtnl());
         match self.firewall.blocked() {
             Ok(found) => self.blocked = found,
             Err(error) => warn!(%error, "the tables of others cannot be read"),
@@ -371,7 +379,9 @@ impl Worker {
             }
         }
         self.fast_path.set_tunnels(self.tunnels.numbers());
-        self.fast_path.write(std::time::Instant::now());
+        let now = std::time::Instant::now();
+        self.fast_path.write(now);
+        self.sysctls.write(self.routes.rtnl(), now);
         let faulty =
             written.is_err() || detours.is_err() || tunnels.is_err() || self.firewall_fault.is_some();
         self.retry_at = faulty.then(|| Instant::now() + RETRY);
@@ -400,6 +410,7 @@ impl Worker {
         let firewall = self.firewall_fault.iter().chain(&self.repairs.fault).map(ToString::to_string);
         let refused = firewall
             .chain(self.fast_path.fault().cloned())
+            .chain(self.sysctls.faults().take(REPORTED).cloned())
             .chain(
                 self.tunnels
                     .faults()
@@ -409,7 +420,8 @@ impl Worker {
                     .cloned(),
             )
             .map(KernelFault::Refused);
-        let contested = self.routes.quarrels().take(REPORTED).cloned().chain(self.firewall_quarrel());
+        let contested = self.routes.quarrels().take(REPORTED).chain(self.sysctls.quarrels()).cloned();
+        let contested = contested.chain(self.firewall_quarrel());
         let blocked = self.blocked.iter().map(|chain| {
             KernelFault::Blocked(format!(
                 "{chain} drops forwarded packets, pods' too: let interfaces {WORKLOAD}* through there, as docs/guide/host.md says"

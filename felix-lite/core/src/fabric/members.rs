@@ -2,11 +2,11 @@
 //!
 //! Cost: one node's change is worked out without a look at the others, but those that claim the same.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cairn_net::Mac;
+use cairn_net::{Mac, Prefix};
 
 use super::Addresses;
 use super::tunnel::mac_of;
@@ -37,6 +37,8 @@ pub(crate) struct Members {
     by_name: HashMap<Arc<str>, Member>,
     macs: Claims<Mac>,
     addresses: Claims<IpAddr>,
+    /// All that are claimed.
+    in_order: BTreeSet<IpAddr>,
     /// How many have addresses of none, of either, of both families.
     shapes: [usize; 4],
     conditions: condition::ByNode,
@@ -57,6 +59,12 @@ impl Members {
     pub(crate) fn at(&self, address: IpAddr) -> Option<(&str, &Member)> {
         let name = self.addresses.holder(&address)?;
         Some((name, self.by_name.get(name)?))
+    }
+
+    /// The first address of a node inside a prefix, and the node's name.
+    pub(super) fn first_within(&self, prefix: Prefix) -> Option<(IpAddr, &str)> {
+        let address = *self.in_order.range(prefix.addr()..=prefix.last()).next()?;
+        Some((address, &**self.addresses.holder(&address)?))
     }
 
     /// All of them, in no order.
@@ -141,9 +149,13 @@ impl Members {
                 if let Some(address) = old {
                     affected.extend(self.addresses.claimants(&address).iter().cloned());
                     self.addresses.remove(&address, &name);
+                    if self.addresses.holder(&address).is_none() {
+                        self.in_order.remove(&address);
+                    }
                 }
                 if let Some(address) = new {
                     self.addresses.insert(address, &name);
+                    self.in_order.insert(address);
                     affected.extend(self.addresses.claimants(&address).iter().cloned());
                 }
             }

@@ -15,6 +15,7 @@ mod derive;
 mod members;
 mod network;
 mod secured;
+mod stated;
 mod tunnel;
 mod wireguard;
 

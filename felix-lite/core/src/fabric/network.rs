@@ -131,7 +131,10 @@ impl Network {
         let Some(secured) = secured else { return };
         let mut news = News::default();
         let touched = changes.members.keys().cloned();
-        let named: BTreeSet<Arc<str>> = touched.chain(others().map(|name| Arc::from(*name))).collect();
+        let mut named: BTreeSet<Arc<str>> = touched.chain(others().map(|name| Arc::from(*name))).collect();
+        // What may be behind somebody depends on where nodes are.
+        let moved = changes.members.iter().flat_map(|(name, old)| old.iter().chain(members.get(name)));
+        named.extend(secured.stating(moved.flat_map(|member| member.addresses).flatten()));
         for name in &named {
             secured.put(name, inputs, members, &mut news);
         }
@@ -139,10 +142,6 @@ impl Network {
             secured.put_host(on_host(inputs), inputs, members, &mut news);
         }
         changes.conditions |= news.conditions;
-        // A node's own address is its own only while no object says that it is behind somebody.
-        let addresses = news.prefixes.iter().filter(|prefix| prefix.is_host()).map(|prefix| prefix.addr());
-        let owners = addresses.filter_map(|address| members.at(address)).map(|(name, _)| Arc::from(name));
-        news.peers.extend(owners.collect::<Vec<_>>());
         changes.peers.append(&mut news.peers);
         changes.prefixes.append(&mut news.prefixes);
     }

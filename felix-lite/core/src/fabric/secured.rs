@@ -11,6 +11,7 @@ use cairn_api::{Object, WireguardKey};
 use cairn_net::{Family, Mac, Prefix};
 
 use super::derive::Inputs;
+use super::stated::{Refused, Taken};
 use super::tunnel::{TunnelKind, gateway, mac_of};
 use super::wireguard::{
     Encrypted, HostWireguard, OwnAddresses, WireguardPeer, encrypts_nodes, is_on, is_on_for, port,
@@ -27,6 +28,8 @@ const NAMED: usize = 5;
 pub(super) struct Rules {
     /// Pools whose packets are encrypted.
     pools: Vec<Prefix>,
+    /// The ranges of all pools, with their names: what is in there is behind whoever has the block.
+    ranges: Vec<(String, Prefix)>,
     /// What has no other way is refused.
     refuse: bool,
     /// Seconds.
@@ -49,6 +52,7 @@ impl Rules {
         let keepalive = configuration.wireguard_keep_alive.map_or(0, |time| time.get().as_secs());
         Some(Self {
             pools: cidrs.filter(|cidr| is_on_for(configuration, cidr.family())).collect(),
+            ranges: inputs.pools.iter().map(|(name, pool)| (name.clone(), pool.spec.cidr)).collect(),
             refuse: configuration.wireguard_unencrypted_peers == Some(UnencryptedPeers::Refuse),
             keepalive: u16::try_from(keepalive).unwrap_or(u16::MAX),
             port: port(configuration),
@@ -74,6 +78,8 @@ pub(crate) struct Secured {
     keys: Claims<WireguardKey>,
     /// Addresses that objects say to be behind peers.
     statics: Claims<Prefix>,
+    /// Peers of whose objects say such things, whether they may or not.
+    stating: BTreeSet<Arc<str>>,
     /// Everybody whose key is known, by name.
     peers: HashMap<Arc<str>, Known>,
     /// How many of them are reached over IPv6.
@@ -86,13 +92,22 @@ pub(crate) struct Secured {
 /// A peer without the addresses that follow from blocks.
 #[derive(Debug, Clone, PartialEq)]
 struct Known {
+    is_node: bool,
     key: WireguardKey,
     endpoint: SocketAddr,
     mac: Mac,
     /// Its own, if it is a node.
     addresses: Addresses,
-    /// What its object says to be behind it.
+    /// What its object says to be behind it, as far as it may be.
     statics: Vec<Prefix>,
+    refused: Vec<Refused>,
+}
+
+impl Known {
+    /// Does its object say something to be behind it?
+    const fn states(&self) -> bool {
+        !self.statics.is_empty() || !self.refused.is_empty()
+    }
 }
 
 /// What changed.
@@ -118,6 +133,7 @@ impl Secured {
             told: HashMap::new(),
             keys: Claims::default(),
             statics: Claims::default(),
+            stating: BTreeSet::new(),
             peers: HashMap::new(),
             over_ipv6: 0,
             bare: BTreeSet::new(),
@@ -195,6 +211,11 @@ impl Secured {
                 Some(known) => self.peers.insert(Arc::clone(&name), known),
                 None => self.peers.remove(&name),
             };
+            if new.as_ref().is_some_and(Known::states) {
+                self.stating.insert(Arc::clone(&name));
+            } else {
+                self.stating.remove(&name);
+            }
             for prefix in old.iter().flat_map(|known| &known.statics) {
                 affected.extend(self.statics.claimants(prefix).iter().cloned());
                 self.statics.remove(prefix, &name);
@@ -256,7 +277,10 @@ impl Secured {
             (Reason::AddressUnknown, message.to_owned())
         })?;
         let addresses = member.map(|member| member.addresses).unwrap_or_default();
-        Ok(Known { key, endpoint, mac: mac_of(name), addresses, statics: object.spec.allowed_ips.clone() })
+        let nobodys = Taken { node: &self.node, own: &self.own, members, pools: &self.rules.ranges };
+        let (statics, refused) = nobodys.sort(&object.spec.allowed_ips, endpoint.ip());
+        let is_node = member.is_some();
+        Ok(Known { is_node, key, endpoint, mac: mac_of(name), addresses, statics, refused })
     }
 
     fn what_is_wrong(&self, name: &Arc<str>, inputs: Inputs<'_>, members: &Members) -> Vec<Condition> {
@@ -276,7 +300,11 @@ impl Secured {
             let message = format!("spec.allowedIPs: {prefix} is behind {other}, too: it stays there");
             Some(condition((Reason::Ambiguous, message)))
         };
-        known.statics.iter().filter_map(elsewhere).collect()
+        let refused = known.refused.iter().map(|Refused { prefix, reason, why }| {
+            let message = format!("spec.allowedIPs: {prefix} {why}: it is not behind this peer");
+            condition((*reason, message))
+        });
+        refused.chain(known.statics.iter().filter_map(elsewhere)).collect()
     }
 
     /// What is wrong.
@@ -325,6 +353,20 @@ impl Secured {
         self.statics.holder(&prefix).is_some()
     }
 
+    /// The peers of whose objects any says to be behind it what one of these addresses is in.
+    pub(super) fn stating(&self, addresses: impl Iterator<Item = IpAddr>) -> BTreeSet<Arc<str>> {
+        if self.stating.is_empty() {
+            return BTreeSet::new();
+        }
+        let addresses: BTreeSet<IpAddr> = addresses.collect();
+        let any_within = |prefix: &Prefix| addresses.range(prefix.addr()..=prefix.last()).next().is_some();
+        let concerned = |name: &&Arc<str>| {
+            let Some(known) = self.peers.get(*name) else { return false };
+            known.statics.iter().chain(known.refused.iter().map(|refused| &refused.prefix)).any(any_within)
+        };
+        self.stating.iter().filter(concerned).cloned().collect()
+    }
+
     /// Addresses that objects say to be behind peers.
     pub(crate) fn statics(&self) -> impl Iterator<Item = Prefix> {
         self.statics.keys().copied()
@@ -358,17 +400,15 @@ impl Secured {
 
     /// A peer with the addresses behind it.
     pub(crate) fn peer_with(&self, name: &str, allowed: BTreeSet<Prefix>) -> Option<WireguardPeer> {
-        let Known { key, endpoint, addresses, .. } = *self.peers.get(name)?;
-        // Always taken, so that whether they are sent is the sender's choice alone: nobody has to know what the other one does.
-        let free = |address: &IpAddr| !self.is_static(Prefix::host(*address));
-        let theirs = addresses.map(|address| address.filter(free));
+        let Known { is_node, key, endpoint, addresses, .. } = *self.peers.get(name)?;
         let sends = |family| self.own[slot(family)].filter(|_| self.rules.nodes[slot(family)]);
-        let ways = Family::ALL.map(sends).into_iter().zip(theirs);
+        let ways = Family::ALL.map(sends).into_iter().zip(addresses);
         let own =
             ways.filter_map(|(here, there)| Some(OwnAddresses { here: here?, there: there? })).collect();
+        // Always taken, so that whether they are sent is the sender's choice alone: nobody has to know what the other one does.
         let mut allowed = allowed;
-        allowed.extend(theirs.into_iter().flatten().map(Prefix::host));
-        Some(WireguardPeer { key, endpoint, keepalive: self.rules.keepalive, allowed, own })
+        allowed.extend(addresses.into_iter().flatten().map(Prefix::host));
+        Some(WireguardPeer { is_node, key, endpoint, keepalive: self.rules.keepalive, allowed, own })
     }
 
     /// The names of all peers, in no order.

@@ -22,6 +22,8 @@ use crate::route::Gateway;
 /// Another node, or a host outside, to whom packets are encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireguardPeer {
+    /// Is it a node of the cluster, which learns of another key of this one by itself?
+    pub is_node: bool,
     /// Its public key.
     pub key: WireguardKey,
     /// Where encrypted packets go.

@@ -15,6 +15,7 @@
 mod behind;
 mod dependents;
 mod hop;
+mod spread;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use behind::Behind;
 use dependents::Dependents;
 pub use hop::{Gateway, NextHop};
 use hop::{Hops, Lookup};
+use spread::Spread;
 
 use crate::fabric::{Encrypted, Fabric, Scope, TunnelKind, Way, WireguardPeer};
 use crate::host::Host;
@@ -60,6 +62,8 @@ pub(crate) struct Routes {
     hops: Hops,
     dependents: Dependents,
     desired: Table<Prefix, Route>,
+    /// Of IPv4 routes.
+    spread: Spread,
     dirty: BTreeSet<Prefix>,
     /// Prefixes with a way through other routers that is not looked for yet: see [`Self::take`].
     undecided: BTreeSet<Prefix>,
@@ -200,6 +204,16 @@ impl Routes {
         self.hops.unresolved()
     }
 
+    /// The links of IPv4 routes that lead over several of them.
+    pub(crate) fn spread(&self) -> impl Iterator<Item = u32> {
+        self.spread.links()
+    }
+
+    /// Did [`Self::spread`] change since the last time?
+    pub(crate) fn spread_changed(&mut self) -> bool {
+        self.spread.changed()
+    }
+
     /// How many routes are desired.
     pub(crate) fn len(&self) -> usize {
         self.desired.len()
@@ -228,6 +242,9 @@ impl Routes {
                 }
             } else if route.is_none() {
                 (route, spared) = self.away(fabric, prefix);
+            }
+            if prefix.family() == Family::Ipv4 {
+                self.spread.put(self.desired.get(&prefix), route.as_ref());
             }
             self.desired.put(&prefix, route);
             let hops = self.lookup.next_hops(prefix);

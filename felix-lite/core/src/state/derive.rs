@@ -10,10 +10,11 @@ use cairn_net::{Family, Prefix};
 use super::{DEFAULT, State};
 use crate::announce::Policy;
 use crate::drain::Leaving;
-use crate::fabric::Facts;
+use crate::fabric::{Facts, Secured};
 use crate::firewall::{self, Element};
 use crate::nat;
 use crate::pod_cidr::{self, Blocks};
+use crate::reverse_path::{self, Ways};
 use crate::speaker::{self, Inputs, Member, Secrets};
 use crate::underlay;
 use crate::{Change, Condition, Reason};
@@ -31,6 +32,8 @@ impl State {
         let ground = dirty.fabric || dirty.settings;
         let network = self.derive_fabric(Facts { names: &dirty.nodes, keys: dirty.keys, ground });
         dirty.conditions |= network.conditions;
+        // What is behind peers is answered as it is.
+        dirty.pools |= network.all.is_some() || !network.prefixes.is_empty();
         if dirty.speaker {
             self.derive_speaker();
         }
@@ -65,8 +68,10 @@ impl State {
             || dirty.speaker
             || dirty.pools
             || ground
+            || network.all.is_some()
             || dirty.underlays
             || self.routes.unresolved_changed()
+            || self.routes.spread_changed()
         {
             self.derive_conditions();
         }
@@ -130,8 +135,7 @@ impl State {
 
     fn derive_pools(&mut self) {
         // What is behind a host that packets are encrypted to is answered by it as it is: no other address would come back through here.
-        let behind = self.wireguard.values().filter(|_| self.network.fabric.secured.is_some());
-        let behind = behind.flat_map(|peer| peer.spec.allowed_ips.iter().copied());
+        let behind = self.network.fabric.secured.iter().flat_map(Secured::statics);
         let said = self.configuration.nat_outgoing_excluded_cidrs.iter().flatten().copied();
         let hosts =
             self.configuration.nat_outgoing_exclusions == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
@@ -223,6 +227,17 @@ impl State {
         }
     }
 
+    /// What uplinks drop of what IPv4 pods send each other.
+    fn filtered(&self) -> Option<Condition> {
+        if !self.pools.values().any(|pool| pool.spec.cidr.family() == Family::Ipv4) {
+            return None;
+        }
+        let own = self.nodes.get(&self.node)?.identity.address(Family::Ipv4).map(|own| own.addr);
+        let ways =
+            Ways { tunnels: !self.network.wanted().is_empty(), spread: self.routes.spread().collect() };
+        reverse_path::condition(&self.node, own, &self.host, ways)
+    }
+
     fn derive_conditions(&mut self) {
         let conflicts = self.blocks.iter().filter_map(|block| {
             let next_hops: Vec<_> = self.routes.next_hops(*block)?.iter().map(|hop| hop.address).collect();
@@ -260,7 +275,8 @@ impl State {
         let all = all
             .chain(self.underlays.conditions.iter().chain(&self.egress.conditions).cloned())
             .chain(self.network.conditions())
-            .chain(pod_cidrs);
+            .chain(pod_cidrs)
+            .chain(self.filtered());
         let all: Vec<_> =
             all.chain(conflicts).chain(shared).chain(unresolved).map(|found| (found, ())).collect();
         self.conditions.replace(all);

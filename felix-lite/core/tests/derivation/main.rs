@@ -10,6 +10,7 @@ mod firewall;
 mod host_ports;
 mod pod_cidr;
 mod random;
+mod reverse_path;
 mod routes;
 mod sense;
 mod sessions;

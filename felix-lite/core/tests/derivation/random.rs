@@ -69,11 +69,11 @@ fn any_key() -> impl Strategy<Value = Update> {
 fn any_host() -> impl Strategy<Value = Update> {
     let devices = subsequence(TunnelKind::ALL.to_vec(), 0..=4);
     let names = || subsequence(NODES.to_vec(), 0..=5);
-    (devices, select(&NODES), names(), names(), select(&[1400, 1500][..])).prop_map(
-        |(devices, own, ready, known, mtu)| {
+    (devices, select(&NODES), names(), names(), select(&[1400, 1500][..]), any::<bool>()).prop_map(
+        |(devices, own, ready, known, mtu, strict)| {
             let addresses = [("192.0.2.1", 24), ("2001:db8::1", 64)];
             let Update::Host(mut host) = host(&addresses, &["192.0.2.254"]) else { unreachable!() };
-            host.links.values_mut().for_each(|link| link.mtu = mtu);
+            host.links.values_mut().for_each(|link| (link.mtu, link.strict) = (mtu, strict));
             let numbered = (30..).zip(TunnelKind::ALL).filter(|(_, kind)| devices.contains(kind));
             let tunnel = |(index, kind)| (kind, HostTunnel { index, port: 4789 });
             let tunnels: BTreeMap<_, _> = numbered.map(tunnel).collect();

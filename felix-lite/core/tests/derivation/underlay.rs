@@ -167,6 +167,7 @@ fn an_interface_that_others_use_serves_no_pods() {
         mac,
         master: master.map(ToOwned::to_owned),
         wireless,
+        strict: false,
     };
     let (mut state, _) = world([pool("p", attached(RANGE, macvlan()))]);
     for (link, words) in [

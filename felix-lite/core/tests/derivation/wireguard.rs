@@ -94,6 +94,7 @@ fn what_goes_to_a_peers_blocks_is_encrypted_and_belongs_to_him() {
     assert_eq!(found.settings.unwrap().mtu, Some(1420));
     let b = &found.wireguard["b"];
     assert_eq!((b.key, b.endpoint), (key("b"), "192.0.2.2:51820".parse().unwrap()));
+    assert!(b.is_node);
     let behind = ["10.0.1.0/26", "10.0.200.1/32", "fd00::40/122", "192.0.2.2/32", "2001:db8::2/128"];
     assert_eq!(b.allowed, prefixes(&behind), "its blocks, what it announces, and itself");
     assert!(b.own.is_empty(), "nothing is sent to itself unless that is asked for");
@@ -224,21 +225,85 @@ fn what_nodes_send_to_each_other_is_encrypted_by_option() {
         Update::NodeConfiguration("default".to_owned(), Some(Box::new(object)))
     };
     let way = |here: &str, there: &str| OwnAddresses { here: ip(here), there: ip(there) };
-    let outside = KeyObject {
-        endpoint: Some("203.0.113.9:4500".parse().unwrap()),
-        allowed_ips: vec![prefix("2001:db8:1::3/128")],
-        ..KeyObject::of(key("outside"))
-    };
     let facts = |on_v6| [configuration(on_v6), net(&["b"]), key_of("b"), key_of("c")];
     let found = with(facts(true));
     let ways = [way("192.0.2.1", "192.0.2.2"), way("2001:db8::1", "2001:db8::2")];
     assert_eq!(found.wireguard["b"].own, ways);
     assert_eq!(found.wireguard["c"].own, [way("2001:db8::1", "2001:db8:1::3")]);
     assert_eq!(with(facts(false)).wireguard["b"].own, ways[..1], "of the families that are on");
-    // An address that an operator has put behind somebody else stays there.
-    let found = with(facts(true).into_iter().chain([key_object("outside", outside)]));
-    assert!(found.wireguard["c"].own.is_empty(), "{:?}", found.wireguard["c"]);
-    assert!(!found.wireguard["c"].allowed.contains(&prefix("2001:db8:1::3/128")));
+}
+
+/// A host outside with these prefixes behind it.
+fn outside(behind: &[&str]) -> Update {
+    let spec = KeyObject {
+        endpoint: Some("203.0.113.9:4500".parse().unwrap()),
+        allowed_ips: behind.iter().map(|text| prefix(text)).collect(),
+        ..KeyObject::of(key("outside"))
+    };
+    key_object("outside", spec)
+}
+
+#[test]
+fn what_is_said_to_be_behind_a_peer_takes_nothing_from_nodes_and_pools() {
+    let wrong = ["192.0.2.0/24", "2001:db8:1::3/128", "203.0.113.0/24", "10.0.9.0/24", "10.0.0.0/8"];
+    let behind: Vec<&str> = wrong.into_iter().chain(["10.99.0.0/24"]).collect();
+    let found = with([
+        configuration(UnencryptedPeers::Allow),
+        net(&["b", "c", "outside"]),
+        key_of("b"),
+        key_of("c"),
+        outside(&behind),
+    ]);
+    assert!(through(&found, "10.99.0.0/24"), "{:?}", found.routes);
+    assert_eq!(found.wireguard["outside"].allowed, prefixes(&["10.99.0.0/24"]));
+    assert!(found.wireguard["c"].allowed.contains(&prefix("2001:db8:1::3/128")));
+    for text in wrong {
+        let prefix = prefix(text);
+        assert!(!found.routes.contains_key(&prefix), "{text}: {:?}", found.routes);
+        assert!(!found.elements.contains_key(&Element::Pool(prefix)), "{text}: {:?}", found.elements);
+    }
+    for (reason, words) in [
+        (Reason::Ambiguous, "spec.allowedIPs: 192.0.2.0/24 contains 192.0.2.1, the address of Node/a"),
+        (Reason::Ambiguous, "2001:db8:1::3/128 contains 2001:db8:1::3, the address of Node/c"),
+        (Reason::Invalid, "203.0.113.0/24 contains 203.0.113.9"),
+        (Reason::CidrOverlap, "10.0.9.0/24 overlaps the range 10.0.0.0/16 of IPPool/v4"),
+        (Reason::CidrOverlap, "10.0.0.0/8 overlaps the range 10.0.0.0/16 of IPPool/v4"),
+    ] {
+        assert!(found.has_condition(reason, words), "{words}: {:?}", found.conditions);
+    }
+    assert_eq!(found.conditions.len(), wrong.len(), "{:?}", found.conditions);
+}
+
+#[test]
+fn a_node_and_a_pool_that_come_where_a_peer_was_have_their_addresses_until_they_go() {
+    let mut state = State::new("a", "cairn-system");
+    let mut reader = Reader::default();
+    let facts = [
+        configuration(UnencryptedPeers::Allow),
+        net(&["b", "c", "outside"]),
+        key_of("b"),
+        key_of("c"),
+        outside(&["10.99.0.0/24", "fd99::/64"]),
+        Update::Complete,
+    ];
+    cluster().into_iter().chain(facts).for_each(|fact| state.apply(fact));
+    reader.read(&mut state);
+    let before = reader.clone();
+    assert!(through(&before, "10.99.0.0/24") && through(&before, "fd99::/64"), "{:?}", before.routes);
+    for (comes, reason) in [
+        (node("d", &["10.99.0.7"], &[]), Reason::Ambiguous),
+        (pool("new", IpPool::of(prefix("10.99.0.0/16"))), Reason::CidrOverlap),
+    ] {
+        state.apply(comes.clone());
+        reader.read(&mut state);
+        assert!(reader.has_condition(reason, "WireguardPeer/outside"), "{:?}", reader.conditions);
+        assert_eq!(reader.wireguard["outside"].allowed, prefixes(&["fd99::/64"]));
+        assert!(!reader.routes.contains_key(&prefix("10.99.0.0/24")) && through(&reader, "fd99::/64"));
+        assert!(!reader.elements.contains_key(&Element::Pool(prefix("10.99.0.0/24"))));
+        state.apply(gone(&comes));
+        reader.read(&mut state);
+        assert_eq!(reader, before);
+    }
 }
 
 #[test]
@@ -255,6 +320,7 @@ fn a_host_outside_is_reached_where_its_object_says() {
     ]);
     assert!(through(&found, "10.99.0.0/24"), "{:?}", found.routes);
     let peer = &found.wireguard["outside"];
+    assert!(!peer.is_node);
     assert_eq!(peer.endpoint, "203.0.113.9:4500".parse().unwrap());
     assert_eq!(peer.allowed, prefixes(&["10.99.0.0/24"]));
     assert!(found.elements.contains_key(&Element::Pool(prefix("10.99.0.0/24"))), "answered as it is");

@@ -173,7 +173,8 @@ fn settings_are_those_of_a_tunnel_also_on_one_that_is_adopted() {
                 while setting(path) != right {
                     let event = tokio::time::timeout(Duration::from_secs(30), monitor.next()).await;
                     match event.expect("the kernel tells of it").unwrap() {
-                        Event::Settings(index) => tunnels.settings_changed(index),
+                        Event::Settings(Some(index)) => tunnels.settings_changed(index),
+                        Event::Settings(None) => {}
                         Event::Address(change) => tunnels.address_changed(change),
                         other => panic!("{other:?}"),
                     }

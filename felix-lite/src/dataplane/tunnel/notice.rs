@@ -73,7 +73,7 @@ impl Tunnels {
     fn repair_soon(&mut self, kind: TunnelKind) {
         if !self.pending.contains_key(&kind) {
             let now = Instant::now();
-            let at = now + self.patience.wait(kind, now);
+            let at = now + self.patience.wait(kind, now).1;
             self.pending.insert(kind, at);
         }
     }

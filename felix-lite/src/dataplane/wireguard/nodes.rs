@@ -14,17 +14,16 @@ use cairn_kernel::object::{
     Hop, IfIndex, Link, LinkName, Route, RouteKind, RouteTarget, Rule, RuleAction, TableId,
 };
 use cairn_kernel::reconciler::{BackOff, Reconciler, Rtnetlink};
-use cairn_kernel::sysctl::{self, Conf, Scope, Sysctl};
 use cairn_kernel::{Error, Rtnl};
 use cairn_net::{Family, Prefix};
 use felix_api::{MARK_MASK, NODES_PRIORITY, NODES_TABLE, TUNNEL_GROUP, WORKLOAD};
 use felix_core::OwnAddresses;
 use tracing::warn;
 
+use crate::dataplane::host::is_strict;
+
 /// The interface of what this node itself sends.
 const LOOPBACK: &str = "lo";
-/// A reverse path filter that takes packets only from where their answers would go.
-const STRICT: i64 = 1;
 /// When what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -155,21 +154,11 @@ fn rule(family: Family) -> Result<Rule, Error> {
     Ok(Rule { iif: Some(iif), mark: Some((0, MARK_MASK)), ..rule })
 }
 
-/// An interface that packets of other nodes may come by, and whose reverse path filter is strict. The larger of its own setting and of that for
-/// all counts.
+/// An interface that packets of other nodes may come by, and whose reverse path filter is strict.
 fn strict_interface(rtnl: &mut Rtnl) -> Result<Option<String>, Error> {
-    let filter = |scope| sysctl::read(&Sysctl::Conf(Family::Ipv4, scope, Conf::RpFilter)).unwrap_or(0);
-    let all = filter(Scope::All);
-    for link in rtnl.list::<Link>(None)? {
-        let ours = link.group == TUNNEL_GROUP || link.name.starts_with(WORKLOAD) || link.flags.loopback;
-        if ours || !link.flags.up {
-            continue;
-        }
-        if let Ok(name) = link.name.parse()
-            && filter(Scope::Link(name)).max(all) == STRICT
-        {
-            return Ok(Some(link.name));
-        }
-    }
-    Ok(None)
+    let is_ours =
+        |link: &Link| link.group == TUNNEL_GROUP || link.name.starts_with(WORKLOAD) || link.flags.loopback;
+    let mut links = rtnl.list::<Link>(None)?.into_iter();
+    let strict = links.find(|link| link.flags.up && !is_ours(link) && is_strict(link));
+    Ok(strict.map(|link| link.name))
 }
