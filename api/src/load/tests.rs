@@ -1,6 +1,8 @@
 use super::*;
 use crate::core::{Node, Secret};
-use crate::kinds::{Bfd, BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, NodeConfiguration};
+use crate::kinds::{
+    Bfd, BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, NodeConfiguration, PrefixLimitAction,
+};
 
 const POOL: &str = "\
 apiVersion: cairn.network/v1alpha1
@@ -98,6 +100,39 @@ fn bfd_outside_its_ranges_is_refused_by_field_value_and_rule() {
     };
     let paths: Vec<_> = faults.iter().map(|fault| fault.path.as_str()).collect();
     assert_eq!(paths, ["spec.nodeMeshBfd.minTxInterval", "spec.nodeMeshBfd.multiplier"]);
+}
+
+#[test]
+fn a_limit_of_prefixes_is_in_its_ranges_and_nothing_of_it_stands_alone() {
+    let peer = |limit: &str| {
+        let text = format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: BGPPeer\nmetadata: {{name: tor}}\n\
+             spec: {{peerIP: 192.0.2.1, asNumber: 65001, {limit}}}\n"
+        );
+        object::<BgpPeer>("f.yaml", &text).map(|peer| peer.spec).map_err(|error| error.to_string())
+    };
+    let idle = "maxPrefixes: 4294967295, maxPrefixesWarning: 100, maxPrefixesAction: Idle, maxPrefixesRestartTime: 65535s";
+    assert_eq!(peer(idle).unwrap().max_prefixes_action, Some(PrefixLimitAction::Idle));
+    assert!(peer("maxPrefixes: 1, maxPrefixesAction: Warn, maxPrefixesWarning: 1").is_ok());
+    for (limit, expected) in [
+        ("maxPrefixes: 0", "spec.maxPrefixes: \"0\": 1 to 4294967295"),
+        ("maxPrefixes: 1, maxPrefixesWarning: 0", "spec.maxPrefixesWarning: \"0\": 1 to 100 percent"),
+        ("maxPrefixes: 1, maxPrefixesWarning: 101", "spec.maxPrefixesWarning: \"101\": 1 to 100 percent"),
+        ("maxPrefixes: 1, maxPrefixesRestartTime: 0s", "spec.maxPrefixesRestartTime: \"0s\": whole seconds"),
+        ("maxPrefixes: 1, maxPrefixesRestartTime: 1500ms", "whole seconds, 1s to 65535s"),
+        ("maxPrefixes: 1, maxPrefixesRestartTime: 65536s", "whole seconds, 1s to 65535s"),
+        ("maxPrefixes: 1, maxPrefixesAction: Restart", "expected `Idle` or `Warn`"),
+        ("maxPrefixesWarning: 80", "spec.maxPrefixesWarning: \"80\": only together with spec.maxPrefixes"),
+        ("maxPrefixesAction: Warn", "spec.maxPrefixesAction: \"Warn\": only together with spec.maxPrefixes"),
+        ("maxPrefixesRestartTime: 5m", "spec.maxPrefixesRestartTime: \"5m\": only together with"),
+        (
+            "maxPrefixes: 1, maxPrefixesAction: Warn, maxPrefixesRestartTime: 30s",
+            "spec.maxPrefixesRestartTime: \"30s\": not together with spec.maxPrefixesAction Warn",
+        ),
+    ] {
+        let found = peer(limit).unwrap_err();
+        assert!(found.contains(expected), "{found}\n  wanted {expected}");
+    }
 }
 
 #[test]
