@@ -226,7 +226,8 @@ fn foreign_kinds_keep_what_is_known_and_skip_the_rest() {
                 annotations: {cairn.network/as-number: '65001'}\nspec: {podCIDR: 10.0.0.0/24, taints: null}\n\
                 status: {addresses: [{type: InternalIP, address: 192.0.2.1}], nodeInfo: {x: y}}\n";
     let node: Object<Node> = object("f.yaml", text).unwrap();
-    let identity = node.identity().unwrap();
+    let (identity, faults) = node.claims().unwrap().identity(&[]);
+    assert!(faults.is_empty(), "{faults}");
     assert_eq!(identity.asn, Some(cairn_net::Asn(65001)));
     assert_eq!(identity.ipv4.unwrap().addr.to_string(), "192.0.2.1");
     assert!(
@@ -298,6 +299,7 @@ fn sources_that_cannot_be_given_outside_are_refused_by_field_value_and_rule() {
         ("natPortRange: '0:9'", "not a valid range of ports"),
         ("natOutgoingExclusions: Nodes", "IPPoolsAndHostIPs"),
         ("natOutgoingExcludedCIDRs: [10.0.0.1/8]", "10.0.0.1/8"),
+        ("nodeAddressCIDRs: [10.0.0.1/8]", "10.0.0.1/8"),
     ] {
         let found = configuration(spec);
         assert!(found.contains(words), "{spec}: {found}");

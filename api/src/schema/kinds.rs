@@ -413,6 +413,7 @@ impl Resource for NodeConfiguration {
     ];
 
     fn refine(schema: &mut Refinement<'_>) {
+        schema.at("spec.nodeAddressCIDRs").items(0, LIST);
         schema.at("spec.mtu").range(MTU.0, MTU.1);
         schema.at("spec.warmAddresses").range(0, 256);
         schema.at("spec.vxlanPort").range(PORTS.0, PORTS.1);
