@@ -8,7 +8,7 @@ use cairn_net::Family;
 /// Node: the node's AS number. Default: `BGPConfiguration.spec.asNumber`.
 pub const AS_NUMBER: &str = "cairn.network/as-number";
 /// Node: the IPv4 address of its BGP sessions and next hops, `address` or `address/length`.
-/// Default: the first IPv4 `InternalIP` of its status.
+/// Default: the only IPv4 `InternalIP` of its status, or the only one inside of `nodeAddressCIDRs` of its NodeConfiguration.
 pub const IPV4_ADDRESS: &str = "cairn.network/ipv4-address";
 /// Node: the same for IPv6.
 pub const IPV6_ADDRESS: &str = "cairn.network/ipv6-address";

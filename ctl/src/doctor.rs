@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use cairn_api::Object;
 use cairn_api::core::Node;
+use cairn_api::kinds::NodeConfiguration;
 use cairn_datastore::{Datastore, Query};
 use cairn_kernel::Rtnl;
 use cairn_kernel::echo::{Answer, Echo};
@@ -57,27 +58,41 @@ struct Patience {
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
     let store = arguments.store.open().await?;
     let own = arguments.node.name()?;
-    let mut nodes = store.list::<Node>(&Query::all()).await?.objects;
-    nodes.retain(|node| node.name() != own);
+    let nodes = store.list::<Node>(&Query::all()).await?.objects;
+    let configurations = store.list::<NodeConfiguration>(&Query::all()).await?.objects;
+    let others = nodes.iter().filter(|node| node.name() != own);
+    let others: Vec<Other> = others.map(|node| Other::of(node, &configurations)).collect();
     let output = &mut Output::new(format);
     let mut rtnl = Rtnl::open()?;
     let links: Vec<Link> = rtnl.list(None)?;
     match arguments.command {
         Command::Mtu(Patience { patience }) => {
             let patience = Duration::from_millis(patience);
-            mtu::show(&mtu::look(&mut rtnl, &links, &nodes, patience)?, output)
+            mtu::show(&mtu::look(&mut rtnl, &links, &others, patience)?, output)
         }
         Command::Pods(Patience { patience }) => {
             let patience = Duration::from_millis(patience);
             let blocks = store.list(&Query::all()).await?.objects;
-            pods::show(&pods::look(&mut rtnl, &links, &nodes, &blocks, patience)?, output)
+            pods::show(&pods::look(&mut rtnl, &links, &others, &blocks, patience)?, output)
         }
     }
 }
 
-fn addresses(node: &Object<Node>) -> impl Iterator<Item = IpAddr> {
-    let identity = node.identity().unwrap_or_default();
-    Family::ALL.into_iter().filter_map(move |family| Some(identity.address(family)?.addr))
+/// Another node.
+struct Other {
+    name: String,
+    /// Its own: IPv4, IPv6.
+    addresses: Vec<IpAddr>,
+}
+
+impl Other {
+    fn of(node: &Object<Node>, configurations: &[Object<NodeConfiguration>]) -> Self {
+        let configuration = NodeConfiguration::effective(configurations, &node.metadata.labels);
+        let ranges = configuration.node_address_cidrs.unwrap_or_default();
+        let (identity, _) = node.claims().unwrap_or_default().identity(&ranges);
+        let own = Family::ALL.into_iter().filter_map(|family| identity.address(family));
+        Self { name: node.name().to_owned(), addresses: own.map(|own| own.addr).collect() }
+    }
 }
 
 /// A prober of an address, and how long it waits. Its packets take the way of encrypted ones, past the tunnel that those of nodes may take.

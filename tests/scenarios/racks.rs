@@ -67,17 +67,26 @@ fn a_lost_node_takes_only_its_own_routes(families: Families) -> Result<()> {
     })
 }
 
-/// Asks for BFD in every BGPPeer, as an operator would: by an edit of the objects.
-pub(crate) fn ask_for_bfd(world: &World, bfd: &str) -> Result<()> {
+/// Edits the BGPPeers whose names begin so, as an operator would, each in one step.
+fn edit_peers(world: &World, named: &str, change: impl Fn(&str) -> String) -> Result<()> {
     let peers = world.directory().join("volumes/objects/bgppeers");
     for entry in std::fs::read_dir(&peers).with_context(|| peers.display().to_string())? {
-        let path = entry?.path();
-        let text = std::fs::read_to_string(&path)?.replace("\nspec:\n", &format!("\nspec:\n  {bfd}\n"));
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(named) {
+            continue;
+        }
+        let path = entry.path();
+        let text = change(&std::fs::read_to_string(&path)?);
         let draft = path.with_extension("draft");
         std::fs::write(&draft, text)?;
         std::fs::rename(&draft, &path)?;
     }
     Ok(())
+}
+
+/// Asks for BFD in every BGPPeer.
+pub(crate) fn ask_for_bfd(world: &World, bfd: &str) -> Result<()> {
+    edit_peers(world, "", |text| text.replace("\nspec:\n", &format!("\nspec:\n  {bfd}\n")))
 }
 
 /// Waits until the node's sessions of both kinds with both ToRs are up.
@@ -230,6 +239,48 @@ fn a_tor_that_loses_its_forwarding_table_alone_is_not_left(families: Families) -
 }
 
 crate::scenario!(a_tor_that_loses_its_forwarding_table_alone_is_not_left);
+
+/// A ToR hands the blocks of two other nodes and the way outside to each node: more than one prefix.
+fn a_tor_that_sends_too_much_is_left_or_warned_about(families: Families) -> Result<()> {
+    play("two-racks", "tor-limit", families, |world| {
+        let pods = pods(world)?;
+        world.all_reach_all(&pods)?;
+        await_hops(world, "node1", &pods[2], 2)?;
+        edit_peers(world, "node1-tor1", |text| text.replace("\nspec:\n", "\nspec:\n  maxPrefixes: 1\n"))?;
+        eventually(SETTLES, || {
+            let report = world.directory().join("volumes/objects/nodestatuses/node1.yaml");
+            let report = std::fs::read_to_string(report)?;
+            ensure!(report.contains("the peer announced more than the 1 ipv"), "not why: {report}");
+            Ok(())
+        })?;
+        // It stays away, and the other ToR is enough.
+        await_hops(world, "node1", &pods[2], 1)?;
+        world.all_reach_all(&pods)?;
+        let peers = world.peers("node1")?;
+        let limited = peers.iter().find(|peer| peer.remote_as.0 == 65001).context("tor1 is a peer")?;
+        ensure!(limited.state.to_string() == "Idle", "{limited:#?}");
+        edit_peers(world, "node1-tor1", |text| {
+            text.replace("maxPrefixes: 1\n", "maxPrefixes: 1\n  maxPrefixesAction: Warn\n")
+        })?;
+        // Until the edit is in force the session ends again.
+        eventually(SETTLES, || {
+            world.run("node1", &format!("cairnctl bgp neighbor {} enable", limited.address))?;
+            let log = world.log("node1")?;
+            ensure!(log.contains("prefixes, near or beyond the limit of 1"), "no warning:\n{log}");
+            for pod in &pods[1..] {
+                for address in &pod.pod.addresses {
+                    let found = learned(world, "node1", *address)?;
+                    ensure!(found == 2, "{found} next hops to {address}, not 2");
+                }
+            }
+            Ok(())
+        })?;
+        world.await_sessions("node1", World::SESSIONS_WITH_TORS)?;
+        world.all_reach_all(&pods).map(drop)
+    })
+}
+
+crate::scenario!(a_tor_that_sends_too_much_is_left_or_warned_about);
 crate::scenario!(a_silent_tor_is_left_by_bfd);
 crate::scenario!(both_tors_carry_traffic_and_either_may_fail);
 crate::scenario!(a_lost_node_takes_only_its_own_routes);

@@ -10,7 +10,7 @@ mod pod;
 mod secret;
 
 pub use event::{Event, EventSeries, EventType, Regarding};
-pub use identity::{InterfaceAddress, NodeIdentity};
+pub use identity::{InterfaceAddress, NodeClaims, NodeIdentity};
 pub use lease::Lease;
 pub use namespace::Namespace;
 pub use node::{Node, NodeAddress, NodeCondition, NodeState, Taint};

@@ -64,6 +64,20 @@ pub struct BgpPeer {
     /// BFD with the peer. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bfd: Option<Bfd>,
+    /// Prefixes of each family that the peer may announce, each path counted. One more ends the session (RFC 4486), unless
+    /// `maxPrefixesAction` says otherwise. Range: 1 to 4294967295. Default: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prefixes: Option<u32>,
+    /// Percentage of `maxPrefixes` beyond which bgpd's log has a warning. Range: 1 to 100. Default: 75.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prefixes_warning: Option<u8>,
+    /// What the first prefix too many does. Default: `Idle`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prefixes_action: Option<PrefixLimitAction>,
+    /// After how long a session that ended so begins anew. Range: 1 to 65535 s. Default: not before the peer is enabled by hand, with
+    /// `cairnctl bgp neighbor` on the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prefixes_restart_time: Option<GoDuration>,
     /// Names of filters, in order; the first rule that matches decides. What none matches is accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
@@ -77,6 +91,17 @@ pub struct BgpPeer {
     /// Workloads to peer with. Read so that it can be refused by name: pods have no sessions with their node.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub local_workload_selector: String,
+}
+
+/// What the first prefix beyond `maxPrefixes` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum PrefixLimitAction {
+    /// Ends the session until `maxPrefixesRestartTime` is over, or the peer is enabled by hand.
+    #[default]
+    Idle,
+    /// Gives a warning, and keeps the session.
+    Warn,
 }
 
 /// Who configures the other end of a session between nodes.
@@ -192,6 +217,7 @@ impl Kind for BgpPeer {
         if let Some(bfd) = &spec.bfd {
             bfd.validate("spec.bfd", faults);
         }
+        prefix_limit(spec, faults);
         restart_time(spec.max_restart_time, "spec.maxRestartTime", faults);
         if let Some(time) = spec.keepalive_time {
             let fits = (1..=21_845).contains(&time.get().as_secs()) && time.get().subsec_millis() == 0;
@@ -214,6 +240,44 @@ impl Kind for BgpPeer {
         );
         unsupported(spec, faults);
     }
+}
+
+/// What goes with `maxPrefixes` means nothing without it, and a session that is kept has nothing to wait for.
+fn prefix_limit(spec: &BgpPeer, faults: &mut Faults) {
+    faults.require(spec.max_prefixes != Some(0), "spec.maxPrefixes", 0, "1 to 4294967295");
+    if let Some(percent) = spec.max_prefixes_warning {
+        faults.require(
+            (1..=100).contains(&percent),
+            "spec.maxPrefixesWarning",
+            percent,
+            "1 to 100 percent of spec.maxPrefixes",
+        );
+    }
+    if let Some(time) = spec.max_prefixes_restart_time {
+        let fits = (1..=65_535).contains(&time.get().as_secs()) && time.get().subsec_millis() == 0;
+        faults.require(fits, "spec.maxPrefixesRestartTime", time, "whole seconds, 1s to 65535s");
+    }
+    let (warning, action, time) =
+        (spec.max_prefixes_warning, spec.max_prefixes_action, spec.max_prefixes_restart_time);
+    for (path, value) in [
+        ("spec.maxPrefixesWarning", warning.map(|percent| percent.to_string())),
+        ("spec.maxPrefixesAction", action.map(|action| format!("{action:?}"))),
+        ("spec.maxPrefixesRestartTime", time.map(|time| time.to_string())),
+    ] {
+        let alone = value.filter(|_| spec.max_prefixes.is_none());
+        faults.require(
+            alone.is_none(),
+            path,
+            alone.unwrap_or_default(),
+            "only together with spec.maxPrefixes",
+        );
+    }
+    faults.require(
+        action != Some(PrefixLimitAction::Warn) || time.is_none(),
+        "spec.maxPrefixesRestartTime",
+        time.map(|time| time.to_string()).unwrap_or_default(),
+        "not together with spec.maxPrefixesAction Warn, which ends no session",
+    );
 }
 
 /// Fields of Calico's BGPPeer that mean something which is not to be had here.

@@ -17,6 +17,11 @@ pub struct NodeConfiguration {
     /// The nodes it is for. Default: all.
     #[serde(default)]
     pub node_selector: Selector,
+    /// Ranges that addresses of nodes are of: of several `InternalIP` of a family in a Node's status the one inside of them is the node's, and
+    /// one outside never is. Ranges of one family say nothing of the other, and an annotation of the Node counts before them. Default: any, if
+    /// it is the only one.
+    #[serde(default, rename = "nodeAddressCIDRs", skip_serializing_if = "Option::is_none")]
+    pub node_address_cidrs: Option<Vec<Prefix>>,
     /// MTU of pods and of tunnels. Unit: bytes. Range: 1280 to 65535. Default: the smallest MTU of the paths to the other nodes, less what the
     /// pools' encapsulation adds, followed when it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,6 +140,7 @@ impl NodeConfiguration {
         selected.sort_by_key(|object| (object.metadata.name != "default", &object.metadata.name));
         selected.iter().fold(Self::default(), |merged, object| Self {
             node_selector: Selector::default(),
+            node_address_cidrs: object.spec.node_address_cidrs.clone().or(merged.node_address_cidrs),
             mtu: object.spec.mtu.or(merged.mtu),
             warm_addresses: object.spec.warm_addresses.or(merged.warm_addresses),
             vxlan_port: object.spec.vxlan_port.or(merged.vxlan_port),

@@ -1,6 +1,8 @@
 use super::*;
 use crate::core::{Node, Secret};
-use crate::kinds::{Bfd, BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, NodeConfiguration};
+use crate::kinds::{
+    Bfd, BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, NodeConfiguration, PrefixLimitAction,
+};
 
 const POOL: &str = "\
 apiVersion: cairn.network/v1alpha1
@@ -101,6 +103,39 @@ fn bfd_outside_its_ranges_is_refused_by_field_value_and_rule() {
 }
 
 #[test]
+fn a_limit_of_prefixes_is_in_its_ranges_and_nothing_of_it_stands_alone() {
+    let peer = |limit: &str| {
+        let text = format!(
+            "apiVersion: cairn.network/v1alpha1\nkind: BGPPeer\nmetadata: {{name: tor}}\n\
+             spec: {{peerIP: 192.0.2.1, asNumber: 65001, {limit}}}\n"
+        );
+        object::<BgpPeer>("f.yaml", &text).map(|peer| peer.spec).map_err(|error| error.to_string())
+    };
+    let idle = "maxPrefixes: 4294967295, maxPrefixesWarning: 100, maxPrefixesAction: Idle, maxPrefixesRestartTime: 65535s";
+    assert_eq!(peer(idle).unwrap().max_prefixes_action, Some(PrefixLimitAction::Idle));
+    assert!(peer("maxPrefixes: 1, maxPrefixesAction: Warn, maxPrefixesWarning: 1").is_ok());
+    for (limit, expected) in [
+        ("maxPrefixes: 0", "spec.maxPrefixes: \"0\": 1 to 4294967295"),
+        ("maxPrefixes: 1, maxPrefixesWarning: 0", "spec.maxPrefixesWarning: \"0\": 1 to 100 percent"),
+        ("maxPrefixes: 1, maxPrefixesWarning: 101", "spec.maxPrefixesWarning: \"101\": 1 to 100 percent"),
+        ("maxPrefixes: 1, maxPrefixesRestartTime: 0s", "spec.maxPrefixesRestartTime: \"0s\": whole seconds"),
+        ("maxPrefixes: 1, maxPrefixesRestartTime: 1500ms", "whole seconds, 1s to 65535s"),
+        ("maxPrefixes: 1, maxPrefixesRestartTime: 65536s", "whole seconds, 1s to 65535s"),
+        ("maxPrefixes: 1, maxPrefixesAction: Restart", "expected `Idle` or `Warn`"),
+        ("maxPrefixesWarning: 80", "spec.maxPrefixesWarning: \"80\": only together with spec.maxPrefixes"),
+        ("maxPrefixesAction: Warn", "spec.maxPrefixesAction: \"Warn\": only together with spec.maxPrefixes"),
+        ("maxPrefixesRestartTime: 5m", "spec.maxPrefixesRestartTime: \"5m\": only together with"),
+        (
+            "maxPrefixes: 1, maxPrefixesAction: Warn, maxPrefixesRestartTime: 30s",
+            "spec.maxPrefixesRestartTime: \"30s\": not together with spec.maxPrefixesAction Warn",
+        ),
+    ] {
+        let found = peer(limit).unwrap_err();
+        assert!(found.contains(expected), "{found}\n  wanted {expected}");
+    }
+}
+
+#[test]
 fn a_peer_is_an_address_an_interface_or_nodes() {
     let faults = |spec: &str| -> Vec<String> {
         let text = format!(
@@ -191,7 +226,8 @@ fn foreign_kinds_keep_what_is_known_and_skip_the_rest() {
                 annotations: {cairn.network/as-number: '65001'}\nspec: {podCIDR: 10.0.0.0/24, taints: null}\n\
                 status: {addresses: [{type: InternalIP, address: 192.0.2.1}], nodeInfo: {x: y}}\n";
     let node: Object<Node> = object("f.yaml", text).unwrap();
-    let identity = node.identity().unwrap();
+    let (identity, faults) = node.claims().unwrap().identity(&[]);
+    assert!(faults.is_empty(), "{faults}");
     assert_eq!(identity.asn, Some(cairn_net::Asn(65001)));
     assert_eq!(identity.ipv4.unwrap().addr.to_string(), "192.0.2.1");
     assert!(
@@ -263,6 +299,7 @@ fn sources_that_cannot_be_given_outside_are_refused_by_field_value_and_rule() {
         ("natPortRange: '0:9'", "not a valid range of ports"),
         ("natOutgoingExclusions: Nodes", "IPPoolsAndHostIPs"),
         ("natOutgoingExcludedCIDRs: [10.0.0.1/8]", "10.0.0.1/8"),
+        ("nodeAddressCIDRs: [10.0.0.1/8]", "10.0.0.1/8"),
     ] {
         let found = configuration(spec);
         assert!(found.contains(words), "{spec}: {found}");

@@ -192,6 +192,7 @@ impl Resource for BgpPeer {
                 "!has(self.reversePeering) || has(self.peerSelector)",
                 "reversePeering only together with peerSelector",
             );
+        prefix_limit(schema);
         schema.at("spec.node").length(NAME);
         schema.at("spec.interface").length(15).pattern("^[^/:\\s]*$");
         schema.at("spec.asNumber").rule(
@@ -212,6 +213,23 @@ impl Resource for BgpPeer {
         let pods = "not supported: a node has sessions with addresses (peerIP), routers behind its interfaces (interface) and nodes (peerSelector), not with its pods";
         unsupported(schema, "spec.localWorkloadSelector", pods);
     }
+}
+
+/// What goes with `maxPrefixes`.
+fn prefix_limit(schema: &mut Refinement<'_>) {
+    schema
+        .at("spec")
+        .rule(
+            "has(self.maxPrefixes) || (!has(self.maxPrefixesWarning) && !has(self.maxPrefixesAction) && !has(self.maxPrefixesRestartTime))",
+            "maxPrefixesWarning, maxPrefixesAction and maxPrefixesRestartTime only together with maxPrefixes",
+        )
+        .rule(
+            "!has(self.maxPrefixesRestartTime) || !has(self.maxPrefixesAction) || self.maxPrefixesAction != 'Warn'",
+            "maxPrefixesRestartTime not together with maxPrefixesAction Warn, which ends no session",
+        );
+    schema.at("spec.maxPrefixes").range(1, u32::MAX.into());
+    schema.at("spec.maxPrefixesWarning").range(1, 100);
+    whole_seconds(schema, "spec.maxPrefixesRestartTime", 1, 65_535);
 }
 
 impl Resource for BlockAffinity {
@@ -395,6 +413,7 @@ impl Resource for NodeConfiguration {
     ];
 
     fn refine(schema: &mut Refinement<'_>) {
+        schema.at("spec.nodeAddressCIDRs").items(0, LIST);
         schema.at("spec.mtu").range(MTU.0, MTU.1);
         schema.at("spec.warmAddresses").range(0, 256);
         schema.at("spec.vxlanPort").range(PORTS.0, PORTS.1);

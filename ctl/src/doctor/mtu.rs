@@ -6,15 +6,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cairn_api::Object;
-use cairn_api::core::Node;
 use cairn_kernel::Rtnl;
 use cairn_kernel::object::{Kind, Link};
 use cairn_net::Family;
 use felix_api::{MARK, TUNNEL_GROUP, WORKLOAD};
 use serde::Serialize;
 
-use super::{Prober, addresses, is_hopeless};
+use super::{Other, Prober, is_hopeless};
 use crate::Error;
 use crate::output::Output;
 use crate::table::Table;
@@ -48,13 +46,13 @@ pub(super) struct Path {
 pub(super) fn look(
     rtnl: &mut Rtnl,
     links: &[Link],
-    nodes: &[Object<Node>],
+    nodes: &[Other],
     patience: Duration,
 ) -> Result<Vec<Path>, Error> {
     let mut paths = Vec::new();
     for node in nodes {
-        for address in addresses(node) {
-            let mut path = Path::to(node.name(), address);
+        for address in &node.addresses {
+            let mut path = Path::to(&node.name, *address);
             match look_at(rtnl, links, &mut path, patience) {
                 Ok(()) => {}
                 Err(error) if is_hopeless(&error) => return Err(error),

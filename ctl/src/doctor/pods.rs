@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use cairn_api::Object;
-use cairn_api::core::Node;
 use cairn_api::kinds::{AllocationState, IpamBlock};
 use cairn_kernel::Rtnl;
 use cairn_kernel::object::{Kind, Link};
@@ -15,7 +14,7 @@ use cairn_net::Family;
 use felix_api::TUNNEL_GROUP;
 use serde::{Serialize, Serializer};
 
-use super::{Prober, addresses, is_hopeless};
+use super::{Other, Prober, is_hopeless};
 use crate::Error;
 use crate::output::Output;
 use crate::table::Table;
@@ -72,18 +71,18 @@ enum Verdict {
 pub(super) fn look(
     rtnl: &mut Rtnl,
     links: &[Link],
-    nodes: &[Object<Node>],
+    nodes: &[Other],
     blocks: &[Object<IpamBlock>],
     patience: Duration,
 ) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
     for node in nodes {
-        let pods = pods_of(node.name(), blocks);
+        let pods = pods_of(&node.name, blocks);
         if pods.iter().all(Vec::is_empty) {
-            found.push(Found::of(node.name(), None, Verdict::NoPods));
+            found.push(Found::of(&node.name, None, Verdict::NoPods));
         }
         for pods in pods.iter().filter(|pods| !pods.is_empty()) {
-            let mut of_family = Found::of(node.name(), pods.first().copied(), Verdict::NoRoute);
+            let mut of_family = Found::of(&node.name, pods.first().copied(), Verdict::NoRoute);
             match ask(rtnl, links, node, pods, &mut of_family, patience) {
                 Ok(()) => {}
                 Err(error) if is_hopeless(&error) => return Err(error),
@@ -112,7 +111,7 @@ fn pods_of(node: &str, blocks: &[Object<IpamBlock>]) -> [Vec<IpAddr>; 2] {
 fn ask(
     rtnl: &mut Rtnl,
     links: &[Link],
-    node: &Object<Node>,
+    node: &Other,
     pods: &[IpAddr],
     found: &mut Found,
     patience: Duration,
@@ -133,8 +132,8 @@ fn ask(
         found.verdict = Verdict::Silent;
     }
     if found.verdict == Verdict::Silent {
-        for address in addresses(node) {
-            let Some(mut prober) = Prober::towards(address, patience)? else { continue };
+        for address in &node.addresses {
+            let Some(mut prober) = Prober::towards(*address, patience)? else { continue };
             if prober.answered(SIZE)? {
                 found.verdict = Verdict::Dropped;
             }

@@ -24,7 +24,7 @@ impl fmt::Display for Condition {
 pub enum Reason {
     /// The node has no Node object, so nothing is known of its BGP identity.
     NodeUnknown,
-    /// A node has no address that a session could use, or one that none of its interfaces has.
+    /// A node has no address that a session could use, several and nothing that chooses, or one that none of its interfaces has.
     AddressUnknown,
     /// An object's fields contradict each other or a rule.
     Invalid,

@@ -4,6 +4,7 @@ mod derive;
 mod drain;
 mod egress;
 mod fabric;
+mod nodes;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,7 +15,7 @@ use bgpd_api::config::{Config, OriginatedRoute};
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
     AffinityState, AttachmentMode, BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway,
-    EgressMembers, IpPool, NatOutgoingExclusions, NodeConfiguration, WireguardPeer as KeyObject,
+    EgressMembers, IpPool, NodeConfiguration, WireguardPeer as KeyObject,
 };
 use cairn_api::{Kind, Metadata, Object, name};
 use cairn_net::{Family, Prefix};
@@ -33,7 +34,7 @@ use crate::table::Table;
 use crate::underlay::Underlays;
 use crate::{
     Condition, Detour, EgressSlot, Endpoint, Labels, Nat, Tunnel, TunnelKind, TunnelPeer, Update,
-    WireguardPeer, speaker,
+    WireguardPeer,
 };
 
 /// The only BGPConfiguration that counts.
@@ -194,7 +195,7 @@ impl State {
         match update {
             Update::Node(name, node) => {
                 self.signals_updated(&name, node.as_deref().and_then(Signals::of));
-                self.node_updated(name, node.map(|node| Member::of(&node)));
+                self.node_told(name, node.as_deref());
             }
             Update::Pool(name, pool) => {
                 if put(&mut self.pools, name, pool) {
@@ -214,7 +215,7 @@ impl State {
                 self.dirty.speaker |= put(&mut self.filters, name, filter.map(bare));
             }
             Update::NodeConfiguration(name, configuration) => {
-                self.dirty.settings |= put(&mut self.configurations, name, configuration.map(bare));
+                self.configuration_told(name, configuration.map(bare));
             }
             Update::WireguardPeer(name, peer) => {
                 if put(&mut self.wireguard, name.clone(), peer) {
@@ -262,38 +263,6 @@ impl State {
                 self.complete = true;
                 self.place_blocks();
             }
-        }
-    }
-
-    fn node_updated(&mut self, name: String, member: Option<Member>) {
-        // Most changes of a Node are heartbeats; only what counts is compared.
-        if self.nodes.get(&name) == member.as_ref() {
-            return;
-        }
-        let old = self.nodes.remove(&name);
-        self.dirty.conditions |= self.identities.put(&name, member.as_ref());
-        if name == self.node {
-            (self.dirty.speaker, self.dirty.fabric) = (true, true);
-            (self.dirty.settings, self.dirty.announcements, self.dirty.underlays) = (true, true, true);
-        } else {
-            let addresses = |member: &Member| member.addresses().collect::<Vec<_>>();
-            old.iter().flat_map(addresses).for_each(|address| self.paths.remove(address));
-            member.iter().flat_map(addresses).for_each(|address| self.paths.add(address));
-            self.dirty.nodes.insert(name.clone());
-        }
-        // Of other nodes only where what goes to their addresses is not translated.
-        let untranslated = self.configuration.nat_outgoing_exclusions;
-        self.dirty.pools |=
-            name == self.node || untranslated == Some(NatOutgoingExclusions::IpPoolsAndHostIps);
-        let both = [old.as_ref(), member.as_ref()];
-        // What is dirty already need not be asked for.
-        self.dirty.speaker = self.dirty.speaker
-            || both
-                .into_iter()
-                .flatten()
-                .any(|member| speaker::concerns(self.speaker_inputs(), &name, member));
-        if let Some(member) = member {
-            self.nodes.insert(name, member);
         }
     }
 

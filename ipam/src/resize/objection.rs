@@ -82,10 +82,9 @@ fn in_network(change: &Change, seen: &Seen, say: &mut impl FnMut(String, String)
     let cidr = change.to();
     let gains = |address: &IpAddr| change.gains(Prefix::host(*address));
     for node in &seen.nodes {
-        let identity = node.identity().unwrap_or_default();
-        let annotated = [identity.ipv4, identity.ipv6].into_iter().flatten().map(|own| own.addr);
+        let claims = node.claims().unwrap_or_default();
         let told = node.status.iter().flat_map(|status| &status.addresses);
-        let own = annotated.chain(told.filter_map(|own| own.address.parse().ok()));
+        let own = claims.addresses().chain(told.filter_map(|own| own.address.parse().ok()));
         for address in own.filter(gains) {
             say(named(node), format!("its address {address} is in {cidr}"));
         }

@@ -87,7 +87,8 @@ async fn everything_is_there(cluster: &Cluster) -> Result<()> {
     assert_eq!(held.spec.reserved_cidrs, ["10.244.1.0/25".parse()?, "10.244.9.0/26".parse()?]);
 
     let node: Object<Node> = store.get(&Key::named("n1")).await?;
-    assert_eq!(node.identity().map(|identity| identity.asn.map(|asn| asn.0)), Ok(Some(64601)));
+    let (identity, _) = node.claims()?.identity(&[]);
+    assert_eq!(identity.asn.map(|asn| asn.0), Some(64601));
     let whole = cluster.send(Method::GET, "/api/v1/nodes/n1", &Value::Null).await?;
     assert_eq!(whole["spec"]["taints"][0]["key"], "k", "the rest of a Node stays");
     let namespace: Object<Namespace> = store.get(&Key::named("shop")).await?;

@@ -60,7 +60,8 @@ async fn foreign_objects_are_trimmed_and_lose_nothing(cluster: &Cluster) -> Resu
     node.metadata.annotations.insert("cairn.network/as-number".to_owned(), "65001".to_owned());
     node.metadata.labels.remove("rack");
     let written = store.update(&node).await?;
-    assert_eq!(written.identity().map(|identity| identity.asn.map(|asn| asn.0)), Ok(Some(65001)));
+    let (identity, _) = written.claims()?.identity(&[]);
+    assert_eq!(identity.asn.map(|asn| asn.0), Some(65001));
     let whole = cluster.send(Method::GET, "/api/v1/nodes/n1", &Value::Null).await?;
     assert_eq!(
         (&whole["spec"]["providerID"], whole["metadata"]["labels"].get("rack")),

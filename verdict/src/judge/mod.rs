@@ -19,7 +19,7 @@ use cairn_api::kinds::{
     BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, IpReservation, NodeConfiguration,
 };
 use cairn_api::{Fault, Kind, Object};
-use cairn_net::{Family, Prefix};
+use cairn_net::Prefix;
 
 /// The objects of a kind by name: each as it can be read, or why it cannot.
 pub type Objects<K> = BTreeMap<String, Result<Arc<Object<K>>, String>>;
@@ -56,19 +56,17 @@ pub struct NodeFacts {
     pub uid: String,
     /// What selectors look at.
     pub labels: BTreeMap<String, String>,
-    /// Its own addresses: IPv4, IPv6.
+    /// Its own addresses, and those of which one has yet to be chosen: IPv4, IPv6.
     pub addresses: Vec<IpAddr>,
 }
 
 impl NodeFacts {
     /// Those of a Node.
     pub fn of(node: &Object<Node>) -> Self {
-        let identity = node.identity().unwrap_or_default();
-        let own = Family::ALL.into_iter().filter_map(|family| identity.address(family));
         Self {
             uid: node.metadata.uid.clone(),
             labels: node.metadata.labels.clone(),
-            addresses: own.map(|own| own.addr).collect(),
+            addresses: node.claims().unwrap_or_default().addresses().collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-use cairn_api::core::SecretBytes;
+use cairn_api::core::{NodeAddress, NodeState, SecretBytes};
 use cairn_api::{Draft, Metadata};
 use serde_json::{Value, json};
 
@@ -388,4 +388,19 @@ fn what_is_wrong_with_one_object_says_nothing_of_others() {
     assert_eq!(verdict.of::<IpPool>("bad").len(), 1);
     assert_eq!(verdict.of::<BgpPeer>("bad").len(), 1);
     assert_eq!(verdict.of::<EgressGateway>("bad").len(), 1);
+}
+
+#[test]
+fn each_address_that_may_be_the_nodes_own_counts_as_one() {
+    let internal = |address: &str| NodeAddress { kind: "InternalIP".to_owned(), address: address.to_owned() };
+    let mut node = Object::new(Metadata::named("n1"), Node::default());
+    let addresses = ["192.0.2.1", "198.51.100.1", "2001:db8::1"].map(internal).into();
+    node.status = Some(NodeState { addresses, ..NodeState::default() });
+    let own = |node: &Object<Node>| -> Vec<String> {
+        NodeFacts::of(node).addresses.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(own(&node), ["192.0.2.1", "198.51.100.1", "2001:db8::1"]);
+    let key = cairn_api::annotation::IPV4_ADDRESS.to_owned();
+    node.metadata.annotations.insert(key, "198.51.100.1/24".to_owned());
+    assert_eq!(own(&node), ["198.51.100.1", "2001:db8::1"]);
 }

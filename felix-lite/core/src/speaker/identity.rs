@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cairn_api::Object;
-use cairn_api::core::{Node, NodeIdentity};
+use cairn_api::core::{Node, NodeClaims, NodeIdentity};
 use cairn_net::{Family, Prefix, RouterId};
 
 use super::Inputs;
@@ -18,18 +18,29 @@ pub(crate) struct Member {
     pub(crate) identity: NodeIdentity,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) pod_cidrs: Vec<Prefix>,
-    /// What is wrong with the annotations; the identity is empty then.
-    pub(crate) fault: Option<String>,
+    /// What is wrong with its annotations, so that the identity is empty, or with its addresses, so that one is missing.
+    pub(crate) faults: Vec<(Reason, String)>,
+    /// What the identity is chosen from; nothing where the annotations are wrong.
+    claims: Option<NodeClaims>,
 }
 
 impl Member {
-    pub(crate) fn of(node: &Object<Node>) -> Self {
+    /// `ranges`: those that its addresses are to be of (`nodeAddressCIDRs`).
+    pub(crate) fn of(node: &Object<Node>, ranges: &[Prefix]) -> Self {
         let (labels, pod_cidrs) = (node.metadata.labels.clone(), node.spec.pod_cidrs.clone());
-        let (identity, fault) = match node.identity() {
-            Ok(identity) => (identity, None),
-            Err(faults) => (NodeIdentity::default(), Some(faults.to_string())),
+        let (claims, faults) = match node.claims() {
+            Ok(claims) => (Some(claims), Vec::new()),
+            Err(faults) => (None, vec![(Reason::Invalid, format!("no session with it: {faults}"))]),
         };
-        Self { identity, labels, pod_cidrs, fault }
+        Self { identity: NodeIdentity::default(), labels, pod_cidrs, faults, claims }.chosen(ranges)
+    }
+
+    /// The same with its addresses of these ranges.
+    pub(crate) fn chosen(self, ranges: &[Prefix]) -> Self {
+        let Some(claims) = &self.claims else { return self };
+        let (identity, faults) = claims.identity(ranges);
+        let faults = faults.iter().map(|fault| (Reason::AddressUnknown, fault.to_string())).collect();
+        Self { identity, faults, ..self }
     }
 
     /// Families that the node has an address of.
@@ -63,7 +74,7 @@ pub(crate) fn router_id(name: &str, identity: &NodeIdentity) -> RouterId {
 /// Cost: one node's change is worked out without a look at the others, but those that claim the same.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
-    known: HashMap<Arc<str>, (RouterId, Option<String>)>,
+    known: HashMap<Arc<str>, (RouterId, Vec<(Reason, String)>)>,
     ids: Claims<RouterId>,
     conditions: condition::ByNode,
 }
@@ -72,7 +83,7 @@ impl Identities {
     /// A node is this now, or is no more. True if other conditions follow.
     pub(crate) fn put(&mut self, name: &str, member: Option<&Member>) -> bool {
         let name: Arc<str> = name.into();
-        let new = member.map(|member| (router_id(&name, &member.identity), member.fault.clone()));
+        let new = member.map(|member| (router_id(&name, &member.identity), member.faults.clone()));
         let mut affected = vec![Arc::clone(&name)];
         let old = match new.clone() {
             Some(new) => self.known.insert(Arc::clone(&name), new),
@@ -99,12 +110,8 @@ impl Identities {
     fn judge(&mut self, name: &Arc<str>) -> bool {
         let condition = |reason, message| Condition { subject: format!("Node/{name}"), reason, message };
         let mut conditions = Vec::new();
-        if let Some((id, fault)) = self.known.get(name) {
-            conditions.extend(
-                fault
-                    .as_ref()
-                    .map(|fault| condition(Reason::Invalid, format!("no session with it: {fault}"))),
-            );
+        if let Some((id, faults)) = self.known.get(name) {
+            conditions.extend(faults.iter().map(|(reason, message)| condition(*reason, message.clone())));
             let holder = self.ids.holder(id).filter(|holder| *holder != name);
             conditions.extend(holder.map(|other| {
                 condition(Reason::DuplicateRouterId, format!("router id {id} is that of Node/{other}, too"))
@@ -127,7 +134,7 @@ pub(super) fn check(inputs: Inputs<'_>) -> Vec<Condition> {
         );
         return found;
     };
-    if me.families().next().is_none() && me.fault.is_none() {
+    if me.families().next().is_none() && me.faults.is_empty() {
         let message = "neither an annotation nor an InternalIP gives it an address: no sessions".to_owned();
         report(Reason::AddressUnknown, message);
     }

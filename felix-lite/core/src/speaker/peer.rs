@@ -193,14 +193,14 @@ struct Unreachable<'a> {
 }
 
 impl<'a> Unreachable<'a> {
-    /// A node is one of them. What is wrong with its annotations, and this node's own lack of addresses, are reported where they belong; of two
+    /// A node is one of them. What is wrong with what it says of itself, and this node's own lack of addresses, are reported where they belong; of two
     /// nodes that share no family the one without IPv4 says so.
     fn insert(&mut self, me: &Member, name: &'a str, member: &Member) {
         if me.families().next().is_none() {
             return;
         }
         if member.families().next().is_none() {
-            if member.fault.is_none() {
+            if member.faults.is_empty() {
                 self.without.insert(name);
             }
         } else if me.identity.address(Family::Ipv4).is_none() {

@@ -5,10 +5,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use bgpd_api::config::{
-    Bfd, Config, InterfaceNeighbor, Neighbor, NextHopMode, PeerOptions, Secret as Password, Timers,
+    Bfd, Config, InterfaceNeighbor, Neighbor, NextHopMode, PeerOptions, PrefixLimitAction as LimitAction,
+    Secret as Password, Timers,
 };
 use cairn_api::core::Secret;
-use cairn_api::kinds::{BgpPassword, BgpPeer, NextHopMode as Mode, SourceAddress};
+use cairn_api::kinds::{BgpPassword, BgpPeer, NextHopMode as Mode, PrefixLimitAction, SourceAddress};
 use cairn_api::{GoDuration, Object};
 use cairn_net::{Asn, Family, RemoteAs};
 
@@ -171,6 +172,12 @@ impl<'a> Session<'a> {
             next_hop_addresses: self.next_hop_addresses(me)?,
             route_reflector_client: reflector_client.then_some(true),
             allowas_in: spec.and_then(|spec| spec.num_allowed_local_as_numbers),
+            max_prefixes: spec.and_then(|spec| spec.max_prefixes),
+            max_prefixes_warning: spec.and_then(|spec| spec.max_prefixes_warning),
+            max_prefixes_action: spec.and_then(|spec| spec.max_prefixes_action).map(limit_action),
+            max_prefixes_restart_time: spec
+                .and_then(|spec| spec.max_prefixes_restart_time)
+                .map(GoDuration::get),
             import: Some(filters.name(&subject, names, Direction::Import, scope)?.into()),
             export: Some(filters.name(&subject, names, Direction::Export, scope)?.into()),
             ..PeerOptions::default()
@@ -313,6 +320,13 @@ fn timers(keepalive: GoDuration) -> Timers {
         keepalive_time: Some(keepalive.get()),
         hold_time: Some((keepalive.get() * 3).max(std::time::Duration::from_secs(3))),
         ..Timers::default()
+    }
+}
+
+fn limit_action(action: PrefixLimitAction) -> LimitAction {
+    match action {
+        PrefixLimitAction::Idle => LimitAction::Idle,
+        PrefixLimitAction::Warn => LimitAction::Warn,
     }
 }
 

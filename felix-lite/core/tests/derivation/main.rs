@@ -1,5 +1,6 @@
 //! What the core derives from cluster states, through its public interface.
 
+mod addresses;
 mod announcements;
 mod drain;
 mod egress;

@@ -14,11 +14,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use crate::addresses::choosing;
 use crate::host_ports::claiming;
 use crate::wireguard::{configuration, key, key_object};
 use crate::world::{
-    Reader, World, affinity, bgp, complete, derived, endpoint, gone, host, ip, learned, node, peer, pool,
-    prefix,
+    Reader, World, affinity, bgp, complete, derived, endpoint, gone, host, ip, learned, node,
+    node_with_internal, peer, pool, prefix,
 };
 
 const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -43,6 +44,18 @@ fn any_node() -> impl Strategy<Value = Update> {
         let addresses: Vec<&str> = v4.into_iter().chain(v6).collect();
         node(name, &addresses, &annotations)
     })
+}
+
+/// Nodes of which it takes a choice to know their addresses.
+fn any_listed_node() -> impl Strategy<Value = Update> {
+    let addresses = subsequence(vec!["192.0.2.1", "192.0.2.2", "198.51.100.4", "2001:db8::2"], 1..=3);
+    (select(&NODES), addresses).prop_map(|(name, addresses)| node_with_internal(name, &addresses))
+}
+
+fn any_ranges() -> impl Strategy<Value = Update> {
+    let ranges =
+        subsequence(vec!["192.0.2.0/31", "192.0.2.2/32", "198.51.100.0/24", "2001:db8:1::/64"], 1..=2);
+    ranges.prop_map(|ranges| choosing(&ranges))
 }
 
 fn any_pool() -> impl Strategy<Value = Update> {
@@ -112,6 +125,8 @@ fn fact() -> impl Strategy<Value = Update> {
         ["10.0.1.0/26", "10.0.2.7/32", "10.99.0.0/24", "198.51.100.0/24", "203.0.113.0/24", "0.0.0.0/0"];
     prop_oneof![
         6 => any_node(),
+        3 => any_listed_node(),
+        1 => any_ranges(),
         2 => any_pool(),
         4 => any_key(),
         2 => any_host(),

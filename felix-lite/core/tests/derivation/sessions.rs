@@ -1,9 +1,9 @@
-use bgpd_api::config::{NextHopMode as Hop, RouteSource, Verdict};
+use bgpd_api::config::{NextHopMode as Hop, PrefixLimitAction as LimitAction, RouteSource, Verdict};
 use cairn_api::annotation::{AS_NUMBER, ROUTE_REFLECTOR_CLUSTER_ID, ROUTER_ID};
 use cairn_api::core::Secret;
 use cairn_api::kinds::{
-    Bfd, BgpConfiguration, BgpPassword, BgpPeer, IpPool, NextHopMode, ReversePeering, SecretKeyRef,
-    SourceAddress,
+    Bfd, BgpConfiguration, BgpPassword, BgpPeer, IpPool, NextHopMode, PrefixLimitAction, ReversePeering,
+    SecretKeyRef, SourceAddress,
 };
 use cairn_api::{Metadata, Object};
 use cairn_net::{Asn, Family, RemoteAs};
@@ -211,6 +211,33 @@ fn nodes_that_share_no_family_are_reported_once_by_the_one_without_ipv4() {
 fn an_own_address_that_no_interface_has_is_reported() {
     let found = with([host(&[("192.0.2.9", 24), ("2001:db8::1", 64)], &[])]);
     assert!(found.has_condition(Reason::AddressUnknown, "192.0.2.1"));
+}
+
+#[test]
+fn a_limit_of_prefixes_reaches_the_session_of_its_peer_alone() {
+    let spec = BgpPeer {
+        max_prefixes: Some(500),
+        max_prefixes_warning: Some(90),
+        max_prefixes_action: Some(PrefixLimitAction::Idle),
+        max_prefixes_restart_time: Some("5m".parse().unwrap()),
+        ..tor()
+    };
+    let other = BgpPeer {
+        peer_ip: Some("192.0.2.253".parse().unwrap()),
+        max_prefixes: Some(7),
+        max_prefixes_action: Some(PrefixLimitAction::Warn),
+        ..tor()
+    };
+    let found = with([peer("tor", spec), peer("other", other)]);
+    let limit = |address: &str| {
+        let options = &found.neighbor(address).options;
+        let seconds = options.max_prefixes_restart_time.map(|time| time.as_secs());
+        (options.max_prefixes, options.max_prefixes_warning, options.max_prefixes_action, seconds)
+    };
+    assert_eq!(limit("192.0.2.254"), (Some(500), Some(90), Some(LimitAction::Idle), Some(300)));
+    assert_eq!(limit("192.0.2.253"), (Some(7), None, Some(LimitAction::Warn), None));
+    assert_eq!(limit("192.0.2.2"), (None, None, None, None), "the mesh has none");
+    assert!(found.config.as_ref().unwrap().faults().is_empty());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bgpd_api::config::{Config, Neighbor, OriginatedRoute};
+use cairn_api::core::{NodeAddress, NodeState};
 use cairn_api::kinds::{
     AffinityState, AttachmentMode, BgpConfiguration, BgpPeer, BlockAffinity, IpPool, NodeConfiguration,
 };
@@ -98,6 +99,18 @@ pub(crate) fn node(name: &str, addresses: &[&str], annotations: &[(&str, &str)])
     }
     object.metadata.labels.insert("name".to_owned(), name.to_owned());
     Update::Node(name.to_owned(), Some(object))
+}
+
+/// A node with addresses as its kubelet, or a cloud, lists them.
+pub(crate) fn node_with_internal(name: &str, addresses: &[&str]) -> Update {
+    let mut update = node(name, &[], &[]);
+    if let Update::Node(_, Some(object)) = &mut update {
+        let internal =
+            |address: &&str| NodeAddress { kind: "InternalIP".to_owned(), address: (*address).to_owned() };
+        let addresses = addresses.iter().map(internal).collect();
+        object.status = Some(NodeState { addresses, ..NodeState::default() });
+    }
+    update
 }
 
 /// A node with addresses and pod CIDRs.
