@@ -3,11 +3,12 @@
 //! * [`calico`]: the translation, pure.
 //! * [`dump`]: what is read.
 //! * [`report`]: what is said of it.
-//! * [`mod@write`], [`apply`]: where the objects go.
+//! * [`mod@write`], [`apply`]: where the objects go; [`held`]: what of Calico's addresses is kept back, without a gap.
 
 mod apply;
 mod calico;
 mod dump;
+mod held;
 mod report;
 mod write;
 
