@@ -27,7 +27,13 @@ fn every_node_of_every_kind_has_one_type_and_a_description_above_it() {
     assert_eq!(all.len(), 13);
     for (name, definition) in &all {
         let mut found = Vec::new();
-        nodes(&definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", &mut found);
+        let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let said = schema["properties"]["spec"]["description"].as_str();
+        assert!(
+            said.is_some_and(|said| said.ends_with('.')),
+            "{name}: kubectl explain says nothing of its spec"
+        );
+        nodes(schema, "", &mut found);
         for (path, node) in found {
             let either = node["x-kubernetes-int-or-string"] == true;
             assert!(node["type"].is_string() != either, "{name}: {path}: {node}");
