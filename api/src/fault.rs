@@ -43,6 +43,11 @@ impl Faults {
         }
     }
 
+    /// Records a fault if a list has more entries than it may have.
+    pub fn at_most(&mut self, path: impl Into<String>, entries: usize, most: usize) {
+        self.require(entries <= most, path, entries, format!("at most {most}"));
+    }
+
     /// Records a fault if no speaker can have the AS number.
     pub fn speaker_asn(&mut self, path: impl Into<String>, asn: Option<Asn>) {
         if let Some(asn) = asn.filter(|asn| asn.is_reserved()) {

@@ -12,6 +12,7 @@
 //! Pure: no IO but what `load` is handed as text, no clock, no runtime.
 
 pub mod annotation;
+mod bounds;
 mod community;
 mod condition;
 pub mod core;

@@ -1,18 +1,21 @@
 //! `cairnctl migrate`: another pod network's objects become Cairn's.
 //!
 //! * [`calico`]: the translation, pure.
-//! * [`dump`]: what is read.
+//! * [`dump`], [`cluster`]: what is read.
 //! * [`report`]: what is said of it.
-//! * [`mod@write`], [`apply`]: where the objects go.
+//! * [`mod@write`], [`apply`]: where the objects go; [`held`]: what of Calico's addresses is kept back, without a gap.
 
 mod apply;
 mod calico;
+mod cluster;
 mod dump;
+mod held;
 mod report;
 mod write;
 
 use std::path::PathBuf;
 
+use cairn_datastore::Access;
 use clap::{Args, Subcommand};
 
 use crate::Error;
@@ -28,7 +31,7 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum From {
-    /// Calico's objects, as kubectl or calicoctl print them.
+    /// Calico's objects, from a cluster or as kubectl or calicoctl print them.
     ///
     /// Prints Cairn's objects, and on the error output what has no counterpart, what means something else and what is refused. Changes
     /// nothing unless --apply is given. See docs/guide/migrate-from-calico.md.
@@ -38,8 +41,12 @@ enum From {
 #[derive(Args)]
 struct Calico {
     /// Files with YAML or JSON, directories of such, or - for the standard input.
-    #[arg(required = true, value_name = "DUMP")]
+    #[arg(required_unless_present = "from", conflicts_with = "from", value_name = "DUMP")]
     dumps: Vec<PathBuf>,
+    /// Read from a cluster's API server instead: kubeconfig:/path, or kubernetes (as a pod of the cluster). Nothing is written there but what --apply
+    /// says.
+    #[arg(long, value_name = "CLUSTER", value_parser = cluster::access)]
+    from: Option<Access>,
     /// Translate pools as disabled ones: Cairn's pods get their addresses from pools of their own.
     #[arg(long)]
     disable_pools: bool,
@@ -59,9 +66,13 @@ struct Calico {
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Error> {
     let From::Calico(calico) = arguments.from;
-    let documents = dump::read(&calico.dumps)?;
+    let (documents, absent) = match &calico.from {
+        Some(access) => cluster::read(access).await?,
+        None => (dump::read(&calico.dumps)?, Vec::new()),
+    };
     let options = Options { disable_pools: calico.disable_pools };
-    let translation = calico::translate(documents, options);
+    let mut translation = calico::translate(documents, options);
+    translation.notes.extend(absent);
     let mut output = Output::new(format);
     let refused = refused(&translation);
     report::print(&translation.notes, &mut output)?;
@@ -76,7 +87,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<(), Erro
         let rest =
             if calico.apply || calico.to.is_some() { "nothing is written" } else { "the rest is above" };
         return Err(Error::Answer(format!(
-            "objects refused: {refused}; {rest}. Mend them, leave them out of the dump, or take --skip-refused"
+            "objects refused: {refused}; {rest}. Mend them, leave them out of a dump, or take --skip-refused"
         )));
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! - [`Datastore`]: get, list, watch, create, compare-and-swap, delete; the rules that every store keeps.
 //! - [`DirectoryStore`]: YAML files in a directory, shared by any number of processes.
-//! - [`KubeStore`]: the API server of a Kubernetes cluster.
+//! - [`KubeStore`]: the API server of a Kubernetes cluster; reads kinds without a type, too ([`Foreign`]).
 //! - [`AnyStore`]: whichever of these two the command line names.
 //! - [`attempts`]: a compare-and-swap, again while others write.
 //! - [`Backoff`]: how long whoever failed to write waits.
@@ -23,7 +23,7 @@ mod memory;
 mod store;
 mod watch;
 
-pub use self::kube::{Access, ConnectError, KubeStore};
+pub use self::kube::{Access, ConnectError, Foreign, KubeStore};
 pub use any::{AnyStore, StoreUrl};
 pub use backoff::Backoff;
 pub use directory::DirectoryStore;

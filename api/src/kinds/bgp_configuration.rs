@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use cairn_net::{Asn, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::{Community, Faults, GoDuration, Kind, Object, name};
+use crate::{Community, Faults, GoDuration, Kind, Object, bounds, name};
 
 /// BGP in the whole cluster. The one named `default` counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +169,7 @@ impl Kind for BgpConfiguration {
         if let Some(drain) = &spec.drain {
             drain.validate("spec.drain", faults);
         }
+        faults.at_most("spec.communities", spec.communities.len(), bounds::LIST);
         let mut names = BTreeSet::new();
         for (index, community) in spec.communities.iter().enumerate() {
             let path = format!("spec.communities[{index}].name");
@@ -177,10 +178,10 @@ impl Kind for BgpConfiguration {
             faults.require(fits, &path, &community.name, "1 to 64 characters without a colon");
             faults.require(names.insert(&community.name), &path, &community.name, "each name once");
         }
+        faults.at_most("spec.prefixAdvertisements", spec.prefix_advertisements.len(), bounds::LIST);
         for (index, advertisement) in spec.prefix_advertisements.iter().enumerate() {
             let path = format!("spec.prefixAdvertisements[{index}].communities");
-            let count = advertisement.communities.len();
-            faults.require(count <= 50, &path, count, "at most 50");
+            faults.at_most(&path, advertisement.communities.len(), bounds::COMMUNITIES);
             for (at, reference) in advertisement.communities.iter().enumerate() {
                 let text = String::from(reference.clone());
                 let known = spec.community(reference).is_some();

@@ -1,7 +1,7 @@
 use cairn_net::{Asn, Family, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::{Community, Faults, Kind, Object};
+use crate::{Community, Faults, Kind, Object, bounds};
 
 /// Rules for what is taken from and announced to a peer. The first rule that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -207,6 +207,7 @@ impl Kind for BgpFilter {
             ("exportV6", Family::Ipv6, &spec.export_v6),
             ("importV6", Family::Ipv6, &spec.import_v6),
         ] {
+            faults.at_most(format!("spec.{field}"), rules.len(), bounds::LIST);
             for (index, rule) in rules.iter().enumerate() {
                 validate_rule(rule, family, &format!("spec.{field}[{index}]"), faults);
             }
@@ -233,9 +234,11 @@ fn validate_rule(rule: &FilterRule, family: Family, path: &str, faults: &mut Fau
         faults.require(fits, path, format!("{min}-{max}"), format!("min <= max <= {}", family.bits()));
     }
     if let Some(communities) = &rule.communities {
-        let fits = !communities.values.is_empty();
-        faults.require(fits, format!("{path}.communities.values"), "[]", "at least one");
+        let (path, count) = (format!("{path}.communities.values"), communities.values.len());
+        faults.require(count > 0, &path, "[]", "at least one");
+        faults.at_most(path, count, bounds::COMMUNITIES);
     }
+    faults.at_most(format!("{path}.asPathPrefix"), rule.as_path_prefix.len(), bounds::AS_PATH);
     faults.require(
         rule.interface.is_empty(),
         format!("{path}.interface"),
@@ -249,6 +252,7 @@ fn validate_rule(rule: &FilterRule, family: Family, path: &str, faults: &mut Fau
         let count = rule.operations.len();
         faults.require(count == 0, format!("{path}.operations"), count, "only with action Accept");
     }
+    faults.at_most(format!("{path}.operations"), rule.operations.len(), bounds::OPERATIONS);
     for (index, operation) in rule.operations.iter().enumerate() {
         let path = format!("{path}.operations[{index}]");
         if let Some(priority) = operation.set_priority {
@@ -259,9 +263,10 @@ fn validate_rule(rule: &FilterRule, family: Family, path: &str, faults: &mut Fau
             usize::from(operation.add_community.is_some()) + usize::from(operation.prepend_as_path.is_some());
         faults.require(count == 1, &path, count, "exactly one of addCommunity and prependASPath");
         if let Some(prepend) = &operation.prepend_as_path {
-            let fits = (1..=10).contains(&prepend.prefix.len()) && !prepend.prefix.contains(&Asn::ZERO);
-            let path = format!("{path}.prependASPath.prefix");
-            faults.require(fits, path, prepend.prefix.len(), "1 to 10 AS numbers, none of them 0");
+            let count = prepend.prefix.len();
+            let fits = (1..=bounds::PREPENDED).contains(&count) && !prepend.prefix.contains(&Asn::ZERO);
+            let rule = format!("1 to {} AS numbers, none of them 0", bounds::PREPENDED);
+            faults.require(fits, format!("{path}.prependASPath.prefix"), count, rule);
         }
     }
 }

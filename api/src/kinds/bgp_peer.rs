@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Bfd;
 use super::bgp_configuration::{BgpPassword, restart_time};
-use crate::{Faults, GoDuration, Kind, Object, Selector, name};
+use crate::{Faults, GoDuration, Kind, Object, Selector, bounds, name};
 
 /// A BGP session of some nodes: with an address, with whoever is behind an interface, or with other nodes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -223,6 +223,7 @@ impl Kind for BgpPeer {
             let fits = (1..=21_845).contains(&time.get().as_secs()) && time.get().subsec_millis() == 0;
             faults.require(fits, "spec.keepaliveTime", time, "whole seconds, 1s to 21845s");
         }
+        faults.at_most("spec.filters", spec.filters.len(), bounds::LIST);
         for (index, filter) in spec.filters.iter().enumerate() {
             name::check(filter, &format!("spec.filters[{index}]"), faults);
         }

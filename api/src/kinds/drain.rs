@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Faults, GoDuration, name};
+use crate::{Faults, GoDuration, bounds, name};
 
 /// When a node counts as one that is being emptied, and for how long its routes are told as leaving before those that nothing uses are
 /// withdrawn (RFC 8326).
@@ -41,8 +41,6 @@ const TAINTS: [&str; 5] = [
 /// The same as conditions, which Kubernetes has since 1.37.
 const CONDITIONS: [&str; 3] = ["DrainInProgress", "Drained", "GracefulNodeShutdownInProgress"];
 
-/// Most entries of a list.
-const MOST: usize = 64;
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// The rule for keys, as for those of labels.
@@ -64,7 +62,7 @@ impl Drain {
     pub(super) fn validate(&self, path: &str, faults: &mut Faults) {
         for (field, keys) in [("taints", &self.taints), ("conditions", &self.conditions)] {
             let path = format!("{path}.{field}");
-            faults.require(keys.len() <= MOST, &path, keys.len(), format!("at most {MOST}"));
+            faults.at_most(&path, keys.len(), bounds::KEYS);
             for (index, key) in keys.iter().enumerate() {
                 faults.require(is_key(key), format!("{path}[{index}]"), key, KEY);
             }

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use cairn_net::{Family, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, Faults, Kind, Object, Selector};
+use crate::{Condition, Faults, Kind, Object, Selector, bounds};
 
 /// An address that some pods have outside of the cluster, wherever they run: one node at a time announces it and gives it to their packets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ impl Kind for EgressGateway {
             let usable = !address.is_unspecified() && !address.is_loopback() && !address.is_multicast();
             faults.require(usable && !link_local, field, address, "a unicast address that others can answer");
         }
+        faults.at_most("spec.destinationCIDRs", spec.destination_cidrs.len(), bounds::LIST);
+        faults.at_most("spec.excludedCIDRs", spec.excluded_cidrs.len(), bounds::LIST);
         for prefix in &spec.destination_cidrs {
             let known = spec.address(prefix.family()).is_some();
             let rule = "of a family that has an address in egressIPs";

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Faults, Kind, NoStatus, Object};
+use crate::{Faults, Kind, NoStatus, Object, bounds};
 
 /// The pods of one node that egress gateways select: written by that node, which alone knows them, and read by the nodes that have the gateways'
 /// addresses. It has the node's name.
@@ -42,6 +42,7 @@ impl Kind for EgressMembers {
     const PLURAL: &'static str = "egressmembers";
 
     fn validate(object: &Object<Self>, faults: &mut Faults) {
+        faults.at_most("spec.members", object.spec.members.len(), bounds::LIST);
         for (at, members) in object.spec.members.iter().enumerate() {
             let before = &object.spec.members[..at];
             let unique = before.iter().all(|other| other.gateway != members.gateway);

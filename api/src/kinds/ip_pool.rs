@@ -2,7 +2,7 @@ use cairn_net::{Family, Prefix};
 use serde::{Deserialize, Serialize};
 
 use super::{Attachment, BlockSource, Modes};
-use crate::{Condition, Faults, Kind, Object, Selector};
+use crate::{Condition, Faults, Kind, Object, Selector, bounds};
 
 /// A range that addresses are taken from, cut into blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,6 +153,7 @@ impl Kind for IpPool {
             }
         }
         faults.require(!spec.allowed_uses.is_empty(), "spec.allowedUses", "[]", "at least one use");
+        faults.at_most("spec.allowedUses", spec.allowed_uses.len(), bounds::USES);
         let addr = spec.cidr.addr();
         faults.require(!addr.is_multicast(), "spec.cidr", spec.cidr, "must not be multicast");
         faults.require(!addr.is_loopback(), "spec.cidr", spec.cidr, "must not be loopback");

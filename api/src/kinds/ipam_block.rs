@@ -75,12 +75,7 @@ impl Kind for IpamBlock {
             &object.metadata.name,
             format!("must be made from spec.cidr: {expected}"),
         );
-        faults.require(
-            spec.allocations.len() <= Self::MAX_ALLOCATIONS,
-            "spec.allocations",
-            spec.allocations.len(),
-            "at most 4096",
-        );
+        faults.at_most("spec.allocations", spec.allocations.len(), Self::MAX_ALLOCATIONS);
         for (index, allocation) in spec.allocations.iter().enumerate() {
             let path = format!("spec.allocations[{index}]");
             let address = allocation.address;

@@ -1,7 +1,7 @@
 //! The kinds of `cairn.network/v1alpha1`, one file each.
 //!
 //! There is no handle kind: a handle is a field of each allocation in its block, and the node that holds the
-//! addresses finds them in its own blocks, so that a pod's start writes one object and not two.
+//! addresses finds them in its own blocks, so that a pod's start writes one object and not two (docs/adr/0049).
 
 mod attachment;
 mod bfd;

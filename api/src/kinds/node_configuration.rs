@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use cairn_net::{Family, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::{Faults, GoDuration, Kind, Object, PortRange, Selector};
+use crate::{Faults, GoDuration, Kind, Object, PortRange, Selector, bounds};
 
 /// How the daemons of some nodes behave. Who a node is in BGP stands on its Node ([`crate::annotation`]).
 ///
@@ -220,6 +220,9 @@ impl Kind for NodeConfiguration {
                     "a unicast address that others can answer",
                 );
             }
+        }
+        if let Some(ranges) = &object.spec.nat_outgoing_excluded_cidrs {
+            faults.at_most("spec.natOutgoingExcludedCIDRs", ranges.len(), bounds::LIST);
         }
         if let Some(time) = object.spec.wireguard_keep_alive {
             let (whole, seconds) = (time.get().subsec_nanos() == 0, time.get().as_secs());

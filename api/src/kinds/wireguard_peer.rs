@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use cairn_net::Prefix;
 use serde::{Deserialize, Serialize};
 
-use crate::{Faults, Kind, Object, WireguardKey};
+use crate::{Faults, Kind, Object, WireguardKey, bounds};
 
 /// Somebody to whom packets are encrypted: a node, or a host outside of the cluster.
 ///
@@ -41,6 +41,7 @@ impl Kind for WireguardPeer {
             let rule = "a unicast address and a port from 1 to 65535";
             faults.require(usable && endpoint.port() != 0, "spec.endpoint", endpoint, rule);
         }
+        faults.at_most("spec.allowedIPs", object.spec.allowed_ips.len(), bounds::LIST);
         for prefix in &object.spec.allowed_ips {
             let rule = "longer than /0: a default route is no peer's";
             faults.require(prefix.len() > 0, "spec.allowedIPs", prefix, rule);

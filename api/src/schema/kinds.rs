@@ -1,13 +1,12 @@
 //! Bounds, rules between fields, columns and short names of each kind.
 
 use super::{Column, Refinement, Resource};
+use crate::bounds::{AS_PATH, COMMUNITIES, KEYS, LIST, OPERATIONS, PREPENDED, USES};
 use crate::kinds::{
     BgpConfiguration, BgpFilter, BgpPeer, BlockAffinity, EgressGateway, EgressMembers, IpPool, IpReservation,
     IpamBlock, IpamConfiguration, NodeConfiguration, NodeStatus, WireguardPeer,
 };
 
-/// Most entries of a list that people write.
-const LIST: usize = 256;
 /// The largest name of an object.
 const NAME: usize = 253;
 const PORTS: (u64, u64) = (1, 65535);
@@ -96,9 +95,9 @@ impl Resource for BgpConfiguration {
         schema.at("spec.communities").items(0, LIST).keyed_by("name");
         schema.at("spec.communities[].name").length(64).pattern("^[^:]+$");
         schema.at("spec.prefixAdvertisements").items(0, LIST);
-        schema.at("spec.prefixAdvertisements[].communities").items(0, 50);
+        schema.at("spec.prefixAdvertisements[].communities").items(0, COMMUNITIES);
         for list in ["taints", "conditions"] {
-            schema.at(&format!("spec.drain.{list}")).items(0, 64);
+            schema.at(&format!("spec.drain.{list}")).items(0, KEYS);
             schema.at(&format!("spec.drain.{list}[]")).length(NAME + 64).pattern(KEY);
         }
         schema
@@ -116,7 +115,7 @@ impl Resource for BgpFilter {
             [("exportV4", 4, 32), ("importV4", 4, 32), ("exportV6", 6, 128), ("importV6", 6, 128)]
         {
             let path = format!("spec.{list}[]");
-            schema.at(&format!("spec.{list}")).items(0, 64);
+            schema.at(&format!("spec.{list}")).items(0, LIST);
             filter_rule(schema, &path, family, bits);
         }
     }
@@ -141,20 +140,20 @@ fn filter_rule(schema: &mut Refinement<'_>, path: &str, family: u8, bits: u8) {
     schema.at(&length).rule("!has(self.min) || !has(self.max) || self.min <= self.max", "min <= max");
     schema.at(&format!("{length}.min")).range(0, bits.into());
     schema.at(&format!("{length}.max")).range(0, bits.into());
-    schema.at(&format!("{path}.communities.values")).items(1, 50);
-    schema.at(&format!("{path}.asPathPrefix")).items(0, 64);
+    schema.at(&format!("{path}.communities.values")).items(1, COMMUNITIES);
+    schema.at(&format!("{path}.asPathPrefix")).items(0, AS_PATH);
     let instead = "not supported: match by cidr, communities, asPathPrefix, peerType or source";
     unsupported(schema, &format!("{path}.interface"), instead);
     let metric =
         "not supported: all of Cairn's routes have metric 1024; prefer routes by AS path (prependASPath)";
     schema.at(&format!("{path}.priority")).rule("false", metric);
     let operations = format!("{path}.operations");
-    schema.at(&operations).items(0, 16);
+    schema.at(&operations).items(0, OPERATIONS);
     schema.at(&format!("{operations}[]")).rule("!has(self.setPriority)", metric).rule(
         "has(self.addCommunity) != has(self.prependASPath)",
         "exactly one of addCommunity and prependASPath",
     );
-    schema.at(&format!("{operations}[].prependASPath.prefix")).items(1, 10);
+    schema.at(&format!("{operations}[].prependASPath.prefix")).items(1, PREPENDED);
     schema.at(&format!("{operations}[].prependASPath.prefix[]")).range(1, u32::MAX.into());
 }
 
@@ -294,7 +293,7 @@ impl Resource for IpPool {
             );
         schema.at("spec.blockSize").range(20, 128);
         attachment(schema);
-        schema.at("spec.allowedUses").items(1, 3);
+        schema.at("spec.allowedUses").items(1, USES);
     }
 }
 
@@ -321,7 +320,7 @@ impl Resource for IpReservation {
     const COLUMNS: &'static [Column] = &[column("CIDRs", "string", ".spec.reservedCIDRs"), ACCEPTED, REASON];
 
     fn refine(schema: &mut Refinement<'_>) {
-        schema.at("spec.reservedCIDRs").items(0, LIST);
+        schema.at("spec.reservedCIDRs").items(0, Self::MAX_CIDRS);
     }
 }
 
@@ -374,7 +373,7 @@ impl Resource for IpamBlock {
         named_by_range(schema);
         schema.at("spec.pool").length(NAME);
         // Written by nodes on the way to a pod's start: what nodes check, servers need not check again.
-        schema.at("spec.allocations").items(0, 4096);
+        schema.at("spec.allocations").items(0, Self::MAX_ALLOCATIONS);
     }
 }
 

@@ -152,7 +152,8 @@ fn has_status<K: Kind>() -> bool {
 /// The schema of the whole object.
 fn object<K: Resource>() -> Result<Value, SchemaError> {
     let mut spec = schema_of::<K>();
-    let description = spec.as_object_mut().and_then(|spec| spec.remove("description")).unwrap_or_default();
+    // The type's documentation is that of the kind: `kubectl explain` shows it for the object and for its spec.
+    let description = spec["description"].clone();
     let mut required = Vec::new();
     if is_complete_without_spec::<K>() {
         // So that defaults inside are filled in also where somebody leaves all of it out.

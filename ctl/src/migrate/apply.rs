@@ -1,12 +1,13 @@
 //! Cairn's objects into the store. What somebody else made stays as it is.
 
 use cairn_api::core::{Namespace, Node};
-use cairn_api::kinds::{BgpPeer, IpPool};
-use cairn_api::{Kind, Object, annotation};
-use cairn_datastore::{Datastore, Key, StoreError, attempts};
+use cairn_api::kinds::{BgpPeer, IpPool, IpReservation};
+use cairn_api::{Kind, Object};
+use cairn_datastore::{Datastore, Key, Precondition, Query, StoreError, attempts};
 use serde_json::json;
 
-use super::calico::{Annotated, Annotations, CALICO, RESERVATION, Translated};
+use super::calico::{Annotated, Annotations, Translated, holds_blocks};
+use super::held;
 use crate::Error;
 use crate::output::Output;
 
@@ -16,6 +17,8 @@ enum Done {
     Created,
     Updated,
     Unchanged,
+    /// It held blocks that fit into others now.
+    Removed,
     /// There is one that this command did not make, and that says something else.
     Kept,
     /// There is no Node or Namespace of this name to annotate.
@@ -28,6 +31,7 @@ impl Done {
             Self::Created => "created",
             Self::Updated => "updated",
             Self::Unchanged => "unchanged",
+            Self::Removed => "removed: what it held is given back, or in the others",
             Self::Kept => "left as it is: another one is there, which was not made of Calico's objects",
             Self::Missing => "not there: it gets its annotations once it is, by the same command",
         }
@@ -41,7 +45,8 @@ pub(super) async fn all(
     output: &mut Output,
 ) -> Result<(), Error> {
     let (mut kept, mut missing) = (0usize, 0usize);
-    for object in objects {
+    let reservations = store.list::<IpReservation>(&Query::all()).await?.objects;
+    for object in held::in_order(objects, &reservations) {
         let (kind, name, done) = match object {
             Translated::Reservation(object) => put(store, object).await?,
             Translated::Ipam(object) => put(store, object).await?,
@@ -57,11 +62,7 @@ pub(super) async fn all(
         };
         kept += usize::from(done == Done::Kept);
         missing += usize::from(done == Done::Missing);
-        if output.is_json() {
-            output.json(&json!({ "kind": kind, "name": name, "done": done.word() }))?;
-        } else {
-            output.line(format_args!("{kind} {name}: {}", done.word()))?;
-        }
+        say(output, (kind, name, done))?;
         if done == Done::Kept
             && let Some(harm) = harm(object, objects)
         {
@@ -71,6 +72,11 @@ pub(super) async fn all(
             )));
         }
     }
+    for object in held::left_over(objects, &reservations) {
+        let unchanged = Precondition::unchanged(&object.metadata);
+        store.delete::<IpReservation>(&Key::named(object.name()), &unchanged).await?;
+        say(output, (IpReservation::KIND, object.name(), Done::Removed))?;
+    }
     match (kept, missing) {
         (0, 0) => Ok(()),
         (kept, missing) => Err(Error::Answer(format!(
@@ -79,12 +85,20 @@ pub(super) async fn all(
     }
 }
 
+/// Says what was done to an object.
+fn say(output: &mut Output, (kind, name, done): Put<'_>) -> Result<(), Error> {
+    if output.is_json() {
+        return output.json(&json!({ "kind": kind, "name": name, "done": done.word() }));
+    }
+    output.line(format_args!("{kind} {name}: {}", done.word()))
+}
+
 /// What harm somebody else's object does in the place of this one, by the first that relies on it: a pool without the reservation, or a peer
 /// without its filter. Both come later than what they rely on, so that none of them is written yet.
 fn harm(object: &Translated, objects: &[Translated]) -> Option<String> {
     objects.iter().find_map(|other| match (object, other) {
         (Translated::Reservation(held), Translated::Pool(pool))
-            if held.name() == RESERVATION && !pool.spec.disabled =>
+            if holds_blocks(held.name()) && !pool.spec.disabled =>
         {
             Some(format!("{} {} would give addresses that Calico has given", IpPool::KIND, pool.name()))
         }
@@ -115,8 +129,7 @@ async fn put<'a, K: Kind>(store: &impl Datastore, object: &'a Object<K>) -> Resu
         if stored.spec == object.spec {
             return Ok(done(Done::Unchanged));
         }
-        let made = stored.metadata.annotations.get(annotation::MIGRATED_FROM);
-        if made.is_none_or(|product| product != CALICO) {
+        if !held::is_migrated(&stored.metadata) {
             return Ok(done(Done::Kept));
         }
         stored.spec.clone_from(&object.spec);
@@ -153,8 +166,8 @@ async fn annotate<'a, K: Kind>(
 #[cfg(test)]
 mod tests {
     use cairn_api::Metadata;
-    use cairn_api::kinds::{BgpFilter, IpReservation};
-    use cairn_datastore::{MemoryStore, Query};
+    use cairn_api::kinds::BgpFilter;
+    use cairn_datastore::MemoryStore;
     use serde_json::Value;
 
     use super::super::calico::{Options, translate};
@@ -176,7 +189,7 @@ mod tests {
     async fn without_the_reservation_of_calicos_blocks_no_pool_is_written() {
         let store = MemoryStore::new();
         let theirs = IpReservation { reserved_cidrs: vec!["198.51.100.0/24".parse().unwrap()] };
-        store.create(&Object::new(Metadata::named(RESERVATION), theirs)).await.unwrap();
+        store.create(&Object::new(Metadata::named("calico-blocks"), theirs)).await.unwrap();
         let dump = || {
             vec![
                 object("IPPool", "p", &json!({ "cidr": "10.0.0.0/24" })),
@@ -192,6 +205,51 @@ mod tests {
         assert!(error.contains("say something else: 1"), "{error}");
         let pools = store.list::<IpPool>(&Query::all()).await.unwrap().objects;
         assert!(pools.len() == 1 && pools.iter().all(|pool| pool.spec.disabled), "it gives nothing");
+    }
+
+    /// Names of the reservations, with how many ranges each has.
+    async fn reservations(store: &MemoryStore) -> Vec<(String, usize)> {
+        let found = store.list::<IpReservation>(&Query::all()).await.unwrap().objects;
+        found.iter().map(|found| (found.full_name(), found.spec.reserved_cidrs.len())).collect()
+    }
+
+    #[tokio::test]
+    async fn more_blocks_than_one_reservation_has_room_for_are_in_several() {
+        let store = MemoryStore::new();
+        // No two of them are neighbours, so that none can be merged.
+        let dump = |blocks: std::ops::Range<usize>| {
+            let cidr = |number: usize| format!("10.{}.{}.0/26", number / 128, number % 128 * 2);
+            let blocks = blocks
+                .map(|number| object("IPAMBlock", &format!("b{number}"), &json!({ "cidr": cidr(number) })));
+            blocks.chain([object("IPPool", "p", &json!({ "cidr": "10.0.0.0/8" }))]).collect::<Vec<_>>()
+        };
+        assert_eq!(migrate(&store, dump(0..600), Options::default()).await, None);
+        let two = [("calico-blocks".to_owned(), 512), ("calico-blocks-2".to_owned(), 88)];
+        assert_eq!(reservations(&store).await, two);
+        assert_eq!(store.list::<IpPool>(&Query::all()).await.unwrap().objects.len(), 1);
+
+        assert_eq!(migrate(&store, dump(500..600), Options::default()).await, None);
+        assert_eq!(
+            reservations(&store).await,
+            [("calico-blocks".to_owned(), 100)],
+            "the other is not needed"
+        );
+    }
+
+    #[tokio::test]
+    async fn no_pool_is_written_without_the_second_reservation_either() {
+        let store = MemoryStore::new();
+        let theirs = IpReservation { reserved_cidrs: vec!["198.51.100.0/24".parse().unwrap()] };
+        store.create(&Object::new(Metadata::named("calico-blocks-2"), theirs)).await.unwrap();
+        let block = |number: usize| {
+            let cidr = format!("10.{}.{}.0/26", number / 128, number % 128 * 2);
+            object("IPAMBlock", &format!("b{number}"), &json!({ "cidr": cidr }))
+        };
+        let pool = object("IPPool", "p", &json!({ "cidr": "10.0.0.0/8" }));
+        let dump = (0..600).map(block).chain([pool]).collect();
+        let error = migrate(&store, dump, Options::default()).await.unwrap();
+        assert!(error.contains("IPReservation calico-blocks-2 is there already"), "{error}");
+        assert!(store.list::<IpPool>(&Query::all()).await.unwrap().objects.is_empty());
     }
 
     #[tokio::test]

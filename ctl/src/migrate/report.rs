@@ -48,7 +48,8 @@ fn line(outcome: Outcome, kind: &str, field: &str, rule: &str, members: &[(&str,
     names.dedup();
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
-    let mut line = format!("{outcome:<7}  {kind} {}", names.join(", "));
+    // A whole kind has no name.
+    let mut line = format!("{outcome:<7}  {kind} {}", names.join(", ")).trim_end().to_owned();
     if more > 0 {
         line.push_str(&format!(" and {more} more"));
     }
@@ -77,6 +78,7 @@ mod tests {
         assert_eq!(lines(&all), ["dropped  Node n1, n2, n3 and 2 more: spec.f \"v\": why"]);
         let two = [note("Node n1", "v"), note("Node n2", "w")];
         assert_eq!(lines(&two), ["dropped  Node n1, n2: spec.f: why"]);
+        assert_eq!(lines(&[note("bgppeers", "")]), ["dropped  bgppeers: spec.f: why"]);
         let mut refused = note("IPPool p", "");
         refused.outcome = Outcome::Refused;
         assert_eq!(

@@ -49,15 +49,33 @@ pub(super) struct Page {
 pub(super) fn page(mut value: Value) -> Result<Page, String> {
     let text = |value: &Value, field: &str| value["metadata"][field].as_str().unwrap_or_default().to_owned();
     let (revision, continued) = (text(&value, "resourceVersion"), text(&value, "continue"));
-    let items = match value.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) => items,
-        Some(Value::Null) => Vec::new(),
-        _ => return Err("the answer to a list has no items".to_owned()),
-    };
+    let items = items(&mut value)?;
     if revision.is_empty() {
         return Err("the answer to a list has no resourceVersion".to_owned());
     }
     Ok(Page { items, revision, continued })
+}
+
+/// Reads a page of a kind without a type: its objects, and what to ask for the next page with, which is empty on the last. Items of a list may leave
+/// it to the list to say what they are; here each says it.
+pub(super) fn foreign_page(mut value: Value) -> Result<(Vec<Value>, String), String> {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (version, list, continued) = (text("/apiVersion"), text("/kind"), text("/metadata/continue"));
+    let kind = list.strip_suffix("List").unwrap_or_default();
+    let mut items = items(&mut value)?;
+    for fields in items.iter_mut().filter_map(Value::as_object_mut) {
+        fields.entry("apiVersion").or_insert_with(|| version.as_str().into());
+        fields.entry("kind").or_insert_with(|| kind.into());
+    }
+    Ok((items, continued))
+}
+
+fn items(list: &mut Value) -> Result<Vec<Value>, String> {
+    match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => Ok(items),
+        Some(Value::Null) => Ok(Vec::new()),
+        _ => Err("the answer to a list has no items".to_owned()),
+    }
 }
 
 /// Is the version that was named too old for the server?

@@ -6,11 +6,12 @@
 //! - What is not known of a foreign object is written back as it was. See [`unknown`].
 //! - Every request ends: a server that does not answer is one that is not available.
 //!
-//! Rooms: [`connect`] finds the server; [`request`], [`answer`] and [`unknown`] are pure; this one and [`follow`] speak.
+//! Rooms: [`connect`] finds the server; [`request`], [`answer`] and [`unknown`] are pure; this one, [`follow`] and [`foreign`] speak.
 
 mod answer;
 mod connect;
 mod follow;
+mod foreign;
 mod request;
 mod unknown;
 
@@ -29,6 +30,7 @@ use crate::memory::check_valid;
 use crate::{Datastore, Key, List, Precondition, Query, StoreError, Watch};
 
 pub use connect::{Access, ConnectError};
+pub use foreign::Foreign;
 
 /// The longest that an answer may take. Half a minute is what a server itself gives the store behind it.
 const PATIENCE: Duration = Duration::from_secs(30);

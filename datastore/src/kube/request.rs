@@ -4,6 +4,7 @@ use cairn_api::{Kind, Object, name};
 use http::{Method, Request, header};
 use serde_json::{Value, json};
 
+use super::Foreign;
 use crate::{Key, Precondition, Query};
 
 /// Objects in one page of a list.
@@ -12,6 +13,8 @@ pub(super) const PAGE: usize = 500;
 /// A request with its body.
 pub(super) type Call = Request<Vec<u8>>;
 
+/// Objects as they are.
+const JSON: &str = "application/json";
 /// Metadata of objects and nothing else, for kinds of which nothing else is used.
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
@@ -24,9 +27,13 @@ pub(super) fn is_possible<K: Kind>(key: &Key) -> bool {
 
 /// The path of a kind: all of it, or one namespace.
 fn collection<K: Kind>(namespace: &str) -> String {
-    let root = if K::API_VERSION.contains('/') { "/apis/" } else { "/api/" };
+    path(K::API_VERSION, namespace, K::PLURAL)
+}
+
+fn path(api_version: &str, namespace: &str, plural: &str) -> String {
+    let root = if api_version.contains('/') { "/apis/" } else { "/api/" };
     let scope = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
-    format!("{root}{}{scope}/{}", K::API_VERSION, K::PLURAL)
+    format!("{root}{api_version}{scope}/{plural}")
 }
 
 fn object_path<K: Kind>(key: &Key) -> String {
@@ -58,21 +65,33 @@ fn parameters(query: &Query) -> Vec<(&'static str, String)> {
     parameters
 }
 
+/// What asks for one page, the first or the next.
+fn page(continued: &str) -> Vec<(&'static str, String)> {
+    let mut parameters = vec![("limit", PAGE.to_string())];
+    if !continued.is_empty() {
+        parameters.push(("continue", continued.to_owned()));
+    }
+    parameters
+}
+
 fn read<K: Kind>(
     path: &str,
     parameters: &[(&'static str, String)],
     metadata_only: &str,
 ) -> Result<Call, http::Error> {
+    read_as(path, parameters, if K::METADATA_ONLY { metadata_only } else { JSON })
+}
+
+fn read_as(path: &str, parameters: &[(&'static str, String)], accept: &str) -> Result<Call, http::Error> {
     let query: Vec<String> =
         parameters.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
     let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
-    let accept = if K::METADATA_ONLY { metadata_only } else { "application/json" };
     Request::get(uri).header(header::ACCEPT, accept).body(Vec::new())
 }
 
 fn write(method: Method, path: &str, body: &Value) -> Result<Call, http::Error> {
-    let call = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
-    call.header(header::CONTENT_TYPE, "application/json").body(body.to_string().into_bytes())
+    let call = Request::builder().method(method).uri(path).header(header::ACCEPT, JSON);
+    call.header(header::CONTENT_TYPE, JSON).body(body.to_string().into_bytes())
 }
 
 /// One object.
@@ -82,18 +101,20 @@ pub(super) fn get<K: Kind>(key: &Key) -> Result<Call, http::Error> {
 
 /// One object with all that it has.
 pub(super) fn get_whole<K: Kind>(key: &Key) -> Result<Call, http::Error> {
-    read::<K>(&object_path::<K>(key), &[], "application/json")
+    read_as(&object_path::<K>(key), &[], JSON)
 }
 
 /// One page of what a query selects; the next one where `continued` says so. Never older than any write that was answered: no
 /// `resourceVersion` is named.
 pub(super) fn list<K: Kind>(query: &Query, continued: &str) -> Result<Call, http::Error> {
     let mut parameters = parameters(query);
-    parameters.push(("limit", PAGE.to_string()));
-    if !continued.is_empty() {
-        parameters.push(("continue", continued.to_owned()));
-    }
+    parameters.extend(page(continued));
     read::<K>(&collection::<K>(query.namespace.as_deref().unwrap_or_default()), &parameters, METADATA_LIST)
+}
+
+/// The same of a kind without a type, in all namespaces.
+pub(super) fn list_foreign(kind: Foreign, continued: &str) -> Result<Call, http::Error> {
+    read_as(&path(kind.api_version, "", kind.plural), &page(continued), JSON)
 }
 
 /// What changes after a version, for so many seconds.
@@ -180,7 +201,7 @@ mod tests {
         let accept = |call: Call| call.headers()[header::ACCEPT].to_str().unwrap().to_owned();
         assert_eq!(accept(list::<Namespace>(&Query::all(), "").unwrap()), METADATA_LIST);
         assert_eq!(accept(watch::<Namespace>(&Query::all(), "1", 1).unwrap()), METADATA);
-        assert_eq!(accept(list::<Pod>(&Query::all(), "").unwrap()), "application/json");
+        assert_eq!(accept(list::<Pod>(&Query::all(), "").unwrap()), JSON);
     }
 
     #[test]

@@ -337,3 +337,37 @@ async fn a_new_object_keeps_its_status_and_a_server_that_is_away_is_not_availabl
     let error = read.await.unwrap().unwrap_err();
     assert!(error.is_temporary() && error.to_string().contains("nobody there"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_without_a_type_is_read_as_it_is_page_by_page() {
+    let (store, mut server) = Server::new();
+    let kind = Foreign { api_version: "example.org/v1", plural: "things" };
+    let path = "/apis/example.org/v1/things";
+    let read = tokio::spawn(async move { store.list_foreign(kind).await });
+    let page = |continued: &str, item: &Value| {
+        let metadata = json!({ "continue": continued });
+        json!({ "apiVersion": "example.org/v1", "kind": "ThingList", "metadata": metadata, "items": [item] })
+    };
+    let first = page("more", &json!({ "metadata": { "name": "a" }, "spec": { "x": 1 } }));
+    server.asked(&format!("GET {path}?limit=500")).await.says(200, first.clone());
+    server.asked(&format!("GET {path}?limit=500&continue=more")).await.refuses(410, "Expired");
+    server.asked(&format!("GET {path}?limit=500")).await.says(200, first);
+    let own = json!({ "apiVersion": "example.org/v1beta1", "kind": "Thing", "metadata": { "name": "b" } });
+    server.asked(&format!("GET {path}?limit=500&continue=more")).await.says(200, page("", &own));
+    let named = json!({ "apiVersion": "example.org/v1", "kind": "Thing", "metadata": { "name": "a" }, "spec": { "x": 1 } });
+    assert_eq!(read.await.unwrap(), Ok(Some(vec![named, own])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_the_server_does_not_have_is_told_from_one_that_cannot_be_read() {
+    let (store, mut server) = Server::new();
+    let kind = Foreign { api_version: "v1", plural: "things" };
+    let copy = store.clone();
+    let read = tokio::spawn(async move { copy.list_foreign(kind).await });
+    server.asked("GET /api/v1/things?limit=500").await.refuses(404, "NotFound");
+    assert_eq!(read.await.unwrap(), Ok(None));
+    let read = tokio::spawn(async move { store.list_foreign(kind).await });
+    server.asked("GET /api/v1/things?limit=500").await.refuses(403, "Forbidden");
+    let error = read.await.unwrap().unwrap_err();
+    assert!(error.is_temporary() && error.to_string().contains("does not allow it"), "{error}");
+}

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-/// Kind, name, spec, and whether it is right.
+/// Kind, name, spec, and whether it is right; `fill` puts so many entries into a list of the spec.
 const CASES: &str = include_str!("agreement.yaml");
 
 /// Does something with the kind of a name.
@@ -103,7 +103,7 @@ async fn judged<K: Kind>(cluster: &Cluster, case: &Value) -> Result<[(&'static s
         "apiVersion": K::API_VERSION,
         "kind": K::KIND,
         "metadata": { "name": name },
-        "spec": case["spec"],
+        "spec": filled(case)?,
     });
     let ours = match serde_json::from_value::<Object<K>>(manifest.clone()) {
         Ok(object) => object.validate().map_err(|faults| faults.to_string()),
@@ -116,6 +116,22 @@ async fn judged<K: Kind>(cluster: &Cluster, case: &Value) -> Result<[(&'static s
         cluster.send(Method::POST, &trial, &manifest).await.map(drop).map_err(|error| format!("{error:#}"));
     let said = |result: &Result<(), String>| result.as_ref().err().cloned().unwrap_or_default();
     Ok([("cairn", ours.is_ok(), said(&ours)), ("server", theirs.is_ok(), said(&theirs))])
+}
+
+/// The spec of a case. `fill` says where (`at`, a JSON pointer), with what (`with`, in which `#` becomes the entry's number) and how often (`times`).
+fn filled(case: &Value) -> Result<Value> {
+    let mut spec = case["spec"].clone();
+    let fill = &case["fill"];
+    if !fill.is_null() {
+        let at = fill["at"].as_str().context("fill.at")?;
+        let times = fill["times"].as_u64().context("fill.times")?;
+        let with = fill["with"].to_string();
+        let entries: Vec<Value> = (0..times)
+            .map(|number| serde_json::from_str(&with.replace('#', &number.to_string())))
+            .collect::<Result<_, _>>()?;
+        *spec.pointer_mut(at).with_context(|| format!("no {at} in the spec"))? = Value::Array(entries);
+    }
+    Ok(spec)
 }
 
 async fn defaults_are_filled_in_and_unknown_fields_refused(cluster: &Cluster) -> Result<()> {

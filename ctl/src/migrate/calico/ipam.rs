@@ -15,14 +15,26 @@ use super::fields::{Fields, Shown};
 use super::note::Outcome;
 use super::translator::Translator;
 
-/// The reservation that has Calico's blocks.
-pub(crate) const RESERVATION: &str = "calico-blocks";
+/// The reservation that has Calico's blocks. What is too much for one object goes into more of them, numbered from 2.
+const RESERVATION: &str = "calico-blocks";
 
 /// The kinds that say what Calico holds.
 pub(super) const HOLDING: [&str; 3] = ["IPAMBlock", "BlockAffinity", "IPAMHandle"];
 
-/// What the reservation is called in findings: it is made of many objects.
+/// What the reservations are called in findings: they are made of many objects.
 const BLOCKS: &str = "IPAMBlocks";
+
+/// The name of one of the reservations of Calico's blocks, which are counted from 1.
+fn reservation_name(number: usize) -> String {
+    if number == 1 { RESERVATION.to_owned() } else { format!("{RESERVATION}-{number}") }
+}
+
+/// Is this the name of a reservation of Calico's blocks?
+pub(crate) fn holds_blocks(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(RESERVATION) else { return false };
+    let number = rest.strip_prefix('-').and_then(|number| number.parse::<usize>().ok());
+    rest.is_empty() || number.is_some_and(|number| name == reservation_name(number))
+}
 
 /// Ranges out of which Calico may give addresses.
 #[derive(Debug, Default)]
@@ -89,11 +101,11 @@ impl Held {
         }
     }
 
-    /// The reservation that keeps them from Cairn's nodes, once all of them are read; and whether it has all of them.
+    /// The reservations that keep them from Cairn's nodes, once all of them are read; and whether they have all of them.
     pub(super) fn reserve(&mut self, to: &mut Translator) {
-        if !self.ranges.is_empty() {
-            let reserved_cidrs = merged(&self.ranges);
-            to.keep_as(BLOCKS, Metadata::named(RESERVATION), IpReservation { reserved_cidrs });
+        for (index, ranges) in merged(&self.ranges).chunks(IpReservation::MAX_CIDRS).enumerate() {
+            let metadata = Metadata::named(reservation_name(index + 1));
+            to.keep_as(BLOCKS, metadata, IpReservation { reserved_cidrs: ranges.to_vec() });
         }
         let mut refused = to.notes.0.iter().filter(|note| note.outcome == Outcome::Refused);
         self.refused = refused.find(|note| says_what_is_held(&note.object)).map(|note| note.object.clone());
@@ -174,8 +186,8 @@ pub(super) fn configuration(source: &Source, held: &mut Held, to: &mut Translato
 
 /// Ranges that an operator reserved.
 pub(super) fn reservation(source: &Source, to: &mut Translator) {
-    if source.name == RESERVATION {
-        let rule = "this name is that of the reservation of Calico's blocks: give it another one";
+    if holds_blocks(&source.name) {
+        let rule = "this name is that of a reservation of Calico's blocks: give it another one";
         to.notes.add(Outcome::Refused, &source.label(), "metadata.name", &source.name, rule);
         return;
     }
@@ -204,6 +216,18 @@ mod tests {
         assert_eq!(merge(&["10.0.0.64/26", "10.0.0.128/26"]), ["10.0.0.64/26", "10.0.0.128/26"]);
         assert_eq!(merge(&["10.0.0.0/24", "10.0.0.64/26", "fd00::/122"]), ["10.0.0.0/24", "fd00::/122"]);
         assert_eq!(merge(&["0.0.0.0/1", "128.0.0.0/1", "::/0"]), ["0.0.0.0/0", "::/0"]);
+    }
+
+    #[test]
+    fn a_reservation_of_blocks_is_known_by_its_name() {
+        for number in [1, 2, 3, 17] {
+            assert!(holds_blocks(&reservation_name(number)), "{number}");
+        }
+        for other in
+            ["printers", "calico", "calico-blocks-", "calico-blocks-1", "calico-blocks-02", "calico-blocks-b"]
+        {
+            assert!(!holds_blocks(other), "{other}");
+        }
     }
 
     #[test]

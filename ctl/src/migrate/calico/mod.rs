@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | IPPool | IPPool | [`pool`] |
 //! | IPAMConfiguration (IPAMConfig), IPReservation | the same | [`ipam`] |
-//! | IPAMBlock, BlockAffinity, IPAMHandle | one IPReservation | [`ipam`] |
+//! | IPAMBlock, BlockAffinity, IPAMHandle | one IPReservation, or several where it is too long | [`ipam`] |
 //! | BGPConfiguration, BGPPeer, BGPFilter | the same | [`bgp`] |
 //! | FelixConfiguration | NodeConfiguration | [`felix`] |
 //! | annotations of a Node, Node of Calico's API | annotations of the Node | [`node`] |
@@ -33,7 +33,7 @@ use serde_json::Value;
 
 use document::{Owner, Source};
 use ipam::Held;
-pub(super) use ipam::RESERVATION;
+pub(super) use ipam::holds_blocks;
 use note::Notes;
 pub(super) use note::{Note, Outcome};
 use translator::Translator;
