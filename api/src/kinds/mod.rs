@@ -46,6 +46,6 @@ pub use ip_reservation::IpReservation;
 pub use ipam_block::{Allocation, AllocationState, IpamBlock};
 pub use ipam_configuration::IpamConfiguration;
 pub use node_configuration::{Flowtable, NatOutgoingExclusions, NodeConfiguration, UnencryptedPeers};
-pub use node_status::{NodeReport, NodeStatus, SessionReport};
+pub use node_status::{NodeReport, NodeStatus, PeerDemand, SessionReport};
 pub use object_status::ObjectStatus;
 pub use wireguard_peer::WireguardPeer;

@@ -429,7 +429,9 @@ impl Resource for NodeStatus {
         wide("Updated", "date", ".status.lastUpdated"),
     ];
 
-    fn refine(_: &mut Refinement<'_>) {}
+    fn refine(schema: &mut Refinement<'_>) {
+        schema.at("status.conditions").keyed_by("type");
+    }
 }
 
 impl Resource for WireguardPeer {

@@ -28,7 +28,7 @@ use crate::host_port::Ports;
 use crate::paths::PathTable;
 use crate::route::Routes;
 use crate::settings::Settings;
-use crate::speaker::{Identities, Member};
+use crate::speaker::{Demands, Identities, Member};
 use crate::table::Table;
 use crate::underlay::Underlays;
 use crate::{
@@ -122,6 +122,7 @@ pub struct State {
     nat: Table<(), Nat>,
     conditions: Table<Condition, ()>,
     speaker_conditions: Vec<Condition>,
+    demands: Demands,
     pool_conditions: Vec<Condition>,
     mtu_conditions: Vec<Condition>,
 }
@@ -184,6 +185,7 @@ impl State {
             nat: Table::default(),
             conditions: Table::default(),
             speaker_conditions: Vec::new(),
+            demands: Demands::new(),
             pool_conditions: Vec::new(),
             mtu_conditions: Vec::new(),
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use cairn_api::core::{Event, EventType};
-use cairn_api::kinds::{BgpFilter, BgpPeer, IpPool, NodeReport, NodeStatus, SessionReport};
+use cairn_api::kinds::{BgpFilter, BgpPeer, IpPool, NodeReport, NodeStatus, PeerDemand, SessionReport};
 use cairn_api::{Condition, ConditionStatus, GROUP_VERSION, Metadata, Object, Timestamp};
 use cairn_datastore::{Datastore, Key, Precondition, Query};
 use http::Method;
@@ -251,13 +251,15 @@ async fn what_nodes_say_is_told_of_pools_and_nodes(cluster: &Cluster) -> Result<
     let problem = "Node/n1: no interface of this node has its address 192.0.2.1";
     let session: SessionReport = serde_json::from_value(json!({
         "peerIP": "192.0.2.254",
+        "bgpPeer": "good",
         "asNumber": 65001,
         "state": "Active",
         "lastError": "connection refused",
     }))?;
     node.status = Some(NodeReport {
-        conditions: vec![condition("Problem", ConditionStatus::True, "AddressUnknown", problem)],
+        conditions: vec![condition("AddressUnknown", ConditionStatus::True, "AddressUnknown", problem)],
         sessions: vec![session],
+        bgp_peers: vec![PeerDemand { name: "good".to_owned(), sessions: 1 }],
         ..NodeReport::default()
     });
     cluster.store.update_status(&node).await?;
@@ -274,6 +276,17 @@ async fn what_nodes_say_is_told_of_pools_and_nodes(cluster: &Cluster) -> Result<
     let down = events(cluster).await?;
     let down = down.iter().find(|event| event.spec.reason == "SessionDown").context("an event")?;
     assert_eq!(down.spec.note, "no BGP session with 192.0.2.254 (AS 65001): connection refused");
+    a_report_with_two_conditions_of_a_type_is_refused(cluster).await
+}
+
+/// A type names a condition.
+async fn a_report_with_two_conditions_of_a_type_is_refused(cluster: &Cluster) -> Result<()> {
+    let mut node: Object<NodeStatus> = cluster.store.get(&Key::named("n1")).await?;
+    let conditions = &mut node.status.get_or_insert_default().conditions;
+    let again = conditions.clone();
+    conditions.extend(again);
+    let refused = cluster.store.update_status(&node).await.err().context("both are taken")?;
+    ensure!(!refused.is_temporary() && refused.to_string().contains("Duplicate value"), "{refused}");
     Ok(())
 }
 
