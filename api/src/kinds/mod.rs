@@ -34,7 +34,9 @@ pub use bgp_filter::{
     AddCommunity, BgpFilter, CommunityMatch, FilterAction, FilterOperation, FilterRule, MatchOperator,
     MatchSource, PeerType, PrefixLengthRange, PrependAsPath, SetPriority,
 };
-pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, ReversePeering, SourceAddress};
+pub use bgp_peer::{
+    BgpPeer, BgpPeerStatus, NextHopMode, PeerAddress, ReversePeering, SessionCounts, SourceAddress,
+};
 pub use block_affinity::{AffinityState, BlockAffinity};
 pub use block_source::{BlockSource, PodCidrRefused};
 pub use drain::Drain;

@@ -11,13 +11,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::act;
 use crate::election::{Candidate, Step};
 use crate::event::tell::tell;
 use crate::health::Status;
 use crate::judge::{Judge, Kept};
 use crate::observe::observe;
 use crate::report::{self, Heard};
+use crate::{act, established};
 
 /// Name of the lease.
 pub const LEASE: &str = "cairn-controller";
@@ -201,7 +201,8 @@ async fn speak<D: Datastore>(store: &D, options: &Options, mut term: watch::Rece
         tokio::select! {
             () = cairn_verdict::keep(store, &verdicts, &sender) => return,
             () = report::follow(store, &reports) => return,
-            () = tell(store, &options.identity, spoken, heard, status) => return,
+            () = tell(store, &options.identity, spoken.clone(), heard.clone(), status) => return,
+            () = established::keep(store, spoken, heard) => return,
             () = leads_no_more(&term) => status.matters(0),
         }
     }

@@ -58,6 +58,8 @@ pub struct NodeFacts {
     pub labels: BTreeMap<String, String>,
     /// Its own addresses: IPv4, IPv6.
     pub addresses: Vec<IpAddr>,
+    /// Has Kubernetes not heard of it for a while? What it reported then may no longer be so.
+    pub unreachable: bool,
 }
 
 impl NodeFacts {
@@ -65,10 +67,12 @@ impl NodeFacts {
     pub fn of(node: &Object<Node>) -> Self {
         let identity = node.identity().unwrap_or_default();
         let own = Family::ALL.into_iter().filter_map(|family| identity.address(family));
+        let conditions = node.status.as_ref().map_or(&[][..], |status| &status.conditions);
         Self {
             uid: node.metadata.uid.clone(),
             labels: node.metadata.labels.clone(),
             addresses: own.map(|own| own.addr).collect(),
+            unreachable: conditions.iter().any(|found| found.kind == "Ready" && found.status == "Unknown"),
         }
     }
 }

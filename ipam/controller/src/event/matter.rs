@@ -8,6 +8,7 @@ use cairn_api::kinds::{BgpPeer, NodeReport, SessionReport};
 use cairn_api::{Condition, ConditionStatus, Kind};
 use cairn_verdict::{ACCEPTED, Spoken, Told};
 
+use crate::established::ESTABLISHED;
 use crate::report::Reports;
 
 /// What is said of sessions.
@@ -81,7 +82,9 @@ pub fn all(spoken: &Spoken, reports: &Reports) -> Matters {
 }
 
 fn is_wrong(condition: &Condition) -> bool {
-    condition.status == ConditionStatus::False && !WANTED.contains(&condition.reason.as_str())
+    // Which end lacks sessions is told by the sessions themselves.
+    let counts = condition.kind == ESTABLISHED;
+    condition.status == ConditionStatus::False && !counts && !WANTED.contains(&condition.reason.as_str())
 }
 
 /// Does the object say this itself, for all nodes at once? One that is not accepted tells all that is wrong with it, and has the word of the first.

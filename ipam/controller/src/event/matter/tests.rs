@@ -191,6 +191,13 @@ fn what_is_said_of_one_object_in_one_word_is_one_matter() {
 }
 
 #[test]
+fn sessions_that_are_missing_are_not_told_again_by_the_condition_that_counts_them() {
+    let counted = vec![condition(ESTABLISHED, NO, "SessionDown", "0 of 1 sessions are established")];
+    let spoken = spoken(1, vec![told("BGPPeer", "tor", counted)]);
+    assert!(all(&spoken, &Reports::new()).is_empty());
+}
+
+#[test]
 fn what_nodes_say_must_last_and_what_an_object_says_itself_need_not() {
     let own = vec![condition("Accepted", NO, "Invalid", "spec.cidr")];
     let reported =
