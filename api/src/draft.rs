@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 
 use cairn_net::Prefix;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::kinds::IpPool;
+use crate::kinds::{BgpPeer, IpPool, SessionCounts};
 use crate::{Condition, Faults, Kind, Object};
 
 /// The spec of a kind as it stands, unread. Of the object only metadata and conditions are understood; a write leaves all else as it is.
@@ -40,6 +40,25 @@ impl Draft<IpPool> {
     /// The range of the pool, where that can be read, whatever the rest says.
     pub fn range(&self) -> Option<Prefix> {
         self.spec.get("cidr")?.as_str()?.parse().ok()
+    }
+}
+
+/// The field of a BGPPeer's status that has the counts.
+const SESSIONS: &str = "sessions";
+
+impl Object<Draft<BgpPeer>> {
+    /// How many sessions there are by it, as it is said.
+    pub fn sessions(&self) -> Option<SessionCounts> {
+        SessionCounts::deserialize(self.status.as_ref()?.rest.get(SESSIONS)?).ok()
+    }
+}
+
+impl DraftStatus {
+    /// Says how many sessions there are by a BGPPeer.
+    pub fn set_sessions(&mut self, counts: SessionCounts) {
+        let SessionCounts { wanted, established } = counts;
+        let counts = json!({ "wanted": wanted, "established": established });
+        self.rest.insert(SESSIONS.to_owned(), counts);
     }
 }
 
@@ -88,10 +107,8 @@ impl<K: Kind> Object<K> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::kinds::{BgpPeer, EgressGateway, NodeConfiguration};
+    use crate::kinds::{EgressGateway, NodeConfiguration};
 
     fn draft<K: Kind>(spec: &Value) -> Object<Draft<K>> {
         let object = json!({ "apiVersion": K::API_VERSION, "kind": K::KIND, "metadata": { "name": "a" }, "spec": spec });
@@ -138,6 +155,16 @@ mod tests {
         for spec in [json!({ "cidr": "10.0.0.1/16" }), json!({ "cidr": 7 }), json!({}), json!([])] {
             assert_eq!(range(spec.clone()), None, "{spec}");
         }
+    }
+
+    #[test]
+    fn the_counts_of_a_peer_are_read_as_its_kind_reads_them() {
+        let mut peer = draft::<BgpPeer>(&json!({ "peerIP": "192.0.2.1", "asNumber": 65001 }));
+        assert_eq!(peer.sessions(), None);
+        let counts = SessionCounts { wanted: 3, established: 2 };
+        peer.status.get_or_insert_default().set_sessions(counts);
+        assert_eq!(peer.sessions(), Some(counts));
+        assert_eq!(peer.finished().unwrap().status.unwrap().sessions, Some(counts));
     }
 
     #[test]

@@ -202,7 +202,7 @@ async fn gather(arguments: &Arguments) -> Result<Status, Error> {
         let why = if session.last_error.is_empty() { "no connection yet" } else { &session.last_error };
         format!("session with {} is {}: {why}", session.address, session.state)
     }));
-    problems.extend(reported.iter().flat_map(|report| &report.conditions).filter_map(fault));
+    problems.extend(reported.iter().flat_map(|report| &report.conditions).flat_map(faults));
     let conditions = reported.iter().flat_map(|report| &report.conditions);
     let draining = conditions.filter(|found| matches!(found.kind.as_str(), "Draining" | "Drained"));
     let sentence = |found: &Condition| format!("{} ({}): {}", found.kind, found.reason, found.message);
@@ -218,10 +218,14 @@ async fn gather(arguments: &Arguments) -> Result<Status, Error> {
     })
 }
 
-/// What a condition says that is not as it should be.
-fn fault(condition: &Condition) -> Option<String> {
-    NodeReport::is_fault(condition)
-        .then(|| format!("{} ({}): {}", condition.kind, condition.reason, condition.message))
+/// What a condition says that is not as it should be, one sentence each.
+fn faults(condition: &Condition) -> Vec<String> {
+    if !NodeReport::is_fault(condition) {
+        return Vec::new();
+    }
+    let Condition { kind, reason, .. } = condition;
+    let head = if kind == reason { kind.clone() } else { format!("{kind} ({reason})") };
+    condition.message.split('\n').map(|thing| format!("{head}: {thing}")).collect()
 }
 
 async fn bgpd(socket: &std::path::Path) -> (Daemon, Vec<Session>) {
@@ -378,12 +382,16 @@ mod tests {
 
     #[test]
     fn what_should_hold_and_what_should_not_are_told_apart() {
-        assert_eq!(fault(&condition("Ready", ConditionStatus::True)), None);
-        assert_eq!(fault(&condition("Ready", ConditionStatus::False)).unwrap(), "Ready (R): why");
-        assert_eq!(fault(&condition("Problem", ConditionStatus::True)).unwrap(), "Problem (R): why");
-        assert_eq!(fault(&condition("KernelRefused", ConditionStatus::False)), None);
-        assert_eq!(fault(&condition("Draining", ConditionStatus::True)), None);
-        assert_eq!(fault(&condition("Drained", ConditionStatus::False)), None);
+        let none: [&str; 0] = [];
+        assert_eq!(faults(&condition("Ready", ConditionStatus::True)), none);
+        assert_eq!(faults(&condition("Ready", ConditionStatus::False)), ["Ready (R): why"]);
+        assert_eq!(faults(&condition("KernelRefused", ConditionStatus::True)), ["KernelRefused (R): why"]);
+        assert_eq!(faults(&condition("KernelRefused", ConditionStatus::False)), none);
+        assert_eq!(faults(&condition("Draining", ConditionStatus::True)), none);
+        assert_eq!(faults(&condition("Drained", ConditionStatus::False)), none);
+        let mut several = condition("R", ConditionStatus::True);
+        several.message = "IPPool/a: why\nIPPool/b: why\nand 3 more".to_owned();
+        assert_eq!(faults(&several), ["R: IPPool/a: why", "R: IPPool/b: why", "R: and 3 more"]);
     }
 
     #[tokio::test]

@@ -419,6 +419,7 @@ impl Engine {
         Snapshot {
             conditions: self.state.conditions().cloned().collect(),
             peers: self.peers.values().cloned().collect(),
+            bgp_peers: self.state.bgp_peers().clone(),
             blocks: self.state.blocks().collect(),
             routes: self.state.route_count(),
             endpoints: self.state.endpoints().count(),

@@ -3,10 +3,11 @@
 //! Written when something of it changed, at most every ten seconds, and not at all while nothing changes; put back when somebody deletes it:
 //! so does the controller, to see whether a node without Node lives.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bgpd_api::peer::Peer;
-use cairn_api::kinds::{NodeReport, NodeStatus, SessionReport};
+use cairn_api::kinds::{NodeReport, NodeStatus, PeerDemand, SessionReport};
 use cairn_api::{Condition, ConditionStatus, Metadata, Object, Timestamp};
 use cairn_datastore::{Backoff, Datastore, Event, Key, Query, StoreError};
 use felix_core::{DrainCause, DrainState};
@@ -117,41 +118,58 @@ fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> N
     };
     let mut conditions = vec![ready, bgpd, in_sync];
     conditions.extend(snapshot.drain.iter().flat_map(|drain| draining(drain, now)));
-    conditions.extend(snapshot.kernel_faults.iter().map(|fault| {
-        let (kind, reason, message) = match fault {
-            KernelFault::Refused(message) => ("KernelRefused", "Refused", message),
-            KernelFault::Contested(message) => ("KernelContested", "Interference", message),
-            KernelFault::Blocked(message) => ("ForwardingBlocked", "PolicyDrop", message),
-        };
-        condition(kind, ConditionStatus::True, reason, message.clone(), now)
-    }));
-    let mut found = snapshot.conditions.clone();
-    found.sort_unstable();
-    conditions.extend(found.into_iter().map(|found| {
-        let message = format!("{}: {}", found.subject, found.message);
-        condition("Problem", ConditionStatus::True, &found.reason.to_string(), message, now)
-    }));
+    conditions.extend(problems(snapshot, now));
     for condition in &mut conditions {
-        let known = before.into_iter().flat_map(|report| &report.conditions);
-        let same = |known: &&Condition| {
-            known.kind == condition.kind
-                && known.status == condition.status
-                && known.reason == condition.reason
-                && known.message == condition.message
-        };
-        if let Some(known) = known.clone().find(same) {
+        let mut known = before.into_iter().flat_map(|report| &report.conditions);
+        let same = |known: &&Condition| known.kind == condition.kind && known.status == condition.status;
+        if let Some(known) = known.find(same) {
             condition.last_transition_time = known.last_transition_time;
         }
     }
+    let described = snapshot.bgp_peers.iter().flat_map(|(name, sessions)| {
+        sessions.iter().map(move |description| (description.as_str(), name.as_str()))
+    });
+    let names: HashMap<&str, &str> = described.collect();
+    let demand = |(name, sessions): (&String, &Vec<String>)| PeerDemand {
+        name: name.clone(),
+        sessions: u64::try_from(sessions.len()).unwrap_or(u64::MAX),
+    };
     NodeReport {
         last_updated: None,
         conditions,
-        sessions: snapshot.peers.iter().map(|peer| session(peer, now, before)).collect(),
+        sessions: snapshot.peers.iter().map(|peer| session(peer, &names, now, before)).collect(),
+        bgp_peers: snapshot.bgp_peers.iter().map(demand).collect(),
         blocks: snapshot.blocks.clone(),
         installed_routes: u64::try_from(snapshot.routes).unwrap_or(u64::MAX),
         attachments: u64::try_from(snapshot.endpoints).unwrap_or(u64::MAX),
         wireguard_public_key: snapshot.wireguard_key,
     }
+}
+
+/// All that is wrong: one condition for each reason, for whoever asks for a condition names its type.
+fn problems(snapshot: &Snapshot, now: Timestamp) -> Vec<Condition> {
+    let mut said: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    let mut say = |kind: &str, reason: &str, thing: String| {
+        said.entry((kind.to_owned(), reason.to_owned())).or_default().push(thing);
+    };
+    for fault in &snapshot.kernel_faults {
+        let (kind, reason, message) = match fault {
+            KernelFault::Refused(message) => ("KernelRefused", "Refused", message),
+            KernelFault::Contested(message) => ("KernelContested", "Interference", message),
+            KernelFault::Blocked(message) => ("ForwardingBlocked", "PolicyDrop", message),
+        };
+        say(kind, reason, message.clone());
+    }
+    for found in &snapshot.conditions {
+        let reason = found.reason.to_string();
+        say(&reason, &reason, format!("{}: {}", found.subject, found.message));
+    }
+    let one = |((kind, reason), mut things): ((String, String), Vec<String>)| {
+        // The same things are the same message, in whatever order they were found.
+        things.sort_unstable();
+        condition(&kind, ConditionStatus::True, &reason, NodeReport::message(&things), now)
+    };
+    said.into_iter().map(one).collect()
 }
 
 /// Why the node is being emptied, and how far that is. There is neither while nobody wants it.
@@ -198,7 +216,13 @@ fn condition(
     }
 }
 
-fn session(peer: &Peer, now: Timestamp, before: Option<&NodeReport>) -> SessionReport {
+/// `names`: the BGPPeers of sessions, by the sessions' descriptions.
+fn session(
+    peer: &Peer,
+    names: &HashMap<&str, &str>,
+    now: Timestamp,
+    before: Option<&NodeReport>,
+) -> SessionReport {
     let state = peer.state.to_string();
     let since = Timestamp::from_unix(now.unix().saturating_sub(peer.state_for.as_secs()));
     let known = before.into_iter().flat_map(|report| &report.sessions);
@@ -206,6 +230,7 @@ fn session(peer: &Peer, now: Timestamp, before: Option<&NodeReport>) -> SessionR
     let since = known.clone().find(same).and_then(|known| known.since).unwrap_or(since);
     SessionReport {
         peer_ip: peer.address,
+        bgp_peer: names.get(peer.description.as_str()).copied().unwrap_or_default().to_owned(),
         as_number: peer.remote_as,
         state,
         since: Some(since),
@@ -228,9 +253,106 @@ async fn write<D: Datastore>(store: &D, node: &str, report: &NodeReport) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use bgpd_api::peer::{Counters, SessionState};
     use cairn_datastore::{Fault, MemoryStore, Precondition};
+    use cairn_net::Asn;
+    use felix_core::{Condition as Found, Reason};
 
     use super::*;
+
+    fn peer(address: [u8; 4], description: &str) -> Peer {
+        Peer {
+            address: address.into(),
+            remote_as: Asn(65001),
+            local_as: Asn(64512),
+            description: description.to_owned(),
+            enabled: true,
+            state: SessionState::Established,
+            state_for: Duration::ZERO,
+            up_down: None,
+            last_error: String::new(),
+            last_error_age: Duration::ZERO,
+            notes: Vec::new(),
+            established_count: 1,
+            dropped_count: 0,
+            router_id: None,
+            local: None,
+            remote_port: None,
+            hold_time: Duration::ZERO,
+            keepalive_time: Duration::ZERO,
+            hold_timer: Duration::ZERO,
+            keepalive_timer: Duration::ZERO,
+            connect_timer: Duration::ZERO,
+            capabilities: Vec::new(),
+            capabilities_sent: Vec::new(),
+            capabilities_received: Vec::new(),
+            notification_sent: None,
+            notification_received: None,
+            families: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    #[test]
+    fn a_session_names_its_object_and_an_object_counts_what_bgpd_lacks() {
+        let described = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let snapshot = Snapshot {
+            peers: vec![peer([192, 0, 2, 2], "mesh, node b"), peer([192, 0, 2, 254], "BGPPeer tor")],
+            bgp_peers: BTreeMap::from([
+                ("tor".to_owned(), described(&["BGPPeer tor"])),
+                ("uplink".to_owned(), described(&["BGPPeer uplink"])),
+            ]),
+            ..Snapshot::default()
+        };
+        let report = report(&snapshot, Timestamp::from_unix(1), None);
+        let names: Vec<&str> = report.sessions.iter().map(|session| session.bgp_peer.as_str()).collect();
+        assert_eq!(names, ["", "tor"]);
+        let demand = |name: &str| PeerDemand { name: name.to_owned(), sessions: 1 };
+        assert_eq!(report.bgp_peers, [demand("tor"), demand("uplink")]);
+    }
+
+    #[test]
+    fn there_is_one_condition_of_a_type_whatever_is_wrong_and_in_whatever_order() {
+        let at = Timestamp::from_unix;
+        let found = |subject: &str, reason, message: &str| Found {
+            subject: subject.to_owned(),
+            reason,
+            message: message.to_owned(),
+        };
+        let secret = |peer: &str| found(peer, Reason::SecretMissing, "there is none");
+        let mut snapshot = Snapshot {
+            conditions: vec![
+                secret("BGPPeer/b"),
+                found("Node/n", Reason::AddressUnknown, "no"),
+                secret("BGPPeer/a"),
+            ],
+            kernel_faults: ["route b", "route a"].map(|text| KernelFault::Refused(text.to_owned())).to_vec(),
+            ..Snapshot::default()
+        };
+        let first = report(&snapshot, at(100), None);
+        let wrong: Vec<(&str, &str, &str)> = first
+            .conditions
+            .iter()
+            .filter(|found| found.status == ConditionStatus::True && NodeReport::is_fault(found))
+            .map(|found| (found.kind.as_str(), found.reason.as_str(), found.message.as_str()))
+            .collect();
+        let secrets = "BGPPeer/a: there is none\nBGPPeer/b: there is none";
+        assert_eq!(
+            wrong,
+            [
+                ("AddressUnknown", "AddressUnknown", "Node/n: no"),
+                ("KernelRefused", "Refused", "route a\nroute b"),
+                ("SecretMissing", "SecretMissing", secrets),
+            ]
+        );
+        snapshot.conditions.reverse();
+        assert!(same(&first, &report(&snapshot, at(200), Some(&first))));
+        snapshot.conditions.pop();
+        let other = report(&snapshot, at(300), Some(&first));
+        let secret = other.conditions.iter().find(|found| found.kind == "SecretMissing").unwrap();
+        assert_eq!(secret.message, "BGPPeer/a: there is none");
+        assert_eq!(secret.last_transition_time, at(100), "it holds since then, whom it is about");
+    }
 
     #[test]
     fn a_condition_keeps_the_time_of_its_last_change() {

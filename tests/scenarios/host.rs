@@ -292,7 +292,8 @@ fn rules_of_others_stay_and_are_obeyed(families: Families) -> Result<()> {
                 let status: Value = serde_yaml::from_str(&std::fs::read_to_string(path)?)?;
                 let conditions = status["status"]["conditions"].as_array().context("no conditions")?;
                 let said = conditions.iter().filter(|condition| condition["type"] == "ForwardingBlocked");
-                let said: Vec<_> = said.filter_map(|condition| condition["message"].as_str()).collect();
+                let said = said.filter_map(|condition| condition["message"].as_str());
+                let said: Vec<_> = said.flat_map(str::lines).collect();
                 let told = said.iter().all(|message| message.contains("filter: FORWARD drops"));
                 ensure!(said.len() == wanted && told, "not {wanted}: {conditions:?}");
                 Ok(())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Bfd;
 use super::bgp_configuration::{BgpPassword, restart_time};
-use crate::{Faults, GoDuration, Kind, Object, Selector, bounds, name};
+use crate::{Condition, Faults, GoDuration, Kind, Object, Selector, bounds, name};
 
 /// A BGP session of some nodes: with an address, with whoever is behind an interface, or with other nodes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -104,6 +104,30 @@ pub enum PrefixLimitAction {
     Warn,
 }
 
+/// What is reported of a BGPPeer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BgpPeerStatus {
+    /// Its sessions, of all nodes together, as far as nodes report them. Written by the controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionCounts>,
+    /// `Accepted`: false where the object, or something that it names, makes no sense. `Established`: true where all of its sessions are, with
+    /// reason `OK`, `SessionDown` or `NotReported`; the message names nodes whose sessions are not. Reason and message say what, and the guide
+    /// what to do.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+/// How many sessions there are by an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SessionCounts {
+    /// How many there should be.
+    pub wanted: u64,
+    /// How many of these are established.
+    pub established: u64,
+}
+
 /// Who configures the other end of a session between nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -188,7 +212,7 @@ impl BgpPeer {
 }
 
 impl Kind for BgpPeer {
-    type Status = super::ObjectStatus;
+    type Status = BgpPeerStatus;
     const KIND: &'static str = "BGPPeer";
     const PLURAL: &'static str = "bgppeers";
 

@@ -34,7 +34,10 @@ pub use bgp_filter::{
     AddCommunity, BgpFilter, CommunityMatch, FilterAction, FilterOperation, FilterRule, MatchOperator,
     MatchSource, PeerType, PrefixLengthRange, PrependAsPath, SetPriority,
 };
-pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, PrefixLimitAction, ReversePeering, SourceAddress};
+pub use bgp_peer::{
+    BgpPeer, BgpPeerStatus, NextHopMode, PeerAddress, PrefixLimitAction, ReversePeering, SessionCounts,
+    SourceAddress,
+};
 pub use block_affinity::{AffinityState, BlockAffinity};
 pub use block_source::{BlockSource, PodCidrRefused};
 pub use drain::Drain;
@@ -46,6 +49,6 @@ pub use ip_reservation::IpReservation;
 pub use ipam_block::{Allocation, AllocationState, IpamBlock};
 pub use ipam_configuration::IpamConfiguration;
 pub use node_configuration::{Flowtable, NatOutgoingExclusions, NodeConfiguration, UnencryptedPeers};
-pub use node_status::{NodeReport, NodeStatus, SessionReport};
+pub use node_status::{NodeReport, NodeStatus, PeerDemand, SessionReport};
 pub use object_status::ObjectStatus;
 pub use wireguard_peer::WireguardPeer;

@@ -165,6 +165,9 @@ impl Resource for BgpPeer {
         column("AS", "string", ".spec.asNumber"),
         column("Node", "string", ".spec.node"),
         column("Nodes", "string", ".spec.nodeSelector"),
+        column("Sessions", "integer", ".status.sessions.wanted"),
+        column("Up", "integer", ".status.sessions.established"),
+        column("Established", "string", ".status.conditions[?(@.type==\"Established\")].status"),
         wide("Peers", "string", ".spec.peerSelector"),
         wide("Filters", "string", ".spec.filters"),
         ACCEPTED,
@@ -447,7 +450,9 @@ impl Resource for NodeStatus {
         wide("Updated", "date", ".status.lastUpdated"),
     ];
 
-    fn refine(_: &mut Refinement<'_>) {}
+    fn refine(schema: &mut Refinement<'_>) {
+        schema.at("status.conditions").keyed_by("type");
+    }
 }
 
 impl Resource for WireguardPeer {

@@ -29,7 +29,7 @@ use crate::host_port::Ports;
 use crate::paths::PathTable;
 use crate::route::Routes;
 use crate::settings::Settings;
-use crate::speaker::{Identities, Member};
+use crate::speaker::{Demands, Identities, Member};
 use crate::table::Table;
 use crate::underlay::Underlays;
 use crate::{
@@ -123,6 +123,7 @@ pub struct State {
     nat: Table<(), Nat>,
     conditions: Table<Condition, ()>,
     speaker_conditions: Vec<Condition>,
+    demands: Demands,
     pool_conditions: Vec<Condition>,
     mtu_conditions: Vec<Condition>,
 }
@@ -185,6 +186,7 @@ impl State {
             nat: Table::default(),
             conditions: Table::default(),
             speaker_conditions: Vec::new(),
+            demands: Demands::new(),
             pool_conditions: Vec::new(),
             mtu_conditions: Vec::new(),
         }

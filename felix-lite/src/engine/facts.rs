@@ -63,6 +63,8 @@ pub(crate) enum Encryption {
 pub(crate) struct Snapshot {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) peers: Vec<Peer>,
+    /// The BGPPeers by which there should be sessions, with the description of each session.
+    pub(crate) bgp_peers: BTreeMap<String, Vec<String>>,
     pub(crate) blocks: Vec<Prefix>,
     pub(crate) routes: usize,
     pub(crate) endpoints: usize,

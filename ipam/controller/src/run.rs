@@ -1,4 +1,4 @@
-//! Renewing the lease, and, while it is held, rounds, and conditions and events of objects: three loops in one task.
+//! Renewing the lease, and, while it is held, rounds, and conditions and events of objects: loops in one task.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,12 +11,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::act;
 use crate::election::{Candidate, Step};
 use crate::event::tell::tell;
 use crate::health::Status;
 use crate::judge::{Judge, Kept};
 use crate::observe::observe;
+use crate::report::{self, Heard};
+use crate::{act, established};
 
 /// Name of the lease.
 pub const LEASE: &str = "cairn-controller";
@@ -196,9 +197,12 @@ async fn speak<D: Datastore>(store: &D, options: &Options, mut term: watch::Rece
         cairn_verdict::Options { secret_namespace: options.secret_namespace.clone(), place: Place::Cluster };
     while term.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await.is_ok() {
         let (sender, spoken) = watch::channel(Arc::default());
+        let (reports, heard) = watch::channel(Heard::default());
         tokio::select! {
             () = cairn_verdict::keep(store, &verdicts, &sender) => return,
-            () = tell(store, &options.identity, spoken, status) => return,
+            () = report::follow(store, &reports) => return,
+            () = tell(store, &options.identity, spoken.clone(), heard.clone(), status) => return,
+            () = established::keep(store, spoken, heard) => return,
             () = leads_no_more(&term) => status.matters(0),
         }
     }
@@ -211,7 +215,7 @@ async fn leads_no_more(term: &watch::Receiver<Term>) {
 }
 
 /// For whoever has to look at it.
-fn report(kept: &Kept) {
+fn tell_of(kept: &Kept) {
     match kept {
         Kept::NotAsked(entry) => info!(
             address = %entry.address,
@@ -243,7 +247,7 @@ async fn round<D: Datastore>(
     let mut failed = None;
     let verdict = judge.judge(begin.elapsed(), wall(), &seen);
     status.kept(verdict.kept.len());
-    verdict.kept.iter().for_each(report);
+    verdict.kept.iter().for_each(tell_of);
     let acting = Instant::now();
     for action in verdict.actions {
         // What is left is seen again, before the judge has forgotten.

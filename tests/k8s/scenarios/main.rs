@@ -45,6 +45,7 @@ fn all() -> Vec<Scenario> {
         node::has_the_plugin_beside_others_and_no_secret,
         capabilities::annotations_limit_the_traffic_of_a_pod,
         controller::runs_twice_and_one_acts,
+        routers::peers_tell_how_many_of_their_sessions_are_established,
         kubectl::exec_logs_and_port_forward_work,
         pool::pods_move_to_another_range_as_they_are_made_again,
         restart::rolling_updates_cost_established_flows_nothing,

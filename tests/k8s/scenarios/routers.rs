@@ -35,3 +35,40 @@ pub(crate) fn tors_have_the_blocks_of_all_nodes(world: &World) -> Result<()> {
     }
     Ok(())
 }
+
+/// `kubectl get bgppeers` shows how many sessions there should be by each, and how many are established: one for each node of the rack, and one
+/// less once a ToR refuses a node.
+pub(crate) fn peers_tell_how_many_of_their_sessions_are_established(world: &World) -> Result<()> {
+    let lab = world.cluster.lab();
+    is_shown(world, "rack1", ["2", "2", "True", "True"])?;
+    is_shown(world, "rack2", ["1", "1", "True", "True"])?;
+    lab.run("tor1", "birdc disable node2")?;
+    let told = is_shown(world, "rack1", ["2", "1", "False", "True"]).and_then(|()| names_node2(world));
+    lab.run("tor1", "birdc enable node2")?;
+    told?;
+    world.cluster.kubectl(&["wait", "--for=condition=Established", "bgppeer", "--all", "--timeout=180s"])?;
+    is_shown(world, "rack1", ["2", "2", "True", "True"])?;
+    tors_have_the_blocks_of_all_nodes(world)
+}
+
+/// Waits until the columns of a peer are these: sessions that should be, that are, whether all are, and whether the object makes sense.
+fn is_shown(world: &World, peer: &str, wanted: [&str; 4]) -> Result<()> {
+    world.cluster.await_that("the sessions of a peer are shown", || {
+        let table = world.cluster.kubectl(&["get", "bgppeer", peer, "--no-headers"])?;
+        // Columns without a value are blank, and the last one is the age.
+        let words: Vec<&str> = table.split_whitespace().rev().skip(1).take(wanted.len()).collect();
+        ensure!(words.iter().rev().eq(&wanted), "not {wanted:?}: {table}");
+        Ok(())
+    })
+}
+
+fn names_node2(world: &World) -> Result<()> {
+    let peer = world.cluster.json(&["get", "bgppeer", "rack1"])?;
+    let conditions = peer["status"]["conditions"].as_array().context("a peer has conditions")?;
+    let found = conditions.iter().find(|condition| condition["type"] == "Established");
+    let found = found.context("there is no such condition")?;
+    let message = found["message"].as_str().context("a message")?;
+    let names = message.starts_with("1 of 2 sessions are established; not all of node2 (");
+    ensure!(found["reason"] == "SessionDown" && names, "{found}");
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use cairn_api::core::{Event, EventType};
-use cairn_api::kinds::{BgpFilter, BgpPeer, IpPool, NodeReport, NodeStatus, SessionReport};
+use cairn_api::kinds::{BgpFilter, BgpPeer, IpPool, NodeReport, NodeStatus, PeerDemand, SessionReport};
 use cairn_api::{Condition, ConditionStatus, GROUP_VERSION, Metadata, Object, Timestamp};
 use cairn_datastore::{Datastore, Key, Precondition, Query};
 use http::Method;
@@ -251,13 +251,15 @@ async fn what_nodes_say_is_told_of_pools_and_nodes(cluster: &Cluster) -> Result<
     let problem = "Node/n1: no interface of this node has its address 192.0.2.1";
     let session: SessionReport = serde_json::from_value(json!({
         "peerIP": "192.0.2.254",
+        "bgpPeer": "good",
         "asNumber": 65001,
         "state": "Active",
         "lastError": "connection refused",
     }))?;
     node.status = Some(NodeReport {
-        conditions: vec![condition("Problem", ConditionStatus::True, "AddressUnknown", problem)],
+        conditions: vec![condition("AddressUnknown", ConditionStatus::True, "AddressUnknown", problem)],
         sessions: vec![session],
+        bgp_peers: vec![PeerDemand { name: "good".to_owned(), sessions: 1 }],
         ..NodeReport::default()
     });
     cluster.store.update_status(&node).await?;
@@ -274,6 +276,53 @@ async fn what_nodes_say_is_told_of_pools_and_nodes(cluster: &Cluster) -> Result<
     let down = events(cluster).await?;
     let down = down.iter().find(|event| event.spec.reason == "SessionDown").context("an event")?;
     assert_eq!(down.spec.note, "no BGP session with 192.0.2.254 (AS 65001): connection refused");
+    sessions_are_counted(cluster).await?;
+    a_report_with_two_conditions_of_a_type_is_refused(cluster).await
+}
+
+/// What is said of a peer's sessions, beside what is said of the peer: status and reason, how many there should be, and how many are established.
+async fn is_counted(cluster: &Cluster, name: &str, said: [&str; 2], counts: [u64; 2]) -> Result<bool> {
+    let object = get(cluster, "bgppeers", name).await?;
+    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let accepted = conditions.iter().filter(|condition| condition["type"] == "Accepted").count();
+    ensure!(accepted == 1, "{object}");
+    let Some(found) = conditions.iter().find(|condition| condition["type"] == "Established") else {
+        return Ok(false);
+    };
+    let counts = json!({ "wanted": counts[0], "established": counts[1] });
+    let is_said = found["status"] == said[0] && found["reason"] == said[1];
+    Ok(is_said && object["status"]["sessions"] == counts)
+}
+
+/// In the status of the object that they are by, as they change; and of others that nobody reports one.
+async fn sessions_are_counted(cluster: &Cluster) -> Result<()> {
+    until("no session by an object for another node", async || {
+        is_counted(cluster, "nowhere", ["Unknown", "NotReported"], [0, 0]).await
+    })
+    .await?;
+    until("a session that is down is counted", async || {
+        is_counted(cluster, "good", ["False", "SessionDown"], [1, 0]).await
+    })
+    .await?;
+    let mut node: Object<NodeStatus> = cluster.store.get(&Key::named("n1")).await?;
+    for session in &mut node.status.get_or_insert_default().sessions {
+        session.state = "Established".to_owned();
+    }
+    cluster.store.update_status(&node).await?;
+    until("a session that is up is counted", async || {
+        is_counted(cluster, "good", ["True", "OK"], [1, 1]).await
+    })
+    .await
+}
+
+/// A type names a condition.
+async fn a_report_with_two_conditions_of_a_type_is_refused(cluster: &Cluster) -> Result<()> {
+    let mut node: Object<NodeStatus> = cluster.store.get(&Key::named("n1")).await?;
+    let conditions = &mut node.status.get_or_insert_default().conditions;
+    let again = conditions.clone();
+    conditions.extend(again);
+    let refused = cluster.store.update_status(&node).await.err().context("both are taken")?;
+    ensure!(!refused.is_temporary() && refused.to_string().contains("Duplicate value"), "{refused}");
     Ok(())
 }
 

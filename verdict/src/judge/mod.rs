@@ -58,15 +58,19 @@ pub struct NodeFacts {
     pub labels: BTreeMap<String, String>,
     /// Its own addresses, and those of which one has yet to be chosen: IPv4, IPv6.
     pub addresses: Vec<IpAddr>,
+    /// Has Kubernetes not heard of it for a while? What it reported then may no longer be so.
+    pub unreachable: bool,
 }
 
 impl NodeFacts {
     /// Those of a Node.
     pub fn of(node: &Object<Node>) -> Self {
+        let conditions = node.status.as_ref().map_or(&[][..], |status| &status.conditions);
         Self {
             uid: node.metadata.uid.clone(),
             labels: node.metadata.labels.clone(),
             addresses: node.claims().unwrap_or_default().addresses().collect(),
+            unreachable: conditions.iter().any(|found| found.kind == "Ready" && found.status == "Unknown"),
         }
     }
 }

@@ -22,6 +22,7 @@ fn node(addresses: &[&str], rack: &str) -> NodeFacts {
         uid: String::new(),
         labels: [("rack".to_owned(), rack.to_owned())].into(),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        unreachable: false,
     }
 }
 

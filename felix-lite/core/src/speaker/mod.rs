@@ -54,17 +54,26 @@ impl Inputs<'_> {
     }
 }
 
-/// The document, as far as it can be derived, with all that is wrong.
-pub(crate) fn config(inputs: Inputs<'_>) -> (Option<Config>, Vec<Condition>) {
+/// The BGPPeers by which there should be sessions: the description that bgpd tells of each, also of those that make no document.
+pub(crate) type Demands = BTreeMap<String, Vec<String>>;
+
+/// The document, as far as it can be derived, with all that is wrong, and whose sessions it should have.
+pub(crate) fn config(inputs: Inputs<'_>) -> (Option<Config>, Vec<Condition>, Demands) {
     let mut conditions = identity::check(inputs);
-    let Some(me) = inputs.nodes.get(inputs.node) else { return (None, conditions) };
+    let mut demands = Demands::new();
+    let Some(me) = inputs.nodes.get(inputs.node) else { return (None, conditions, demands) };
 
     let sessions = peer::sessions(inputs, me, &mut conditions);
+    for session in &sessions {
+        if let Some(peer) = session.peer() {
+            demands.entry(peer.to_owned()).or_default().push(session.description());
+        }
+    }
     let (config, mut found) = document(inputs, me, &sessions);
     let faults = config.faults();
     if faults.is_empty() {
         conditions.extend(found);
-        return (Some(config), conditions);
+        return (Some(config), conditions, demands);
     }
     // One that makes no document by itself must not keep the others from theirs.
     let (good, bad): (Vec<Session<'_>>, Vec<_>) =
@@ -79,7 +88,7 @@ pub(crate) fn config(inputs: Inputs<'_>) -> (Option<Config>, Vec<Condition>) {
             found.extend(config.faults().into_iter().map(|fault| session.refused(&fault.to_string())));
         }
         conditions.extend(found);
-        return (Some(config), conditions);
+        return (Some(config), conditions, demands);
     }
     conditions.extend(found);
     conditions.extend(faults.into_iter().map(|fault| Condition {
@@ -87,7 +96,7 @@ pub(crate) fn config(inputs: Inputs<'_>) -> (Option<Config>, Vec<Condition>) {
         reason: Reason::Invalid,
         message: format!("bgpd keeps its configuration: {fault}"),
     }));
-    (None, conditions)
+    (None, conditions, demands)
 }
 
 /// The document of some sessions, and what is wrong with those that are left out.

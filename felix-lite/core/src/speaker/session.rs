@@ -19,6 +19,8 @@ use crate::condition::{Condition, Reason};
 
 /// TTL of packets to external peers without TTL security: as far as it takes.
 const ANY_DISTANCE: u8 = 255;
+/// The longest description that bgpd takes; no name of an object is as long.
+const DESCRIPTION: usize = 255;
 
 /// Secrets by `namespace/name`, and the namespace that passwords are looked up in.
 #[derive(Debug, Clone, Copy)]
@@ -202,13 +204,25 @@ impl<'a> Session<'a> {
         Err(self.condition(Reason::Unsupported, message))
     }
 
-    fn description(&self) -> String {
+    /// The BGPPeer by which there is the session; none of the mesh.
+    pub(super) fn peer(&self) -> Option<&'a str> {
+        match self.origin {
+            Origin::Peer(name, _) => Some(name),
+            Origin::Mesh => None,
+        }
+    }
+
+    /// For people; and bgpd tells it back with the session, whose object is known by it. So the object's name is never cut.
+    pub(super) fn description(&self) -> String {
         let text = match (self.origin, self.remote.node) {
             (Origin::Peer(name, _), Some(node)) => format!("BGPPeer {name}, node {node}"),
             (Origin::Peer(name, _), None) => format!("BGPPeer {name}"),
             (Origin::Mesh, node) => format!("mesh, node {}", node.unwrap_or_default()),
         };
-        text.chars().take(255).collect()
+        match self.origin {
+            Origin::Peer(name, _) if text.len() > DESCRIPTION => name.to_owned(),
+            _ => text.chars().take(DESCRIPTION).collect(),
+        }
     }
 
     /// An internal peer of a route reflector is its client, unless it is a reflector of the same cluster.

@@ -109,9 +109,9 @@ impl State {
     }
 
     fn derive_speaker(&mut self) {
-        let (config, conditions) = speaker::config(self.speaker_inputs());
+        let (config, conditions, demands) = speaker::config(self.speaker_inputs());
         self.config.put(&(), config.map(Box::new));
-        self.speaker_conditions = conditions;
+        (self.speaker_conditions, self.demands) = (conditions, demands);
     }
 
     /// All that bgpd's document follows from.

@@ -51,6 +51,11 @@ impl State {
         self.config.get(&()).map(|config| &**config)
     }
 
+    /// The BGPPeers by which this node should have sessions: of each session its description, which bgpd tells.
+    pub const fn bgp_peers(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.demands
+    }
+
     /// The conditions that hold now, in no order.
     pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
         self.conditions.iter().map(|(condition, ())| condition)

@@ -2,8 +2,8 @@
 
 use cairn_api::core::{Secret, SecretBytes};
 use cairn_api::kinds::{
-    BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, EgressGateway, FilterAction, FilterOperation,
-    FilterRule, IpPool, ObjectStatus, PrependAsPath, SecretKeyRef,
+    BgpConfiguration, BgpFilter, BgpPassword, BgpPeer, BgpPeerStatus, EgressGateway, FilterAction,
+    FilterOperation, FilterRule, IpPool, PrependAsPath, SecretKeyRef,
 };
 use cairn_api::{Metadata, Object, Selector};
 use cairn_net::{Asn, RemoteAs};
@@ -155,7 +155,7 @@ fn what_others_say_of_an_object_changes_nothing() {
     let mut metadata = Metadata::named("good");
     metadata.resource_version = "7".to_owned();
     let mut said = Object::new(metadata, spec);
-    said.status = Some(ObjectStatus::default());
+    said.status = Some(BgpPeerStatus::default());
     state.apply(Update::BgpPeer("good".to_owned(), Some(Box::new(said))));
     assert!(state.changes().is_empty());
 }

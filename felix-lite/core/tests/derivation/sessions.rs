@@ -9,7 +9,7 @@ use cairn_api::{Metadata, Object};
 use cairn_net::{Asn, Family, RemoteAs};
 use felix_core::{Reason, Update};
 
-use crate::world::{Reader, bgp, derived, host, ip, node, peer, pool, prefix};
+use crate::world::{Reader, bgp, complete, derived, host, ip, node, peer, pool, prefix};
 
 fn three_nodes() -> Vec<Update> {
     vec![
@@ -342,6 +342,48 @@ fn an_as_that_cannot_be_shown_leaves_the_other_sessions_alone() {
         assert_eq!(addresses(&found), ["192.0.2.253"], "{why}");
         assert!(found.has_condition(Reason::Unsupported, why), "{:?}", found.conditions);
     }
+}
+
+#[test]
+fn each_session_by_an_object_is_known_by_its_description_also_where_it_cannot_be_had() {
+    let demands = |facts: Vec<Update>| {
+        let mut state = complete();
+        three_nodes().into_iter().chain(facts).for_each(|fact| state.apply(fact));
+        let mut found = Reader::default();
+        found.read(&mut state);
+        let config = found.config.expect("there is a document");
+        let told: Vec<_> =
+            config.neighbors.iter().map(|neighbor| neighbor.options.description.clone()).collect();
+        (state.bgp_peers().clone(), told)
+    };
+    let key = SecretKeyRef { name: "none".to_owned(), key: "key".to_owned() };
+    let locked = BgpPeer {
+        peer_ip: Some("192.0.2.253".parse().unwrap()),
+        password: Some(BgpPassword { secret_key_ref: key }),
+        ..tor()
+    };
+    let uplink = BgpPeer { peer_ip: None, interface: "eth1".to_owned(), ..tor() };
+    let nodes = BgpPeer { peer_selector: Some("all()".parse().unwrap()), ..BgpPeer::default() };
+    let elsewhere = BgpPeer { node: "b".to_owned(), ..tor() };
+    let facts = vec![
+        peer("tor", tor()),
+        peer("locked", locked),
+        peer("uplink", uplink),
+        peer("nodes", nodes),
+        peer("elsewhere", elsewhere),
+    ];
+    let (found, told) = demands(facts);
+    let counts: Vec<(&str, usize)> = found.iter().map(|(name, all)| (name.as_str(), all.len())).collect();
+    assert_eq!(counts, [("locked", 1), ("nodes", 2), ("tor", 1), ("uplink", 1)]);
+    assert!(
+        told.contains(&Some(found["tor"][0].clone())) && !told.contains(&Some(found["locked"][0].clone()))
+    );
+
+    // As long as names may be: the two differ at their end alone.
+    let names = ["a", "b"].map(|end| format!("{}{end}", "n".repeat(252)));
+    let other = BgpPeer { peer_ip: Some("192.0.2.252".parse().unwrap()), ..tor() };
+    let (found, _) = demands(vec![peer(&names[0], tor()), peer(&names[1], other)]);
+    assert_ne!(found[&names[0]], found[&names[1]]);
 }
 
 #[test]

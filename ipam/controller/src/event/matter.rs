@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use cairn_api::core::{Node, Regarding};
-use cairn_api::kinds::{BgpPeer, NodeReport, NodeStatus, SessionReport};
-use cairn_api::{Condition, ConditionStatus, Kind, Object};
+use cairn_api::kinds::{BgpPeer, NodeReport, SessionReport};
+use cairn_api::{Condition, ConditionStatus, Kind};
 use cairn_verdict::{ACCEPTED, Spoken, Told};
 
-/// The condition of a NodeStatus that has who it is about before its message.
-const PROBLEM: &str = "Problem";
+use crate::established::ESTABLISHED;
+use crate::report::Reports;
+
 /// What is said of sessions.
 const SESSION: &str = "Session";
 /// Reasons of what somebody wanted, or what passes by itself.
@@ -33,14 +33,13 @@ pub struct Matter {
 
 impl Matter {
     /// Of two with the same, one may have become the other: nothing is over then.
-    pub fn line(&self) -> (&Regarding, &str, &str) {
-        // A node has many problems at a time, and one of every other condition.
-        (&self.regarding, &self.about, if self.about == PROBLEM { &self.reason } else { "" })
+    pub fn line(&self) -> (&Regarding, &str) {
+        (&self.regarding, &self.about)
     }
 
-    /// Must it last before it is told? Much of what nodes report passes within seconds.
-    pub fn is_passing(&self) -> bool {
-        self.regarding.kind == Node::KIND || [PROBLEM, SESSION].contains(&self.about.as_str())
+    /// Must it last before it is told? Much of what nodes report, of themselves and of others, passes within seconds.
+    pub fn is_passing(&self, by: &By) -> bool {
+        self.regarding.kind == Node::KIND || !by.first.is_empty()
     }
 }
 
@@ -57,9 +56,6 @@ pub struct By {
 
 /// What is wrong, and who says so.
 pub type Matters = BTreeMap<Matter, By>;
-
-/// The nodes' reports by name.
-pub type Reports = BTreeMap<String, Arc<Object<NodeStatus>>>;
 
 /// All that is wrong.
 pub fn all(spoken: &Spoken, reports: &Reports) -> Matters {
@@ -86,7 +82,9 @@ pub fn all(spoken: &Spoken, reports: &Reports) -> Matters {
 }
 
 fn is_wrong(condition: &Condition) -> bool {
-    condition.status == ConditionStatus::False && !WANTED.contains(&condition.reason.as_str())
+    // Which end lacks sessions is told by the sessions themselves.
+    let counts = condition.kind == ESTABLISHED;
+    condition.status == ConditionStatus::False && !counts && !WANTED.contains(&condition.reason.as_str())
 }
 
 /// Does the object say this itself, for all nodes at once? One that is not accepted tells all that is wrong with it, and has the word of the first.
@@ -149,7 +147,7 @@ fn node(spoken: &Spoken, name: &str) -> Option<Regarding> {
     })
 }
 
-/// A condition of a node's report, with whoever it is about.
+/// A condition of a node's report: each thing that it says, with whoever that is about.
 fn of_node<'a>(
     gathered: &mut Gathered<'a>,
     spoken: &Spoken,
@@ -158,21 +156,24 @@ fn of_node<'a>(
     condition: &'a Condition,
 ) {
     let Some(own) = node(spoken, name).filter(|_| NodeReport::is_fault(condition)) else { return };
-    let (message, by) = (condition.message.as_str(), Some(name));
-    let subject = message.split_once(": ").filter(|_| condition.kind == PROBLEM);
-    let Some(((kind, subject), said)) = subject.and_then(|(who, said)| Some((who.split_once('/')?, said)))
-    else {
-        return gathered.add(own, condition, message, by);
-    };
-    if kind == Node::KIND
-        && let Some(other) = node(spoken, subject)
-    {
-        return gathered.add(other, condition, said, by);
-    }
-    match objects.get(&(kind, subject)) {
-        Some(told) if says(told, &condition.reason) => {}
-        Some(told) => gathered.add(object(told), condition, said, by),
-        None => gathered.add(own, condition, message, by),
+    let by = Some(name);
+    for thing in NodeReport::things(&condition.message) {
+        let subject = thing.split_once(": ").and_then(|(who, said)| Some((who.split_once('/')?, said)));
+        let Some(((kind, subject), said)) = subject else {
+            gathered.add(own.clone(), condition, thing, by);
+            continue;
+        };
+        if kind == Node::KIND
+            && let Some(other) = node(spoken, subject)
+        {
+            gathered.add(other, condition, said, by);
+            continue;
+        }
+        match objects.get(&(kind, subject)) {
+            Some(told) if says(told, &condition.reason) => {}
+            Some(told) => gathered.add(object(told), condition, said, by),
+            None => gathered.add(own.clone(), condition, thing, by),
+        }
     }
 }
 

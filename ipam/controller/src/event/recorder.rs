@@ -110,7 +110,7 @@ impl Recorder {
             }
             // What ended and is there again before anybody was told has lasted.
             let told = self.ended.remove(&matter).is_some();
-            let patience = if matter.is_passing() { PATIENCE } else { Duration::ZERO };
+            let patience = if matter.is_passing(&by) { PATIENCE } else { Duration::ZERO };
             let due = waited.get(&matter.line()).copied().unwrap_or(now + patience);
             let (next, due) = if told { (Step::Lasts, now + AGAIN) } else { (first, due) };
             let before = before.get(&matter.line()).cloned();

@@ -1,20 +1,20 @@
-//! Follows the nodes' reports and what is said of objects, and writes the events that follow.
+//! Looks at the nodes' reports and at what is said of objects, and writes the events that follow.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cairn_api::core::{Event, EventSeries, EventType, Node};
-use cairn_api::kinds::NodeStatus;
 use cairn_api::{Kind, Metadata, Object, Timestamp};
-use cairn_datastore::{Backoff, Datastore, Event as Change, Key, Query, StoreError};
+use cairn_datastore::{Backoff, Datastore, Key, StoreError};
 use cairn_verdict::Spoken;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::matter::{self, By, Matter, Reports};
+use super::matter::{self, By, Matter};
 use super::recorder::{Note, Recorder, Step};
 use crate::health::Status;
+use crate::report::Heard;
 
 /// Where events of objects that are in no namespace belong.
 pub const NAMESPACE: &str = "default";
@@ -33,20 +33,19 @@ pub async fn tell<D: Datastore>(
     store: &D,
     identity: &str,
     mut spoken: watch::Receiver<Arc<Spoken>>,
+    mut heard: watch::Receiver<Heard>,
     status: &Status,
 ) {
     let begin = Instant::now();
-    let mut watch = store.watch::<NodeStatus>(Query::all());
-    let (mut reports, mut listed) = (Reports::new(), false);
     let (mut recorder, mut backoff) = (Recorder::default(), Backoff::default());
     // When all is looked at, and when something is to be written.
     let (mut look, mut write): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         tokio::select! {
-            change = watch.next() => {
-                let Some(change) = change else { return };
-                listed |= matches!(change, Change::Listed(_));
-                take(&mut reports, change);
+            changed = heard.changed() => {
+                if changed.is_err() {
+                    return;
+                }
                 look = look.or_else(|| Some(Instant::now() + SETTLE));
             }
             changed = spoken.changed() => {
@@ -57,11 +56,7 @@ pub async fn tell<D: Datastore>(
             }
             () = at(look) => {
                 look = None;
-                let spoken = Arc::clone(&spoken.borrow_and_update());
-                // Before both are known, everything would look new, or gone.
-                if listed && !spoken.nodes.is_empty() {
-                    let present = matter::present(&spoken);
-                    recorder.follow(begin.elapsed(), matter::all(&spoken, &reports), &present);
+                if follow(&mut recorder, begin.elapsed(), &mut spoken, &mut heard) {
                     status.matters(recorder.len());
                 }
             }
@@ -96,17 +91,19 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-fn take(reports: &mut Reports, change: Change<NodeStatus>) {
-    match change {
-        Change::Listed(objects) => {
-            *reports = objects.into_iter().map(|object| (object.name().to_owned(), object)).collect();
-        }
-        Change::Added(object) | Change::Modified(object) => {
-            reports.insert(object.name().to_owned(), object);
-        }
-        Change::Deleted(object) => drop(reports.remove(object.name())),
-        Change::Invalid { .. } | Change::Unavailable { .. } => {}
+/// Looks at all that is wrong; not before everything was told once, when all would look new, or gone.
+fn follow(
+    recorder: &mut Recorder,
+    now: Duration,
+    spoken: &mut watch::Receiver<Arc<Spoken>>,
+    heard: &mut watch::Receiver<Heard>,
+) -> bool {
+    let (spoken, heard) = (Arc::clone(&spoken.borrow_and_update()), heard.borrow_and_update());
+    let is_told = heard.listed && !spoken.nodes.is_empty();
+    if is_told {
+        recorder.follow(now, matter::all(&spoken, &heard.reports), &matter::present(&spoken));
     }
+    is_told
 }
 
 /// Once, and not again while it goes on.

@@ -1,4 +1,7 @@
-use cairn_api::{GROUP_VERSION, Metadata, Timestamp};
+use std::sync::Arc;
+
+use cairn_api::kinds::NodeStatus;
+use cairn_api::{GROUP_VERSION, Metadata, Object, Timestamp};
 use cairn_net::Asn;
 use cairn_verdict::judge::{NodeFacts, Reason};
 
@@ -39,6 +42,7 @@ fn spoken(nodes: u8, objects: Vec<Told>) -> Spoken {
 fn session(peer: [u8; 4], state: &str, error: &str) -> SessionReport {
     SessionReport {
         peer_ip: peer.into(),
+        bgp_peer: String::new(),
         as_number: Asn(64512),
         state: state.to_owned(),
         since: None,
@@ -106,7 +110,7 @@ fn what_a_node_reports_is_told_of_whom_it_is_about_and_once() {
             told("IPPool", "p", vec![]),
         ],
     );
-    let problem = |reason, message| condition("Problem", YES, reason, message);
+    let problem = |reason, message| condition(reason, YES, reason, message);
     let shared = || {
         vec![
             problem("DuplicateRouterId", "Node/n3: router id is that of Node/n1, too"),
@@ -132,12 +136,12 @@ fn what_a_node_reports_is_told_of_whom_it_is_about_and_once() {
         lines(&found),
         [
             "BGPPeer/tor Accepted SecretMissing: no Secret [ + 0]",
-            "IPPool/p Problem AttachmentUnavailable: no pods by MACVLAN on this node: there is no eth1 [n1 + 1]",
+            "IPPool/p AttachmentUnavailable AttachmentUnavailable: no pods by MACVLAN on this node: there is no eth1 [n1 + 1]",
+            "Node/n1 AddressUnknown AddressUnknown: no interface of this node has its address [n1 + 0]",
             "Node/n1 BGPReady Unavailable: bgpd does not answer [n1 + 0]",
+            "Node/n1 BlockConflict BlockConflict: BlockAffinity/10-0-0-0-26: n9 announces it [n1 + 0]",
             "Node/n1 KernelRefused Refused: a route [n1 + 0]",
-            "Node/n1 Problem AddressUnknown: no interface of this node has its address [n1 + 0]",
-            "Node/n1 Problem BlockConflict: BlockAffinity/10-0-0-0-26: n9 announces it [n1 + 0]",
-            "Node/n3 Problem DuplicateRouterId: router id is that of Node/n1, too [n1 + 1]",
+            "Node/n3 DuplicateRouterId DuplicateRouterId: router id is that of Node/n1, too [n1 + 1]",
         ],
         "what the object says itself is not said again, and of a report without Node nothing"
     );
@@ -150,7 +154,7 @@ fn an_object_with_two_faults_is_told_once_though_its_condition_has_the_word_of_o
         let conditions = vec![condition("Accepted", accepted, "FilterMissing", message)];
         Told { reasons, ..told("BGPPeer", "tor", conditions) }
     };
-    let problem = |reason, message| condition("Problem", YES, reason, message);
+    let problem = |reason, message| condition(reason, YES, reason, message);
     let said = || {
         vec![
             problem("FilterMissing", "BGPPeer/tor: no session: there is no filter"),
@@ -167,23 +171,42 @@ fn an_object_with_two_faults_is_told_once_though_its_condition_has_the_word_of_o
 
 #[test]
 fn what_is_said_of_one_object_in_one_word_is_one_matter() {
-    let secret = |message| condition("Problem", YES, "SecretMissing", message);
+    let secret = |message| condition("SecretMissing", YES, "SecretMissing", message);
     let refused = |message| condition("KernelRefused", YES, "Refused", message);
     let own = vec![
-        refused("route b"),
-        refused("route a"),
-        secret("BGPPeer/tor: no session with a"),
-        secret("BGPPeer/tor: no session with b"),
+        refused("route b\nroute a\nand 3 more"),
+        secret("BGPPeer/tor: no session with a\nBGPPeer/tor: no session with b\nBGPPeer/other: no session"),
     ];
-    let other = vec![secret("BGPPeer/tor: no session with d"), secret("BGPPeer/tor: no session with c")];
+    let other = vec![secret("BGPPeer/tor: no session with d\nBGPPeer/tor: no session with c\nand 1 more")];
     let spoken = spoken(2, vec![told("BGPPeer", "tor", vec![])]);
     assert_eq!(
         lines(&all(&spoken, &reports(vec![("n1", own, vec![]), ("n2", other, vec![])]))),
         [
-            "BGPPeer/tor Problem SecretMissing: no session with a; no session with b; no session with c; and others [n1 + 1]",
+            "BGPPeer/tor SecretMissing SecretMissing: no session with a; no session with b; no session with c; and others [n1 + 1]",
             "Node/n1 KernelRefused Refused: route a; route b [n1 + 0]",
-        ]
+            "Node/n1 SecretMissing SecretMissing: BGPPeer/other: no session [n1 + 0]",
+        ],
+        "each thing is told of whom it is about, and not how many more there are"
     );
+}
+
+#[test]
+fn sessions_that_are_missing_are_not_told_again_by_the_condition_that_counts_them() {
+    let counted = vec![condition(ESTABLISHED, NO, "SessionDown", "0 of 1 sessions are established")];
+    let spoken = spoken(1, vec![told("BGPPeer", "tor", counted)]);
+    assert!(all(&spoken, &Reports::new()).is_empty());
+}
+
+#[test]
+fn what_nodes_say_must_last_and_what_an_object_says_itself_need_not() {
+    let own = vec![condition("Accepted", NO, "Invalid", "spec.cidr")];
+    let reported =
+        vec![condition("AttachmentUnavailable", YES, "AttachmentUnavailable", "IPPool/p: no eth1")];
+    let spoken = spoken(1, vec![told("IPPool", "p", own)]);
+    let found = all(&spoken, &reports(vec![("n1", reported, vec![])]));
+    let passing: Vec<_> =
+        found.iter().map(|(matter, by)| (matter.reason.as_str(), matter.is_passing(by))).collect();
+    assert_eq!(passing, [("Invalid", false), ("AttachmentUnavailable", true)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use cairn_api::Draft;
 use cairn_api::core::Regarding;
 use cairn_api::kinds::{BgpFilter, BgpPeer};
-use cairn_datastore::{Fault, MemoryStore, Precondition};
+use cairn_datastore::{Fault, MemoryStore, Precondition, Query};
 use cairn_verdict::Place;
 use serde_json::json;
 
@@ -86,13 +86,15 @@ async fn objects_that_make_no_sense_are_told_and_that_they_do_again() {
     store.create(&Object::new(Metadata::named("tor"), peer)).await.unwrap();
     store.set_hook(|operation| if operation.kind == Event::KIND { Fault::Lost } else { Fault::None });
     let (sender, spoken) = watch::channel(Arc::default());
-    let (verdicts, events) = (store.clone(), store.clone());
+    let (reports, heard) = watch::channel(Heard::default());
+    let (verdicts, followed, events) = (store.clone(), store.clone(), store.clone());
     tokio::spawn(async move {
         let secret_namespace = "cairn-system".to_owned();
         let options = cairn_verdict::Options { secret_namespace, place: Place::Cluster };
         cairn_verdict::keep(&verdicts, &options, &sender).await;
     });
-    tokio::spawn(async move { tell(&events, "c", spoken, &Status::default()).await });
+    tokio::spawn(async move { crate::report::follow(&followed, &reports).await });
+    tokio::spawn(async move { tell(&events, "c", spoken, heard, &Status::default()).await });
     let wait = || tokio::time::sleep(Duration::from_secs(60));
     wait().await;
     store.set_hook(|_| Fault::None);
