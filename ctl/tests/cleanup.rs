@@ -198,3 +198,23 @@ fn nothing_goes_while_its_daemon_runs_or_nobody_is_named() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_directory_that_is_a_mount_point_is_left_empty() -> Result<()> {
+    in_namespace(|| {
+        let root = tempfile::tempdir()?;
+        let state = root.path().join("var/lib/cairn");
+        std::fs::create_dir_all(&state)?;
+        let path = state.display();
+        // Mounted where the program runs, and gone with it.
+        let beside = format!("mount -t tmpfs none {path} && mkdir {path}/cni-del && touch {path}/ipam &&");
+        let found = listed(&cleanup(root.path(), &["cairn"], &beside)?)?;
+        assert_eq!(found, [("cairn".to_owned(), path.to_string())]);
+        let left =
+            cleanup(root.path(), &["cairn", "--remove", ">&2", "&&", "ls -A", &path.to_string()], &beside)?;
+        assert!(left.status.success(), "{}", String::from_utf8_lossy(&left.stderr));
+        assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+        Ok(())
+    })
+}

@@ -1,5 +1,6 @@
 //! Files and directories.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::product::Product;
@@ -24,8 +25,20 @@ fn leftover(product: Product, path: PathBuf) -> Leftover {
 /// Removes a file, or a directory with all that is in it.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     let is_directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-    let removed = if is_directory { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    let removed = if is_directory { remove_directory(path) } else { std::fs::remove_file(path) };
     removed.map_err(|source| Error::File { path: path.display().to_string(), source })
+}
+
+/// One that a file system of its own is mounted on cannot go while it is: it is left empty.
+fn remove_directory(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::ResourceBusy && is_empty(path) => Ok(()),
+        removed => removed,
+    }
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.read_dir().is_ok_and(|mut entries| entries.next().is_none())
 }
 
 #[cfg(test)]

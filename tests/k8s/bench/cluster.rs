@@ -1,9 +1,12 @@
 //! What Cairn costs a large cluster, and what pods wait for: a real API server, real kubelets, real containers.
 //!
-//! `cargo xtask bench cluster`. First, pods that start at once on one node, and Cairn's part of that. Then a cluster of many nodes as one
-//! felix-lite sees it: the objects of simulated nodes and of their pods are written to the API server; there are no machines behind them. From
-//! what one node asked and was told follows what a server has to bear of 5,000 of them. The last line is JSON.
+//! `cargo xtask bench cluster`. First, new blocks of a node until all other nodes have a route to them. Second, pods that start at once on one
+//! node, and Cairn's part of that. Then a cluster of many nodes as one felix-lite sees it: the objects of simulated nodes and of their pods are
+//! written to the API server; there are no machines behind them. From what one node asked and was told follows what a server has to bear of
+//! 5,000 of them. The last line is JSON.
 
+#[path = "cluster/announce.rs"]
+mod announce;
 #[path = "cluster/audit.rs"]
 mod audit;
 #[path = "cluster/connections.rs"]
@@ -37,6 +40,9 @@ const MOST_PODS: usize = 130;
 #[derive(Parser)]
 #[command(name = "cluster", about = "Costs of a large cluster")]
 struct Arguments {
+    /// New blocks of one node, until all other nodes have a route to them; 0 leaves that out
+    #[arg(long, default_value_t = 20)]
+    blocks: u32,
     /// Pods that start at once on one node; 0 leaves that out
     #[arg(long, default_value_t = 110)]
     pods: usize,
@@ -56,8 +62,12 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    ensure!(arguments.blocks <= announce::MOST, "--blocks must be at most {}", announce::MOST);
     ensure!(arguments.pods <= MOST_PODS, "--pods must be at most {MOST_PODS}");
-    ensure!(arguments.pods + arguments.nodes as usize > 0, "--pods and --nodes are both 0");
+    ensure!(
+        arguments.blocks > 0 || arguments.pods > 0 || arguments.nodes > 0,
+        "--blocks, --pods and --nodes are all 0"
+    );
     ensure!(arguments.nodes <= far::MOST, "--nodes must be at most {}", far::MOST);
     ensure!(
         arguments.nodes == 0 || arguments.nodes >= far::LEAST,
@@ -79,6 +89,10 @@ fn main() -> Result<()> {
 
 fn measure(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
     cluster.install_cairn()?;
+    let announced = match arguments.blocks {
+        0 => None,
+        blocks => Some(announce::measure(cluster, blocks)?),
+    };
     let start = match arguments.pods {
         0 => None,
         number => Some(pods::measure(cluster, number)?),
@@ -87,6 +101,6 @@ fn measure(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
         0 => None,
         nodes => Some(mesh::measure(cluster, nodes, arguments.pods_per_node, arguments.idle)?),
     };
-    report::print(start.as_ref(), mesh.as_ref());
+    report::print(announced.as_ref(), start.as_ref(), mesh.as_ref());
     Ok(())
 }

@@ -19,8 +19,12 @@ mod pool;
 mod restart;
 mod routers;
 mod runner;
+mod secret;
+mod sense;
 mod services;
+mod told;
 mod traffic;
+mod uninstall;
 mod world;
 
 use std::process::ExitCode;
@@ -46,15 +50,20 @@ fn all() -> Vec<Scenario> {
         capabilities::annotations_limit_the_traffic_of_a_pod,
         controller::runs_twice_and_one_acts,
         routers::peers_tell_how_many_of_their_sessions_are_established,
+        sense::what_makes_no_sense_is_told_and_costs_flows_nothing,
         kubectl::exec_logs_and_port_forward_work,
         pool::pods_move_to_another_range_as_they_are_made_again,
-        restart::rolling_updates_cost_established_flows_nothing,
+        secret::a_changed_password_is_followed_and_a_missing_one_is_told,
         restart::killed_parts_of_kubernetes_cost_established_flows_nothing,
-        outage::pods_start_and_end_while_the_api_server_is_away,
         membership::a_node_joins_goes_and_comes_again_and_others_lose_nothing,
+        uninstall::nothing_is_left_on_nodes_and_another_installation_works,
         command::up_status_and_down_do_what_they_say,
     ];
-    let with_both_families = scenarios![crowd::sixty_pods_reach_each_other_and_names_are_answered_everywhere];
+    let with_both_families = scenarios![
+        crowd::sixty_pods_reach_each_other_and_names_are_answered_everywhere,
+        restart::rolling_updates_cost_established_flows_nothing,
+        outage::pods_start_and_end_while_the_api_server_is_away,
+    ];
     let of = |families: Families, bodies: &[runner::Named]| -> Vec<Scenario> {
         bodies.iter().map(|body| Scenario::new(families, *body)).collect()
     };

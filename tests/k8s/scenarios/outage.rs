@@ -12,8 +12,8 @@ use crate::option;
 use crate::traffic::goes_on_while;
 use crate::world::{Pod, WEB, World, url, web};
 
-/// What kubelet itself says of its pods: the address of one.
-fn address(world: &World, node: &str, name: &str) -> Result<IpAddr> {
+/// What kubelet itself says of its pods: the addresses of one.
+fn addresses(world: &World, node: &str, name: &str) -> Result<Vec<IpAddr>> {
     let own = world.cluster.addresses(node)?;
     let url = format!("https://{}:10250/pods", own.first().context("the node has an address")?);
     let pki = "/etc/kubernetes/pki/apiserver-kubelet";
@@ -24,8 +24,10 @@ fn address(world: &World, node: &str, name: &str) -> Result<IpAddr> {
     let pods = pods["items"].as_array().context("a list of pods")?;
     let pod = pods.iter().find(|pod| pod["metadata"]["name"] == format!("{name}-{node}"));
     let pod = pod.with_context(|| format!("kubelet of {node} does not know {name} yet"))?;
-    let address = pod["status"]["podIP"].as_str();
-    Ok(address.with_context(|| format!("{name} on {node} has no address yet"))?.parse()?)
+    let addresses = pod["status"]["podIPs"].as_array();
+    let addresses = addresses.with_context(|| format!("{name} on {node} has no address yet"))?;
+    let parse = |entry: &Value| -> Result<IpAddr> { Ok(entry["ip"].as_str().unwrap_or_default().parse()?) };
+    addresses.iter().map(parse).collect()
 }
 
 /// A pod that a node's kubelet runs because of a file, without being told by the API server.
@@ -33,21 +35,18 @@ fn manifest(name: &str) -> String {
     json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": web() }).to_string()
 }
 
-/// Waits for such a pod on a node, and has pods of every node ask it. Returns its address.
-fn lives(world: &World, pods: &[Pod], node: &str, name: &str) -> Result<IpAddr> {
-    let mut found = None;
+/// Waits for such a pod on a node, and has pods of every node ask it. Returns its addresses.
+fn lives(world: &World, pods: &[Pod], node: &str, name: &str) -> Result<Vec<IpAddr>> {
+    let mut to = Pod { name: name.to_owned(), node: node.to_owned(), addresses: Vec::new() };
     world.cluster.await_that("a pod starts without the API server", || {
-        let address = address(world, node, name)?;
-        world.fetch(&format!("{}/hostname", url(&address, WEB)))?;
-        found = Some(address);
-        Ok(())
+        to.addresses = addresses(world, node, name)?;
+        let first = to.addresses.first().context("the pod has an address")?;
+        world.fetch(&format!("{}/hostname", url(first, WEB))).map(drop)
     })?;
-    let found = found.context("the pod has an address")?;
-    let to = Pod { name: name.to_owned(), node: node.to_owned(), addresses: vec![found] };
     for pod in pods {
         world.keeps_its_address(pod, &to)?;
     }
-    Ok(found)
+    Ok(to.addresses)
 }
 
 /// A pod starts on each node, is reached, and ends. Returns the addresses that they had.
@@ -56,19 +55,22 @@ fn start_and_end(world: &World, pods: &[Pod], name: &str) -> Result<Vec<IpAddr>>
     for node in &nodes {
         world.cluster.write_static_pod(node, name, &manifest(name))?;
     }
-    let found: Result<Vec<IpAddr>> = nodes.iter().map(|node| lives(world, pods, node, name)).collect();
+    let found: Result<Vec<Vec<IpAddr>>> = nodes.iter().map(|node| lives(world, pods, node, name)).collect();
     for node in &nodes {
         world.cluster.remove_static_pod(node, name)?;
     }
     let found = found?;
-    for (node, address) in nodes.iter().zip(&found) {
-        world.cluster.await_that("the pod's route goes without the API server", || {
-            let route = world.cluster.lab().run(node, &format!("ip route show {address}"))?;
-            ensure!(route.trim().is_empty(), "{node}: {route}");
-            Ok(())
-        })?;
+    for (node, addresses) in nodes.iter().zip(&found) {
+        for address in addresses {
+            let family = if address.is_ipv6() { "-6" } else { "-4" };
+            world.cluster.await_that("the pod's route goes without the API server", || {
+                let route = world.cluster.lab().run(node, &format!("ip {family} route show {address}"))?;
+                ensure!(route.trim().is_empty(), "{node}: {route}");
+                Ok(())
+            })?;
+        }
     }
-    Ok(found)
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// The store says of none of these addresses that a pod has it.
@@ -101,7 +103,8 @@ pub(crate) fn pods_start_and_end_while_the_api_server_is_away(world: &World) -> 
             ended.extend(start_and_end(world, &pods, &format!("static-{rounds}"))?);
         }
         ensure!(cluster.kubectl(&["get", "nodes"]).is_err(), "the API server still answers");
-        println!("  {} pods started and ended in {:.0} s", ended.len(), began.elapsed().as_secs_f64());
+        let count = rounds * cluster.nodes().len();
+        println!("  {count} pods started and ended in {:.0} s", began.elapsed().as_secs_f64());
         Ok(())
     });
     // What comes next needs it, whatever happened.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use cairn_api::kinds::{
@@ -9,7 +10,7 @@ use cairn_api::kinds::{
     WireguardPeer,
 };
 use cairn_api::{Metadata, Object, Timestamp, WireguardKey, name};
-use cairn_datastore::{Access, Datastore as _, KubeStore};
+use cairn_datastore::{Access, Datastore as _, Key, KubeStore, Precondition};
 use cairn_k8s::Cluster;
 use cairn_k8s::cluster::CONTROL;
 use http::{Method, Request};
@@ -96,15 +97,16 @@ pub(crate) fn at_the_server<T: Send>(
 }
 
 impl Writer {
-    /// Writes all objects of all nodes.
-    pub(crate) async fn write_all(&self, nodes: u32, pods: u32) -> Result<()> {
+    /// Writes all objects of all nodes, whose Nodes have the status of a real one.
+    pub(crate) async fn write_all(&self, nodes: u32, pods: u32, status: Value) -> Result<()> {
+        let status = Arc::new(status);
         let mut writers = JoinSet::new();
         for first in 0..WRITERS {
-            let writer = self.clone();
+            let (writer, status) = (self.clone(), Arc::clone(&status));
             writers.spawn(async move {
                 let mut number = first;
                 while number < nodes {
-                    let written = writer.write(number, pods).await;
+                    let written = writer.write(number, pods, &status).await;
                     written.with_context(|| node_name(number))?;
                     number += WRITERS;
                 }
@@ -117,8 +119,8 @@ impl Writer {
         Ok(())
     }
 
-    async fn write(&self, number: u32, pods: u32) -> Result<()> {
-        self.send(Method::POST, "/api/v1/nodes", &node(number)).await?;
+    async fn write(&self, number: u32, pods: u32, status: &Value) -> Result<()> {
+        self.send(Method::POST, "/api/v1/nodes", &node(number, status)).await?;
         let (node, cidr) = (node_name(number), block(number).parse()?);
         let pool = POOL.to_owned();
         let of_block = || Metadata::named(name::of_prefix(cidr));
@@ -137,6 +139,22 @@ impl Writer {
         for pod in 0..pods {
             self.send(Method::POST, "/api/v1/namespaces/default/pods", &pod_of(number, pod)).await?;
         }
+        Ok(())
+    }
+
+    /// Has a node own a block. Without the label by which its allocator finds its claims, which would give back what it has no use for.
+    pub(crate) async fn claim(&self, block: &str, node: &str, pool: &str) -> Result<()> {
+        let (cidr, state) = (block.parse()?, AffinityState::Confirmed);
+        let metadata = Metadata::named(name::of_prefix(cidr));
+        let affinity = BlockAffinity { cidr, node: node.to_owned(), pool: pool.to_owned(), state };
+        self.store.create(&Object::new(metadata, affinity)).await?;
+        Ok(())
+    }
+
+    /// Has nobody own it.
+    pub(crate) async fn disclaim(&self, block: &str) -> Result<()> {
+        let key = Key::named(name::of_prefix(block.parse()?));
+        self.store.delete::<BlockAffinity>(&key, &Precondition::default()).await?;
         Ok(())
     }
 
@@ -162,36 +180,19 @@ fn addresses(number: u32, moved: u32) -> Value {
     ])
 }
 
-/// With a status of about the size that kubelet writes.
-fn node(number: u32) -> Value {
-    let since = "2026-01-01T00:00:00Z";
-    let condition = |kind: &str, status: &str, reason: &str| {
-        json!({
-            "type": kind, "status": status, "reason": reason, "message": format!("kubelet says {reason}"),
-            "lastHeartbeatTime": since, "lastTransitionTime": since,
-        })
-    };
-    let resources =
-        json!({ "cpu": "64", "memory": "263856Ki", "pods": "110", "ephemeral-storage": "102350036Ki" });
-    json!({
+/// With the status of a real one, so that a write of it is told in as many octets; only its addresses are its own.
+fn node(number: u32, status: &Value) -> Value {
+    let mut node = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": node_name(number),
             "labels": { "kubernetes.io/hostname": node_name(number), "kubernetes.io/os": "linux" },
         },
-        "status": {
-            "addresses": addresses(number, 0),
-            "capacity": resources,
-            "allocatable": resources,
-            "conditions": [
-                condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
-                condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
-                condition("PIDPressure", "False", "KubeletHasSufficientPID"),
-                condition("Ready", "True", "KubeletReady"),
-            ],
-        },
-    })
+        "status": status,
+    });
+    node["status"]["addresses"] = addresses(number, 0);
+    node
 }
 
 fn pod_name(number: u32, pod: u32) -> String {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use cairn_k8s::Cluster;
 use cairn_k8s::cluster::CONTROL;
 use cairn_k8s::program::Program;
+use serde_json::Value;
 
 use crate::audit::{self, Requests};
 use crate::connections::{Connections, Octets};
@@ -42,6 +43,8 @@ pub(crate) struct Part {
 pub(crate) struct Mesh {
     pub(crate) nodes: u32,
     pub(crate) pods: u32,
+    /// Octets of a Node's status, as JSON.
+    pub(crate) status: usize,
     /// How long it took to write all objects, in seconds; `arrival.seconds` is what felix-lite took beyond that.
     pub(crate) written: f64,
     pub(crate) arrival: Part,
@@ -86,6 +89,8 @@ impl Before {
 }
 
 pub(crate) fn measure(cluster: &Cluster, nodes: u32, pods_per_node: u32, idle: u64) -> Result<Mesh> {
+    let status = status(cluster)?;
+    let size = status.to_string().len();
     leave_one_alone(cluster)?;
     cluster.apply(&far::pool())?;
     cluster.await_that("the node has the device", || {
@@ -95,7 +100,7 @@ pub(crate) fn measure(cluster: &Cluster, nodes: u32, pods_per_node: u32, idle: u
 
     eprintln!("objects of {nodes} nodes and {} pods ...", nodes * pods_per_node);
     let (before, began) = (Before::look(cluster)?, Instant::now());
-    far::at_the_server(cluster, async |writer| writer.write_all(nodes, pods_per_node).await)?;
+    far::at_the_server(cluster, async |writer| writer.write_all(nodes, pods_per_node, status).await)?;
     let written = Instant::now();
     let lag = kernel::converged(cluster, nodes)?.saturating_duration_since(written).as_secs_f64();
     sleep(SETTLES);
@@ -113,6 +118,7 @@ pub(crate) fn measure(cluster: &Cluster, nodes: u32, pods_per_node: u32, idle: u
     Ok(Mesh {
         nodes,
         pods: nodes * pods_per_node,
+        status: size,
         written,
         arrival,
         start,
@@ -124,6 +130,15 @@ pub(crate) fn measure(cluster: &Cluster, nodes: u32, pods_per_node: u32, idle: u
         connections,
         server,
     })
+}
+
+/// What kubelet wrote of the real node.
+fn status(cluster: &Cluster) -> Result<Value> {
+    let node = cluster.json(&["get", "node", NODE])?;
+    let status = node["status"].clone();
+    let images = status["images"].as_array().map_or(0, Vec::len);
+    ensure!(images > 0 && status["nodeInfo"].is_object(), "kubelet has not told all of {NODE} yet: {status}");
+    Ok(status)
 }
 
 /// One felix-lite, and nobody who would make pods for simulated nodes or say that they are not there.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::announce::{Announced, GOAL};
 use crate::mesh::{CHANGES, Mesh, Part};
 use crate::pods::Start;
 
@@ -55,8 +56,12 @@ impl Load {
 }
 
 /// Prints all.
-pub(crate) fn print(start: Option<&Start>, mesh: Option<&Mesh>) {
+pub(crate) fn print(announced: Option<&Announced>, start: Option<&Start>, mesh: Option<&Mesh>) {
     let mut line = Map::from_iter([("bench".to_owned(), json!("cluster"))]);
+    if let Some(announced) = announced {
+        print_announced(announced);
+        line.insert("blocks".to_owned(), announced_json(announced));
+    }
     if let Some(start) = start {
         print_start(start);
         line.insert("pods".to_owned(), start_json(start));
@@ -69,6 +74,23 @@ pub(crate) fn print(start: Option<&Start>, mesh: Option<&Mesh>) {
         line.insert("large".to_owned(), load.json());
     }
     println!("\n{}", Value::Object(line));
+}
+
+fn print_announced(announced: &Announced) {
+    println!(
+        "\n{} new blocks of one node, from the claim until the last of the other nodes has the route; the goal is {GOAL:.0} ms\n",
+        announced.number()
+    );
+    println!("| p50 ms | p90 ms | longest ms |");
+    println!("|---|---|---|");
+    println!("| {:.1} | {:.1} | {:.1} |", announced.after(50), announced.after(90), announced.after(100));
+}
+
+fn announced_json(announced: &Announced) -> Value {
+    json!({
+        "blocks": announced.number(), "goalMs": GOAL, "p50Ms": announced.after(50),
+        "p90Ms": announced.after(90), "maxMs": announced.after(100),
+    })
 }
 
 fn print_start(start: &Start) {
@@ -101,8 +123,9 @@ fn start_json(start: &Start) -> Value {
 fn print_mesh(mesh: &Mesh) {
     let change = f64::from(CHANGES);
     println!(
-        "\none felix-lite among {} nodes with {} pods: {:.1} MiB, {:.1} at most; {} watches, {} connections\n",
+        "\none felix-lite among {} nodes, each with a status of {:.1} KiB, and {} pods: {:.1} MiB, {:.1} at most; {} watches, {} connections\n",
         mesh.nodes,
+        mesh.status as f64 / 1024.0,
         mesh.pods,
         mesh.resident,
         mesh.peak,
@@ -150,8 +173,9 @@ fn mesh_json(mesh: &Mesh) -> Value {
         })
     };
     json!({
-        "nodes": mesh.nodes, "pods": mesh.pods, "writtenSeconds": mesh.written, "rssMiB": mesh.resident,
-        "peakMiB": mesh.peak, "watches": mesh.watches, "connections": mesh.connections,
+        "nodes": mesh.nodes, "pods": mesh.pods, "nodeStatusBytes": mesh.status,
+        "writtenSeconds": mesh.written, "rssMiB": mesh.resident, "peakMiB": mesh.peak,
+        "watches": mesh.watches, "connections": mesh.connections,
         "serverCpuSeconds": mesh.server, "arrival": part(&mesh.arrival, 1.0), "start": part(&mesh.start, 1.0),
         "change": part(&mesh.changes, f64::from(CHANGES)), "idle": part(&mesh.idle, 1.0),
     })

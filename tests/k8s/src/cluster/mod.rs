@@ -264,7 +264,8 @@ impl Cluster {
             Families::Dual => &["bgp.yaml", "pool-ipv4.yaml", "pool-ipv6.yaml"],
         };
         for object in objects {
-            self.apply_file(&manifests().join(object))?;
+            let path = manifests().join(object);
+            self.await_that("definitions that are new are served", || self.apply_file(&path))?;
         }
         for what in ["daemonset/cairn-node", "deployment/cairn-controller"] {
             self.await_rollout("cairn-system", what)?;
@@ -275,6 +276,15 @@ impl Cluster {
             Ok(())
         })?;
         self.await_rollout("kube-system", "deployment/coredns")
+    }
+
+    /// Deletes all that the API server has of Cairn. What nodes have of it stays there.
+    ///
+    /// # Errors
+    /// With kubectl's own words, or what does not go in time.
+    pub fn delete_cairn(&self) -> Result<()> {
+        let patience = format!("--timeout={}s", PATIENCE.as_secs());
+        self.kubectl(&["delete", "--kustomize", topology::DEPLOY, "--ignore-not-found", &patience]).map(drop)
     }
 
     /// The nodes whose condition `Ready` does not hold, with the reason.
