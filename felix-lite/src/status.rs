@@ -78,7 +78,11 @@ fn is_gone(event: &Event<NodeStatus>) -> bool {
     match event {
         Event::Listed(objects) => objects.is_empty(),
         Event::Deleted(_) => true,
-        Event::Added(_) | Event::Modified(_) | Event::Invalid { .. } | Event::Unavailable { .. } => false,
+        Event::Added(_)
+        | Event::Modified(_)
+        | Event::Invalid { .. }
+        | Event::Gone { .. }
+        | Event::Unavailable { .. } => false,
     }
 }
 

@@ -105,7 +105,7 @@ fn take(reports: &mut Reports, change: Change<NodeStatus>) {
             reports.insert(object.name().to_owned(), object);
         }
         Change::Deleted(object) => drop(reports.remove(object.name())),
-        Change::Invalid { .. } | Change::Unavailable { .. } => {}
+        Change::Invalid { .. } | Change::Gone { .. } | Change::Unavailable { .. } => {}
     }
 }
 
