@@ -93,10 +93,15 @@ impl Resource for BgpConfiguration {
         password(schema, "spec.nodeMeshPassword");
         whole_seconds(schema, "spec.nodeMeshMaxRestartTime", 0, 4095);
         bfd(schema, "spec.nodeMeshBfd");
-        schema.at("spec.communities").items(0, LIST).keyed_by("name");
+        schema.at("spec.communities").items(0, 32).keyed_by("name");
         schema.at("spec.communities[].name").length(64).pattern("^[^:]+$");
-        schema.at("spec.prefixAdvertisements").items(0, LIST);
+        schema.at("spec.prefixAdvertisements").items(0, 64);
         schema.at("spec.prefixAdvertisements[].communities").items(0, 50);
+        // A server counts a comparison for each name, community and range that there may be: with LIST of each it refuses the rule.
+        schema.at("spec").rule(
+            "!has(self.prefixAdvertisements) || self.prefixAdvertisements.all(range, !has(range.communities) || range.communities.all(community, community.contains(':') || (has(self.communities) && self.communities.exists(known, known.name == community))))",
+            "communities in prefixAdvertisements are aa:nn, aa:nn:mm, or a name out of communities",
+        );
         for list in ["taints", "conditions"] {
             schema.at(&format!("spec.drain.{list}")).items(0, 64);
             schema.at(&format!("spec.drain.{list}[]")).length(NAME + 64).pattern(KEY);
