@@ -73,7 +73,12 @@ fn a_configuration_that_cannot_be_read_after_a_restart_changes_nothing_and_is_na
 
     // While it runs the last good form stays in force.
     node.put(path, &configuration(bad))?;
-    ensure!(becomes_ready(&node) && as_number(&node)? == AS);
+    let refused = || {
+        let log = std::fs::read_to_string(node.path("felix-lite.log")).unwrap_or_default();
+        log.contains("prefixAdvertisements[0].communities[0]")
+    };
+    ensure!(eventually(refused), "the object is not refused");
+    ensure!(node.status()?.is_ok() && as_number(&node)? == AS);
 
     node.kill_daemon()?;
     node.spawn_daemon()?;
