@@ -155,7 +155,7 @@ async fn a_watch_tells_what_it_selects_and_each_change<D: Datastore>(store: &D) 
     assert!(event.is_err(), "{event:?}");
 }
 
-/// The next event in one word: `[names]`, `+name`, `~name`, `-name`, `!name`, or why the store is not available.
+/// The next event in one word: `[names]`, `+name`, `~name`, `-name`, `!name`, `!-name`, or why the store is not available.
 ///
 /// # Panics
 /// There is none in time.
@@ -166,6 +166,7 @@ pub async fn next<K: Kind>(watch: &mut Watch<K>) -> String {
         Event::Modified(object) => format!("~{}", object.full_name()),
         Event::Deleted(object) => format!("-{}", object.full_name()),
         Event::Invalid { key, .. } => format!("!{key}"),
+        Event::Gone { key } => format!("!-{key}"),
         Event::Listed(objects) => {
             let names: Vec<_> = objects.iter().map(|object| object.full_name()).collect();
             format!("[{}]", names.join(" "))

@@ -9,7 +9,7 @@ use crate::Key;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<K: Kind> {
     /// All objects there are: who watches is in sync. First of all, and again whenever the store cannot tell
-    /// what changed: it replaces everything known before.
+    /// what changed: it replaces everything known before. What cannot be used of what there is was told before it.
     Listed(Vec<Arc<Object<K>>>),
     /// An object came to be selected.
     Added(Arc<Object<K>>),
@@ -23,6 +23,11 @@ pub enum Event<K: Kind> {
         key: Key,
         /// Place, field, value and rule.
         reason: String,
+    },
+    /// An object that could not be used, and of which there was no good form, is gone.
+    Gone {
+        /// Which.
+        key: Key,
     },
     /// The store cannot be reached; the watch goes on trying. What is known stays in force.
     Unavailable {

@@ -116,6 +116,7 @@ async fn serve<D: Datastore + Clone>(
     let (facts, facts_seen) = watch::channel(NodeFacts::default());
     let (news, news_seen) = watch::channel(());
     let (tunnels, tunnels_seen) = watch::channel(tunnel_address::known(&allocator));
+    let (ipam_faults, ipam_fault) = watch::channel(ipam::fault(&allocator));
     let inputs = Inputs {
         feed: Feed::start(&store, &node, &args.secret_namespace),
         bgp: Bgp::start(args.bgpd_socket.clone()),
@@ -123,10 +124,12 @@ async fn serve<D: Datastore + Clone>(
         requests,
         snapshots,
         tunnel_addresses: tunnels_seen,
+        ipam_fault,
     };
     let state = State::new(node.clone(), args.secret_namespace.clone());
     let engine = tokio::spawn(Engine::new(state, inputs, facts, news).run());
-    let allocation = tokio::spawn(ipam::run(store.clone(), Arc::clone(&allocator), facts_seen.clone()));
+    let allocation =
+        tokio::spawn(ipam::run(store.clone(), Arc::clone(&allocator), facts_seen.clone(), ipam_faults));
     let addressing = tokio::spawn(tunnel_address::run(Arc::clone(&allocator), facts_seen.clone(), tunnels));
     let publishing = tokio::spawn(wireguard_peer::run(store.clone(), node.clone(), facts_seen.clone()));
     let gateways = tokio::spawn(egress::run(store.clone(), node.clone(), facts_seen.clone()));
@@ -135,13 +138,10 @@ async fn serve<D: Datastore + Clone>(
     let verdicts = tokio::spawn(verdicts(args.clone(), store.clone(), node.clone()));
     let (namespaces, follow) = Namespaces::follow(&store);
     let names = tokio::spawn(follow);
-    let health = Health {
-        endpoints: endpoints.clone(),
-        snapshots: snapshot_requests.clone(),
-        allocator: Arc::clone(&allocator),
-    };
+    let (cni, turns) = mpsc::channel(4);
+    let health = Health { endpoints: endpoints.clone(), snapshots: snapshot_requests.clone(), cni };
     let reports = tokio::spawn(status::run(store, node, news_seen, snapshot_requests));
-    let served = cni_server(&args, endpoints, Arc::clone(&allocator), namespaces, facts_seen);
+    let served = cni_server(&args, endpoints, Arc::clone(&allocator), namespaces, facts_seen, turns);
 
     tokio::select! {
         signal = stop => {
@@ -177,10 +177,7 @@ async fn verdicts<D: Datastore>(args: Args, store: D, node: String) {
 }
 
 /// Answers for the daemon's health for ever, if there is an address to do so.
-async fn tell_health<D: Datastore>(
-    address: Option<SocketAddr>,
-    health: Health<D>,
-) -> Result<Infallible, DaemonError> {
+async fn tell_health(address: Option<SocketAddr>, health: Health) -> Result<Infallible, DaemonError> {
     match address {
         None => std::future::pending().await,
         Some(address) => {
@@ -196,6 +193,7 @@ async fn cni_server<D: Datastore>(
     allocator: Arc<NodeAllocator<D>>,
     namespaces: Namespaces,
     mut facts: watch::Receiver<NodeFacts>,
+    turns: mpsc::Receiver<cni::Turn>,
 ) -> Result<(), DaemonError> {
     let config = cni::Config {
         socket: args.cni_socket.clone(),
@@ -226,7 +224,7 @@ async fn cni_server<D: Datastore>(
         let facts = cni::Facts { mtu: mtu_seen, attachments: attachments_seen, not_ready: not_ready_seen };
         let (server, listener) = cni::Server::start(config, endpoints, allocator, namespaces, facts).await?;
         tokio::select! {
-            () = Arc::clone(&server).run(listener, std::future::pending()) => {}
+            () = Arc::clone(&server).run(listener, turns, std::future::pending()) => {}
             () = server.follow_mtu() => {}
         }
         Ok(())

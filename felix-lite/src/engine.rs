@@ -13,6 +13,7 @@
 mod drain;
 mod egress;
 mod facts;
+mod ready;
 mod sync;
 
 use std::collections::BTreeMap;
@@ -34,9 +35,11 @@ use crate::endpoint::{EndpointError, Request};
 use crate::store::{Feed, FeedEvent};
 use crate::timer::at;
 use drain::DrainClock;
+use ready::BgpdClock;
 use sync::Progress;
 
 pub(crate) use facts::{EgressFacts, Encryption, NodeFacts, Snapshot};
+pub(crate) use ready::Readiness;
 
 /// How many events of one source are taken before what follows from them is worked out.
 const BATCH: usize = 64;
@@ -51,6 +54,8 @@ pub(crate) struct Inputs {
     pub(crate) snapshots: mpsc::Receiver<oneshot::Sender<Snapshot>>,
     /// What the allocator gave to the node's tunnels.
     pub(crate) tunnel_addresses: watch::Receiver<BTreeMap<Family, IpAddr>>,
+    /// Why the allocator could give no address; `None`: there are pools.
+    pub(crate) ipam_fault: watch::Receiver<Option<String>>,
 }
 
 /// An endpoint that is being programmed, and who waits for it.
@@ -66,6 +71,8 @@ pub(crate) struct Engine {
     programming: JoinSet<Programmed>,
     peers: BTreeMap<IpAddr, Peer>,
     bgpd_fault: Option<String>,
+    bgpd_clock: BgpdClock,
+    readiness: Readiness,
     kernel_faults: Vec<KernelFault>,
     wireguard_key: Option<WireguardKey>,
     drain_clock: DrainClock,
@@ -90,6 +97,8 @@ impl Engine {
             programming: JoinSet::new(),
             peers: BTreeMap::new(),
             bgpd_fault: None,
+            bgpd_clock: BgpdClock::default(),
+            readiness: Readiness::unknown(),
             kernel_faults: Vec::new(),
             wireguard_key: None,
             drain_clock: DrainClock::default(),
@@ -100,7 +109,7 @@ impl Engine {
 
     /// Runs until one of its sources ends, which none does in order; gives its name.
     pub(crate) async fn run(mut self) -> &'static str {
-        self.facts.send_modify(|facts| facts.not_ready = self.progress.not_ready());
+        self.look_at_readiness();
         // What the journal has of an earlier run is on the devices that are adopted.
         self.tunnels_addressed();
         loop {
@@ -124,14 +133,17 @@ impl Engine {
                     }
                 }
                 Ok(()) = self.inputs.tunnel_addresses.changed() => self.tunnels_addressed(),
+                Ok(()) = self.inputs.ipam_fault.changed() => {}
                 Some(answer) = self.inputs.snapshots.recv() => {
                     let _nobody_waits = answer.send(self.snapshot());
                 }
                 () = at(self.drain_clock.next()) => {}
+                () = at(self.bgpd_clock.next()) => {}
             }
             self.drain();
             self.look_at_drain_clock();
             self.dispatch();
+            self.look_at_readiness();
         }
     }
 
@@ -160,6 +172,17 @@ impl Engine {
         match event {
             FeedEvent::Facts(facts) => {
                 facts.into_iter().for_each(|fact| self.state.apply(fact));
+            }
+            FeedEvent::Unread(kind, objects) => {
+                for (name, reason) in &objects {
+                    warn!(
+                        object = format!("{kind}/{name}"),
+                        reason,
+                        "cannot be read: bgpd and the kernel keep what they have, and the node is not ready for pods, until it can be"
+                    );
+                }
+                self.progress.unread(kind, objects);
+                self.news.send_replace(());
             }
             FeedEvent::Listed => {
                 self.progress.kind_listed();
@@ -398,10 +421,10 @@ impl Engine {
             self.inputs.dataplane.sweep_routes();
         }
         self.tell_egress();
-        let (not_ready, encryption) = (self.progress.not_ready(), self.encryption());
+        let (complete, encryption) = (self.progress.is_complete(), self.encryption());
         self.facts.send_if_modified(|facts| {
-            let differs = facts.not_ready != not_ready || facts.encryption != encryption;
-            (facts.not_ready, facts.encryption) = (not_ready, encryption);
+            let differs = facts.complete != complete || facts.encryption != encryption;
+            (facts.complete, facts.encryption) = (complete, encryption);
             differs
         });
     }
@@ -423,7 +446,8 @@ impl Engine {
             blocks: self.state.blocks().collect(),
             routes: self.state.route_count(),
             endpoints: self.state.endpoints().count(),
-            not_ready: self.progress.not_ready(),
+            readiness: self.readiness.clone(),
+            unread: self.progress.unread_objects().collect(),
             in_sync: self.progress.is_in_sync(),
             bgpd_fault: self.bgpd_fault.clone(),
             kernel_faults: self.kernel_faults.clone(),

@@ -2,8 +2,8 @@
 //!
 //! | path | 200 if |
 //! |---|---|
-//! | `/livez` | engine and dataplane thread each take a turn within [`PATIENCE`]: if not, a restart may help |
-//! | `/readyz` | pods can be added and the node's routes are complete: store read, firewall in the kernel, bgpd in sync, a pool to take from |
+//! | `/livez` | engine and dataplane thread, and the CNI server, each take a turn within [`PATIENCE`]: if not, a restart may help |
+//! | `/readyz` | the node is ready for pods: [`Readiness`](crate::engine::Readiness) |
 //!
 //! Otherwise 503. The body has a line for each check. Nothing runs between requests, and a request costs the engine one message.
 
@@ -15,13 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_daemon::http::{self, StatusCode};
-use cairn_datastore::Datastore;
-use cairn_ipam::NodeAllocator;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::cni::Turn;
 use crate::endpoint::Endpoints;
 use crate::engine::Snapshot;
 
@@ -30,10 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whom to ask.
 #[derive(Debug)]
-pub(crate) struct Health<D> {
+pub(crate) struct Health {
     pub(crate) endpoints: Endpoints,
     pub(crate) snapshots: mpsc::Sender<oneshot::Sender<Snapshot>>,
-    pub(crate) allocator: Arc<NodeAllocator<D>>,
+    pub(crate) cni: mpsc::Sender<Turn>,
 }
 
 /// What is asked, and why it does not hold.
@@ -42,13 +41,13 @@ type Check = (&'static str, Option<String>);
 /// Serves for ever.
 ///
 /// Errors: the address cannot be listened on.
-pub(crate) async fn serve<D: Datastore>(address: SocketAddr, health: Health<D>) -> io::Result<Infallible> {
+pub(crate) async fn serve(address: SocketAddr, health: Health) -> io::Result<Infallible> {
     let listener = TcpListener::bind(address).await?;
     info!(address = %listener.local_addr()?, "health is told over HTTP: /livez, /readyz");
     accept(listener, Arc::new(health)).await
 }
 
-async fn accept<D: Datastore>(listener: TcpListener, health: Arc<Health<D>>) -> io::Result<Infallible> {
+async fn accept(listener: TcpListener, health: Arc<Health>) -> io::Result<Infallible> {
     let answer = move |path: String| {
         let health = Arc::clone(&health);
         async move { answer(&health, &path).await }
@@ -56,7 +55,7 @@ async fn accept<D: Datastore>(listener: TcpListener, health: Arc<Health<D>>) -> 
     http::serve(listener, answer).await
 }
 
-async fn answer<D: Datastore>(health: &Health<D>, path: &str) -> (StatusCode, String) {
+async fn answer(health: &Health, path: &str) -> (StatusCode, String) {
     let checks = match path {
         "/livez" => health.live().await,
         "/readyz" => health.ready().await,
@@ -74,26 +73,34 @@ async fn answer<D: Datastore>(health: &Health<D>, path: &str) -> (StatusCode, St
     (if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
-impl<D: Datastore> Health<D> {
+impl Health {
     /// Do the loops turn?
     async fn live(&self) -> Vec<Check> {
-        let turned = timeout(PATIENCE, self.endpoints.turn()).await;
-        let fault = match turned {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        let silent = || format!("no answer within {} s", PATIENCE.as_secs());
+        let engine = async {
+            match timeout(PATIENCE, self.endpoints.turn()).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(silent()),
+            }
         };
-        vec![("engine and dataplane", fault)]
+        let cni = async { timeout(PATIENCE, self.cni_turn()).await.ok().flatten().is_none().then(silent) };
+        let (engine, cni) = tokio::join!(engine, cni);
+        vec![("engine and dataplane", engine), ("CNI server", cni)]
     }
 
-    /// Can pods be added, and are the node's routes complete?
+    /// Is the node ready for pods?
     async fn ready(&self) -> Vec<Check> {
         let Some(snapshot) = timeout(PATIENCE, self.snapshot()).await.ok().flatten() else {
             return vec![("engine", Some(format!("no answer within {} s", PATIENCE.as_secs())))];
         };
-        let routes = (!snapshot.in_sync).then(|| "routes are not complete yet".to_owned());
-        let pools = (!self.allocator.has_pools()).then(|| "no IPPool is known".to_owned());
-        vec![("dataplane", snapshot.not_ready), ("bgpd", snapshot.bgpd_fault.or(routes)), ("ipam", pools)]
+        snapshot.readiness.checks().map(|(part, fault)| (part, fault.map(str::to_owned))).into()
+    }
+
+    async fn cni_turn(&self) -> Option<()> {
+        let (answer, reply) = oneshot::channel();
+        self.cni.send(answer).await.ok()?;
+        reply.await.ok()
     }
 
     async fn snapshot(&self) -> Option<Snapshot> {
@@ -105,12 +112,12 @@ impl<D: Datastore> Health<D> {
 
 #[cfg(test)]
 mod tests {
-    use cairn_datastore::MemoryStore;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
     use super::*;
     use crate::endpoint::Request as Wanted;
+    use crate::engine::Readiness;
 
     async fn get(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -126,32 +133,32 @@ mod tests {
 
     #[tokio::test]
     async fn the_answer_says_what_is_missing() {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = directory.path().join("ipam");
-        let allocator = Arc::new(NodeAllocator::open(MemoryStore::new(), "n1", &journal).unwrap());
         let (endpoints, mut requests) = Endpoints::new();
         let (snapshots, mut asked) = mpsc::channel::<oneshot::Sender<Snapshot>>(1);
+        let (cni, mut turns) = mpsc::channel::<Turn>(1);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(accept(listener, Arc::new(Health { endpoints, snapshots, allocator })));
+        let server = tokio::spawn(accept(listener, Arc::new(Health { endpoints, snapshots, cni })));
         let engine = tokio::spawn(async move {
             loop {
                 tokio::select! {
                     Some(Wanted::Turn(answer)) = requests.recv() => answer.send(()).unwrap(),
+                    Some(turn) = turns.recv() => turn.send(()).unwrap(),
                     Some(answer) = asked.recv() => {
-                        let bgpd_fault = Some("no socket".to_owned());
-                        answer.send(Snapshot { bgpd_fault, in_sync: true, ..Snapshot::default() }).unwrap();
+                        let bgpd = Some("no socket".to_owned());
+                        let readiness = Readiness { bgpd, ..Readiness::default() };
+                        answer.send(Snapshot { readiness, ..Snapshot::default() }).unwrap();
                     }
                 }
             }
         });
         let live = get(address, &path("/livez")).await;
         assert!(live.starts_with("HTTP/1.1 200 OK\r\n"), "{live}");
-        assert!(live.ends_with("\r\n\r\n[+] engine and dataplane: ok\n"), "{live}");
+        assert!(live.ends_with("\r\n\r\n[+] engine and dataplane: ok\n[+] CNI server: ok\n"), "{live}");
         let ready = get(address, &path("/readyz")).await;
         assert!(ready.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{ready}");
         assert!(
-            ready.ends_with("[+] dataplane: ok\n[-] bgpd: no socket\n[-] ipam: no IPPool is known\n"),
+            ready.ends_with("[+] datastore: ok\n[+] dataplane: ok\n[-] bgpd: no socket\n[+] ipam: ok\n"),
             "{ready}"
         );
         assert!(get(address, &path("/")).await.starts_with("HTTP/1.1 404 "));
@@ -162,6 +169,7 @@ mod tests {
         engine.abort();
         let dead = get(address, &path("/livez")).await;
         assert!(dead.starts_with("HTTP/1.1 503 ") && dead.contains("felix-lite is stopping"), "{dead}");
+        assert!(dead.contains("[-] CNI server: no answer"), "{dead}");
         server.abort();
     }
 }

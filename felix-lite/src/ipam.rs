@@ -23,12 +23,25 @@ fn no_hosts(attachment: &PoolAttachment) -> impl Iterator<Item = Prefix> + use<>
     subnet.into_iter().flat_map(|subnet| [subnet.addr(), subnet.last()]).map(Prefix::host)
 }
 
-/// Keeps the allocator's settings what the cluster says, and runs it. Ends only if the store is closed.
+/// Why no address could be given. A pool that is full or disabled is none of the node's faults: pods that have addresses would have to go.
+pub(crate) fn fault<D: Datastore>(allocator: &NodeAllocator<D>) -> Option<String> {
+    (!allocator.has_pools()).then(|| "no IPPool is known".to_owned())
+}
+
+/// Keeps the allocator's settings what the cluster says, and runs it; tells why it could give no address. Ends only if the store is closed.
 pub(crate) async fn run<D: Datastore>(
     store: D,
     allocator: Arc<NodeAllocator<D>>,
     mut facts: watch::Receiver<NodeFacts>,
+    faults: watch::Sender<Option<String>>,
 ) {
+    let tell = |fault: Option<String>| {
+        faults.send_if_modified(|known| {
+            let differs = *known != fault;
+            *known = fault;
+            differs
+        })
+    };
     let configure = async {
         let mut pools = Known::<IpPool>::new(&store);
         let mut reservations = Known::<IpReservation>::new(&store);
@@ -44,11 +57,15 @@ pub(crate) async fn run<D: Datastore>(
             if !open {
                 return;
             }
-            if !(pools.listed && reservations.listed && configurations.listed) {
+            // Of a pool that cannot be read the engine tells.
+            let unread = reservations.unread().or_else(|| configurations.unread());
+            tell(unread.or_else(|| fault(&allocator)));
+            // What is kept back, or how long addresses rest, must not become less because it cannot be read.
+            if !(pools.is_complete() && reservations.is_complete() && configurations.is_complete()) {
                 continue;
             }
             let facts = facts.borrow_and_update().clone();
-            if facts.not_ready.is_some() {
+            if !facts.complete {
                 continue; // the node's labels may not be known yet
             }
             let settings = Settings {
@@ -74,6 +91,7 @@ pub(crate) async fn run<D: Datastore>(
                     Ok(()) => last = Some(settings),
                     Err(error) => warn!(%error, "the allocator keeps its settings"),
                 }
+                tell(fault(&allocator));
             }
         }
     };

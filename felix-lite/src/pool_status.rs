@@ -50,7 +50,8 @@ pub(crate) async fn run<D: Datastore>(store: D, node: String) {
         if !open {
             return;
         }
-        if pools.listed {
+        // Others are judged differently without a pool that cannot be read.
+        if pools.is_complete() {
             turn = match (unsaid(&pools.objects).is_empty(), turn) {
                 (true, _) => None,
                 (false, Some(turn)) => Some(turn),

@@ -16,11 +16,13 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::dataplane::KernelFault;
-use crate::engine::Snapshot;
+use crate::engine::{Readiness, Snapshot};
 use crate::timer::at;
 
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_secs(1);
+/// The reason where an object cannot be read, and nothing is known of it.
+const UNREADABLE: &str = "Unreadable";
 /// Least time between two writes.
 const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -79,7 +81,11 @@ fn is_gone(event: &Event<NodeStatus>) -> bool {
     match event {
         Event::Listed(objects) => objects.is_empty(),
         Event::Deleted(_) => true,
-        Event::Added(_) | Event::Modified(_) | Event::Invalid { .. } | Event::Unavailable { .. } => false,
+        Event::Added(_)
+        | Event::Modified(_)
+        | Event::Invalid { .. }
+        | Event::Gone { .. }
+        | Event::Unavailable { .. } => false,
     }
 }
 
@@ -96,9 +102,9 @@ fn same(a: &NodeReport, b: &NodeReport) -> bool {
 
 /// What a snapshot says. Conditions keep the time of their last change from the report before.
 fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> NodeReport {
-    let ready = match &snapshot.not_ready {
+    let ready = match snapshot.readiness.fault() {
         None => condition("Ready", ConditionStatus::True, "OK", String::new(), now),
-        Some(why) => condition("Ready", ConditionStatus::False, "Starting", why.clone(), now),
+        Some(why) => condition("Ready", ConditionStatus::False, word(snapshot), why, now),
     };
     let bgpd = match &snapshot.bgpd_fault {
         None => condition("BGPReady", ConditionStatus::True, "OK", String::new(), now),
@@ -160,6 +166,11 @@ fn problems(snapshot: &Snapshot, now: Timestamp) -> Vec<Condition> {
         };
         say(kind, reason, message.clone());
     }
+    for (object, why) in &snapshot.unread {
+        let kept =
+            "it cannot be read, and what it was is not known here: bgpd and the kernel keep what they have";
+        say(UNREADABLE, UNREADABLE, format!("{object}: {kept}: {why}"));
+    }
     for found in &snapshot.conditions {
         let reason = found.reason.to_string();
         say(&reason, &reason, format!("{}: {}", found.subject, found.message));
@@ -170,6 +181,18 @@ fn problems(snapshot: &Snapshot, now: Timestamp) -> Vec<Condition> {
         condition(&kind, ConditionStatus::True, &reason, NodeReport::message(&things), now)
     };
     said.into_iter().map(one).collect()
+}
+
+/// In one word, why a node is not ready.
+fn word(snapshot: &Snapshot) -> &'static str {
+    let Readiness { datastore, dataplane, bgpd, ipam: _ } = &snapshot.readiness;
+    match (datastore.is_some() || dataplane.is_some(), bgpd.is_some()) {
+        _ if !snapshot.unread.is_empty() => UNREADABLE,
+        (true, _) => "Starting",
+        (false, true) if snapshot.in_sync => "BGPUnavailable",
+        (false, true) => "RoutesIncomplete",
+        (false, false) => "NoAddresses",
+    }
 }
 
 /// Why the node is being emptied, and how far that is. There is neither while nobody wants it.
@@ -357,13 +380,41 @@ mod tests {
     #[test]
     fn a_condition_keeps_the_time_of_its_last_change() {
         let at = Timestamp::from_unix;
-        let starting = Snapshot { not_ready: Some("datastore".to_owned()), ..Snapshot::default() };
+        let readiness = Readiness { datastore: Some("not read yet".to_owned()), ..Readiness::default() };
+        let starting = Snapshot { readiness, ..Snapshot::default() };
         let first = report(&starting, at(100), None);
         let second = report(&starting, at(200), Some(&first));
         assert!(same(&first, &second));
         let third = report(&Snapshot::default(), at(300), Some(&second));
         let times: Vec<_> = third.conditions.iter().map(|found| found.last_transition_time.unix()).collect();
         assert_eq!(times, [300, 100, 100], "Ready changed, BGPReady and DataplaneInSync did not");
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_says_why() {
+        let why = || Some("why".to_owned());
+        let told = |readiness: Readiness, in_sync: bool, unread: &[(&str, &str)]| {
+            let unread =
+                unread.iter().map(|(object, why)| ((*object).to_owned(), (*why).to_owned())).collect();
+            let snapshot = Snapshot { readiness, in_sync, unread, ..Snapshot::default() };
+            let report = report(&snapshot, Timestamp::from_unix(1), None);
+            let ready = report.conditions.iter().find(|found| found.kind == "Ready").cloned().unwrap();
+            assert_eq!(ready.status == ConditionStatus::True, ready.reason == "OK");
+            let problem = report.conditions.into_iter().find(|found| found.kind == UNREADABLE);
+            (ready.reason, problem.map(|found| (found.reason, found.message)))
+        };
+        let ready = Readiness::default;
+        assert_eq!(told(ready(), true, &[]), ("OK".to_owned(), None));
+        assert_eq!(told(Readiness { dataplane: why(), bgpd: why(), ..ready() }, false, &[]).0, "Starting");
+        assert_eq!(told(Readiness { bgpd: why(), ..ready() }, false, &[]).0, "RoutesIncomplete");
+        assert_eq!(told(Readiness { bgpd: why(), ipam: why(), ..ready() }, true, &[]).0, "BGPUnavailable");
+        assert_eq!(told(Readiness { ipam: why(), ..ready() }, true, &[]).0, "NoAddresses");
+        let unread = [("BGPConfiguration/default", "spec.asNumber: \"0\": 1 to 4294967294")];
+        let (reason, problem) = told(Readiness { datastore: why(), ..ready() }, false, &unread);
+        let (kind, message) = problem.unwrap();
+        assert_eq!((reason.as_str(), kind.as_str()), ("Unreadable", "Unreadable"));
+        assert!(message.starts_with("BGPConfiguration/default: "), "the controller tells it of the object");
+        assert!(message.contains("spec.asNumber"), "{message}");
     }
 
     #[test]

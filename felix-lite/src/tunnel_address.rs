@@ -41,7 +41,7 @@ pub(crate) async fn run<D: Datastore>(
     loop {
         let now = facts.borrow_and_update().clone();
         // Before the datastore was read no pool is known, which does not mean that there is none; nor does the allocator know any.
-        let complete = now.not_ready.is_some() || {
+        let complete = !now.complete || {
             let mut complete = true;
             for family in Family::ALL {
                 let pools = now.tunnel_pools.get(&family).cloned().unwrap_or_default();
@@ -146,8 +146,11 @@ mod tests {
             let allocator = Arc::clone(&allocator);
             async move { allocator.run().await }
         });
-        let (facts, seen) =
-            watch::channel(NodeFacts { tunnel_pools: pools(&["old"], &["old"]), ..NodeFacts::default() });
+        let (facts, seen) = watch::channel(NodeFacts {
+            tunnel_pools: pools(&["old"], &["old"]),
+            complete: true,
+            ..NodeFacts::default()
+        });
         let (told, mut addresses) = watch::channel(BTreeMap::new());
         let keeper = tokio::spawn(run(Arc::clone(&allocator), seen, told));
         let first = becomes(&mut addresses, |found| found.len() == 1).await[&Family::Ipv4];

@@ -173,7 +173,7 @@ fn pods_live_and_die_while_the_daemon_is_dead() -> Result<()> {
     ensure!(kept.iter().all(|address| goes.netns.pings(address)), "forwarding needs no daemon");
     let answer = node.plugin("ADD", Some(&node.pod()?), &node.configuration("1.1.0", &json!({})))?;
     ensure!(code(&answer) == Some(11), "{answer:?}");
-    let answer = node.plugin("STATUS", None, &node.configuration("1.1.0", &json!({})))?;
+    let answer = node.status()?;
     ensure!(code(&answer) == Some(50), "{answer:?}");
     node.del(&goes)?;
 

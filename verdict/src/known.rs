@@ -32,7 +32,7 @@ impl<K: Kind> Known<K> {
             }
             Event::Deleted(object) => drop(self.objects.remove(object.name())),
             // The store logs both.
-            Event::Invalid { .. } | Event::Unavailable { .. } => {}
+            Event::Invalid { .. } | Event::Gone { .. } | Event::Unavailable { .. } => {}
         }
         true
     }

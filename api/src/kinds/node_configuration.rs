@@ -221,8 +221,12 @@ impl Kind for NodeConfiguration {
                 );
             }
         }
-        if let Some(ranges) = &object.spec.nat_outgoing_excluded_cidrs {
-            faults.at_most("spec.natOutgoingExcludedCIDRs", ranges.len(), bounds::LIST);
+        let lists = [
+            ("spec.nodeAddressCIDRs", &object.spec.node_address_cidrs),
+            ("spec.natOutgoingExcludedCIDRs", &object.spec.nat_outgoing_excluded_cidrs),
+        ];
+        for (field, ranges) in lists {
+            faults.at_most(field, ranges.as_ref().map_or(0, Vec::len), bounds::LIST);
         }
         if let Some(time) = object.spec.wireguard_keep_alive {
             let (whole, seconds) = (time.get().subsec_nanos() == 0, time.get().as_secs());

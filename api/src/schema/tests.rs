@@ -147,6 +147,12 @@ fn lists() -> Vec<Listed> {
         listed("ipreservations", "spec.reservedCIDRs", json!({ "reservedCIDRs": [] }), range()),
         listed(
             "nodeconfigurations",
+            "spec.nodeAddressCIDRs",
+            json!({ "nodeAddressCIDRs": [] }),
+            range(),
+        ),
+        listed(
+            "nodeconfigurations",
             "spec.natOutgoingExcludedCIDRs",
             json!({ "natOutgoingExcludedCIDRs": [] }),
             range(),

@@ -118,11 +118,18 @@ impl<K: Kind> Follower<K> {
             match file::object_name(file_name) {
                 Named::Object(name) => self.look_at(Key::namespaced(namespace, name), false, &mut events),
                 Named::Refused(reason) => {
-                    let path = directory.join(file_name);
-                    let refused = (path, reason);
-                    if refused.0.exists() && !self.refused.contains(&refused) {
-                        refuse(&refused.0, &refused.1, &mut events);
-                        self.refused.push(refused);
+                    let refused = (directory.join(file_name), reason);
+                    let known = self.refused.iter().position(|known| *known == refused);
+                    match (refused.0.exists(), known) {
+                        (true, None) => {
+                            refuse(&refused.0, &refused.1, &mut events);
+                            self.refused.push(refused);
+                        }
+                        (false, Some(at)) => {
+                            self.refused.swap_remove(at);
+                            events.push(Event::Gone { key: key_of(&refused.0) });
+                        }
+                        (true, Some(_)) | (false, None) => {}
                     }
                 }
                 Named::Other => {}
@@ -156,6 +163,8 @@ impl<K: Kind> Follower<K> {
         for (path, reason) in scan.refused.iter().filter(|refused| !self.refused.contains(refused)) {
             refuse(path, reason, events);
         }
+        let gone = self.refused.iter().filter(|refused| !scan.refused.contains(refused));
+        events.extend(gone.map(|(path, _)| Event::Gone { key: key_of(path) }));
         self.refused = scan.refused;
         if !self.listed {
             self.listed = true;
@@ -168,7 +177,7 @@ impl<K: Kind> Follower<K> {
     fn list(&self, events: &mut Vec<Event<K>>) {
         events.retain(|event| matches!(event, Event::Invalid { .. }));
         let objects = self.known.values().filter_map(|known| known.object.clone());
-        events.insert(0, Event::Listed(objects.filter(|object| self.query.selects(object)).collect()));
+        events.push(Event::Listed(objects.filter(|object| self.query.selects(object)).collect()));
     }
 
     fn follow(&mut self, directory: &Path) {
@@ -212,8 +221,11 @@ impl<K: Kind> Follower<K> {
             self.missing.insert(key);
             return;
         }
-        let object = self.known.remove(&key).and_then(|known| known.object);
-        events.extend(object.filter(|object| self.query.selects(object)).map(Event::Deleted));
+        match self.known.remove(&key).map(|known| known.object) {
+            Some(Some(object)) if self.query.selects(&object) => events.push(Event::Deleted(object)),
+            Some(None) => events.push(Event::Gone { key }),
+            Some(Some(_)) | None => {}
+        }
     }
 
     /// A mended object is told even if it is as before: whoever shows the fault can take it back.
@@ -230,6 +242,10 @@ impl<K: Kind> Follower<K> {
 
 fn refuse<K: Kind>(path: &Path, reason: &str, events: &mut Vec<Event<K>>) {
     warn!(kind = K::KIND, file = %path.display(), %reason, "file refused");
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    events.push(Event::Invalid { key: Key::named(name), reason: format!("{}: {reason}", path.display()) });
+    events.push(Event::Invalid { key: key_of(path), reason: format!("{}: {reason}", path.display()) });
+}
+
+/// Under which name a refused file is told of: it is no object's.
+fn key_of(path: &Path) -> Key {
+    Key::named(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }

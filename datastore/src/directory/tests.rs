@@ -155,6 +155,21 @@ async fn a_file_that_will_never_be_an_object_is_refused_aloud() {
     put(&store, "ippools/B.yaml", &text("b", "10.0.0.0/16"));
     assert_eq!(next(&mut watch).await, "!B.yaml");
     put(&store, "ippools/README", "notes");
+    fs::remove_file(store.root().join("ippools/a.yml")).unwrap();
+    assert_eq!(next(&mut watch).await, "!-a.yml");
+    quiet(&mut watch).await;
+}
+
+#[tokio::test]
+async fn what_never_could_be_used_is_told_before_the_list_and_when_it_goes() {
+    let (_directory, store) = store();
+    put(&store, "ippools/a.yaml", "x");
+    put(&store, "ippools/b.yaml", &text("b", "10.0.0.0/16"));
+    let mut watch = store.watch::<IpPool>(Query::all());
+    assert_eq!(next(&mut watch).await, "!a");
+    assert_eq!(next(&mut watch).await, "[b]");
+    fs::remove_file(store.root().join("ippools/a.yaml")).unwrap();
+    assert_eq!(next(&mut watch).await, "!-a");
     quiet(&mut watch).await;
 }
 

@@ -144,19 +144,23 @@ impl<K: Kind> Follower<K> {
                 self.known.insert(Key::from(&object.metadata), known);
             }
         }
-        let mut invalid = Vec::new();
+        let mut told = Vec::new();
         for Unusable { key, reason } in unusable {
             // Its last good form stays in force.
             let object = before.remove(&key).and_then(|known| known.object);
             warn!(kind = K::KIND, %key, %reason, kept = object.is_some(), "object cannot be used");
             self.known.insert(key.clone(), Known { object, invalid: true });
-            invalid.push(Event::Invalid { key, reason });
+            told.push(Event::Invalid { key, reason });
+        }
+        // Of those that went without a good form no list can tell.
+        let gone =
+            before.into_iter().filter(|(key, known)| known.object.is_none() && !self.known.contains_key(key));
+        told.extend(gone.map(|(key, _)| Event::Gone { key }));
+        for event in told {
+            self.tell(event).await?;
         }
         let all = self.known.values().filter_map(|known| known.object.clone()).collect();
         self.tell(Event::Listed(all)).await?;
-        for event in invalid {
-            self.tell(event).await?;
-        }
         Ok(revision)
     }
 
@@ -218,7 +222,10 @@ impl<K: Kind> Follower<K> {
                 Ok(object) => Key::from(&object.metadata),
                 Err(unusable) => unusable.key.clone(),
             };
-            return self.known.remove(&key).and_then(|known| known.object).map(Event::Deleted);
+            return self.known.remove(&key).map(|known| match known.object {
+                Some(object) => Event::Deleted(object),
+                None => Event::Gone { key },
+            });
         }
         match read {
             Ok(object) => self.changed(Arc::new(object)),

@@ -116,6 +116,7 @@ fn name<K: Kind>(event: Option<Event<K>>) -> String {
         Event::Modified(object) => format!("~{}", object.full_name()),
         Event::Deleted(object) => format!("-{}", object.full_name()),
         Event::Invalid { key, .. } => format!("!{key}"),
+        Event::Gone { key } => format!("!-{key}"),
         Event::Listed(objects) => {
             let names: Vec<_> = objects.iter().map(|object| object.full_name()).collect();
             format!("[{}]", names.join(" "))
@@ -260,14 +261,41 @@ async fn an_invalid_object_leaves_its_last_good_form_in_force_over_a_new_list_to
     assert_eq!(name(watch.next().await), "!a");
     stream.event("ERROR", &json!({ "kind": "Status", "code": 410, "reason": "Expired" }));
     server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("7", &json!([bad])));
-    assert_eq!(name(watch.next().await), "[a]");
     assert_eq!(name(watch.next().await), "!a");
+    assert_eq!(name(watch.next().await), "[a]");
     let stream = server.asked(&format!("GET {POOLS}?watch=true")).await;
     stream.streams();
     stream.event("MODIFIED", &pool("a", "8"));
     assert_eq!(name(watch.next().await), "~a", "told, so that the fault can be taken back");
     stream.event("DELETED", &json!({ "metadata": { "name": "a", "resourceVersion": "9" } }));
     assert_eq!(name(watch.next().await), "-a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_could_be_used_is_told_before_the_list_and_when_it_goes() {
+    let (store, mut server) = Server::new();
+    let mut watch = store.watch::<IpPool>(Query::all());
+    let bad = |name: &str, version: &str| {
+        let mut bad = pool(name, version);
+        bad["spec"]["blockSize"] = json!(8);
+        bad
+    };
+    let items = json!([bad("a", "3"), bad("b", "4"), pool("c", "5")]);
+    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("5", &items));
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(name(watch.next().await));
+    }
+    assert_eq!(told, ["!a", "!b", "[c]"]);
+    let stream = server.asked(&format!("GET {POOLS}?watch=true")).await;
+    stream.streams();
+    stream.event("DELETED", &bad("a", "6"));
+    assert_eq!(name(watch.next().await), "!-a");
+    // The other one goes while nobody looks.
+    stream.event("ERROR", &json!({ "kind": "Status", "code": 410, "reason": "Expired" }));
+    server.asked(&format!("GET {POOLS}?limit=500")).await.says(200, listing("9", &json!([pool("c", "5")])));
+    assert_eq!(name(watch.next().await), "!-b");
+    assert_eq!(name(watch.next().await), "[c]");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use felix_api::{FrameError, HEADER, Reply, Request, body_len, encode, receive};
 use thiserror::Error;
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -25,6 +25,9 @@ pub(super) const CONNECTIONS: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long calls under way may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Answered as soon as the loop that takes connections turns.
+pub(crate) type Turn = oneshot::Sender<()>;
 
 /// The socket cannot be made.
 #[derive(Debug, Error)]
@@ -71,23 +74,35 @@ impl Listener {
     }
 
     /// Accepts until `stop` completes.
-    pub(super) async fn serve<D>(self, server: Arc<Server<D>>, stop: impl Future<Output = ()>)
-    where
+    pub(super) async fn serve<D>(
+        self,
+        server: Arc<Server<D>>,
+        mut turns: mpsc::Receiver<Turn>,
+        stop: impl Future<Output = ()>,
+    ) where
         D: Datastore + Send + Sync + 'static,
     {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut calls = JoinSet::new();
+        let (mut calls, mut slot) = (JoinSet::new(), None);
         tokio::pin!(stop);
         loop {
-            // The semaphore is never closed.
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             let stream = tokio::select! {
-                accepted = self.socket.accept() => accepted,
+                free = Arc::clone(&slots).acquire_owned(), if slot.is_none() => {
+                    // The semaphore is never closed.
+                    let Ok(free) = free else { return };
+                    slot = Some(free);
+                    continue;
+                }
+                accepted = self.socket.accept(), if slot.is_some() => accepted,
+                Some(turn) = turns.recv() => {
+                    let _nobody_waits = turn.send(());
+                    continue;
+                }
                 () = &mut stop => break,
             };
             match stream {
                 Ok((stream, _)) => {
-                    let server = Arc::clone(&server);
+                    let (server, slot) = (Arc::clone(&server), slot.take());
                     // A call runs to its end even if the plugin is killed: the runtime's next call finds a whole state.
                     calls.spawn(async move {
                         let _slot = slot;

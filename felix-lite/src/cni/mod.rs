@@ -28,6 +28,8 @@ mod underlay;
 mod wiring;
 mod wishes;
 
+pub(crate) use listener::Turn;
+
 pub use journal::JournalError;
 pub use listener::ListenError;
 pub use server::{Config, Facts, Server, StartError};

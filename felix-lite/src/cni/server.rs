@@ -10,11 +10,11 @@ use cairn_ipam::{Handle, NodeAllocator};
 use felix_api::{Attachment, Code, Command, PROTOCOL, Refusal, Reply, Request, Spool};
 use felix_core::PoolAttachment;
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use super::journal::{Journal, JournalError, Record};
-use super::listener::{ListenError, Listener};
+use super::listener::{ListenError, Listener, Turn};
 use super::locks::Locks;
 use super::wiring::{Moment, Wiring, WiringError};
 use crate::endpoint::{EndpointError, Endpoints};
@@ -59,7 +59,7 @@ pub struct Facts {
     pub mtu: watch::Receiver<u32>,
     /// How pods are attached, of pools where that is not by routes alone.
     pub attachments: watch::Receiver<BTreeMap<String, PoolAttachment>>,
-    /// Why ADD would fail now.
+    /// Why the node is not ready for pods; `None`: it is.
     pub not_ready: watch::Receiver<Option<String>>,
 }
 
@@ -123,9 +123,14 @@ impl<D: Datastore + Send + Sync + 'static> Server<D> {
         Ok((Arc::new(server), listener))
     }
 
-    /// Serves until `stop` completes, then finishes what is under way.
-    pub async fn run(self: Arc<Self>, listener: Listener, stop: impl Future<Output = ()>) {
-        listener.serve(self, stop).await;
+    /// Serves until `stop` completes, then finishes what is under way. Answers `turns` meanwhile.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        listener: Listener,
+        turns: mpsc::Receiver<Turn>,
+        stop: impl Future<Output = ()>,
+    ) {
+        listener.serve(self, turns, stop).await;
     }
 
     /// Forgets attachments whose interface went with its namespace, and hands the others over.

@@ -8,6 +8,7 @@ use cairn_api::WireguardKey;
 use cairn_net::{Family, Prefix};
 use felix_core::{Claim, Condition, DrainState, PoolAttachment, TunnelPools};
 
+use super::Readiness;
 use crate::dataplane::KernelFault;
 
 /// What other parts of the daemon follow.
@@ -31,6 +32,8 @@ pub(crate) struct NodeFacts {
     pub(crate) encryption: Encryption,
     /// Who has the addresses of egress gateways, and who may; `None` until all is known that this follows from.
     pub(crate) egress: Option<EgressFacts>,
+    /// The datastore has been read and the firewall is in the kernel: what the facts lack is not there.
+    pub(crate) complete: bool,
     /// Why the node is not ready for pods.
     pub(crate) not_ready: Option<String>,
 }
@@ -68,7 +71,9 @@ pub(crate) struct Snapshot {
     pub(crate) blocks: Vec<Prefix>,
     pub(crate) routes: usize,
     pub(crate) endpoints: usize,
-    pub(crate) not_ready: Option<String>,
+    pub(crate) readiness: Readiness,
+    /// Objects that cannot be read and of which nothing is known, as `Kind/name`, with why.
+    pub(crate) unread: Vec<(String, String)>,
     /// Everything has been told once, and whatever of ours nobody wanted is gone from the kernel.
     pub(crate) in_sync: bool,
     /// Why bgpd cannot be reached, or what it refuses.

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use cairn_net::{Families, Family};
 
 use crate::store::KINDS;
@@ -6,6 +8,8 @@ use crate::store::KINDS;
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     kinds_listed: usize,
+    /// Why objects cannot be read of which nothing is known, by kind and name.
+    unread: BTreeMap<&'static str, BTreeMap<String, String>>,
     endpoints_restored: bool,
     host_seen: bool,
     dataplane_ready: bool,
@@ -19,6 +23,11 @@ impl Progress {
     /// Every object of one more kind is known.
     pub(super) fn kind_listed(&mut self) {
         self.kinds_listed += 1;
+    }
+
+    /// These objects of a kind cannot be read, and no others of it: the kind is not listed while there are any.
+    pub(super) fn unread(&mut self, kind: &'static str, objects: BTreeMap<String, String>) {
+        self.unread.insert(kind, objects);
     }
 
     /// The CNI server handed over its journal.
@@ -81,14 +90,32 @@ impl Progress {
         self.picture_told && self.routes_told
     }
 
-    /// Why the node is not ready for pods.
-    pub(super) fn not_ready(&self) -> Option<String> {
-        let reason = match (self.dataplane_ready, self.kinds_listed >= KINDS) {
-            (false, _) => "the firewall is not in the kernel yet",
-            (true, false) => "the datastore has not been read yet",
-            (true, true) => return None,
-        };
-        Some(reason.to_owned())
+    /// Has the datastore been read, and is the firewall in the kernel?
+    pub(super) const fn is_complete(&self) -> bool {
+        self.dataplane_ready && self.kinds_listed >= KINDS
+    }
+
+    /// Objects that cannot be read and of which nothing is known, as `Kind/name`, with why.
+    pub(super) fn unread_objects(&self) -> impl Iterator<Item = (String, String)> {
+        let all = self.unread.iter();
+        all.flat_map(|(kind, objects)| {
+            objects.iter().map(move |(name, why)| (format!("{kind}/{name}"), why.clone()))
+        })
+    }
+
+    /// Why not all is known that the node follows from.
+    pub(super) fn datastore_fault(&self) -> Option<String> {
+        let mut unread = self.unread_objects();
+        if let Some((object, why)) = unread.next() {
+            let more = if unread.next().is_some() { ", and others" } else { "" };
+            return Some(format!("{object} cannot be read{more}: {why}"));
+        }
+        (self.kinds_listed < KINDS).then(|| "not read yet".to_owned())
+    }
+
+    /// Why pods would be without a firewall.
+    pub(super) fn firewall_fault(&self) -> Option<String> {
+        (!self.dataplane_ready).then(|| "the firewall is not in the kernel yet".to_owned())
     }
 }
 
@@ -111,9 +138,34 @@ mod tests {
         assert!(!progress.is_in_sync());
         assert!(progress.routes_completed() && !progress.routes_completed());
         assert!(progress.is_in_sync());
-        assert!(progress.not_ready().is_some());
+        assert!(progress.firewall_fault().is_some() && !progress.is_complete());
         progress.dataplane_ready();
-        assert_eq!(progress.not_ready(), None);
+        assert!(progress.firewall_fault().is_none() && progress.is_complete());
+        assert_eq!(progress.datastore_fault(), None);
+    }
+
+    #[test]
+    fn nothing_is_handed_on_while_an_object_cannot_be_read() {
+        let mut progress = Progress::default();
+        progress.endpoints_restored();
+        progress.host_seen();
+        progress.end_of_rib(Families::ALL);
+        (1..KINDS).for_each(|_| progress.kind_listed());
+        let why = "spec.asNumber: \"0\": 1 to 4294967294".to_owned();
+        progress.unread("BGPConfiguration", [("default".to_owned(), why.clone())].into());
+        assert!(!progress.facts_completed() && !progress.picture_completed() && !progress.routes_completed());
+        assert_eq!(
+            progress.datastore_fault().unwrap(),
+            format!("BGPConfiguration/default cannot be read: {why}")
+        );
+        progress.unread("IPPool", [("p".to_owned(), why)].into());
+        assert!(progress.datastore_fault().unwrap().contains("and others"));
+        for kind in ["BGPConfiguration", "IPPool"] {
+            progress.unread(kind, BTreeMap::new());
+        }
+        progress.kind_listed();
+        assert!(progress.facts_completed() && progress.picture_completed() && progress.routes_completed());
+        assert_eq!(progress.datastore_fault(), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use cairn_api::Object;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::kind::Watched;
+use super::unread::Unread;
 
 /// Events that may wait for the engine; after that the store waits.
 const QUEUE: usize = 64;
@@ -23,6 +24,9 @@ const QUEUE: usize = 64;
 pub(crate) enum FeedEvent {
     /// Facts.
     Facts(Vec<Update>),
+    /// Objects of a kind that cannot be read, and of which no good form is known, by name, with why; those told of it before are replaced.
+    /// The kind is not listed while there are any.
+    Unread(&'static str, BTreeMap<String, String>),
     /// Every object of one more kind has been told once.
     Listed,
 }
@@ -73,17 +77,19 @@ impl Feed {
 
 /// Passes the facts of one kind on until nobody listens.
 async fn follow<K: Watched>(mut watch: Watch<K>, queue: mpsc::Sender<FeedEvent>) {
-    let mut told = HashSet::new();
-    let mut listed = false;
+    let (mut told, mut unread, mut listed) = (HashSet::<String>::new(), Unread::default(), false);
     while let Some(event) = watch.next().await {
-        let first = matches!(event, Event::Listed(_)) && !listed;
+        let news = unread.take(&event, |name| told.contains(name)) && K::NEEDED;
         let facts = facts(event, &mut told);
-        if !facts.is_empty() && queue.send(FeedEvent::Facts(facts)).await.is_err() {
-            return;
-        }
-        if first {
-            listed = true;
-            if queue.send(FeedEvent::Listed).await.is_err() {
+        let first = !listed && if K::NEEDED { unread.is_complete() } else { unread.is_listed() };
+        listed |= first;
+        let events = [
+            (!facts.is_empty()).then_some(FeedEvent::Facts(facts)),
+            news.then(|| FeedEvent::Unread(K::KIND, unread.objects().clone())),
+            first.then_some(FeedEvent::Listed),
+        ];
+        for event in events.into_iter().flatten() {
+            if queue.send(event).await.is_err() {
                 return;
             }
         }
@@ -116,7 +122,8 @@ fn facts<K: Watched>(event: Event<K>, told: &mut HashSet<String>) -> Vec<Update>
             vec![K::fact(name, None)]
         }
         Event::Invalid { key, reason } => {
-            warn!(kind = K::KIND, %key, reason, "object is not valid: its last good form stays in force");
+            let kept = told.contains(&key.to_string());
+            warn!(kind = K::KIND, %key, reason, kept, "object is not valid: its last good form stays in force, if there is one");
             Vec::new()
         }
         Event::Unavailable { reason } => {
@@ -167,5 +174,48 @@ mod tests {
         let key = cairn_datastore::Key::named("a");
         let next = facts::<IpPool>(Event::Invalid { key, reason: "spec.cidr".to_owned() }, &mut told);
         assert!(next.is_empty() && told.contains("a"));
+    }
+
+    /// What the engine hears, in one word each.
+    async fn heard<K: Watched>(events: Vec<Event<K>>) -> Vec<String> {
+        let (sender, watch) = Watch::channel();
+        let (queue, mut fed) = mpsc::channel(QUEUE);
+        for event in events {
+            sender.send(event).await.unwrap();
+        }
+        drop(sender);
+        follow(watch, queue).await;
+        let mut heard = Vec::new();
+        while let Some(event) = fed.recv().await {
+            heard.push(match event {
+                FeedEvent::Facts(facts) => format!("{} facts", facts.len()),
+                FeedEvent::Unread(kind, objects) => {
+                    format!("{kind} {:?}", objects.into_keys().collect::<Vec<_>>())
+                }
+                FeedEvent::Listed => "listed".to_owned(),
+            });
+        }
+        heard
+    }
+
+    fn invalid<K: Watched>(name: &str) -> Event<K> {
+        Event::Invalid { key: cairn_datastore::Key::named(name), reason: "spec".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_needed_kind_is_not_listed_before_all_of_it_could_be_read() {
+        let listed = || Event::Listed(vec![pool("b")]);
+        let mended = heard(vec![invalid("a"), listed(), Event::Added(pool("a")), invalid("a")]).await;
+        assert_eq!(mended, ["IPPool [\"a\"]", "1 facts", "1 facts", "IPPool []", "listed"]);
+        let gone = Event::Gone { key: cairn_datastore::Key::named("a") };
+        let gone = heard(vec![invalid("a"), listed(), gone]).await;
+        assert_eq!(gone, ["IPPool [\"a\"]", "1 facts", "IPPool []", "listed"]);
+        assert_eq!(heard(vec![listed(), invalid("c")]).await, ["1 facts", "listed"]);
+    }
+
+    #[tokio::test]
+    async fn one_peer_that_cannot_be_read_keeps_nothing_back() {
+        let listed = heard::<BgpPeer>(vec![invalid("a"), Event::Listed(Vec::new())]).await;
+        assert_eq!(listed, ["listed"]);
     }
 }

@@ -43,7 +43,7 @@ pub struct Args {
     /// Log what would be done, and do nothing
     #[arg(long, env = "CAIRN_DRY_RUN")]
     pub dry_run: bool,
-    /// Where /livez and /metrics are answered over HTTP, such as 127.0.0.1:9095 [default: nowhere]
+    /// Where /livez, /readyz and /metrics are answered over HTTP, such as 127.0.0.1:9095 [default: nowhere]
     #[arg(long, env = "CAIRN_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
     /// How log lines look

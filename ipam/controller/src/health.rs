@@ -1,8 +1,9 @@
-//! Liveness and metrics over HTTP.
+//! Liveness, readiness and metrics over HTTP.
 //!
 //! | path | |
 //! |---|---|
-//! | `/livez` | 200 while the lease is looked at: if not, a restart may help |
+//! | `/livez` | 200 while the lease is looked at, and a round that is under way makes progress: if not, a restart may help |
+//! | `/readyz` | 200 while the lease can be read, and, of the one that leads, once all was read |
 //! | `/metrics` | in Prometheus' text format: `docs/guide/kubernetes.md` lists them |
 
 use std::fmt::Write as _;
@@ -15,13 +16,43 @@ use crate::judge::Action;
 
 /// The lease is looked at every few seconds; a store that is away answers within less.
 const STUCK: Duration = Duration::from_secs(120);
+/// Reading all that there is, and each single action after it, takes seconds, in the largest clusters a minute; a store that is away ends a
+/// round with an error.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// A time since the controller began, to the second; or never.
+#[derive(Debug, Default)]
+struct Mark(AtomicU64);
+
+impl Mark {
+    fn set(&self, now: Duration) {
+        self.0.store(now.as_secs().saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// How long ago it was.
+    fn age(&self, now: Duration) -> Option<Duration> {
+        let since = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(now.saturating_sub(Duration::from_secs(since)))
+    }
+}
 
 /// What the controller does, for whoever asks.
 #[derive(Debug)]
 pub struct Status {
     begin: Instant,
     leads: AtomicBool,
-    turned: AtomicU64,
+    /// The lease was looked at.
+    turned: Mark,
+    /// It was read.
+    seen: Mark,
+    /// A round that is under way did something.
+    progress: Mark,
+    /// Was everything read once?
+    has_read: AtomicBool,
     rounds: AtomicU64,
     failed: AtomicU64,
     suspects: [AtomicU64; 2],
@@ -40,7 +71,10 @@ impl Default for Status {
         Self {
             begin: Instant::now(),
             leads: AtomicBool::default(),
-            turned: AtomicU64::default(),
+            turned: Mark::default(),
+            seen: Mark::default(),
+            progress: Mark::default(),
+            has_read: AtomicBool::default(),
             rounds: AtomicU64::default(),
             failed: AtomicU64::default(),
             suspects: <[AtomicU64; 2]>::default(),
@@ -53,14 +87,30 @@ impl Default for Status {
 }
 
 impl Status {
-    /// The lease was looked at.
-    pub fn turned(&self, leads: bool) {
+    /// The lease was looked at; `seen`: and could be read.
+    pub fn turned(&self, leads: bool, seen: bool) {
+        let now = self.begin.elapsed();
         self.leads.store(leads, Ordering::Relaxed);
-        self.turned.store(self.begin.elapsed().as_secs(), Ordering::Relaxed);
+        self.turned.set(now);
+        if seen {
+            self.seen.set(now);
+        }
+    }
+
+    /// A round begins, or goes on.
+    pub fn progressed(&self) {
+        self.progress.set(self.begin.elapsed());
+    }
+
+    /// Everything was read.
+    pub fn read(&self) {
+        self.has_read.store(true, Ordering::Relaxed);
+        self.progressed();
     }
 
     /// A round is over.
     pub fn round(&self, complete: bool, (nodes, addresses): (usize, usize)) {
+        self.progress.clear();
         let counter = if complete { &self.rounds } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         for (gauge, count) in self.suspects.iter().zip([nodes, addresses]) {
@@ -95,21 +145,39 @@ impl Status {
         self.events[usize::from(!written)].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn is_live(&self) -> bool {
-        let turned = Duration::from_secs(self.turned.load(Ordering::Relaxed));
-        self.begin.elapsed().saturating_sub(turned) < STUCK
+    /// What a restart may help against.
+    fn hangs(&self, now: Duration) -> Option<&'static str> {
+        if self.turned.age(now).unwrap_or(now) >= STUCK {
+            return Some("the lease has not been looked at for two minutes");
+        }
+        let idle = self.progress.age(now).is_some_and(|age| age >= IDLE);
+        idle.then_some("a round has made no progress for ten minutes")
+    }
+
+    /// Why it could not do its work, or take it over.
+    fn lacks(&self, now: Duration) -> Option<&'static str> {
+        match self.seen.age(now) {
+            None => Some("the lease has not been read yet"),
+            Some(age) if age >= STUCK => Some("the lease could not be read for two minutes"),
+            Some(_) => {
+                let reads = self.leads.load(Ordering::Relaxed) && !self.has_read.load(Ordering::Relaxed);
+                reads.then_some("not everything has been read yet")
+            }
+        }
     }
 
     /// Status and text for a path.
     pub fn answer(&self, path: &str) -> (StatusCode, String) {
+        let judged = |fault: Option<&str>| match fault {
+            None => (StatusCode::OK, "ok\n".to_owned()),
+            Some(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
+        };
+        let now = self.begin.elapsed();
         match path {
-            "/livez" if self.is_live() => (StatusCode::OK, "ok\n".to_owned()),
-            "/livez" => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the lease has not been looked at for two minutes\n".to_owned(),
-            ),
+            "/livez" => judged(self.hangs(now)),
+            "/readyz" => judged(self.lacks(now)),
             "/metrics" => (StatusCode::OK, self.metrics()),
-            _ => (StatusCode::NOT_FOUND, "there are: /livez, /metrics\n".to_owned()),
+            _ => (StatusCode::NOT_FOUND, "there are: /livez, /readyz, /metrics\n".to_owned()),
         }
     }
 
@@ -182,7 +250,7 @@ mod tests {
     #[test]
     fn metrics_have_one_line_for_each_value() {
         let status = Status::default();
-        status.turned(true);
+        status.turned(true, true);
         status.round(true, (2, 3));
         status.kept(1);
         let report =
@@ -207,5 +275,41 @@ mod tests {
         }
         assert_eq!(status.answer("/livez").0, StatusCode::OK);
         assert_eq!(status.answer("/").0, StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn a_lease_that_nobody_looks_at_and_a_round_that_stands_still_are_no_life() {
+        let (status, begin) = (Status::default(), Duration::from_secs(3));
+        let second = Duration::from_secs(1);
+        assert_eq!((status.hangs(STUCK - second), status.hangs(STUCK).is_some()), (None, true));
+        status.progress.set(begin);
+        for now in [begin, begin + IDLE - second] {
+            status.turned.set(now);
+            assert_eq!(status.hangs(now), None);
+        }
+        let late = begin + IDLE;
+        status.turned.set(late);
+        assert!(status.hangs(late).is_some_and(|why| why.contains("a round")));
+        status.progress.set(late);
+        assert_eq!(status.hangs(late), None, "one step is enough");
+        status.round(false, (0, 0));
+        status.turned.set(late * 2);
+        assert_eq!(status.hangs(late * 2), None, "between two rounds there is nothing to do");
+        assert!(status.hangs(late * 2 + STUCK).is_some_and(|why| why.contains("the lease")));
+    }
+
+    #[test]
+    fn who_waits_is_ready_by_the_lease_and_who_leads_once_it_has_read() {
+        let (status, now) = (Status::default(), Duration::from_secs(3));
+        assert_eq!(status.answer("/readyz").0, StatusCode::SERVICE_UNAVAILABLE);
+        status.turned(false, false);
+        assert!(status.lacks(now).is_some(), "a lease that cannot be read");
+        status.turned(false, true);
+        assert_eq!(status.answer("/readyz").0, StatusCode::OK);
+        assert!(status.lacks(now + STUCK).is_some());
+        status.turned(true, true);
+        assert!(status.lacks(now).is_some_and(|why| why.contains("not everything")));
+        status.read();
+        assert_eq!(status.lacks(now), None);
     }
 }

@@ -31,7 +31,7 @@ impl Heard {
                 self.reports.insert(object.name().to_owned(), object);
             }
             Event::Deleted(object) => drop(self.reports.remove(object.name())),
-            Event::Invalid { .. } | Event::Unavailable { .. } => {}
+            Event::Invalid { .. } | Event::Gone { .. } | Event::Unavailable { .. } => {}
         }
     }
 }

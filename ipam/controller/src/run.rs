@@ -94,7 +94,9 @@ impl<D: Datastore> Election<'_, D> {
         loop {
             let asked = Instant::now();
             let led = self.term.borrow().is_some_and(|until| asked < until);
-            let leads = match self.turn().await {
+            let turn = self.turn().await;
+            let seen = turn.is_ok();
+            let leads = match turn {
                 Ok(true) => {
                     self.term.send_replace(Some(asked + self.candidate.duration()));
                     true
@@ -112,7 +114,7 @@ impl<D: Datastore> Election<'_, D> {
             if led != leads {
                 info!(leads, "leadership changed");
             }
-            self.status.turned(leads);
+            self.status.turned(leads, seen);
             tokio::time::sleep(pause).await;
         }
     }
@@ -174,6 +176,7 @@ async fn rounds<D: Datastore>(
     while term.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await.is_ok() {
         let mut judge = Judge::new(options.grace, longest_gap(options.interval), options.release_leaked);
         while leads(&term) {
+            status.progressed();
             let failed = round(store, options, &mut judge, &term, begin, status).await.err();
             if let Some(error) = &failed {
                 warn!(%error, "a round ends early");
@@ -243,6 +246,7 @@ async fn round<D: Datastore>(
     status: &Status,
 ) -> Result<(), StoreError> {
     let seen = observe(store).await?;
+    status.read();
     let wall = || Timestamp::from(SystemTime::now());
     let mut failed = None;
     let verdict = judge.judge(begin.elapsed(), wall(), &seen);
@@ -267,6 +271,7 @@ async fn round<D: Datastore>(
             Err(error @ StoreError::Invalid { .. }) => failed = Some(error),
             Err(error) => return Err(error),
         }
+        status.progressed();
     }
     failed.map_or(Ok(()), Err)
 }

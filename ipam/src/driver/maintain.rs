@@ -234,7 +234,7 @@ impl<D: Datastore> NodeAllocator<D> {
             Event::Modified(object) if object.metadata.annotations.contains_key(RECLAIMED) => true,
             Event::Added(object) | Event::Modified(object) => own(object) != Some(object.spec.state),
             Event::Deleted(object) => own(object).is_some(),
-            Event::Invalid { .. } | Event::Unavailable { .. } => false,
+            Event::Invalid { .. } | Event::Gone { .. } | Event::Unavailable { .. } => false,
         }
     }
 }

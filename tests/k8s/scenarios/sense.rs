@@ -83,7 +83,8 @@ impl State {
         let reports = reports["items"].as_array().context("a list of reports")?;
         let conditions =
             reports.iter().filter_map(|report| report["status"]["conditions"].as_array()).flatten();
-        let problems = conditions.filter(|condition| condition["type"] == "Problem");
+        // Of a condition that says how something is, the reason is another word than the type.
+        let problems = conditions.filter(|condition| condition["type"] == condition["reason"]);
         let problems = problems.map(|condition| condition["message"].to_string()).collect();
         Ok(Self { routes, problems })
     }

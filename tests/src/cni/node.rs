@@ -1,4 +1,4 @@
-//! A node in a network namespace of its own with felix-lite in it, its pods, and the two ways to call the plugin: by hand, as a
+//! A node in a network namespace of its own with bgpd and felix-lite in it, its pods, and the two ways to call the plugin: by hand, as a
 //! runtime would, and through `cnitool`.
 
 use std::fs;
@@ -108,6 +108,7 @@ pub struct Node {
     pub netns: Netns,
     /// Everything of it on disk.
     pub dir: tempfile::TempDir,
+    bgpd: Option<Child>,
     daemon: Option<Child>,
     pods: AtomicU32,
 }
@@ -121,6 +122,16 @@ impl Node {
     /// # Errors
     /// felix-lite is not ready in time; its log is printed.
     pub fn start(name: &str, families: Families<'_>) -> Result<Self> {
+        let mut node = Self::without_daemon(name, families)?;
+        node.start_daemon()?;
+        Ok(node)
+    }
+
+    /// As [`Node::start`], with bgpd, and without felix-lite.
+    ///
+    /// # Errors
+    /// What `ip` says, or bgpd does not start.
+    pub fn without_daemon(name: &str, families: Families<'_>) -> Result<Self> {
         let netns = Netns::new(format!("cni-{name}-{}", std::process::id()))?;
         netns.ip("link add up0 type veth peer name up1")?;
         for device in ["up0", "up1"] {
@@ -131,9 +142,14 @@ impl Node {
             netns.ip(&format!("addr add {address} dev up0{nodad}"))?;
         }
         let dir = tempfile::Builder::new().prefix("cairn-cni-").tempdir()?;
-        let mut node = Self { netns, dir, daemon: None, pods: AtomicU32::new(0) };
+        let mut node = Self { netns, dir, bgpd: None, daemon: None, pods: AtomicU32::new(0) };
         node.write_store(families)?;
-        node.start_daemon()?;
+        fs::create_dir_all(node.path("run"))?;
+        let log = fs::File::create(node.path("bgpd.log"))?;
+        let mut bgpd = node.netns.command(programs()?.join("bgpd"));
+        bgpd.arg("--socket").arg(node.path("run/bgpd.sock"));
+        bgpd.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        node.bgpd = Some(bgpd.spawn().context("cannot start bgpd")?);
         Ok(node)
     }
 
@@ -168,6 +184,19 @@ impl Node {
     /// # Errors
     /// It is not ready in time; its log is printed.
     pub fn start_daemon(&mut self) -> Result<()> {
+        self.spawn_daemon()?;
+        if !eventually(|| self.status().is_ok_and(|answer| answer.is_ok())) {
+            let log = fs::read_to_string(self.path("felix-lite.log")).unwrap_or_default();
+            bail!("felix-lite is not ready within {} s:\n{log}", PATIENCE.as_secs());
+        }
+        Ok(())
+    }
+
+    /// Starts felix-lite.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn spawn_daemon(&mut self) -> Result<()> {
         let log = fs::File::options().append(true).create(true).open(self.path("felix-lite.log"))?;
         let mut daemon = self.netns.command(programs()?.join("felix-lite"));
         daemon.arg("--node-name").arg("node");
@@ -177,14 +206,6 @@ impl Node {
         daemon.arg("--bgpd-socket").arg(self.path("run/bgpd.sock"));
         daemon.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.daemon = Some(daemon.spawn().context("cannot start felix-lite")?);
-        let ready = || {
-            self.plugin("STATUS", None, &self.configuration("1.1.0", &json!({})))
-                .is_ok_and(|answer| answer.is_ok())
-        };
-        if !eventually(ready) {
-            let log = fs::read_to_string(self.path("felix-lite.log")).unwrap_or_default();
-            bail!("felix-lite is not ready within {} s:\n{log}", PATIENCE.as_secs());
-        }
         Ok(())
     }
 
@@ -193,11 +214,23 @@ impl Node {
     /// # Errors
     /// The kernel refuses.
     pub fn kill_daemon(&mut self) -> Result<()> {
-        if let Some(mut daemon) = self.daemon.take() {
-            daemon.kill()?;
-            daemon.wait()?;
-        }
-        Ok(())
+        end(self.daemon.take())
+    }
+
+    /// As [`Node::kill_daemon`], of bgpd.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn kill_bgpd(&mut self) -> Result<()> {
+        end(self.bgpd.take())
+    }
+
+    /// What the plugin answers to STATUS. The outer error is one of the test, the inner one the plugin's.
+    ///
+    /// # Errors
+    /// See [`Node::plugin`].
+    pub fn status(&self) -> Result<Result<Value, Value>> {
+        self.plugin("STATUS", None, &self.configuration("1.1.0", &json!({})))
     }
 
     /// The daemon's process id, if it runs.
@@ -334,11 +367,20 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         let _ = self.kill_daemon();
+        let _ = self.kill_bgpd();
         if std::thread::panicking() {
             let log = fs::read_to_string(self.path("felix-lite.log")).unwrap_or_default();
             eprintln!("--- felix-lite of {} ---\n{log}", self.netns.name);
         }
     }
+}
+
+fn end(process: Option<Child>) -> Result<()> {
+    if let Some(mut process) = process {
+        process.kill()?;
+        process.wait()?;
+    }
+    Ok(())
 }
 
 /// The addresses of a result, without lengths.

@@ -46,7 +46,7 @@ impl Turns {
                 self.objects.insert(object.name().to_owned(), object);
             }
             Event::Deleted(object) => drop(self.objects.remove(object.name())),
-            Event::Invalid { .. } | Event::Unavailable { .. } => {}
+            Event::Invalid { .. } | Event::Gone { .. } | Event::Unavailable { .. } => {}
         }
     }
 
