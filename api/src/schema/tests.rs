@@ -145,12 +145,7 @@ fn lists() -> Vec<Listed> {
             json!("Workload"),
         ),
         listed("ipreservations", "spec.reservedCIDRs", json!({ "reservedCIDRs": [] }), range()),
-        listed(
-            "nodeconfigurations",
-            "spec.nodeAddressCIDRs",
-            json!({ "nodeAddressCIDRs": [] }),
-            range(),
-        ),
+        listed("nodeconfigurations", "spec.nodeAddressCIDRs", json!({ "nodeAddressCIDRs": [] }), range()),
         listed(
             "nodeconfigurations",
             "spec.natOutgoingExcludedCIDRs",
