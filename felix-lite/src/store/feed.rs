@@ -126,6 +126,8 @@ fn facts<K: Watched>(event: Event<K>, told: &mut HashSet<String>) -> Vec<Update>
             warn!(kind = K::KIND, %key, reason, kept, "object is not valid: its last good form stays in force, if there is one");
             Vec::new()
         }
+        // It was never told to exist.
+        Event::Gone { .. } => Vec::new(),
         Event::Unavailable { reason } => {
             debug!(kind = K::KIND, reason, "datastore is not available: what is known stays in force");
             Vec::new()
