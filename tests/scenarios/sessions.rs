@@ -139,7 +139,7 @@ fn a_long_message_reaches_bird(world: &World) -> Result<()> {
     let updates_sent = || -> Result<u64> {
         let peers = world.peers("cairn")?;
         let bird = peers.iter().find(|peer| peer.address.to_string() == "10.20.1.0").context("BIRD")?;
-        Ok(bird.updates_sent)
+        Ok(bird.counters.updates_sent)
     };
     let prefixes: Vec<String> = (0..PREFIXES)
         .map(|number| {
