@@ -196,7 +196,6 @@ impl Speaker {
 
     /// Keeps a log within its window: who lags behind is sent what it misses from the table, later.
     pub(super) fn cut_log(&mut self, id: GroupId) {
-        let mut hopeless = Vec::new();
         while let Some(cut) = self.rib.groups[id].group.cut_log() {
             let limit = 2 * self.rib.table.len() + self.missed_allowance;
             for member in &self.rib.groups[id].members {
@@ -204,15 +203,21 @@ impl Speaker {
                 let for_me = cut.is_for(peer.source);
                 let Some(session) = &mut peer.session else { continue };
                 session.cursor.lose(cut.place, for_me, &cut.routes);
-                if session.cursor.missed() > limit && !hopeless.contains(member) {
-                    hopeless.push(*member);
+                if session.cursor.missed() > limit && !self.hopeless.contains(member) {
+                    self.hopeless.push(*member);
                 }
             }
         }
-        for member in hopeless {
-            let notification = Notification::cease(CeaseError::OutOfResources);
-            let reason = DownReason::NotificationSent(notification.clone());
-            self.end_session(member, Some(&notification), &reason);
+    }
+
+    /// Ends sessions of peers that have missed too much. Not while changes are being told: a group goes with its last member.
+    pub(super) fn end_hopeless(&mut self) {
+        for member in std::mem::take(&mut self.hopeless) {
+            if self.peers.get(member).is_some_and(|peer| peer.session.is_some()) {
+                let notification = Notification::cease(CeaseError::OutOfResources);
+                let reason = DownReason::NotificationSent(notification.clone());
+                self.end_session(member, Some(&notification), &reason);
+            }
         }
     }
 }

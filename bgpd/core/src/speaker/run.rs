@@ -45,6 +45,8 @@ pub struct Speaker {
     pub(super) departing: Vec<PeerId>,
     /// [`MISSED_ALLOWANCE`], which is too much for a test to go through.
     pub(super) missed_allowance: usize,
+    /// Peers that have missed more than that: their sessions end once what changed is told.
+    pub(super) hopeless: Vec<PeerId>,
 }
 
 /// What [`Speaker::transmit`] handed out.
@@ -77,6 +79,7 @@ impl Speaker {
             tracking: Tracking::default(),
             departing: Vec::new(),
             missed_allowance: MISSED_ALLOWANCE,
+            hopeless: Vec::new(),
         }
     }
 
@@ -127,6 +130,7 @@ impl Speaker {
             return Some(output);
         }
         self.flush();
+        self.end_hopeless();
         self.outputs.pop_front().or_else(|| self.next_report())
     }
 
