@@ -346,7 +346,10 @@ fn forwarding_that_somebody_switches_off_is_switched_on_again(families: Families
             let said: Vec<_> = said.filter_map(|condition| condition["message"].as_str()).collect();
             for setting in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
                 let told = format!("{setting}: somebody set it to 0");
-                ensure!(said.iter().any(|message| message.starts_with(&told)), "{setting}: {conditions:?}");
+                ensure!(
+                    said.iter().flat_map(|message| message.lines()).any(|line| line.starts_with(&told)),
+                    "{setting}: {conditions:?}"
+                );
             }
             Ok(())
         })?;

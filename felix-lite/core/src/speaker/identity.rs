@@ -69,12 +69,15 @@ pub(crate) fn router_id(name: &str, identity: &NodeIdentity) -> RouterId {
     identity.router_id.or_else(from_address).unwrap_or_else(from_name)
 }
 
+/// A node's router id, and what is wrong with its identity by itself.
+type Known = (RouterId, Vec<(Reason, String)>);
+
 /// What is wrong with each node's identity: of two nodes with one router id, with the second by name.
 ///
 /// Cost: one node's change is worked out without a look at the others, but those that claim the same.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
-    known: HashMap<Arc<str>, (RouterId, Vec<(Reason, String)>)>,
+    known: HashMap<Arc<str>, Known>,
     ids: Claims<RouterId>,
     conditions: condition::ByNode,
 }
