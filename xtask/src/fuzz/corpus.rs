@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 
 /// The file of what fuzzing has learned, among the seeds.
 const LEARNED: &str = "learned.lines";
+/// Longest such file, in octets. The longest inputs are left out: they mostly reach what several short ones do.
+const MOST: usize = 256 << 10;
 /// Begins the name of a seed before libFuzzer, which names what it finds by a hash.
 const SEED: &str = "seed-";
 
@@ -63,8 +65,12 @@ pub(super) fn write(corpus: &Path, seeds: &Path) -> Result<usize> {
     // No line can say that there is nothing.
     inputs.retain(|input| !input.is_empty());
     inputs.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
-    let mut text = String::new();
+    let (mut text, mut kept) = (String::new(), 0);
     for input in &inputs {
+        if text.len() + 2 * input.len() >= MOST {
+            break;
+        }
+        kept += 1;
         for octet in input {
             write!(text, "{octet:02x}")?;
         }
@@ -76,7 +82,7 @@ pub(super) fn write(corpus: &Path, seeds: &Path) -> Result<usize> {
     } else if file.exists() {
         fs::remove_file(&file)?;
     }
-    Ok(inputs.len())
+    Ok(kept)
 }
 
 /// Octets of hex digits; blanks and `#` comments are passed over.
@@ -91,7 +97,7 @@ fn octets(text: &str) -> Result<Vec<u8>> {
 mod tests {
     use std::fs;
 
-    use super::{LEARNED, Which, plant, write};
+    use super::{LEARNED, MOST, Which, plant, write};
 
     #[test]
     fn what_was_learned_is_planted_again_and_written_without_the_seeds() {
@@ -100,7 +106,9 @@ mod tests {
         fs::create_dir_all(&seeds).expect("a directory");
         fs::write(seeds.join("one.hex"), "01 02 # two octets\n").expect("a seed");
         assert_eq!(plant(&seeds, &corpus, Which::All).expect("planted"), 1);
-        let learned: [(&str, &[u8]); 3] = [("b", &[7, 7, 7]), ("a", &[255]), ("nothing", &[])];
+        let long = vec![1; MOST / 2];
+        let learned: [(&str, &[u8]); 4] =
+            [("b", &[7, 7, 7]), ("a", &[255]), ("nothing", &[]), ("long", &long)];
         for (name, input) in learned {
             fs::write(corpus.join(name), input).expect("what libFuzzer writes");
         }
