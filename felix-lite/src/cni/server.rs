@@ -82,7 +82,7 @@ pub enum StartError {
 
 impl<D: Datastore + Send + Sync + 'static> Server<D> {
     /// Reads the journal, forgets the attachments whose interfaces are gone, hands the others to the engine, and carries out the DELs that
-    /// wait. After that the socket is there, and [`Server::run`] must follow soon.
+    /// wait. After that the socket is there, and `run` must follow soon.
     ///
     /// # Errors
     /// See [`StartError`]. A damaged record is logged and passed over.
