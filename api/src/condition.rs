@@ -24,6 +24,13 @@ pub struct Condition {
     pub observed_generation: Option<u64>,
 }
 
+impl Condition {
+    /// Since when a condition has this status, if it was `known` as that until `now`.
+    pub fn since(known: Option<&Self>, status: ConditionStatus, now: Timestamp) -> Timestamp {
+        known.filter(|known| known.status == status).map_or(now, |known| known.last_transition_time)
+    }
+}
+
 /// The three answers of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -4,6 +4,7 @@
 //! - [`DirectoryStore`]: YAML files in a directory, shared by any number of processes.
 //! - [`KubeStore`]: the API server of a Kubernetes cluster; reads kinds without a type, too ([`Foreign`]).
 //! - [`AnyStore`]: whichever of these two the command line names.
+//! - [`Known`]: the objects of a kind, from what a watch tells.
 //! - [`attempts`]: a compare-and-swap, again while others write.
 //! - [`Backoff`]: how long whoever failed to write waits.
 //! - [`MemoryStore`]: for tests and simulations, with faults on demand.
@@ -18,6 +19,7 @@ mod backoff;
 pub mod contract;
 mod directory;
 mod error;
+mod known;
 mod kube;
 mod memory;
 mod store;
@@ -28,6 +30,7 @@ pub use any::{AnyStore, StoreUrl};
 pub use backoff::Backoff;
 pub use directory::DirectoryStore;
 pub use error::StoreError;
+pub use known::Known;
 pub use memory::{Fault, MemoryStore, Operation};
 pub use store::{Datastore, Key, List, Precondition, Query, attempts};
 pub use watch::{Event, Watch};

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use cairn_api::kinds::{EgressGateway, EgressGatewayStatus};
 use cairn_api::{Condition, ConditionStatus, Object};
+use cairn_daemon::timer::at;
 use cairn_datastore::{Backoff, Datastore, StoreError};
 use felix_core::Claim;
 use tokio::sync::watch;
@@ -20,7 +21,6 @@ use tracing::{info, warn};
 
 use crate::engine::{EgressFacts, NodeFacts};
 use crate::store::Known;
-use crate::timer::at;
 
 /// How long a candidate leaves it to each one before it.
 const TURN: Duration = Duration::from_millis(500);

@@ -36,7 +36,6 @@ mod own_object;
 mod pool_status;
 mod status;
 mod store;
-mod timer;
 mod tunnel_address;
 mod wireguard_key;
 mod wireguard_peer;

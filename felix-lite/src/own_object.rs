@@ -1,6 +1,7 @@
 //! The one object of a kind that bears this node's name and that the node alone writes.
 
 use cairn_api::{Kind, Object};
+use cairn_daemon::timer::at;
 use cairn_datastore::{Backoff, Datastore, Key, Precondition, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -8,7 +9,6 @@ use tracing::{debug, info, warn};
 
 use crate::engine::NodeFacts;
 use crate::store::Known;
-use crate::timer::at;
 
 /// What makes the object true.
 #[derive(Debug, PartialEq)]

@@ -13,13 +13,13 @@ use cairn_api::kinds::{
     Attachment, AttachmentJudgement, IpPool, IpPoolStatus, Judgement, attachments, encapsulations,
 };
 use cairn_api::{Condition, ConditionStatus, Object, Timestamp};
+use cairn_daemon::timer::at;
 use cairn_datastore::{Datastore, Query, StoreError};
 use cairn_ipam::unallocatable;
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::store::Known;
-use crate::timer::at;
 
 /// The conditions.
 const ALLOCATABLE: &str = "Allocatable";
@@ -153,13 +153,12 @@ fn judge(
         None => (ConditionStatus::True, "OK", String::new()),
         Some((reason, message)) => (ConditionStatus::False, reason, message),
     };
-    let known = condition(pool, kind).filter(|known| known.status == status);
     Condition {
         kind: kind.to_owned(),
         status,
         reason: reason.to_owned(),
         message,
-        last_transition_time: known.map_or(now, |known| known.last_transition_time),
+        last_transition_time: Condition::since(condition(pool, kind), status, now),
         observed_generation: Some(pool.metadata.generation).filter(|generation| *generation > 0),
     }
 }

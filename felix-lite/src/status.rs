@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bgpd_api::peer::Peer;
 use cairn_api::kinds::{NodeReport, NodeStatus, PeerDemand, SessionReport};
 use cairn_api::{Condition, ConditionStatus, Metadata, Object, Timestamp};
+use cairn_daemon::timer::at;
 use cairn_datastore::{Backoff, Datastore, Event, Key, Query, StoreError};
 use felix_core::{DrainCause, DrainState};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,7 +18,6 @@ use tracing::debug;
 
 use crate::dataplane::KernelFault;
 use crate::engine::{Readiness, Snapshot};
-use crate::timer::at;
 
 /// Changes that come together are written together.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -127,10 +127,8 @@ fn report(snapshot: &Snapshot, now: Timestamp, before: Option<&NodeReport>) -> N
     conditions.extend(problems(snapshot, now));
     for condition in &mut conditions {
         let mut known = before.into_iter().flat_map(|report| &report.conditions);
-        let same = |known: &&Condition| known.kind == condition.kind && known.status == condition.status;
-        if let Some(known) = known.find(same) {
-            condition.last_transition_time = known.last_transition_time;
-        }
+        let known = known.find(|known| known.kind == condition.kind);
+        condition.last_transition_time = Condition::since(known, condition.status, now);
     }
     let described = snapshot.bgp_peers.iter().flat_map(|(name, sessions)| {
         sessions.iter().map(move |description| (description.as_str(), name.as_str()))

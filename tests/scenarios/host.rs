@@ -112,6 +112,31 @@ fn start_networkd(world: &World, node: &str) -> Result<()> {
     .map(drop)
 }
 
+/// Starts and ends a manager of networks on node1, twice for each way in which packets travel: nothing of ours changes, and no packet is lost.
+fn is_left_alone(
+    world: &World,
+    pods: &[PodOn; 2],
+    manager: &str,
+    start: fn(&World, &str) -> Result<()>,
+) -> Result<()> {
+    for way in WAYS {
+        let before = settle(world, pods, way)?;
+        let flows = Flows::start(world, &pods[0], &pods[1])?;
+        for _ in 0..2 {
+            start(world, "node1")?;
+            let now = world.run("node1", OURS)?;
+            ensure!(now == before, "what is ours was:\n{before}\nand is:\n{now}");
+            world.end_process("node1", manager, Signal::SIGTERM)?;
+            eventually(SETTLES, || {
+                ensure!(world.processes("node1", manager)?.is_empty(), "it still runs");
+                Ok(())
+            })?;
+        }
+        flows.end_without_loss()?;
+    }
+    Ok(())
+}
+
 fn systemd_networkd_leaves_alone_what_is_ours(families: Families) -> Result<()> {
     play("mesh", "networkd", families, |world| {
         let pods = [world.pod("node1", "a")?, world.pod("node2", "b")?];
@@ -121,22 +146,7 @@ fn systemd_networkd_leaves_alone_what_is_ours(families: Families) -> Result<()> 
         }
         put(world, "node1", "/etc/systemd/network/99-all.network", FOR_ALL)?;
         uplink(world, "node1")?;
-        for way in WAYS {
-            let before = settle(world, &pods, way)?;
-            let flows = Flows::start(world, &pods[0], &pods[1])?;
-            for _ in 0..2 {
-                start_networkd(world, "node1")?;
-                let now = world.run("node1", OURS)?;
-                ensure!(now == before, "what is ours was:\n{before}\nand is:\n{now}");
-                world.end_process("node1", "systemd-networkd", Signal::SIGTERM)?;
-                eventually(SETTLES, || {
-                    ensure!(world.processes("node1", "systemd-networkd")?.is_empty(), "it still runs");
-                    Ok(())
-                })?;
-            }
-            flows.end_without_loss()?;
-        }
-        Ok(())
+        is_left_alone(world, &pods, "systemd-networkd", start_networkd)
     })
 }
 
@@ -179,22 +189,7 @@ fn network_manager_leaves_alone_what_is_ours(families: Families) -> Result<()> {
         let (path, text) = FOR_NETWORK_MANAGER;
         put(world, "node1", path, text)?;
         world.run("node1", &format!("sh -c '{BUS}'"))?;
-        for way in WAYS {
-            let before = settle(world, &pods, way)?;
-            let flows = Flows::start(world, &pods[0], &pods[1])?;
-            for _ in 0..2 {
-                start_network_manager(world, "node1")?;
-                let now = world.run("node1", OURS)?;
-                ensure!(now == before, "what is ours was:\n{before}\nand is:\n{now}");
-                world.end_process("node1", "NetworkManager", Signal::SIGTERM)?;
-                eventually(SETTLES, || {
-                    ensure!(world.processes("node1", "NetworkManager")?.is_empty(), "it still runs");
-                    Ok(())
-                })?;
-            }
-            flows.end_without_loss()?;
-        }
-        Ok(())
+        is_left_alone(world, &pods, "NetworkManager", start_network_manager)
     })
 }
 

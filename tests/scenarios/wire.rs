@@ -41,7 +41,7 @@ impl Watch {
 
     /// What was captured so far, a line or more for each packet.
     pub(crate) fn now(&self, world: &World) -> Result<String> {
-        Ok(world.exec(&self.node, &["tcpdump", "-nn", "-r", &self.file])?.stdout)
+        self.read(world, "-nn")
     }
 
     /// What was captured, a line or more for each packet, once there is a line that is waited for.
@@ -59,10 +59,17 @@ impl Watch {
         self.read_until(world, "-nnvv", wanted)
     }
 
+    /// What was captured until now, and no more: where instructions are translated, packets come as fast as they are read, and there would be no end.
+    fn read(&self, world: &World, how: &str) -> Result<String> {
+        let file = &self.file;
+        let script = format!("head -c $(stat -c %s {file}) {file} | tcpdump {how} -r -");
+        Ok(world.exec(&self.node, &["sh", "-c", &script])?.stdout)
+    }
+
     fn read_until(&self, world: &World, how: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let mut text = String::new();
         eventually(PATIENCE, || {
-            text = world.exec(&self.node, &["tcpdump", how, "-r", &self.file])?.stdout;
+            text = self.read(world, how)?;
             ensure!(text.lines().any(&wanted), "not in the capture:\n{text}");
             Ok(())
         })?;

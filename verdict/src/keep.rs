@@ -10,13 +10,14 @@ use cairn_api::kinds::{
     BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, IpReservation, NodeConfiguration,
 };
 use cairn_api::{Condition, Draft, Kind, Object, Timestamp};
-use cairn_datastore::{Backoff, Datastore, Query, StoreError};
+use cairn_daemon::timer::at;
+use cairn_datastore::{Backoff, Datastore, Known, Query, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::followed::Followed;
 use crate::judge::{Cluster, NodeFacts, Reason, Verdict, judge};
-use crate::known::Known;
 use crate::status::{Says, wanted};
 
 /// Changes that come together are judged together: all objects are looked at, once in this time at the most.
@@ -113,54 +114,47 @@ pub async fn keep<D: Datastore>(store: &D, options: &Options, spoken: &watch::Se
     }
 }
 
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
 struct All {
-    nodes: Known<Node>,
-    secrets: Known<Secret>,
-    pools: Known<Draft<IpPool>>,
-    reservations: Known<Draft<IpReservation>>,
-    bgp: Known<Draft<BgpConfiguration>>,
-    peers: Known<Draft<BgpPeer>>,
-    filters: Known<Draft<BgpFilter>>,
-    configurations: Known<Draft<NodeConfiguration>>,
-    gateways: Known<Draft<EgressGateway>>,
+    nodes: Followed<Node>,
+    secrets: Followed<Secret>,
+    pools: Followed<Draft<IpPool>>,
+    reservations: Followed<Draft<IpReservation>>,
+    bgp: Followed<Draft<BgpConfiguration>>,
+    peers: Followed<Draft<BgpPeer>>,
+    filters: Followed<Draft<BgpFilter>>,
+    configurations: Followed<Draft<NodeConfiguration>>,
+    gateways: Followed<Draft<EgressGateway>>,
 }
 
 /// Does the same with each kind that is judged.
 macro_rules! each {
-    ($all:expr, $known:ident => $do:expr) => {{
+    ($all:expr, $kind:ident => $do:expr) => {{
         {
-            let $known = &$all.pools;
+            let $kind = &$all.pools;
             $do
         }
         {
-            let $known = &$all.reservations;
+            let $kind = &$all.reservations;
             $do
         }
         {
-            let $known = &$all.bgp;
+            let $kind = &$all.bgp;
             $do
         }
         {
-            let $known = &$all.peers;
+            let $kind = &$all.peers;
             $do
         }
         {
-            let $known = &$all.filters;
+            let $kind = &$all.filters;
             $do
         }
         {
-            let $known = &$all.configurations;
+            let $kind = &$all.configurations;
             $do
         }
         {
-            let $known = &$all.gateways;
+            let $kind = &$all.gateways;
             $do
         }
     }};
@@ -170,15 +164,15 @@ impl All {
     fn new(store: &impl Datastore, secret_namespace: &str) -> Self {
         let secrets = Query { namespace: Some(secret_namespace.to_owned()), ..Query::all() };
         Self {
-            nodes: Known::new(store, Query::all()),
-            secrets: Known::new(store, secrets),
-            pools: Known::new(store, Query::all()),
-            reservations: Known::new(store, Query::all()),
-            bgp: Known::new(store, Query::all()),
-            peers: Known::new(store, Query::all()),
-            filters: Known::new(store, Query::all()),
-            configurations: Known::new(store, Query::all()),
-            gateways: Known::new(store, Query::all()),
+            nodes: Followed::new(store, Query::all()),
+            secrets: Followed::new(store, secrets),
+            pools: Followed::new(store, Query::all()),
+            reservations: Followed::new(store, Query::all()),
+            bgp: Followed::new(store, Query::all()),
+            peers: Followed::new(store, Query::all()),
+            filters: Followed::new(store, Query::all()),
+            configurations: Followed::new(store, Query::all()),
+            gateways: Followed::new(store, Query::all()),
         }
     }
 
@@ -199,8 +193,8 @@ impl All {
 
     /// Was everything told once? Before that nothing is missing.
     fn listed(&self) -> bool {
-        let mut listed = self.nodes.listed && self.secrets.listed;
-        each!(self, known => listed &= known.listed);
+        let mut listed = self.nodes.known.listed && self.secrets.known.listed;
+        each!(self, kind => listed &= kind.known.listed);
         listed
     }
 
@@ -208,7 +202,9 @@ impl All {
     fn turn(&self, place: &Place) -> Duration {
         let before = match place {
             Place::Cluster => 0,
-            Place::Directory { node } => self.nodes.objects.keys().take_while(|name| *name < node).count(),
+            Place::Directory { node } => {
+                self.nodes.known.objects.keys().take_while(|name| *name < node).count()
+            }
         };
         let wait = TURN.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX));
         SETTLE + wait.min(LONGEST)
@@ -218,16 +214,17 @@ impl All {
         let files = matches!(place, Place::Directory { .. }).then_some(store);
         let pools = self.pools.read(files).await;
         let unread =
-            self.pools.objects.values().filter(|draft| matches!(pools.get(draft.name()), Some(Err(_))));
+            self.pools.known.objects.values().filter(|draft| matches!(pools.get(draft.name()), Some(Err(_))));
         let unread_ranges = unread.filter_map(|draft| draft.spec.range()).collect();
         Cluster {
             nodes: self
                 .nodes
+                .known
                 .objects
                 .iter()
                 .map(|(name, node)| (name.clone(), NodeFacts::of(node)))
                 .collect(),
-            secrets: self.secrets.objects.clone(),
+            secrets: self.secrets.known.objects.clone(),
             pools,
             unread_ranges,
             reservations: self.reservations.read(files).await,
@@ -241,7 +238,7 @@ impl All {
 
     fn spoken(&self, cluster: &Cluster, verdict: &Verdict) -> Spoken {
         let mut objects = Vec::new();
-        each!(self, known => objects.extend(known.objects.values().map(|object| told(object, verdict))));
+        each!(self, kind => objects.extend(kind.known.objects.values().map(|object| told(object, verdict))));
         let mut peers = BTreeMap::new();
         for (name, peer) in &cluster.peers {
             if let Some(address) = peer.as_ref().ok().and_then(|peer| peer.spec.peer_ip) {
@@ -256,8 +253,8 @@ impl All {
     async fn write(&self, store: &impl Datastore, verdict: &Verdict, says: Says, failing: bool) -> bool {
         let now: Timestamp = SystemTime::now().into();
         let mut complete = true;
-        each!(self, known => {
-            complete &= write(store, known, verdict, says, now, failing || !complete).await;
+        each!(self, kind => {
+            complete &= write(store, &kind.known, verdict, says, now, failing || !complete).await;
         });
         complete
     }
@@ -391,15 +388,15 @@ mod tests {
         create::<IpPool>(&store, "good", json!({ "cidr": "10.1.0.0/16" })).await;
         let began = Instant::now();
         let _seen = ["n2", "n3"].map(|node| start(&store, Place::Directory { node: node.to_owned() }));
-        let mut all = Known::<Draft<BgpPeer>>::new(&store, Query::all());
-        while all.objects.get("tor").is_none_or(|tor| tor.conditions().is_empty()) {
+        let mut all = Followed::<Draft<BgpPeer>>::new(&store, Query::all());
+        while all.known.objects.get("tor").is_none_or(|tor| tor.conditions().is_empty()) {
             assert!(all.follow().await);
         }
         assert!(began.elapsed() >= SETTLE + TURN, "n1 was given its turn");
         assert_eq!(said::<IpPool>(&store, "good").await, None);
         let tor = store.get::<Draft<BgpPeer>>(&Key::named("tor")).await.unwrap();
         assert_eq!(
-            tor.metadata.resource_version, all.objects["tor"].metadata.resource_version,
+            tor.metadata.resource_version, all.known.objects["tor"].metadata.resource_version,
             "written once"
         );
     }

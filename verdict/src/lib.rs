@@ -8,9 +8,9 @@
 //! What an objection means for sessions, pools and packets is derived elsewhere, from the same objects. Not here: what only a node can know,
 //! which it reports in its NodeStatus, and what is in force of a pool (docs/adr/0014).
 
+mod followed;
 pub mod judge;
 mod keep;
-mod known;
 pub mod status;
 
 pub use keep::{Options, Place, Spoken, Told, keep};

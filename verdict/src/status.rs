@@ -35,13 +35,12 @@ pub fn wanted<K: Kind>(
         None => (ConditionStatus::True, "OK", String::new()),
         Some(first) => (ConditionStatus::False, first.reason.as_str(), message(objections)),
     };
-    let since = known.filter(|known| known.status == status).map_or(now, |known| known.last_transition_time);
     let wanted = Condition {
         kind: ACCEPTED.to_owned(),
         status,
         reason: reason.to_owned(),
         message,
-        last_transition_time: since,
+        last_transition_time: Condition::since(known, status, now),
         observed_generation: Some(object.metadata.generation).filter(|generation| *generation > 0),
     };
     if known == Some(&wanted) {

@@ -5,6 +5,7 @@ mod repair;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use cairn_daemon::timer::at;
 use cairn_kernel::Error;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
 use cairn_kernel::nftables::Table;
@@ -469,13 +470,5 @@ enum Ended {
 impl From<Error> for Ended {
     fn from(error: Error) -> Self {
         Self::Kernel(error)
-    }
-}
-
-/// Completes at a time; never, if there is none.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }

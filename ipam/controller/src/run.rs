@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use cairn_api::core::Lease;
 use cairn_api::{Metadata, Object, Timestamp};
-use cairn_datastore::{Datastore, Key, StoreError};
+use cairn_datastore::{Datastore, Key, Known, StoreError};
 use cairn_verdict::Place;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::event::tell::tell;
 use crate::health::Status;
 use crate::judge::{Judge, Kept};
 use crate::observe::observe;
-use crate::report::{self, Heard};
+use crate::report;
 use crate::{act, established};
 
 /// Name of the lease.
@@ -200,7 +200,7 @@ async fn speak<D: Datastore>(store: &D, options: &Options, mut term: watch::Rece
         cairn_verdict::Options { secret_namespace: options.secret_namespace.clone(), place: Place::Cluster };
     while term.wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await.is_ok() {
         let (sender, spoken) = watch::channel(Arc::default());
-        let (reports, heard) = watch::channel(Heard::default());
+        let (reports, heard) = watch::channel(Known::default());
         tokio::select! {
             () = cairn_verdict::keep(store, &verdicts, &sender) => return,
             () = report::follow(store, &reports) => return,

@@ -41,7 +41,7 @@ pub(super) enum Place<'a> {
 }
 
 /// How long one suite may take.
-const SUITE_SECONDS: u64 = 2400;
+const SUITE_SECONDS: u64 = 1800;
 
 impl Suite {
     /// Builds all test programs of the workspace, and with them what they run.

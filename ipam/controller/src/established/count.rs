@@ -124,14 +124,13 @@ pub(super) fn wanted(
         Some(count) => (ConditionStatus::False, "SessionDown", count.message()),
     };
     let known = object.conditions().iter().find(|condition| condition.kind == ESTABLISHED);
-    let since = known.filter(|known| known.status == status).map_or(now, |known| known.last_transition_time);
     // Of no generation: a report does not say which one of the object the node has.
     let wanted = Condition {
         kind: ESTABLISHED.to_owned(),
         status,
         reason: reason.to_owned(),
         message,
-        last_transition_time: since,
+        last_transition_time: Condition::since(known, status, now),
         observed_generation: None,
     };
     let same_counts = object.sessions() == Some(counts);

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cairn_api::kinds::BgpPeer;
+use cairn_api::kinds::{BgpPeer, NodeStatus};
 use cairn_api::{Draft, Object};
-use cairn_datastore::{Backoff, Datastore, Query, StoreError};
+use cairn_daemon::timer::at;
+use cairn_datastore::{Backoff, Datastore, Known, Query, StoreError};
 use cairn_verdict::Spoken;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -11,13 +12,12 @@ use tracing::{debug, warn};
 
 use super::count::count;
 use super::turn::{SETTLE, Turns, sooner};
-use crate::report::Heard;
 
 /// Keeps what is said true for as long as it is polled. Ends only if the store is closed.
 pub async fn keep<D: Datastore>(
     store: &D,
     mut spoken: watch::Receiver<Arc<Spoken>>,
-    mut heard: watch::Receiver<Heard>,
+    mut heard: watch::Receiver<Known<NodeStatus>>,
 ) {
     let mut peers = store.watch::<Draft<BgpPeer>>(Query::all());
     let (mut turns, mut backoff) = (Turns::default(), Backoff::default());
@@ -26,7 +26,7 @@ pub async fn keep<D: Datastore>(
         tokio::select! {
             event = peers.next() => {
                 let Some(event) = event else { return };
-                turns.take(event);
+                turns.peers.take(event);
                 look = sooner(look, Instant::now() + SETTLE);
             }
             changed = spoken.changed() => {
@@ -58,24 +58,17 @@ pub async fn keep<D: Datastore>(
     }
 }
 
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Nothing before everything was told once: until then sessions seem to be missing.
 fn due_now(
     turns: &mut Turns,
     spoken: &mut watch::Receiver<Arc<Spoken>>,
-    heard: &mut watch::Receiver<Heard>,
+    heard: &mut watch::Receiver<Known<NodeStatus>>,
 ) -> (Vec<Object<Draft<BgpPeer>>>, Option<Instant>) {
     let (spoken, heard) = (Arc::clone(&spoken.borrow_and_update()), heard.borrow_and_update());
-    if !turns.is_listed() || !heard.listed || spoken.nodes.is_empty() {
+    if !turns.peers.listed || !heard.listed || spoken.nodes.is_empty() {
         return (Vec::new(), None);
     }
-    turns.due(&count(&spoken, &heard.reports), Instant::now(), SystemTime::now().into())
+    turns.due(&count(&spoken, &heard.objects), Instant::now(), SystemTime::now().into())
 }
 
 /// False if it is to be tried again. A conflict is no failure: its writer is told of, and what is missing then is written after that.
@@ -103,7 +96,7 @@ async fn write<D: Datastore>(store: &D, object: &Object<Draft<BgpPeer>>, quiet: 
 mod tests {
     use std::time::Duration;
 
-    use cairn_api::kinds::{NodeStatus, SessionReport};
+    use cairn_api::kinds::SessionReport;
     use cairn_api::{ConditionStatus, Metadata};
     use cairn_datastore::{Fault, Key, MemoryStore};
     use cairn_verdict::judge::NodeFacts;
@@ -136,7 +129,7 @@ mod tests {
         store.set_hook(|operation| if operation.verb == "update_status" { Fault::Lost } else { Fault::None });
         let nodes = [("n1".to_owned(), NodeFacts::default())].into();
         let (_judge, spoken) = watch::channel(Arc::new(Spoken { nodes, ..Spoken::default() }));
-        let (reports, heard) = watch::channel(Heard::default());
+        let (reports, heard) = watch::channel(Known::default());
         let (followed, kept) = (store.clone(), store.clone());
         tokio::spawn(async move { crate::report::follow(&followed, &reports).await });
         tokio::spawn(async move { keep(&kept, spoken, heard).await });

@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_api::kinds::BgpPeer;
 use cairn_api::{Draft, Object, Timestamp};
-use cairn_datastore::Event;
+use cairn_datastore::Known;
 use tokio::time::Instant;
 
 use super::count::{Change, Counts, wanted};
@@ -21,9 +20,7 @@ const MOST: usize = 20;
 /// The BGPPeers, and when something of each was written.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    objects: BTreeMap<String, Arc<Object<Draft<BgpPeer>>>>,
-    /// Was everything told once?
-    listed: bool,
+    pub(super) peers: Known<Draft<BgpPeer>>,
     times: BTreeMap<String, Times>,
 }
 
@@ -35,26 +32,6 @@ struct Times {
 }
 
 impl Turns {
-    /// Takes news of the objects.
-    pub(super) fn take(&mut self, event: Event<Draft<BgpPeer>>) {
-        match event {
-            Event::Listed(objects) => {
-                let named = objects.into_iter().map(|object| (object.name().to_owned(), object));
-                (self.objects, self.listed) = (named.collect(), true);
-            }
-            Event::Added(object) | Event::Modified(object) => {
-                self.objects.insert(object.name().to_owned(), object);
-            }
-            Event::Deleted(object) => drop(self.objects.remove(object.name())),
-            Event::Invalid { .. } | Event::Gone { .. } | Event::Unavailable { .. } => {}
-        }
-    }
-
-    /// Were all objects told once?
-    pub(super) const fn is_listed(&self) -> bool {
-        self.listed
-    }
-
     /// What is to be written now, and when to look again though nothing changes. It counts as written.
     pub(super) fn due(
         &mut self,
@@ -62,7 +39,7 @@ impl Turns {
         now: Instant,
         wall: Timestamp,
     ) -> (Vec<Object<Draft<BgpPeer>>>, Option<Instant>) {
-        let objects = &self.objects;
+        let objects = &self.peers.objects;
         self.times.retain(|name, _| objects.contains_key(name));
         let (mut due, mut again) = (Vec::new(), None);
         for (name, object) in objects {
@@ -106,6 +83,9 @@ pub(super) fn sooner(one: Option<Instant>, other: Instant) -> Option<Instant> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use cairn_datastore::Event;
     use cairn_verdict::Spoken;
     use cairn_verdict::judge::NodeFacts;
 
@@ -128,7 +108,7 @@ mod tests {
     impl World {
         fn new() -> Self {
             let mut turns = Turns::default();
-            turns.take(Event::Listed(vec![Arc::new(peer())]));
+            turns.peers.take(Event::Listed(vec![Arc::new(peer())]));
             Self { turns, now: Instant::now() }
         }
 
@@ -137,7 +117,7 @@ mod tests {
             self.now += Duration::from_secs(seconds);
             let (due, _) = self.turns.due(counts, self.now, Timestamp::from_unix(1));
             let written = !due.is_empty();
-            due.into_iter().for_each(|object| self.turns.take(Event::Modified(Arc::new(object))));
+            due.into_iter().for_each(|object| self.turns.peers.take(Event::Modified(Arc::new(object))));
             written
         }
     }
@@ -170,7 +150,7 @@ mod tests {
         for number in 0..50 {
             let mut object = peer();
             object.metadata.name = format!("p{number:02}");
-            turns.take(Event::Added(Arc::new(object)));
+            turns.peers.take(Event::Added(Arc::new(object)));
         }
         let mut now = Instant::now();
         let mut names = Vec::new();
@@ -178,7 +158,7 @@ mod tests {
             let (due, again) = turns.due(&Counts::new(), now, Timestamp::from_unix(1));
             assert_eq!(again.is_some(), left > 0);
             names.extend(due.iter().map(|object| object.name().to_owned()));
-            due.into_iter().for_each(|object| turns.take(Event::Modified(Arc::new(object))));
+            due.into_iter().for_each(|object| turns.peers.take(Event::Modified(Arc::new(object))));
             now += SETTLE;
         }
         names.sort();

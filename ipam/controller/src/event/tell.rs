@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cairn_api::core::{Event, EventSeries, EventType, Node};
+use cairn_api::kinds::NodeStatus;
 use cairn_api::{Kind, Metadata, Object, Timestamp};
-use cairn_datastore::{Backoff, Datastore, Key, StoreError};
+use cairn_daemon::timer::at;
+use cairn_datastore::{Backoff, Datastore, Key, Known, StoreError};
 use cairn_verdict::Spoken;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,7 +16,6 @@ use tracing::{debug, warn};
 use super::matter::{self, By, Matter};
 use super::recorder::{Note, Recorder, Step};
 use crate::health::Status;
-use crate::report::Heard;
 
 /// Where events of objects that are in no namespace belong.
 pub const NAMESPACE: &str = "default";
@@ -33,7 +34,7 @@ pub async fn tell<D: Datastore>(
     store: &D,
     identity: &str,
     mut spoken: watch::Receiver<Arc<Spoken>>,
-    mut heard: watch::Receiver<Heard>,
+    mut heard: watch::Receiver<Known<NodeStatus>>,
     status: &Status,
 ) {
     let begin = Instant::now();
@@ -84,24 +85,17 @@ pub async fn tell<D: Datastore>(
     }
 }
 
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Looks at all that is wrong; not before everything was told once, when all would look new, or gone.
 fn follow(
     recorder: &mut Recorder,
     now: Duration,
     spoken: &mut watch::Receiver<Arc<Spoken>>,
-    heard: &mut watch::Receiver<Heard>,
+    heard: &mut watch::Receiver<Known<NodeStatus>>,
 ) -> bool {
     let (spoken, heard) = (Arc::clone(&spoken.borrow_and_update()), heard.borrow_and_update());
     let is_told = heard.listed && !spoken.nodes.is_empty();
     if is_told {
-        recorder.follow(now, matter::all(&spoken, &heard.reports), &matter::present(&spoken));
+        recorder.follow(now, matter::all(&spoken, &heard.objects), &matter::present(&spoken));
     }
     is_told
 }

@@ -86,7 +86,7 @@ async fn objects_that_make_no_sense_are_told_and_that_they_do_again() {
     store.create(&Object::new(Metadata::named("tor"), peer)).await.unwrap();
     store.set_hook(|operation| if operation.kind == Event::KIND { Fault::Lost } else { Fault::None });
     let (sender, spoken) = watch::channel(Arc::default());
-    let (reports, heard) = watch::channel(Heard::default());
+    let (reports, heard) = watch::channel(Known::default());
     let (verdicts, followed, events) = (store.clone(), store.clone(), store.clone());
     tokio::spawn(async move {
         let secret_namespace = "cairn-system".to_owned();

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 /// Completes at a time; never, if there is none.
-pub(crate) async fn at(time: Option<Instant>) {
+pub async fn at(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
