@@ -10,7 +10,6 @@ use cairn_api::kinds::{
     BgpConfiguration, BgpFilter, BgpPeer, EgressGateway, IpPool, IpReservation, NodeConfiguration,
 };
 use cairn_api::{Condition, Draft, Kind, Object, Timestamp};
-use cairn_daemon::timer::at;
 use cairn_datastore::{Backoff, Datastore, Known, Query, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -111,6 +110,13 @@ pub async fn keep<D: Datastore>(store: &D, options: &Options, spoken: &watch::Se
                 }
             }
         }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
