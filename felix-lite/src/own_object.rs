@@ -2,7 +2,7 @@
 
 use cairn_api::{Kind, Object};
 use cairn_daemon::timer::at;
-use cairn_datastore::{Backoff, Datastore, Key, Precondition, StoreError};
+use cairn_datastore::{Backoff, Datastore, Key, Precondition, Query, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -29,7 +29,8 @@ pub(crate) async fn keep<K: Kind, D: Datastore>(
     what: &'static str,
     step: impl Fn(&str, &NodeFacts, Option<&Object<K>>) -> Step<K>,
 ) {
-    let mut known = Known::<K>::new(&store);
+    // Of thousands of nodes each has one.
+    let mut known = Known::<K>::of(&store, Query::all().with_field("metadata.name", &node));
     let mut backoff = Backoff::default();
     loop {
         let next = {

@@ -37,6 +37,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 use report::Run;
 use speaker::{Kind, Speaker};
@@ -47,7 +49,7 @@ use workload::{Figures, Workload};
 #[derive(Parser)]
 #[command(name = "bgp", about = "bgpd beside other BGP speakers")]
 struct Arguments {
-    /// Workloads, w1 to w6, in this order; all unless given
+    /// Workloads, w1 to w7, in this order; all unless given
     #[arg(long, value_delimiter = ',')]
     workloads: Vec<String>,
     /// Speakers: cairn, bird2, bird3, frr, gobgp, openbgpd, rustybgp; all that are found unless given
@@ -116,7 +118,7 @@ fn find(arguments: &Arguments, own: &std::path::Path) -> Result<Vec<Speaker>> {
 fn compare(arguments: &Arguments, speakers: &[Speaker]) -> Result<()> {
     let all = if arguments.quick { Workload::QUICK } else { Workload::FULL };
     for name in &arguments.workloads {
-        ensure!(all.iter().any(|(known, _)| known == name), "there is no workload {name:?}: w1 to w6");
+        ensure!(all.iter().any(|(known, _)| known == name), "there is no workload {name:?}: w1 to w7");
     }
     let chosen = all.into_iter().filter(|(name, _)| {
         arguments.workloads.is_empty() || arguments.workloads.iter().any(|wanted| wanted == name)
@@ -127,7 +129,7 @@ fn compare(arguments: &Arguments, speakers: &[Speaker]) -> Result<()> {
             for speaker in speakers.iter().filter(|speaker| workload.suits(speaker.kind)) {
                 let load = usage::load();
                 eprintln!("{name}, round {} of {}, load {load:.1}", round + 1, arguments.rounds);
-                let result = run(speaker, workload).map_err(|error| format!("{error:#}"));
+                let result = run(speaker, workload, None).map_err(|error| format!("{error:#}"));
                 if let Err(error) = &result {
                     eprintln!("  {}: {error}", speaker.kind.name());
                 }
@@ -141,10 +143,11 @@ fn compare(arguments: &Arguments, speakers: &[Speaker]) -> Result<()> {
     Ok(())
 }
 
-/// One run of one speaker, in namespaces of its own.
-fn run(speaker: &Speaker, workload: Workload) -> Result<Figures> {
+/// One run of one speaker, in namespaces of its own, on the first so many processors.
+fn run(speaker: &Speaker, workload: Workload, cores: Option<usize>) -> Result<Figures> {
     let wire = Wire::new()?;
-    let running = speaker.start(&wire.speaker, &workload.neighbours(), workload.installs())?;
+    let running =
+        on_cores(cores, || speaker.start(&wire.speaker, &workload.neighbours(), workload.installs()))??;
     let pids = running.pids();
     let figures = wire.generator.run(|| workload.run(speaker.kind, &pids))?;
     let mut figures = figures.with_context(|| running.tail())?;
@@ -153,6 +156,22 @@ fn run(speaker: &Speaker, workload: Workload) -> Result<Figures> {
         figures.extend(wire.speaker.run(|| floor::run(prefixes))??);
     }
     Ok(figures)
+}
+
+/// Calls this while this thread, and with it what it starts, has the first so many processors alone.
+fn on_cores<T>(cores: Option<usize>, body: impl FnOnce() -> T) -> Result<T> {
+    let Some(cores) = cores else { return Ok(body()) };
+    let this = Pid::from_raw(0);
+    let before = sched_getaffinity(this)?;
+    let mut fewer = CpuSet::new();
+    (0..CpuSet::count())
+        .filter(|cpu| before.is_set(*cpu) == Ok(true))
+        .take(cores)
+        .try_for_each(|cpu| fewer.set(cpu))?;
+    sched_setaffinity(this, &fewer)?;
+    let result = body();
+    sched_setaffinity(this, &before)?;
+    Ok(result)
 }
 
 /// Ctrl-C ends the speakers, too, and takes the namespaces away.

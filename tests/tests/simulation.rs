@@ -4,7 +4,7 @@
 //! sockets and resets all come from it. When the troubles are over and the network is quiet, every session must be up, what each end says it told is what
 //! the other end has, and every route is the one that the reference model computes without messages and without time.
 //!
-//! A program of its own and not `#[test]`s, so that every run counts: `cargo xtask sim --runs N --seed S` for long ones.
+//! A program of its own and not `#[test]`s, so that every run counts: `cargo xtask sim --minutes M` for long ones.
 
 #[path = "simulation/model.rs"]
 mod model;
@@ -15,7 +15,7 @@ mod troubles;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Runs unless told otherwise: some tens of seconds of a debug build.
 const RUNS: u64 = 2000;
@@ -42,13 +42,32 @@ fn main() -> ExitCode {
         let place = arguments.iter().position(|argument| argument == name)?;
         arguments.get(place + 1)?.parse::<u64>().ok()
     };
-    let (runs, first) = (number("--runs").unwrap_or(RUNS), number("--seed").unwrap_or(SEED));
-    println!("{runs} simulated networks from seed {first}");
+    let first = number("--seed").unwrap_or(SEED);
+    let time = number("--minutes").map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+    let runs = match (number("--runs"), time) {
+        (Some(runs), _) => runs,
+        (None, Some(_)) => u64::MAX,
+        (None, None) => RUNS,
+    };
+    match time {
+        Some(time) => println!("simulated networks from seed {first}, for {} min", time.as_secs() / 60),
+        None => println!("{runs} simulated networks from seed {first}"),
+    }
     let began = Instant::now();
-    let mut failed = 0;
+    let (mut passed, mut failed, mut told) = (0_u64, 0_u64, 0);
     for seed in first..first.saturating_add(runs) {
+        let minutes = began.elapsed().as_secs() / 60;
+        if time.is_some_and(|time| began.elapsed() >= time) {
+            break;
+        }
+        if minutes > told {
+            told = minutes;
+            println!("after {minutes} min: {passed} passed, {failed} failed");
+        }
         let result = catch_unwind(|| network::run(seed));
-        if !matches!(result, Ok(Ok(()))) {
+        if matches!(result, Ok(Ok(()))) {
+            passed += 1;
+        } else {
             failed += 1;
             if let Ok(Err(fault)) = result {
                 println!("{fault}");
@@ -62,6 +81,6 @@ fn main() -> ExitCode {
     }
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("in {:.1} s", began.elapsed().as_secs_f64());
-    println!("test result: {word}. {} passed; {failed} failed;", runs - failed);
+    println!("test result: {word}. {passed} passed; {failed} failed;");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

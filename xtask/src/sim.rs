@@ -10,8 +10,11 @@ use crate::{process, workspace};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// How many networks
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, conflicts_with = "minutes")]
     runs: u64,
+    /// Instead: as many as there is time for
+    #[arg(long)]
+    minutes: Option<u64>,
     /// The seed of the first one; each next one has the next number. Otherwise some number, which is printed
     #[arg(long)]
     seed: Option<u64>,
@@ -20,10 +23,14 @@ pub(crate) struct Arguments {
 /// Runs the simulation that is also a suite of `cargo xtask test`, in release mode.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.map_or_else(another, Ok)?;
+    let (bound, number) = match arguments.minutes {
+        Some(minutes) => ("--minutes", minutes),
+        None => ("--runs", arguments.runs),
+    };
     process::run(
         workspace::cargo()
             .args(["test", "--release", "--package", "cairn-lab", "--test", "simulation", "--"])
-            .args(["--runs", &arguments.runs.to_string(), "--seed", &seed.to_string()]),
+            .args([bound, &number.to_string(), "--seed", &seed.to_string()]),
     )
 }
 

@@ -17,13 +17,14 @@ pub(crate) struct Known<K: Kind> {
 }
 
 impl<K: Kind> Known<K> {
+    /// All of them.
     pub(crate) fn new<D: Datastore>(store: &D) -> Self {
-        Self {
-            watch: store.watch(Query::all()),
-            objects: Vec::new(),
-            listed: false,
-            unread: Unread::default(),
-        }
+        Self::of(store, Query::all())
+    }
+
+    /// Those that a query selects.
+    pub(crate) fn of<D: Datastore>(store: &D, query: Query) -> Self {
+        Self { watch: store.watch(query), objects: Vec::new(), listed: false, unread: Unread::default() }
     }
 
     /// Waits for the next event and takes it; false once the store is closed. Safe to drop and call again.

@@ -2,37 +2,46 @@
 
 use std::net::IpAddr;
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use cairn_kernel::object::NexthopId;
 use cairn_net::Prefix;
+use nix::net::if_::if_nametoindex;
 
 #[path = "../routes/raw.rs"]
 mod raw;
+
+use raw::Via;
 
 use crate::table::{Key, internet};
 use crate::usage::Usage;
 use crate::wire::peer_address;
 use crate::workload::Figures;
 
-/// Writes the prefixes of the workload through one nexthop object, and deletes them.
+/// Writes the prefixes of the workload and deletes them: through the router that speakers name, and through a nexthop object, which no
+/// other daemon knows of.
 pub(crate) fn run(count: usize) -> Result<Figures> {
+    const LINK: &str = "s0";
     let id = NexthopId::FIRST;
-    let hop = format!("nexthop add id {} via {} dev s0", id.0, peer_address(0));
+    let router = peer_address(0);
+    let hop = format!("nexthop add id {} via {router} dev {LINK}", id.0);
     let made = Command::new("ip").args(hop.split(' ')).status().context("cannot run ip")?;
     ensure!(made.success(), "ip {hop}");
     let prefixes: Vec<Prefix> = internet(count, 42).into_iter().map(prefix).collect::<Result<_>>()?;
-    let mut writer = raw::Writer::open()?;
     let mut figures = Figures::new();
-    let (began, cpu) = (Instant::now(), Usage::of_this_thread());
-    writer.add(&prefixes, id)?;
-    let (between, between_cpu) = (Instant::now(), Usage::of_this_thread());
-    writer.delete(&prefixes)?;
-    figures.insert("raw_installed", (between - began).as_secs_f64());
-    figures.insert("raw_removed", between.elapsed().as_secs_f64());
-    figures.insert("raw_installed_cpu", between_cpu - cpu);
-    figures.insert("raw_removed_cpu", Usage::of_this_thread() - between_cpu);
+    let names = [
+        (Via::Gateway(router, if_nametoindex(LINK)?), "raw_installed_cpu", "raw_removed_cpu"),
+        (Via::Nexthop(id), "object_installed_cpu", "object_removed_cpu"),
+    ];
+    for (via, installed, removed) in names {
+        let mut writer = raw::Writer::open()?;
+        let before = Usage::of_this_thread();
+        writer.add(&prefixes, via)?;
+        let between = Usage::of_this_thread();
+        writer.delete(&prefixes)?;
+        figures.insert(installed, between - before);
+        figures.insert(removed, Usage::of_this_thread() - between);
+    }
     Ok(figures)
 }
 

@@ -1,4 +1,4 @@
-//! How cost grows: with the prefixes of one table, and with the clients of a reflector.
+//! How cost grows: with the prefixes of one table, with the clients of a reflector, and what more processors are worth.
 
 use std::path::Path;
 
@@ -16,25 +16,61 @@ const TABLES: [usize; 4] = [10_000, 50_000, 200_000, 1_000_000];
 const CLIENTS: [usize; 4] = [10, 50, 200, 500];
 const OWN: usize = 100;
 
+/// The table that meets more and more processors.
+const TABLE_OF_CORES: usize = 200_000;
+
+/// A figure: its name, what it is, and its part of a file's name.
+type Figure = (&'static str, &'static str, &'static str);
+
+const CPU: Figure = ("converged_cpu", "CPU seconds", "cpu");
+const MEMORY: Figure = ("peak", "peak memory, MiB", "memory");
+const TIME: Figure = ("converged", "seconds", "time");
+
+/// What grows: its name, what the axis says, the figures, and each size with its workload and the processors of the speaker.
+struct Series {
+    name: &'static str,
+    x: &'static str,
+    figures: [Figure; 2],
+    points: Vec<(usize, Workload, Option<usize>)>,
+}
+
 /// Runs everything, and writes the plots into a directory.
 pub(crate) fn run(speakers: &[Speaker], rounds: usize, directory: &Path) -> Result<()> {
-    let tables = TABLES.map(|prefixes| (prefixes, Workload::FullTable { prefixes }));
-    let clients = CLIENTS.map(|clients| (clients, Workload::Reflect { clients, prefixes: OWN }));
-    let series = [
-        ("prefixes", "prefixes from one peer to another", &tables[..]),
-        ("peers", "reflector clients, 100 prefixes each, all to all", &clients[..]),
+    let cores = std::thread::available_parallelism()?.get();
+    let all = [
+        Series {
+            name: "prefixes",
+            x: "prefixes from one peer to another",
+            figures: [CPU, MEMORY],
+            points: TABLES.map(|prefixes| (prefixes, Workload::FullTable { prefixes }, None)).into(),
+        },
+        Series {
+            name: "peers",
+            x: "reflector clients, 100 prefixes each, all to all",
+            figures: [CPU, MEMORY],
+            points: CLIENTS
+                .map(|clients| (clients, Workload::Reflect { clients, prefixes: OWN }, None))
+                .into(),
+        },
+        Series {
+            name: "cores",
+            x: "processors of the speaker, 200,000 prefixes from one peer to another",
+            figures: [TIME, CPU],
+            points: (1..=cores)
+                .map(|cores| (cores, Workload::FullTable { prefixes: TABLE_OF_CORES }, Some(cores)))
+                .collect(),
+        },
     ];
-    let figures = [("converged_cpu", "CPU seconds", "cpu"), ("peak", "peak memory, MiB", "memory")];
     let mut document = Vec::new();
-    for (series, x, points) in series {
+    for Series { name: series, x, figures, points } in all {
         let mut lines: [Vec<Line>; 2] = Default::default();
         for speaker in speakers {
             let name = speaker.kind.name();
             let mut own: [Vec<(f64, f64)>; 2] = Default::default();
-            for (size, workload) in points {
+            for (size, workload, cores) in &points {
                 eprintln!("{name}, {size} {series}");
                 let results: Vec<_> =
-                    (0..rounds).filter_map(|_| crate::run(speaker, *workload).ok()).collect();
+                    (0..rounds).filter_map(|_| crate::run(speaker, *workload, *cores).ok()).collect();
                 for ((figure, _, _), own) in figures.iter().zip(&mut own) {
                     let values = results.iter().filter_map(|result| result.get(figure).copied()).collect();
                     if let Some(value) = median(values) {

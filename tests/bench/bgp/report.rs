@@ -17,7 +17,7 @@ pub(crate) struct Run {
 /// A column: the figure's name, its heading, what to multiply it with, and whether less of it is better.
 struct Column(&'static str, &'static str, f64, bool);
 
-const COLUMNS: [Column; 24] = [
+const COLUMNS: [Column; 26] = [
     Column("up", "sessions up s", 1.0, true),
     Column("converged", "converged s", 1.0, true),
     Column("converged_cpu", "CPU s", 1.0, true),
@@ -35,6 +35,8 @@ const COLUMNS: [Column; 24] = [
     Column("removed_cpu", "CPU s", 1.0, true),
     Column("raw_installed_cpu", "raw: installed CPU s", 1.0, false),
     Column("raw_removed_cpu", "removed CPU s", 1.0, false),
+    Column("object_installed_cpu", "raw, by an object: installed CPU s", 1.0, false),
+    Column("object_removed_cpu", "removed CPU s", 1.0, false),
     Column("established", "Established ms", 1e3, true),
     Column("end_of_rib", "End-of-RIB ms", 1e3, true),
     Column("churn_cpu", "CPU s", 1.0, true),

@@ -50,23 +50,25 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const FULL: [(&'static str, Self); 6] = [
+    pub(crate) const FULL: [(&'static str, Self); 7] = [
         ("w1", Self::FullTable { prefixes: 1_000_000 }),
         ("w2", Self::Reflect { clients: 100, prefixes: 1000 }),
         ("w3", Self::Pods { nodes: 500, blocks: 16 }),
         ("w4", Self::Fib { prefixes: 100_000 }),
         ("w5", Self::Session),
         ("w6", Self::Churn { prefixes: 100_000, rate: 10_000, seconds: 30 }),
+        ("w7", Self::Fib { prefixes: 500_000 }),
     ];
 
     /// The same, small: to see that everything works.
-    pub(crate) const QUICK: [(&'static str, Self); 6] = [
+    pub(crate) const QUICK: [(&'static str, Self); 7] = [
         ("w1", Self::FullTable { prefixes: 20_000 }),
         ("w2", Self::Reflect { clients: 10, prefixes: 100 }),
         ("w3", Self::Pods { nodes: 30, blocks: 16 }),
         ("w4", Self::Fib { prefixes: 5000 }),
         ("w5", Self::Session),
         ("w6", Self::Churn { prefixes: 5000, rate: 1000, seconds: 3 }),
+        ("w7", Self::Fib { prefixes: 20_000 }),
     ];
 
     /// In one line.

@@ -51,7 +51,7 @@ const FIGURES: [Figure; 4] = [
 ];
 
 /// Prints all.
-pub(crate) fn print(comparisons: &[Comparison], mesh: Option<&Mesh>, missing: &[Fabric]) {
+pub(crate) fn print(comparisons: &[Comparison], meshes: &[Mesh], missing: &[Fabric]) {
     println!("\nTCP between pods of two nodes, beside the same made by hand: medians\n");
     println!(
         "| fabric | family | MTU | by hand Gbit/s | Cairn Gbit/s | ratio | by hand CPU s/GB | Cairn CPU s/GB | ratio \
@@ -76,18 +76,26 @@ pub(crate) fn print(comparisons: &[Comparison], mesh: Option<&Mesh>, missing: &[
     for fabric in missing {
         println!("\n{fabric}: this kernel lacks it; `--vm` runs the benchmark under one that has it");
     }
-    let mesh = mesh.map_or(Value::Null, |mesh| {
-        println!(
-            "\nVXLAN to {} nodes: in the kernel within {:.3} s of their objects, written in {:.3} s, {:.3} s of felix-lite's CPU time",
-            mesh.nodes, mesh.total, mesh.programmed, mesh.cpu
-        );
-        println!("One of them gets another address: in the kernel after {:.2} ms", mesh.change * 1e3);
-        json!({
-            "nodes": mesh.nodes, "totalSeconds": mesh.total, "programmedSeconds": mesh.programmed,
-            "cpuSeconds": mesh.cpu, "changeSeconds": mesh.change,
-        })
-    });
-    println!("\n{}", json!({ "bench": "fabrics", "rows": rows, "mesh": mesh }));
+    let meshes: Vec<Value> = meshes.iter().map(mesh).collect();
+    println!("\n{}", json!({ "bench": "fabrics", "rows": rows, "meshes": meshes }));
+}
+
+/// Says what a mesh took, and gives it for programs.
+fn mesh(mesh: &Mesh) -> Value {
+    println!(
+        "\n{} to {} nodes: in the kernel within {:.3} s of their objects, written in {:.3} s, {:.3} s of felix-lite's CPU time",
+        mesh.fabric, mesh.nodes, mesh.total, mesh.programmed, mesh.cpu
+    );
+    println!(
+        "One of them gets another address: in the kernel after {:.2} ms, {:.2} ms of CPU time",
+        mesh.change * 1e3,
+        mesh.change_cpu * 1e3
+    );
+    json!({
+        "fabric": mesh.fabric.to_string(), "nodes": mesh.nodes, "totalSeconds": mesh.total,
+        "programmedSeconds": mesh.programmed, "cpuSeconds": mesh.cpu, "changeSeconds": mesh.change,
+        "changeCpuSeconds": mesh.change_cpu,
+    })
 }
 
 /// The middle one.

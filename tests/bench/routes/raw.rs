@@ -1,6 +1,6 @@
 //! The floor: as few instructions and syscalls as a correct writer can do with.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,12 +10,27 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
 };
 
+/// `RTA_OIF`, `RTA_GATEWAY`, `RTA_NH_ID` (linux/rtnetlink.h).
+const INTERFACE: u16 = 4;
+const GATEWAY: u16 = 5;
+const NEXTHOP: u16 = 30;
+
 const MESSAGES: usize = 512;
 const NEW: u16 = 24;
 const DEL: u16 = 25;
 const REQUEST_CREATE_EXCL: u16 = 0x601;
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
+
+/// Where routes lead.
+#[derive(Clone, Copy)]
+pub(crate) enum Via {
+    /// To what an object says, which the kernel has checked once.
+    Nexthop(NexthopId),
+    /// To a router on an interface of this number; the kernel looks it up for each route.
+    #[allow(dead_code, reason = "this file is in two benchmarks")]
+    Gateway(Ipv4Addr, u32),
+}
 
 /// Writes routes and remembers nothing.
 pub(crate) struct Writer {
@@ -35,26 +50,20 @@ impl Writer {
         Ok(Self { fd, buffer: Vec::with_capacity(MESSAGES * 80) })
     }
 
-    pub(crate) fn add(&mut self, prefixes: &[Prefix], nexthop: NexthopId) -> Result<()> {
-        self.write(prefixes, NEW, REQUEST_CREATE_EXCL, Some(nexthop))
+    pub(crate) fn add(&mut self, prefixes: &[Prefix], via: Via) -> Result<()> {
+        self.write(prefixes, NEW, REQUEST_CREATE_EXCL, Some(via))
     }
 
     pub(crate) fn delete(&mut self, prefixes: &[Prefix]) -> Result<()> {
         self.write(prefixes, DEL, REQUEST, None)
     }
 
-    fn write(
-        &mut self,
-        prefixes: &[Prefix],
-        kind: u16,
-        flags: u16,
-        nexthop: Option<NexthopId>,
-    ) -> Result<()> {
+    fn write(&mut self, prefixes: &[Prefix], kind: u16, flags: u16, via: Option<Via>) -> Result<()> {
         for chunk in prefixes.chunks(MESSAGES) {
             self.buffer.clear();
             for (index, prefix) in chunk.iter().enumerate() {
                 let flags = if index + 1 == chunk.len() { flags | ACK } else { flags };
-                message(&mut self.buffer, *prefix, kind, flags, nexthop)?;
+                message(&mut self.buffer, *prefix, kind, flags, via)?;
             }
             send(self.fd.as_raw_fd(), &self.buffer, MsgFlags::empty())?;
             self.acknowledged()?;
@@ -75,16 +84,15 @@ impl Writer {
     }
 }
 
-/// `nlmsghdr`, `rtmsg`, and two or three attributes.
-fn message(
-    out: &mut Vec<u8>,
-    prefix: Prefix,
-    kind: u16,
-    flags: u16,
-    nexthop: Option<NexthopId>,
-) -> Result<()> {
+/// `nlmsghdr`, `rtmsg`, and two to four attributes.
+fn message(out: &mut Vec<u8>, prefix: Prefix, kind: u16, flags: u16, via: Option<Via>) -> Result<()> {
     let (family, dst) = (prefix.family(), 4 + prefix.family().bytes());
-    let len = 16 + 12 + dst + if nexthop.is_some() { 8 } else { 0 };
+    let way = match via {
+        None => 0,
+        Some(Via::Nexthop(_)) => 8,
+        Some(Via::Gateway(..)) => 16,
+    };
+    let len = 16 + 12 + dst + way;
     out.extend_from_slice(&u32::try_from(len)?.to_ne_bytes());
     out.extend_from_slice(&kind.to_ne_bytes());
     out.extend_from_slice(&flags.to_ne_bytes());
@@ -98,10 +106,18 @@ fn message(
         IpAddr::V4(v4) => out.extend_from_slice(&v4.octets()),
         IpAddr::V6(v6) => out.extend_from_slice(&v6.octets()),
     }
-    if let Some(nexthop) = nexthop {
+    let mut word = |attribute: u16, value: [u8; 4]| {
         out.extend_from_slice(&8u16.to_ne_bytes());
-        out.extend_from_slice(&30u16.to_ne_bytes());
-        out.extend_from_slice(&nexthop.0.to_ne_bytes());
+        out.extend_from_slice(&attribute.to_ne_bytes());
+        out.extend_from_slice(&value);
+    };
+    match via {
+        None => {}
+        Some(Via::Nexthop(id)) => word(NEXTHOP, id.0.to_ne_bytes()),
+        Some(Via::Gateway(router, interface)) => {
+            word(GATEWAY, router.octets());
+            word(INTERFACE, interface.to_ne_bytes());
+        }
     }
     Ok(())
 }
