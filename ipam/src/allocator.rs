@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cairn_api::kinds::IpPool;
 use cairn_datastore::{Datastore, StoreError};
-use cairn_net::{Families, Family};
+use cairn_net::{Families, Family, Prefix};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
@@ -47,6 +47,9 @@ pub(crate) struct Inner {
     pub(crate) pinned: BTreeSet<IpAddr>,
     /// When this process has released an address, by the clock that nobody sets, while it rests.
     pub(crate) resting: BTreeMap<IpAddr, Duration>,
+    /// Addresses that pods have, or have had, since the store was last told of their block: to the store they are held ready. Not in the
+    /// journal: after a restart nobody knows what was on its way to the store.
+    pub(crate) untold: BTreeSet<IpAddr>,
 }
 
 /// What a request lacks.
@@ -102,7 +105,13 @@ impl<D: Datastore> NodeAllocator<D> {
         if replay.gap || new_boot {
             ledger.distrust();
         }
-        let mut inner = Inner { ledger, journal: file, pinned: BTreeSet::new(), resting: BTreeMap::new() };
+        let mut inner = Inner {
+            ledger,
+            journal: file,
+            pinned: BTreeSet::new(),
+            resting: BTreeMap::new(),
+            untold: BTreeSet::new(),
+        };
         if new_boot {
             inner.record(&[Record::Node { name: node.to_owned(), boot }]).map_err(failed)?;
         }
@@ -160,7 +169,17 @@ impl<D: Datastore> NodeAllocator<D> {
             return Ok(known);
         }
         check(request).map_err(Attempt::Failed)?;
-        let chosen = choose(&inner, request, own)?;
+        let chosen = match choose(&inner, request, own) {
+            Err(Attempt::Need(need)) => {
+                let now = self.now().steady;
+                let more = inner.hold_rested(now);
+                if !more.map_err(|source| Attempt::Failed(self.journal_error(source)))? {
+                    return Err(Attempt::Need(need));
+                }
+                choose(&inner, request, own)?
+            }
+            chosen => chosen?,
+        };
         let record = Record::Assign {
             handle: request.handle.clone(),
             pod: request.pod.clone(),
@@ -168,6 +187,7 @@ impl<D: Datastore> NodeAllocator<D> {
             addresses: chosen.iter().map(|assigned| (assigned.address, assigned.block)).collect(),
         };
         inner.record(&[record]).map_err(|source| Attempt::Failed(self.journal_error(source)))?;
+        inner.untold.extend(chosen.iter().map(|assigned| assigned.address));
         self.publish_if_borrowed(&inner, &chosen);
         drop(inner);
         self.wake.notify_one();
@@ -245,7 +265,7 @@ impl<D: Datastore> NodeAllocator<D> {
     }
 
     pub(crate) fn cooldown(inner: &Inner) -> Duration {
-        Duration::from_secs(inner.ledger.settings.ipam.ip_cooldown_seconds.into())
+        inner.cooldown()
     }
 
     /// Takes steps of the ledger that may change routes.
@@ -309,6 +329,10 @@ impl<D: Datastore> NodeAllocator<D> {
 }
 
 impl Inner {
+    fn cooldown(&self) -> Duration {
+        Duration::from_secs(self.ledger.settings.ipam.ip_cooldown_seconds.into())
+    }
+
     /// Into the journal, then into the ledger.
     pub(crate) fn record(&mut self, records: &[Record]) -> io::Result<()> {
         if !records.is_empty() {
@@ -316,6 +340,28 @@ impl Inner {
             records.iter().for_each(|record| self.ledger.apply(record));
         }
         Ok(())
+    }
+
+    /// Holds ready again what pods have given back and what has rested since, if the store knows nothing of all that. So pods come and go for
+    /// as long as the store is away. True if there was any.
+    fn hold_rested(&mut self, now: Duration) -> io::Result<bool> {
+        let cooldown = self.cooldown();
+        let rests = |address: &IpAddr| {
+            self.resting.get(address).is_some_and(|released| now.saturating_sub(*released) < cooldown)
+        };
+        let released = |address: &IpAddr| match self.ledger.addresses.get(address)? {
+            Held { block, state: Hold::Released { .. } } => Some((*block, *address)),
+            _ => None,
+        };
+        let rested: Vec<_> =
+            self.untold.iter().filter(|address| !rests(address)).filter_map(released).collect();
+        let warm =
+            |(block, address): &(Prefix, IpAddr)| Record::Warm { block: *block, addresses: vec![*address] };
+        self.record(&rested.iter().map(warm).collect::<Vec<_>>())?;
+        for (_, address) in &rested {
+            self.untold.remove(address);
+        }
+        Ok(!rested.is_empty())
     }
 }
 

@@ -94,7 +94,9 @@ impl<D: Datastore> NodeAllocator<D> {
     }
 
     fn change(&self, block: &mut IpamBlock, want: &Want) -> (Reconciled, Got) {
-        let inner = self.inner();
+        let mut inner = self.inner();
+        // Whether or not the answer comes, the store may know from now on.
+        inner.untold.retain(|address| !block.cidr.contains(*address));
         let claimant = self.claimant(&inner);
         let mut reconciled = claimant.reconcile(block, &inner.ledger);
         let got = match want {

@@ -101,6 +101,55 @@ async fn a_hundred_requests_at_once_cost_a_handful_of_writes() {
     background.abort();
 }
 
+/// Twice as many pods as there are addresses held ready come and go while the store is away: what one gave back the next one gets, but not before it has rested.
+#[tokio::test]
+async fn pods_come_and_go_for_as_long_as_the_store_is_away() {
+    let directory = TempDir::new().unwrap();
+    let store = MemoryStore::new();
+    let node = open(store.clone(), "n1", &directory);
+    let background = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.run().await }
+    });
+    until("the slice is full", async || entries(&store, AllocationState::Reserved).await == 32).await;
+    let before = node.assign(&dual("before")).await.unwrap();
+    until("it is reported", async || entries(&store, AllocationState::Assigned).await == 2).await;
+
+    let away = Arc::new(AtomicBool::new(true));
+    let is_away = Arc::clone(&away);
+    store.set_hook(move |_| if is_away.load(Ordering::Relaxed) { Fault::Lost } else { Fault::None });
+    node.release(&Handle::new("before")).unwrap();
+    let mut last = std::collections::BTreeMap::new();
+    let mut again = 0;
+    for number in 0..32 {
+        let handle = format!("h{number}");
+        let mut assigned = Err(());
+        until("a pod gets addresses", async || {
+            assigned = node.assign(&dual(&handle)).await.map_err(drop);
+            assigned.is_ok()
+        })
+        .await;
+        for address in assigned.unwrap().into_iter().map(|assigned| assigned.address) {
+            assert!(
+                before.iter().all(|known| known.address != address),
+                "{address}: the store may know it as free"
+            );
+            let rested = last.insert(address, Instant::now()).map(|used: Instant| used.elapsed());
+            again += usize::from(rested.is_some());
+            assert!(
+                rested.is_none_or(|rested| rested >= Duration::from_secs(1)),
+                "{address} after {rested:?}"
+            );
+        }
+        node.release(&Handle::new(handle)).unwrap();
+    }
+    assert!(again > 0 && last.len() <= 32, "{again} times again, {} addresses", last.len());
+
+    away.store(false, Ordering::Relaxed);
+    until("the store is told", async || entries(&store, AllocationState::Assigned).await == 0).await;
+    background.abort();
+}
+
 /// A bit flips in the journal's middle: the line is lost, the store is believed, and no address is given twice.
 #[tokio::test]
 async fn a_journal_damaged_in_the_middle_costs_no_address_twice() {

@@ -47,6 +47,7 @@ fn all() -> Vec<Scenario> {
     ];
     let once = scenarios![
         node::has_the_plugin_beside_others_and_no_secret,
+        node::has_one_connection_to_the_api_server,
         capabilities::annotations_limit_the_traffic_of_a_pod,
         controller::runs_twice_and_one_acts,
         routers::peers_tell_how_many_of_their_sessions_are_established,

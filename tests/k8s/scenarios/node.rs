@@ -31,3 +31,19 @@ pub(crate) fn has_the_plugin_beside_others_and_no_secret(world: &World) -> Resul
     }
     Ok(())
 }
+
+/// Thousands of nodes with a connection for each watch are more than a server bears.
+pub(crate) fn has_one_connection_to_the_api_server(world: &World) -> Result<()> {
+    // To the Service, whose port is 443.
+    let line = "ss --oneline --numeric --tcp --processes --no-header state established dport = :443";
+    for node in world.cluster.nodes() {
+        // At a start several may be made at once, of which one stays.
+        world.cluster.await_that("one connection", || {
+            let all = world.cluster.lab().run(node, line)?;
+            let own: Vec<&str> = all.lines().filter(|line| line.contains("((\"felix-lite\",")).collect();
+            ensure!(own.len() == 1, "{node}: {own:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
