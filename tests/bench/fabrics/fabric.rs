@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cairn_lab::Lab;
 use cairn_lab::feature::Feature;
 use cairn_net::Family;
@@ -89,6 +89,10 @@ impl Fabric {
 
     /// Makes the same between the plain nodes, for packets of a family, and gives the ends the MTU of pods.
     pub(crate) fn by_hand(self, lab: &Lab, family: Family, mtu: u32) -> Result<()> {
+        let keys = match self {
+            Self::Wireguard => Some([Keys::make(lab)?, Keys::make(lab)?]),
+            Self::None | Self::Vxlan | Self::Ipip => None,
+        };
         for (own, other) in [(1, 2), (2, 1)] {
             let node = format!("plain{own}");
             let network = match family {
@@ -117,10 +121,11 @@ impl Fabric {
                     let address = gateway.strip_suffix(&other.to_string()).unwrap_or_default();
                     lab.run(&node, &format!("ip link add {device} type {kind}"))?;
                     lab.run(&node, &format!("ip address add {address}{own}/{length} dev {device}"))?;
-                    if self == Self::Wireguard {
+                    if let Some(keys) = &keys {
                         // As with Cairn, encrypted packets are of IPv4.
                         let remote = format!("10.0.0.1{other}");
-                        encrypt(lab, &node, &format!("plain{other}"), device, &remote, &network)?;
+                        let (own, theirs) = (&keys[own - 1], &keys[other - 1]);
+                        encrypt(lab, &node, device, own, theirs, &remote, &network)?;
                     }
                     lab.run(&node, &format!("ip link set {device} up"))?;
                     let via = if self == Self::Wireguard { String::new() } else { format!("via {gateway} ") };
@@ -164,20 +169,39 @@ pub(crate) fn configure(lab: &Lab, name: &str, spec: &str) -> Result<()> {
     Ok(std::fs::rename(&draft, directory.join(format!("{name}.yaml")))?)
 }
 
-/// Gives a WireGuard device a key, and the other plain node as its peer.
-fn encrypt(lab: &Lab, node: &str, other: &str, device: &str, remote: &str, network: &str) -> Result<()> {
-    let key = |node: &str| -> Result<String> {
-        let file = format!("{}/{node}-{device}.key", lab.directory().display());
-        let make = format!("umask 077; test -f {file} || wg genkey > {file}; wg pubkey < {file}");
-        let output = lab.exec("plain1", &["sh", "-c", &make])?;
-        ensure!(output.success, "{}", output.text());
-        Ok(output.stdout.trim().to_owned())
-    };
-    let (_, theirs) = (key(node)?, key(other)?);
+/// Those of one end.
+struct Keys {
+    private: String,
+    public: String,
+}
+
+impl Keys {
+    fn make(lab: &Lab) -> Result<Self> {
+        let make = "key=$(wg genkey) && echo $key && echo $key | wg pubkey";
+        let output = lab.exec("plain1", &["sh", "-c", make])?;
+        let mut lines = output.stdout.lines().map(str::to_owned);
+        match (lines.next(), lines.next()) {
+            (Some(private), Some(public)) if output.success => Ok(Self { private, public }),
+            _ => bail!("no keys: {}", output.text()),
+        }
+    }
+}
+
+/// Gives a WireGuard device its key, and the other plain node as its peer.
+fn encrypt(
+    lab: &Lab,
+    node: &str,
+    device: &str,
+    own: &Keys,
+    theirs: &Keys,
+    remote: &str,
+    network: &str,
+) -> Result<()> {
     let port = if device == "tunnel4" { 51_821 } else { 51_822 };
-    let file = format!("{}/{node}-{device}.key", lab.directory().display());
-    lab.run(node, &format!("wg set {device} listen-port {port} private-key {file}"))?;
-    let peer = format!("peer {theirs} endpoint {remote}:{port} allowed-ips {network}");
+    let set = format!("echo {} | wg set {device} listen-port {port} private-key /dev/stdin", own.private);
+    let output = lab.exec(node, &["sh", "-c", &set])?;
+    ensure!(output.success, "{}", output.text());
+    let peer = format!("peer {} endpoint {remote}:{port} allowed-ips {network}", theirs.public);
     lab.run(node, &format!("wg set {device} {peer}")).map(drop)
 }
 
