@@ -49,8 +49,8 @@ pub(super) struct Encryption {
     known: BTreeSet<String>,
     /// The device, if it is there.
     device: Option<OnDevice>,
-    /// There are changes to write.
-    changed: bool,
+    /// What is to be written.
+    changes: Changes,
     /// When the device is read.
     due: Option<Instant>,
     fault: Option<String>,
@@ -59,6 +59,55 @@ pub(super) struct Encryption {
     refused: Option<String>,
     /// Ways to other nodes' own addresses.
     nodes: NodeRoutes,
+}
+
+/// What is wanted otherwise than before.
+#[derive(Debug)]
+enum Changes {
+    /// Everything is to be compared with what is there.
+    Everything,
+    /// Peers of these names, and keys that are or were those of one of them.
+    Some { names: BTreeSet<String>, keys: BTreeSet<PublicKey> },
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self::Some { names: BTreeSet::new(), keys: BTreeSet::new() }
+    }
+}
+
+impl Changes {
+    /// With more than these a comparison of everything is cheaper, and the lists have a bound.
+    const MANY: usize = 256;
+
+    /// Of a name that had this key.
+    fn note(&mut self, name: String, key: Option<PublicKey>) {
+        let Self::Some { names, keys } = self else { return };
+        names.insert(name);
+        keys.extend(key);
+        if names.len().max(keys.len()) > Self::MANY {
+            *self = Self::Everything;
+        }
+    }
+
+    const fn is_everything(&self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
+    fn is_none(&self) -> bool {
+        matches!(self, Self::Some { names, .. } if names.is_empty())
+    }
+
+    /// Those of the peers that are concerned.
+    fn among<'a>(
+        &'a self,
+        wanted: &'a BTreeMap<String, WireguardPeer>,
+    ) -> Box<dyn Iterator<Item = (&'a String, &'a WireguardPeer)> + 'a> {
+        match self {
+            Self::Everything => Box::new(wanted.iter()),
+            Self::Some { names, .. } => Box::new(names.iter().filter_map(|name| wanted.get_key_value(name))),
+        }
+    }
 }
 
 /// What the kernel has, as far as it counts.
@@ -95,7 +144,7 @@ impl Encryption {
             wanted: BTreeMap::new(),
             known: BTreeSet::new(),
             device: None,
-            changed: false,
+            changes: Changes::default(),
             due: None,
             fault: None,
             clock: Clock::new(time_of_day(), Instant::now()),
@@ -128,7 +177,7 @@ impl Encryption {
         };
         let done = self.client().and_then(|client| client.change(name, &change));
         done.map_err(|error| explain(port, &error))?;
-        self.changed = true;
+        self.changes = Changes::Everything;
         self.nodes.resync();
         self.read(name)
     }
@@ -184,14 +233,14 @@ impl Encryption {
 
     /// Packets to somebody should be encrypted, or not, from the next [`Self::write`] on.
     pub(super) fn want(&mut self, name: String, peer: Option<WireguardPeer>) {
-        match peer {
-            Some(peer) => self.wanted.insert(name, peer),
+        let before = match peer {
+            Some(peer) => self.wanted.insert(name.clone(), peer),
             None => {
                 self.known.remove(&name);
                 self.wanted.remove(&name)
             }
         };
-        self.changed = true;
+        self.changes.note(name, before.map(|peer| PublicKey(peer.key.0)));
     }
 
     /// What the core is to know.
@@ -252,14 +301,17 @@ impl Encryption {
         let Some(name) = self.device.as_ref().map(|device| device.name.clone()) else { return };
         let read = self.due.is_some_and(|due| due <= now);
         // After an error nobody knows what is there until it was read.
-        if !read && (!self.changed || self.fault.is_some()) {
+        if !read && (self.changes.is_none() || self.fault.is_some()) {
             return;
         }
         let done = if read { self.read(&name) } else { Ok(()) };
+        if read {
+            self.changes = Changes::Everything;
+        }
         match done.and_then(|()| self.apply(&name, now)) {
             Ok(()) => {
-                (self.changed, self.fault) = (false, None);
                 self.note_ready();
+                (self.changes, self.fault) = (Changes::default(), None);
                 let mut peers = self.device.iter().flat_map(|device| device.peers.values());
                 // Whoever does not answer in time is looked at with everything else.
                 let is_new =
@@ -281,26 +333,38 @@ impl Encryption {
         let Some(device) = &self.device else { return };
         let is_ready =
             |peer: &WireguardPeer| device.peers.get(&PublicKey(peer.key.0)).is_some_and(|known| known.ready);
-        let ready = self.wanted.iter().filter(|(_, peer)| is_ready(peer));
+        let ready = self.changes.among(&self.wanted).filter(|(_, peer)| is_ready(peer));
         let new: Vec<String> =
             ready.filter(|(name, _)| !self.known.contains(*name)).map(|(name, _)| name.clone()).collect();
         self.known.extend(new);
     }
 
-    /// Writes what differs between the peers that are wanted and those that are known to be there.
+    /// Writes what differs between the peers that are wanted and those that are known to be there, as far as anything has changed: of thousands of
+    /// peers that is mostly one.
     fn apply(&mut self, name: &LinkName, now: Instant) -> Result<(), String> {
         let Some(device) = &mut self.device else { return Ok(()) };
-        device.peers.values_mut().for_each(|known| known.ready |= now.duration_since(known.since) >= GRACE);
+        if self.changes.is_everything() {
+            let peers = device.peers.values_mut();
+            peers.for_each(|known| known.ready |= now.duration_since(known.since) >= GRACE);
+        }
         let is_ready = |key: &PublicKey| device.peers.get(key).is_some_and(|known| known.ready);
         // Packets to a node that has fallen silent take another way: only a knock shows that it is back.
         let is_there =
             |key: &PublicKey| device.peers.get(key).is_some_and(|known| known.answers.is_there(now));
-        let wanted = self
-            .wanted
-            .values()
-            .map(|peer| kernel_peer(peer, |key| is_ready(key) && (peer.own.is_empty() || is_there(key))));
+        let wanted = self.changes.among(&self.wanted).map(|(_, peer)| {
+            kernel_peer(peer, |key| is_ready(key) && (peer.own.is_empty() || is_there(key)))
+        });
         let wanted: BTreeMap<PublicKey, Peer> = wanted.map(|peer| (peer.public_key, peer)).collect();
-        let gone = device.peers.keys().filter(|key| !wanted.contains_key(*key)).copied();
+        let gone: Vec<PublicKey> = match &self.changes {
+            Changes::Everything => device.peers.keys().copied().collect(),
+            Changes::Some { keys, .. } => {
+                // A key may have become that of another name before.
+                let is_used = |key: &PublicKey| self.wanted.values().any(|peer| peer.key.0 == key.0);
+                let left = keys.iter().filter(|key| device.peers.contains_key(*key));
+                left.filter(|key| !wanted.contains_key(*key) && !is_used(key)).copied().collect()
+            }
+        };
+        let gone = gone.into_iter().filter(|key| !wanted.contains_key(key));
         let differs =
             |peer: &&Peer| device.peers.get(&peer.public_key).is_none_or(|known| known.peer != **peer);
         // Before the others go: an address moves from one peer to the next in one step.
@@ -383,5 +447,27 @@ fn explain(port: u16, error: &Error) -> String {
             format!("UDP port {port} is in use by another program of this node: {error}")
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_changes_concern_their_peers_and_many_concern_all() {
+        let mut changes = Changes::default();
+        assert!(changes.is_none() && !changes.is_everything());
+        changes.note("a".to_owned(), None);
+        changes.note("b".to_owned(), Some(PublicKey([2; 32])));
+        let Changes::Some { names, keys } = &changes else { panic!("{changes:?}") };
+        assert!(names.iter().eq(["a", "b"]) && keys.iter().eq(&[PublicKey([2; 32])]));
+        assert!(!changes.is_none());
+        for number in 0..=Changes::MANY {
+            changes.note(number.to_string(), None);
+        }
+        assert!(changes.is_everything() && !changes.is_none());
+        changes.note("c".to_owned(), None);
+        assert!(changes.is_everything(), "until all of them were compared");
     }
 }

@@ -29,6 +29,9 @@ const CHANGES: u32 = 21;
 /// Time between two questions to a kernel that does not tell.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// felix-lite looks often at peers that have not answered yet, for ten seconds; none of these answers.
+const ANSWERS: Duration = Duration::from_secs(15);
+
 const WITHOUT_MESH: &str = "apiVersion: cairn.network/v1alpha1\nkind: BGPConfiguration\nmetadata:\n  name: default\nspec:\n  \
     nodeToNodeMeshEnabled: false\n";
 
@@ -79,6 +82,10 @@ pub(crate) fn measure(lab: &Lab, fabric: Fabric, nodes: u32) -> Result<Mesh> {
         let start = Instant::now();
         let programmed = kernel.has_all(nodes).await?.elapsed().as_secs_f64();
         let (total, whole_cpu) = (start.elapsed().as_secs_f64(), cpu(felix)? - before);
+        if fabric == Fabric::Wireguard {
+            eprintln!("{fabric}: until none of them is waited for to answer ...");
+            tokio::time::sleep(ANSWERS).await;
+        }
         let (mut changes, mut change_cpu) = (Vec::new(), 0.0);
         for round in 1..=CHANGES {
             eprintln!("another address, {round} of {CHANGES} ...");
