@@ -7,7 +7,6 @@
 //! Each candidate waits for those that come before it by a hash of gateway and node, which spreads gateways over nodes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cairn_api::kinds::{EgressGateway, EgressGatewayStatus};
@@ -20,7 +19,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::engine::{EgressFacts, NodeFacts};
-use crate::store::Known;
+use crate::store::Followed;
 
 /// How long a candidate leaves it to each one before it.
 const TURN: Duration = Duration::from_millis(500);
@@ -35,22 +34,22 @@ const ACTIVE: &str = "Active";
 
 /// Takes addresses and gives them back. Ends only with the engine, or if the store is closed.
 pub(crate) async fn run<D: Datastore>(store: D, node: String, mut facts: watch::Receiver<NodeFacts>) {
-    let mut known = Known::<EgressGateway>::new(&store);
+    let mut known = Followed::<EgressGateway>::new(&store);
     let mut waits = Waits::default();
     let mut backoff = Backoff::default();
     loop {
         let now = Instant::now();
-        let egress = facts.borrow_and_update().egress.clone().filter(|_| known.listed).unwrap_or_default();
+        let egress =
+            facts.borrow_and_update().egress.clone().filter(|_| known.is_listed()).unwrap_or_default();
         let (due, next) = waits.look(&node, &egress, now);
         let mut failed = false;
         for (name, step) in due {
             // Judged by the engine's picture, written to this one: both must be of one mind about who has the addresses.
             let judged = egress.claims.get(&name).and_then(|claim| claim.node.as_deref());
-            let same = |object: &&Arc<Object<EgressGateway>>| {
-                let holder = object.status.as_ref().and_then(|status| status.node.as_deref());
-                object.name() == name && holder == judged
+            let same = |object: &&Object<EgressGateway>| {
+                object.status.as_ref().and_then(|status| status.node.as_deref()) == judged
             };
-            if let Some(object) = known.objects.iter().find(same) {
+            if let Some(object) = known.get(&name).filter(same) {
                 failed |= !settle(&store, &node, object, step).await;
             }
         }
@@ -151,12 +150,7 @@ impl Wait {
 }
 
 /// Makes the step. True unless it is to be tried again: a conflict is told by the watch, and judged anew.
-async fn settle<D: Datastore>(
-    store: &D,
-    node: &str,
-    object: &Arc<Object<EgressGateway>>,
-    step: Step,
-) -> bool {
+async fn settle<D: Datastore>(store: &D, node: &str, object: &Object<EgressGateway>, step: Step) -> bool {
     let name = object.name();
     let (taker, status, reason, message) = match step {
         Step::Take => {
@@ -179,7 +173,7 @@ async fn settle<D: Datastore>(
     });
     let before = object.status.as_ref().and_then(|status| status.node.clone());
     let status = Some(EgressGatewayStatus { node: taker, conditions });
-    match store.update_status(&Object { status, ..(**object).clone() }).await {
+    match store.update_status(&Object { status, ..object.clone() }).await {
         Ok(_) => {
             let before = before.unwrap_or_else(|| "nobody".to_owned());
             match step {
@@ -251,13 +245,13 @@ mod tests {
 
         let store = MemoryStore::new();
         let spec = gateway();
-        let object = Arc::new(store.create(&Object::new(Metadata::named("g"), spec)).await.unwrap());
+        let object = store.create(&Object::new(Metadata::named("g"), spec)).await.unwrap();
         assert!(settle(&store, "a", &object, Step::Take).await);
         assert!(settle(&store, "b", &object, Step::Take).await, "a conflict is no error");
         let found = store.get::<EgressGateway>(&Key::named("g")).await.unwrap();
         let status = found.status.clone().unwrap();
         assert_eq!((status.node.as_deref(), status.conditions.len()), (Some("a"), 1));
-        assert!(settle(&store, "a", &Arc::new(found), Step::GiveBack).await);
+        assert!(settle(&store, "a", &found, Step::GiveBack).await);
         let status = store.get::<EgressGateway>(&Key::named("g")).await.unwrap().status.unwrap();
         assert_eq!((status.node, status.conditions[0].reason.as_str()), (None, "Released"));
     }

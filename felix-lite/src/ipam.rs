@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::engine::NodeFacts;
-use crate::store::Known;
+use crate::store::Followed;
 
 /// The addresses of an IPv4 subnet that no host in it can have: the subnet's own and that of its broadcasts (RFC 1122 section 3.2.1.3).
 fn no_hosts(attachment: &PoolAttachment) -> impl Iterator<Item = Prefix> + use<> {
@@ -43,9 +43,9 @@ pub(crate) async fn run<D: Datastore>(
         })
     };
     let configure = async {
-        let mut pools = Known::<IpPool>::new(&store);
-        let mut reservations = Known::<IpReservation>::new(&store);
-        let mut configurations = Known::<IpamConfiguration>::new(&store);
+        let mut pools = Followed::<IpPool>::new(&store);
+        let mut reservations = Followed::<IpReservation>::new(&store);
+        let mut configurations = Followed::<IpamConfiguration>::new(&store);
         let mut last = None;
         loop {
             let open = tokio::select! {
@@ -71,19 +71,14 @@ pub(crate) async fn run<D: Datastore>(
             let settings = Settings {
                 node_labels: facts.labels,
                 pod_cidrs: facts.pod_cidrs,
-                pools: pools.objects.iter().map(|pool| (**pool).clone()).collect(),
+                pools: pools.objects().values().map(|pool| (**pool).clone()).collect(),
                 reserved: reservations
-                    .objects
-                    .iter()
+                    .objects()
+                    .values()
                     .flat_map(|found| found.spec.reserved_cidrs.clone())
                     .chain(facts.attachments.values().flat_map(no_hosts))
                     .collect(),
-                ipam: configurations
-                    .objects
-                    .iter()
-                    .find(|found| found.name() == "default")
-                    .map(|found| found.spec.clone())
-                    .unwrap_or_default(),
+                ipam: configurations.get("default").map(|found| found.spec.clone()).unwrap_or_default(),
                 warm_addresses: facts.warm_addresses,
             };
             if last.as_ref() != Some(&settings) {

@@ -10,7 +10,7 @@ use cairn_datastore::Datastore;
 use cairn_net::Family;
 use tokio::sync::watch;
 
-use crate::store::Known;
+use crate::store::Followed;
 
 /// What a namespace says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,11 +39,11 @@ impl Namespaces {
     /// A view, and what keeps it up to date: it ends only if the store is closed.
     pub(crate) fn follow<D: Datastore>(store: &D) -> (Self, impl Future<Output = ()> + use<D>) {
         let (sender, said) = watch::channel(Arc::default());
-        let mut known = Known::<Namespace>::new(store);
+        let mut known = Followed::<Namespace>::new(store);
         let follow = async move {
             while known.follow().await {
                 let all =
-                    known.objects.iter().map(|found| (found.name().to_owned(), Said::by(&found.metadata)));
+                    known.objects().iter().map(|(name, found)| (name.clone(), Said::by(&found.metadata)));
                 let said: BTreeMap<String, Said> = all.filter(|(_, said)| *said != Said::default()).collect();
                 sender.send_if_modified(|known| {
                     let changed = **known != said;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::engine::NodeFacts;
-use crate::store::Known;
+use crate::store::Followed;
 
 /// What makes the object true.
 #[derive(Debug, PartialEq)]
@@ -30,12 +30,12 @@ pub(crate) async fn keep<K: Kind, D: Datastore>(
     step: impl Fn(&str, &NodeFacts, Option<&Object<K>>) -> Step<K>,
 ) {
     // Of thousands of nodes each has one.
-    let mut known = Known::<K>::of(&store, Query::all().with_field("metadata.name", &node));
+    let mut known = Followed::<K>::of(&store, Query::all().with_field("metadata.name", &node));
     let mut backoff = Backoff::default();
     loop {
         let next = {
             let now = facts.borrow_and_update();
-            if known.listed { step(&node, &now, known.get(&node)) } else { Step::Nothing }
+            if known.is_listed() { step(&node, &now, known.get(&node)) } else { Step::Nothing }
         };
         let mut retry = None;
         match take(&store, next, what).await {

@@ -19,7 +19,7 @@ use cairn_ipam::unallocatable;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::store::Known;
+use crate::store::Followed;
 
 /// The conditions.
 const ALLOCATABLE: &str = "Allocatable";
@@ -30,16 +30,19 @@ const TURN: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 1000 }
 /// The longest wait, however many nodes there are; also after a write that failed.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// All pools, by name.
+type Pools = BTreeMap<String, Arc<Object<IpPool>>>;
+
 /// Keeps the conditions true. Ends only if the store is closed.
 pub(crate) async fn run<D: Datastore>(store: D, node: String) {
-    let mut pools = Known::<IpPool>::new(&store);
+    let mut pools = Followed::<IpPool>::new(&store);
     let mut turn: Option<Instant> = None;
     loop {
         let open = tokio::select! {
             open = pools.follow() => open,
             () = at(turn) => {
                 turn = None;
-                if write(&store, &pools.objects).await {
+                if write(&store, pools.objects()).await {
                     true
                 } else {
                     turn = Some(Instant::now() + LONGEST);
@@ -52,7 +55,7 @@ pub(crate) async fn run<D: Datastore>(store: D, node: String) {
         }
         // Others are judged differently without a pool that cannot be read.
         if pools.is_complete() {
-            turn = match (unsaid(&pools.objects).is_empty(), turn) {
+            turn = match (unsaid(pools.objects()).is_empty(), turn) {
                 (true, _) => None,
                 (false, Some(turn)) => Some(turn),
                 (false, None) => Some(Instant::now() + wait(&store, &node).await),
@@ -76,16 +79,16 @@ async fn wait<D: Datastore>(store: &D, node: &str) -> Duration {
 }
 
 /// Pools of which not everything is said as it should be, with the right status.
-fn unsaid(pools: &[Arc<Object<IpPool>>]) -> Vec<(&Object<IpPool>, IpPoolStatus)> {
+fn unsaid(pools: &Pools) -> Vec<(&Object<IpPool>, IpPoolStatus)> {
     let now: Timestamp = SystemTime::now().into();
-    let judged = encapsulations(pools.iter().map(|pool| &**pool));
+    let judged = encapsulations(pools.values().map(|pool| &**pool));
     let by_name: BTreeMap<&str, Judgement<'_>> =
         judged.into_iter().map(|judged| (judged.name, judged)).collect();
-    let attached = attachments(pools.iter().map(|pool| &**pool));
+    let attached = attachments(pools.values().map(|pool| &**pool));
     let attached: BTreeMap<&str, AttachmentJudgement<'_>> =
         attached.into_iter().map(|judged| (judged.name, judged)).collect();
     let mut found = Vec::new();
-    for pool in pools {
+    for pool in pools.values() {
         let mut status = pool.status.clone().unwrap_or_default();
         let mut said = true;
         let mut say = |wanted: Condition| {
@@ -124,8 +127,8 @@ fn pool_told(pool: &Object<IpPool>) -> Option<&Attachment> {
     pool.status.as_ref()?.attachment.as_ref()
 }
 
-fn allocatable(pool: &Object<IpPool>, pools: &[Arc<Object<IpPool>>], now: Timestamp) -> Condition {
-    let objection = unallocatable(pool, pools.iter().map(|pool| &**pool));
+fn allocatable(pool: &Object<IpPool>, pools: &Pools, now: Timestamp) -> Condition {
+    let objection = unallocatable(pool, pools.values().map(|pool| &**pool));
     let why = objection.map(|why| (why.reason(), format!("no new addresses: the pool {why}")));
     judge(pool, ALLOCATABLE, why, now)
 }
@@ -175,7 +178,7 @@ fn says(pool: &Object<IpPool>, wanted: &Condition) -> bool {
 
 /// Writes what is not said yet; false if something of it could not be written. A conflict is none: its writer is told of, and
 /// what is missing then is written after another turn.
-async fn write<D: Datastore>(store: &D, pools: &[Arc<Object<IpPool>>]) -> bool {
+async fn write<D: Datastore>(store: &D, pools: &Pools) -> bool {
     let mut complete = true;
     for (pool, status) in unsaid(pools) {
         let written = store.update_status(&Object { status: Some(status), ..pool.clone() }).await;

@@ -84,7 +84,7 @@ fn prefixes(family: Family, count: u32) -> Result<Vec<Prefix>> {
 fn raw(prefixes: &[Prefix]) -> Result<Cost> {
     let mut host = Namespace::new("raw")?;
     let mut writer = host.netns.run(raw::Writer::open)??;
-    let add = timed(|| writer.add(prefixes, raw::Via::Nexthop(NexthopId::FIRST)))?;
+    let add = timed(|| writer.add(prefixes, &[raw::nexthop(NexthopId::FIRST)]))?;
     host.expect(prefixes)?;
     let delete = timed(|| writer.delete(prefixes))?;
     host.expect(&[])?;

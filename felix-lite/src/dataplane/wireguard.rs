@@ -355,16 +355,17 @@ impl Encryption {
             kernel_peer(peer, |key| is_ready(key) && (peer.own.is_empty() || is_there(key)))
         });
         let wanted: BTreeMap<PublicKey, Peer> = wanted.map(|peer| (peer.public_key, peer)).collect();
-        let gone: Vec<PublicKey> = match &self.changes {
+        let left: Vec<PublicKey> = match &self.changes {
             Changes::Everything => device.peers.keys().copied().collect(),
             Changes::Some { keys, .. } => {
-                // A key may have become that of another name before.
-                let is_used = |key: &PublicKey| self.wanted.values().any(|peer| peer.key.0 == key.0);
-                let left = keys.iter().filter(|key| device.peers.contains_key(*key));
-                left.filter(|key| !wanted.contains_key(*key) && !is_used(key)).copied().collect()
+                keys.iter().filter(|key| device.peers.contains_key(*key)).copied().collect()
             }
         };
-        let gone = gone.into_iter().filter(|key| !wanted.contains_key(key));
+        // A key may have become that of a name that has not changed since.
+        let has_moved = |key: &PublicKey| {
+            !self.changes.is_everything() && self.wanted.values().any(|peer| peer.key.0 == key.0)
+        };
+        let gone = left.into_iter().filter(|key| !wanted.contains_key(key) && !has_moved(key));
         let differs =
             |peer: &&Peer| device.peers.get(&peer.public_key).is_none_or(|known| known.peer != **peer);
         // Before the others go: an address moves from one peer to the next in one step.

@@ -1,6 +1,6 @@
 //! The allocator as a daemon uses it: on the directory store, with its background loop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,7 @@ use cairn_datastore::{Datastore, DirectoryStore, Fault, Key, MemoryStore, Precon
 use cairn_ipam::{Handle, IpamError, NodeAllocator, Request, Settings};
 use cairn_net::{Families, Family};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 fn pool(name: &str, cidr: &str) -> Object<IpPool> {
     Object::new(Metadata::named(name), IpPool::of(cidr.parse().unwrap()))
@@ -38,6 +39,12 @@ fn open<D: Datastore>(store: D, node: &str, directory: &TempDir) -> Arc<NodeAllo
     Arc::new(allocator)
 }
 
+/// Its background loop, until that is aborted.
+fn in_background<D: Datastore>(node: &Arc<NodeAllocator<D>>) -> JoinHandle<()> {
+    let node = Arc::clone(node);
+    tokio::spawn(async move { node.run().await })
+}
+
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds().await {
@@ -58,10 +65,7 @@ async fn a_node_fills_its_slice_gives_addresses_and_reports_them() {
     let store = DirectoryStore::new(directory.path().join("store"));
     let node = open(store.clone(), "n1", &directory);
     let routes = node.routes();
-    let background = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { node.run().await }
-    });
+    let background = in_background(&node);
     until("the slice is full", async || entries(&store, AllocationState::Reserved).await == 32).await;
     until("both blocks are announced", async || routes.borrow().blocks.len() == 2).await;
 
@@ -80,10 +84,7 @@ async fn a_hundred_requests_at_once_cost_a_handful_of_writes() {
     let directory = TempDir::new().unwrap();
     let (store, writes) = counting_store();
     let node = open(store.clone(), "n1", &directory);
-    let background = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { node.run().await }
-    });
+    let background = in_background(&node);
     until("the slice is full", async || entries(&store, AllocationState::Reserved).await == 32).await;
     let before = writes.load(Ordering::Relaxed);
     let requests = (0..100).map(|number| {
@@ -107,10 +108,7 @@ async fn pods_come_and_go_for_as_long_as_the_store_is_away() {
     let directory = TempDir::new().unwrap();
     let store = MemoryStore::new();
     let node = open(store.clone(), "n1", &directory);
-    let background = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { node.run().await }
-    });
+    let background = in_background(&node);
     until("the slice is full", async || entries(&store, AllocationState::Reserved).await == 32).await;
     let before = node.assign(&dual("before")).await.unwrap();
     until("it is reported", async || entries(&store, AllocationState::Assigned).await == 2).await;
@@ -119,7 +117,7 @@ async fn pods_come_and_go_for_as_long_as_the_store_is_away() {
     let is_away = Arc::clone(&away);
     store.set_hook(move |_| if is_away.load(Ordering::Relaxed) { Fault::Lost } else { Fault::None });
     node.release(&Handle::new("before")).unwrap();
-    let mut last = std::collections::BTreeMap::new();
+    let mut last = BTreeMap::new();
     let mut again = 0;
     for number in 0..32 {
         let handle = format!("h{number}");
@@ -156,10 +154,7 @@ async fn a_journal_damaged_in_the_middle_costs_no_address_twice() {
     let directory = TempDir::new().unwrap();
     let store = MemoryStore::new();
     let node = open(store.clone(), "n1", &directory);
-    let background = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { node.run().await }
-    });
+    let background = in_background(&node);
     until("the slice is full", async || entries(&store, AllocationState::Reserved).await == 32).await;
     let mut held = BTreeSet::new();
     for handle in ["a", "b", "c"] {
@@ -180,10 +175,7 @@ async fn a_journal_damaged_in_the_middle_costs_no_address_twice() {
     std::fs::write(&path, bytes).unwrap();
 
     let node = open(store.clone(), "n1", &directory);
-    let background = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { node.run().await }
-    });
+    let background = in_background(&node);
     for handle in ["b", "c"] {
         let kept = node.lookup(&Handle::new(handle));
         assert!(
@@ -326,10 +318,7 @@ async fn a_claim_that_is_taken_away_is_no_longer_announced_and_pods_keep_their_a
     let store = DirectoryStore::new(directory.path().join("store"));
     let node = open(store.clone(), "n1", &directory);
     let request = Request::any(Handle::new("a"), Families::NONE.with(Family::Ipv4));
-    let background = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { node.run().await }
-    });
+    let background = in_background(&node);
     let held = node.assign(&request).await.unwrap();
     node.flush().await.unwrap();
     // Or it would claim the free block again at once.

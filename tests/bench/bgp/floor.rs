@@ -11,12 +11,14 @@ use nix::net::if_::if_nametoindex;
 #[path = "../routes/raw.rs"]
 mod raw;
 
-use raw::Via;
-
 use crate::table::{Key, internet};
 use crate::usage::Usage;
 use crate::wire::peer_address;
 use crate::workload::Figures;
+
+/// `RTA_OIF`, `RTA_GATEWAY` (linux/rtnetlink.h).
+const INTERFACE: u16 = 4;
+const GATEWAY: u16 = 5;
 
 /// Writes the prefixes of the workload and deletes them: through the router that speakers name, and through a nexthop object, which no
 /// other daemon knows of.
@@ -28,15 +30,16 @@ pub(crate) fn run(count: usize) -> Result<Figures> {
     let made = Command::new("ip").args(hop.split(' ')).status().context("cannot run ip")?;
     ensure!(made.success(), "ip {hop}");
     let prefixes: Vec<Prefix> = internet(count, 42).into_iter().map(prefix).collect::<Result<_>>()?;
+    let interface = raw::word(INTERFACE, if_nametoindex(LINK)?.to_ne_bytes());
     let mut figures = Figures::new();
     let names = [
-        (Via::Gateway(router, if_nametoindex(LINK)?), "raw_installed_cpu", "raw_removed_cpu"),
-        (Via::Nexthop(id), "object_installed_cpu", "object_removed_cpu"),
+        (vec![raw::word(GATEWAY, router.octets()), interface], "raw_installed_cpu", "raw_removed_cpu"),
+        (vec![raw::nexthop(id)], "object_installed_cpu", "object_removed_cpu"),
     ];
-    for (via, installed, removed) in names {
+    for (way, installed, removed) in names {
         let mut writer = raw::Writer::open()?;
         let before = Usage::of_this_thread();
-        writer.add(&prefixes, via)?;
+        writer.add(&prefixes, &way)?;
         let between = Usage::of_this_thread();
         writer.delete(&prefixes)?;
         figures.insert(installed, between - before);

@@ -1,6 +1,6 @@
 //! The floor: as few instructions and syscalls as a correct writer can do with.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,9 +10,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
 };
 
-/// `RTA_OIF`, `RTA_GATEWAY`, `RTA_NH_ID` (linux/rtnetlink.h).
-const INTERFACE: u16 = 4;
-const GATEWAY: u16 = 5;
+/// `RTA_NH_ID` (linux/rtnetlink.h).
 const NEXTHOP: u16 = 30;
 
 const MESSAGES: usize = 512;
@@ -22,14 +20,21 @@ const REQUEST_CREATE_EXCL: u16 = 0x601;
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 
-/// Where routes lead.
-#[derive(Clone, Copy)]
-pub(crate) enum Via {
-    /// To what an object says, which the kernel has checked once.
-    Nexthop(NexthopId),
-    /// To a router on an interface of this number; the kernel looks it up for each route.
-    #[allow(dead_code, reason = "this file is in two benchmarks")]
-    Gateway(Ipv4Addr, u32),
+/// An attribute of four octets (`rtattr`).
+pub(crate) type Word = [u8; 8];
+
+/// The attribute of this type.
+pub(crate) fn word(attribute: u16, value: [u8; 4]) -> Word {
+    let mut word = [0; 8];
+    word[..2].copy_from_slice(&8u16.to_ne_bytes());
+    word[2..4].copy_from_slice(&attribute.to_ne_bytes());
+    word[4..].copy_from_slice(&value);
+    word
+}
+
+/// A route leads to what an object says, which the kernel has checked once.
+pub(crate) fn nexthop(id: NexthopId) -> Word {
+    word(NEXTHOP, id.0.to_ne_bytes())
 }
 
 /// Writes routes and remembers nothing.
@@ -50,20 +55,21 @@ impl Writer {
         Ok(Self { fd, buffer: Vec::with_capacity(MESSAGES * 80) })
     }
 
-    pub(crate) fn add(&mut self, prefixes: &[Prefix], via: Via) -> Result<()> {
-        self.write(prefixes, NEW, REQUEST_CREATE_EXCL, Some(via))
+    /// Adds routes with these attributes, which say where they lead.
+    pub(crate) fn add(&mut self, prefixes: &[Prefix], way: &[Word]) -> Result<()> {
+        self.write(prefixes, NEW, REQUEST_CREATE_EXCL, way)
     }
 
     pub(crate) fn delete(&mut self, prefixes: &[Prefix]) -> Result<()> {
-        self.write(prefixes, DEL, REQUEST, None)
+        self.write(prefixes, DEL, REQUEST, &[])
     }
 
-    fn write(&mut self, prefixes: &[Prefix], kind: u16, flags: u16, via: Option<Via>) -> Result<()> {
+    fn write(&mut self, prefixes: &[Prefix], kind: u16, flags: u16, way: &[Word]) -> Result<()> {
         for chunk in prefixes.chunks(MESSAGES) {
             self.buffer.clear();
             for (index, prefix) in chunk.iter().enumerate() {
                 let flags = if index + 1 == chunk.len() { flags | ACK } else { flags };
-                message(&mut self.buffer, *prefix, kind, flags, via)?;
+                message(&mut self.buffer, *prefix, kind, flags, way)?;
             }
             send(self.fd.as_raw_fd(), &self.buffer, MsgFlags::empty())?;
             self.acknowledged()?;
@@ -85,14 +91,9 @@ impl Writer {
 }
 
 /// `nlmsghdr`, `rtmsg`, and two to four attributes.
-fn message(out: &mut Vec<u8>, prefix: Prefix, kind: u16, flags: u16, via: Option<Via>) -> Result<()> {
+fn message(out: &mut Vec<u8>, prefix: Prefix, kind: u16, flags: u16, way: &[Word]) -> Result<()> {
     let (family, dst) = (prefix.family(), 4 + prefix.family().bytes());
-    let way = match via {
-        None => 0,
-        Some(Via::Nexthop(_)) => 8,
-        Some(Via::Gateway(..)) => 16,
-    };
-    let len = 16 + 12 + dst + way;
+    let len = 16 + 12 + dst + size_of_val(way);
     out.extend_from_slice(&u32::try_from(len)?.to_ne_bytes());
     out.extend_from_slice(&kind.to_ne_bytes());
     out.extend_from_slice(&flags.to_ne_bytes());
@@ -106,18 +107,6 @@ fn message(out: &mut Vec<u8>, prefix: Prefix, kind: u16, flags: u16, via: Option
         IpAddr::V4(v4) => out.extend_from_slice(&v4.octets()),
         IpAddr::V6(v6) => out.extend_from_slice(&v6.octets()),
     }
-    let mut word = |attribute: u16, value: [u8; 4]| {
-        out.extend_from_slice(&8u16.to_ne_bytes());
-        out.extend_from_slice(&attribute.to_ne_bytes());
-        out.extend_from_slice(&value);
-    };
-    match via {
-        None => {}
-        Some(Via::Nexthop(id)) => word(NEXTHOP, id.0.to_ne_bytes()),
-        Some(Via::Gateway(router, interface)) => {
-            word(GATEWAY, router.octets());
-            word(INTERFACE, interface.to_ne_bytes());
-        }
-    }
+    out.extend(way.iter().flatten());
     Ok(())
 }
