@@ -46,6 +46,7 @@ ip link set crn0 up
 ip nexthop add id 0xca000001 dev eth0 protocol 202
 ip route add 10.245.1.7/32 dev crn0 proto 202
 nft add table inet cairn
+nft add table netdev cairn
 
 # Others
 ip link add docker0 type bridge
@@ -141,11 +142,11 @@ fn what_was_left_is_listed_and_goes_and_the_rest_stays() -> Result<()> {
         }
         assert_eq!(found.len(), calico.len(), "{found:#?}");
         assert_eq!(names("flannel").len(), 6, "{:#?}", names("flannel"));
-        assert_eq!(names("cairn").len(), 4, "{:#?}", names("cairn"));
+        assert_eq!(names("cairn").len(), 5, "{:#?}", names("cairn"));
 
         listed(&cleanup(root.path(), &["calico", "flannel", "--remove"], "")?)?;
         let left = listed(&cleanup(root.path(), &[], "")?)?;
-        assert!(left.iter().all(|(product, _)| product == "cairn") && left.len() == 4, "{left:#?}");
+        assert!(left.iter().all(|(product, _)| product == "cairn") && left.len() == 5, "{left:#?}");
         listed(&cleanup(root.path(), &["cairn", "--remove"], "")?)?;
         assert_eq!(listed(&cleanup(root.path(), &[], "")?)?, []);
 
@@ -168,8 +169,16 @@ fn what_was_left_is_listed_and_goes_and_the_rest_stays() -> Result<()> {
                     "FLANNEL",
                     "veth7",
                 ];
-                let more =
-                    ["crn0", "inet cairn", "10.244.", "10.245.", "0x100000", "0xca000001", "id 3388997633"];
+                let more = [
+                    "crn0",
+                    "inet cairn",
+                    "netdev cairn",
+                    "10.244.",
+                    "10.245.",
+                    "0x100000",
+                    "0xca000001",
+                    "id 3388997633",
+                ];
                 !ours.iter().chain(&more).any(|word| line.contains(word))
             })
             .collect();

@@ -44,7 +44,7 @@ pub enum Event {
     Forwarding(Change<Forwarding>),
     /// A rule of policy routing was added or deleted.
     Rule(Change<Rule>),
-    /// Something in the table that is watched, or the table itself: see [`Monitor::open_table`].
+    /// Something in a table that is watched, or the table itself: see [`Monitor::open_tables`].
     Table,
     /// Notifications were lost.
     Resync,
@@ -98,7 +98,8 @@ pub struct Monitor {
     buffer: Vec<u8>,
     events: VecDeque<Told>,
     left_out: Filter,
-    table: Option<Table>,
+    /// Which tables of nf_tables are watched; `None`: it watches other things.
+    tables: Option<&'static [Table]>,
     author: u32,
     replaced: bool,
 }
@@ -132,18 +133,18 @@ impl Monitor {
         Self::from_fd(netns.run(|| subscribe(SockProtocol::NetlinkRoute, groups(topics)))?, None)
     }
 
-    /// Subscribes to changes of one table of nf_tables in the caller's namespace: gives [`Event::Table`] for each batch of
-    /// notifications that has something about it. Must be called within a tokio runtime.
-    pub fn open_table(table: Table) -> Result<Self, Error> {
-        Self::from_fd(subscribe(SockProtocol::NetlinkNetFilter, iter::once(nftables::GROUP)), Some(table))
+    /// Subscribes to changes of some tables of nf_tables in the caller's namespace: gives [`Event::Table`] for each batch of
+    /// notifications that has something about them. Must be called within a tokio runtime.
+    pub fn open_tables(tables: &'static [Table]) -> Result<Self, Error> {
+        Self::from_fd(subscribe(SockProtocol::NetlinkNetFilter, iter::once(nftables::GROUP)), Some(tables))
     }
 
-    fn from_fd(fd: Result<OwnedFd, Errno>, table: Option<Table>) -> Result<Self, Error> {
+    fn from_fd(fd: Result<OwnedFd, Errno>, tables: Option<&'static [Table]>) -> Result<Self, Error> {
         let refused = |errno| Error::refused("open", "netlink monitor", errno);
         let fd = register(fd.map_err(refused)?)
             .map_err(|error| Error::refused("open", "netlink monitor", error))?;
         let (buffer, events) = (vec![0; READ_BUFFER], VecDeque::new());
-        Ok(Self { fd, buffer, events, left_out: Filter::default(), table, author: 0, replaced: false })
+        Ok(Self { fd, buffer, events, left_out: Filter::default(), tables, author: 0, replaced: false })
     }
 
     /// From now on leaves out what is done through this socket.
@@ -189,9 +190,10 @@ impl Monitor {
             match recv(self.fd.get_ref().as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(len) => {
                     let frames = Frames::new(self.buffer.get(..len).unwrap_or_default());
-                    match self.table {
-                        Some(table) => {
-                            let mut ours = frames.filter(|frame| table.concerns(*frame));
+                    match self.tables {
+                        Some(tables) => {
+                            let of_ours = |frame| tables.iter().any(|table| table.concerns(frame));
+                            let mut ours = frames.filter(|frame| of_ours(*frame));
                             self.events.extend(ours.next().map(|frame| Told::new(frame, Event::Table)));
                         }
                         None => {

@@ -303,8 +303,13 @@ fn rules_of_others_stay_and_are_obeyed(families: Families) -> Result<()> {
         // The firewall is adopted, added to, and written anew after somebody has deleted it.
         world.end_process("node1", "felix-lite", Signal::SIGKILL)?;
         world.pod("node1", "c")?;
-        world.run("node1", "nft delete table inet cairn")?;
-        eventually(SETTLES, || world.run("node1", "nft list chain inet cairn source-check").map(drop))?;
+        for table in ["inet cairn", "netdev cairn"] {
+            world.run("node1", &format!("nft delete table {table}"))?;
+        }
+        eventually(SETTLES, || {
+            world.run("node1", "nft list set inet cairn pools-v4")?;
+            world.run("node1", "nft list chain netdev cairn own-link").map(drop)
+        })?;
         world.delete_pod("node1", "c")?;
         reach(world, &pods)?;
         let after = rules_of_others(world)?;

@@ -80,7 +80,7 @@ impl Product {
         match self {
             Self::Calico => &CALICO_TABLES,
             Self::Flannel => &FLANNEL_TABLES,
-            Self::Cairn => &[Table::CAIRN, Table::CAIRN_FAST_PATH],
+            Self::Cairn => &[Table::CAIRN, Table::CAIRN_INTERFACES, Table::CAIRN_FAST_PATH],
         }
     }
 

@@ -389,7 +389,11 @@ fn limited_rule(end: MetaKey) -> Rule {
         Expression::Lookup { set: LIMITED.to_owned(), key: register, inverted: false },
         Expression::Verdict(Verdict::Accept),
     ];
-    Rule { chain: CHAIN.to_owned(), expressions, comment: "pods with a limit are counted packet by packet" }
+    Rule {
+        chain: CHAIN.to_owned(),
+        expressions,
+        comment: "pods with a limit are counted packet by packet".into(),
+    }
 }
 
 fn rule(end: MetaKey, protocol: u8) -> Rule {
@@ -405,7 +409,7 @@ fn rule(end: MetaKey, protocol: u8) -> Rule {
         equal(&ct_state::ESTABLISHED.to_ne_bytes()),
         Expression::FlowOffload { flowtable: FLOWTABLE.name },
     ];
-    Rule { chain: CHAIN.to_owned(), expressions, comment: "established connections of pods" }
+    Rule { chain: CHAIN.to_owned(), expressions, comment: "established connections of pods".into() }
 }
 
 /// What the kernel says, in terms of what an operator can do about it.

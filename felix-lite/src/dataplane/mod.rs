@@ -6,7 +6,7 @@
 //! - `detour`: rules and tables for packets of egress gateways;
 //! - `driver`: drivers of the kernel that pools ask for;
 //! - `fast_path`: the flowtable of pods' connections;
-//! - `firewall`: the table `inet cairn`;
+//! - `firewall`: the tables `inet cairn` and `netdev cairn`;
 //! - `host`: the node's own addresses and routes, read for the core;
 //! - `nexthop`: nexthop objects and groups, shared by the routes that use them;
 //! - `patience`: how fast something is repaired that somebody keeps changing;
@@ -50,7 +50,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::endpoint::EndpointError;
 use crate::mailbox::{Writer, mailbox};
 use crate::wireguard_key::KeyFile;
-pub(crate) use firewall::named_members;
+pub(crate) use firewall::InKernel;
 use worker::Worker;
 
 /// Events that may wait for the engine.

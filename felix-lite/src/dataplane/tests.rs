@@ -2,6 +2,7 @@
 
 mod fast_path;
 mod host_ports;
+mod source_check;
 mod tunnels;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -132,43 +133,42 @@ fn a_pods_route_waits_for_its_interface() {
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 fn the_firewall_is_adopted_and_repaired() {
     in_namespace(|_| {
-        let source = |interface: &str, last: u8| Element::Source {
-            interface: interface.into(),
-            address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)),
-        };
         let elements = |set: &str| {
             let mut socket = Socket::open(Protocol::Netfilter).unwrap();
             nftables::elements(&mut socket, Table::CAIRN, set).unwrap().len()
         };
         let mut before = Firewall::open().unwrap();
-        before.add(&source("crn1", 1));
-        before.add(&source("crn2", 2));
+        before.add(&Element::Node(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))));
+        before.add(&Element::Node(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2))));
         before.write().unwrap();
-        assert!(before.has(&source("crn1", 1)));
         drop(before);
 
         let mut after = Firewall::open().unwrap();
-        after.add(&source("crn1", 1));
+        after.add(&Element::Node(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))));
         after.add(&Element::Pool(prefix("10.0.0.0/16")));
         after.write().unwrap();
         assert_eq!(
-            (elements("sources-v4"), elements("pools-v4")),
+            (elements("nodes-v4"), elements("pools-v4")),
             (2, 0),
             "not before the picture is complete"
         );
         after.sweep();
+        after.add(&Element::TunnelPort(4789));
         after.write().unwrap();
-        assert_eq!((elements("sources-v4"), elements("pools-v4")), (1, 2), "begin and end of the prefix");
+        assert_eq!((elements("nodes-v4"), elements("pools-v4")), (1, 2), "begin and end of the prefix");
         assert!(!after.repair().unwrap());
 
-        run("nft flush chain inet cairn source-check");
-        run("nft flush set inet cairn sources-v4");
+        run("nft flush chain inet cairn encapsulated");
+        run("nft flush set inet cairn nodes-v4");
+        run("nft add chain inet cairn strange { type filter hook forward priority 0; }");
+        run("nft add rule inet cairn strange counter drop");
         assert!(after.repair().unwrap());
-        assert!(run("nft list chain inet cairn source-check").contains("goto from-pods"));
-        assert_eq!(elements("sources-v4"), 1);
+        assert!(run("nft list chain inet cairn encapsulated").contains("goto tunnel-ends"));
+        assert!(!run("nft list table inet cairn").contains("strange"));
+        assert_eq!(elements("nodes-v4"), 1);
         run("nft delete table inet cairn");
         assert!(after.repair().unwrap());
-        assert_eq!((elements("sources-v4"), elements("pools-v4")), (1, 2));
+        assert_eq!((elements("nodes-v4"), elements("pools-v4")), (1, 2));
         assert!(!after.repair().unwrap(), "there is nothing left to mend");
     });
 }
@@ -184,27 +184,27 @@ fn there_are_no_hooks_that_nothing_needs() {
             hooks.filter_map(|hook| hook.split_whitespace().nth(2).map(ToOwned::to_owned)).collect::<Vec<_>>()
         };
         let mut firewall = Firewall::open().unwrap();
-        assert_eq!(hooks(), ["prerouting"]);
+        assert!(hooks().is_empty());
         firewall.add(&Element::TunnelPort(4789));
         firewall.write().unwrap();
-        assert_eq!(hooks(), ["prerouting", "input", "forward"], "with the first element, in one transaction");
+        assert_eq!(hooks(), ["input", "forward"], "with the first element, in one transaction");
         firewall.sweep();
         firewall.add(&Element::Masquerade(prefix("10.0.0.0/16")));
         firewall.remove(&Element::TunnelPort(4789));
         firewall.write().unwrap();
-        assert_eq!(hooks(), ["prerouting", "postrouting"]);
+        assert_eq!(hooks(), ["postrouting"]);
         firewall.remove(&Element::Masquerade(prefix("10.0.0.0/16")));
         firewall.write().unwrap();
-        assert_eq!(hooks(), ["prerouting", "postrouting"], "connections that are translated go on");
+        assert_eq!(hooks(), ["postrouting"], "connections that are translated go on");
         assert!(!firewall.repair().unwrap());
         drop(firewall);
 
         let mut after = Firewall::open().unwrap();
-        assert_eq!(hooks(), ["prerouting", "postrouting"], "as after a restart");
+        assert_eq!(hooks(), ["postrouting"], "as after a restart");
         run("nft delete chain inet cairn masquerades");
         assert!(after.repair().unwrap());
         assert!(!after.repair().unwrap());
-        assert_eq!(hooks(), ["prerouting"], "whoever wants it gone now has his way");
+        assert!(hooks().is_empty(), "whoever wants it gone now has his way");
     });
 }
 
@@ -241,19 +241,28 @@ async fn who_deletes_a_route_again_and_again_is_named_and_waited_for() {
 #[ignore = "needs root: run by cargo xtask test --tier lab"]
 async fn only_others_changes_of_our_own_table_are_told() {
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    run("ip link add crn1 type veth peer name pod1");
     let mut firewall = Firewall::open().unwrap();
-    let mut monitor = Monitor::open_table(Table::CAIRN).unwrap();
+    let mut monitor = Monitor::open_tables(Firewall::TABLES).unwrap();
     monitor.ignore(firewall.socket()).unwrap();
     let source =
         Element::Source { interface: "crn1".into(), address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)) };
-    firewall.add(&source);
+    let node = Element::Node(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    for element in [&source, &node] {
+        firewall.add(element);
+    }
     firewall.write().unwrap();
     run("nft add table inet other");
     run("nft add table ip cairn");
     for change in [
-        "nft flush set inet cairn sources-v4",
-        "nft add rule inet cairn source-check accept",
+        "nft flush set inet cairn nodes-v4",
+        "nft add chain inet cairn theirs",
         "nft delete table inet cairn",
+        "nft add rule netdev cairn crn1 accept",
+        "nft insert rule netdev cairn crn1 accept",
+        "nft flush chain netdev cairn own-link",
+        "nft delete chain netdev cairn crn1",
+        "nft delete table netdev cairn",
     ] {
         let quiet = tokio::time::timeout(Duration::from_millis(100), monitor.next()).await;
         assert!(quiet.is_err(), "told before {change}: {quiet:?}");
@@ -263,8 +272,12 @@ async fn only_others_changes_of_our_own_table_are_told() {
         assert_eq!(told.unwrap_or_else(|_| panic!("{change} is not told")), Ok(Event::Table));
         assert!(monitor.author().is_some());
         while tokio::time::timeout(Duration::from_millis(100), monitor.next()).await.is_ok() {}
+        let link = Rtnl::open().unwrap().link(&"crn1".parse().unwrap()).unwrap().unwrap();
+        firewall.link_changed(&cairn_kernel::object::Change::Present(link));
         assert!(firewall.repair().unwrap(), "{change}");
-        assert!(firewall.has(&source));
+        assert!(!firewall.repair().unwrap(), "{change}");
+        assert!(firewall.has(&source) && firewall.has(&node), "{change}");
+        assert_eq!(run("nft list table netdev cairn").matches(" accept").count(), 3 + 8, "{change}");
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use cairn_daemon::timer::at;
 use cairn_kernel::Error;
 use cairn_kernel::monitor::{Event, Monitor, Topic};
-use cairn_kernel::nftables::Table;
 use cairn_kernel::object::{Change as Kernel, IfIndex, Link, LinkFlags, Object as _};
 use cairn_net::Prefix;
 use felix_api::WORKLOAD;
@@ -75,7 +74,7 @@ impl Worker {
         keys: KeyFile,
     ) -> Result<Self, Error> {
         // The firewall first: until its rules are there nothing of ours may forward.
-        let firewall = Firewall::open()?;
+        let mut firewall = Firewall::open()?;
         let tunnels = Tunnels::open(keys)?;
         let mut routes = Routes::open()?;
         let detours = Detours::open()?;
@@ -83,7 +82,9 @@ impl Worker {
         let sysctls = Sysctls::open(&links);
         let mut fast_path = FastPath::open()?;
         for link in &links {
-            fast_path.link_changed(&Kernel::Present(link.clone()));
+            let change = Kernel::Present(link.clone());
+            fast_path.link_changed(&change);
+            firewall.link_changed(&change);
         }
         let links = links.into_iter().filter(|link| !host::is_workload(link) && !is_tunnel(link));
         let links = links.map(|link| (link.index, link.flags)).collect();
@@ -139,9 +140,9 @@ impl Worker {
         self.routes.silence(&mut monitor)?;
         self.detours.silence(&mut monitor)?;
         self.tunnels.silence(&mut monitor)?;
-        let mut table = Monitor::open_table(Table::CAIRN)?;
+        let mut table = Monitor::open_tables(Firewall::TABLES)?;
         table.ignore(self.firewall.socket())?;
-        let mut fast_path = Monitor::open_table(FastPath::TABLE)?;
+        let mut fast_path = Monitor::open_tables(&[FastPath::TABLE])?;
         fast_path.ignore(self.fast_path.socket())?;
         // What was read before is compared once more: nobody told what changed until now.
         self.routes.resync();
@@ -156,8 +157,9 @@ impl Worker {
             let fast_path_at = self.fast_path.poll_timeout().map(Instant::from_std);
             let detours_at = self.detours.poll_timeout().map(Instant::from_std);
             let sysctls_at = self.sysctls.poll_timeout().map(Instant::from_std);
+            let unclaimed_at = self.firewall.poll_timeout().map(Instant::from_std);
             let retry_at = [self.retry_at, routes_at, detours_at, tunnels_at, fast_path_at, sysctls_at];
-            let retry_at = retry_at.into_iter().chain([self.repairs.until]).flatten().min();
+            let retry_at = retry_at.into_iter().chain([self.repairs.until, unclaimed_at]).flatten().min();
             let (host_at, firewall_at) = (self.host_at, self.firewall_at);
             tokio::select! {
                 orders = self.orders.collect() => match orders {
@@ -190,6 +192,7 @@ impl Worker {
     fn happened(&mut self, event: Event, author: Option<u32>) {
         if let Event::Link(change) = &event {
             self.fast_path.link_changed(change);
+            self.firewall.link_changed(change);
         }
         let host_changed = match event {
             Event::Link(change) if host::is_workload(change.object()) => {

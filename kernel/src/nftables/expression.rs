@@ -76,6 +76,8 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum MetaKey {
+    /// The protocol as the link has it (`ETH_P_IP`, `ETH_P_ARP`), 2 bytes, network order.
+    LinkProtocol = 1,
     /// The packet mark, 4 bytes, host order.
     Mark = 3,
     /// The name of the interface that it came in by, 16 bytes.

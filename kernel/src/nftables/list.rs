@@ -54,8 +54,20 @@ pub fn sets(socket: &mut Socket, table: Table) -> Result<Vec<String>, Error> {
 
 /// The table's rules, chain by chain in their order; none if there is no such table.
 pub fn rules(socket: &mut Socket, table: Table) -> Result<Vec<ListedRule>, Error> {
+    list_rules(socket, table, None)
+}
+
+/// The rules of one of the table's chains; none if there is no such one.
+pub fn rules_of(socket: &mut Socket, table: Table, chain: &str) -> Result<Vec<ListedRule>, Error> {
+    list_rules(socket, table, Some(chain))
+}
+
+fn list_rules(socket: &mut Socket, table: Table, chain: Option<&str>) -> Result<Vec<ListedRule>, Error> {
     let request = |out: &mut Message<'_>| {
         out.text(rule::TABLE, table.name);
+        if let Some(chain) = chain {
+            out.text(rule::CHAIN, chain);
+        }
     };
     list(socket, table, "rules", message::GET_RULE, request, |frame| {
         let attributes = frame.attributes(HEADER);

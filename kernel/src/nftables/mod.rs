@@ -30,7 +30,7 @@ pub use flowtable::{Flowtable, flowtable_devices};
 pub use forward::forward_drops;
 pub use generation::{GROUP, Generation};
 pub use limit::Limit;
-pub use list::{ListedRule, chains, elements, exists, rules, sets};
+pub use list::{ListedRule, chains, elements, exists, rules, rules_of, sets};
 pub use rule::Rule;
 pub use set::{DataType, Set};
 pub use table::{Table, TableFamily};

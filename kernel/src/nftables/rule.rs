@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use super::uapi::{self, message, rule};
 use super::{Expression, Table};
 use crate::netlink::Batch;
@@ -10,7 +12,7 @@ pub struct Rule {
     /// What it does, in order.
     pub expressions: Vec<Expression>,
     /// What it is for; `nft list` shows it. At most 127 bytes count.
-    pub comment: &'static str,
+    pub comment: Cow<'static, str>,
 }
 
 impl Rule {
@@ -23,7 +25,7 @@ impl Rule {
             }
         });
         if !self.comment.is_empty() {
-            out.bytes(rule::USERDATA, &comment(self.comment));
+            out.bytes(rule::USERDATA, &comment(&self.comment));
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Table {
 impl Table {
     /// Cairn's own: `inet cairn`.
     pub const CAIRN: Self = Self { family: TableFamily::Inet, name: "cairn" };
+    /// Cairn's chains at pods' interfaces: `netdev cairn`.
+    pub const CAIRN_INTERFACES: Self = Self { family: TableFamily::Netdev, name: "cairn" };
     /// Cairn's flowtable: `inet cairn-fastpath`.
     pub const CAIRN_FAST_PATH: Self = Self { family: TableFamily::Inet, name: "cairn-fastpath" };
 

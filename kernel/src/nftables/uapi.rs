@@ -52,6 +52,7 @@ pub(super) mod chain {
     pub(in super::super) const TYPE: u16 = 7;
     pub(in super::super) const HOOK_NUMBER: u16 = 1;
     pub(in super::super) const HOOK_PRIORITY: u16 = 2;
+    pub(in super::super) const HOOK_DEVICE: u16 = 3;
 }
 
 /// `enum nft_flowtable_attributes`, `enum nft_flowtable_hook_attributes`, `enum nft_devices_attributes`.

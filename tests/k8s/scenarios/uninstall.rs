@@ -30,10 +30,11 @@ find /etc/cni/net.d /opt/cni/bin /run/cairn /var/lib/cairn -mindepth 1 | grep ca
 ";
 
 /// What is there while Cairn is: so the lines above do look for it.
-const USUAL: [&str; 7] = [
+const USUAL: [&str; 8] = [
     "link crn",
     "route ",
     "table inet cairn",
+    "table netdev cairn",
     "/etc/cni/net.d/10-cairn.conflist",
     "/opt/cni/bin/cairn-cni",
     "/run/cairn/",

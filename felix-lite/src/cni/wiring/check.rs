@@ -1,13 +1,9 @@
 //! Is the kernel as `up` left it?
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs::File;
 
 use cairn_kernel::Rtnl;
-use cairn_kernel::netlink::{Protocol, Socket};
-use cairn_kernel::nftables::{self, Element, Table};
 use cairn_kernel::object::{Address, IfIndex, Link, Route, RouteTarget, TableId};
 use cairn_net::{Family, Mac, Prefix};
 use felix_api::HOST_MAC;
@@ -15,7 +11,7 @@ use felix_api::HOST_MAC;
 use super::up::{families, open};
 use super::{Hands, WiringError, underlay};
 use crate::cni::journal::Record;
-use crate::dataplane::named_members;
+use crate::dataplane::InKernel;
 use crate::endpoint::words;
 
 /// Both ends, what is in the underlay, the container's addresses and default routes. Routes of the host are not looked at: see [`host_routes`].
@@ -79,16 +75,10 @@ pub(super) fn host_routes(rtnl: &mut Rtnl, record: &Record) -> Result<(), Wiring
 
 /// The firewall's elements: the container's sources, its ports of the node, its limits.
 pub(super) fn firewall(record: &Record) -> Result<(), WiringError> {
-    let mut socket = Socket::open(Protocol::Netfilter)?;
-    let mut read: BTreeMap<&str, Vec<Element>> = BTreeMap::new();
+    let mut kernel = InKernel::open()?;
     for element in record.endpoint().elements() {
-        let (set, members) = named_members(&element);
-        let actual = match read.entry(set) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(nftables::elements(&mut socket, Table::CAIRN, set)?),
-        };
-        if members.iter().any(|member| !actual.contains(member)) {
-            let difference = format_args!("the firewall's set {set} does not have {}", words(&element));
+        if !kernel.has(&element)? {
+            let difference = format_args!("the firewall does not have {}", words(&element));
             return Err(mismatch(&record.interface, difference));
         }
     }

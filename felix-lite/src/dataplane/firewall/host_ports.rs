@@ -12,7 +12,7 @@ use cairn_kernel::nftables::{
 use cairn_net::Family;
 use felix_api::WORKLOAD;
 
-use super::ruleset::{FROM_PODS, destination, equal, of_family, rule, source};
+use super::ruleset::{ARRIVALS, destination, equal, of_family, rule, source};
 use super::sets::SetName;
 
 const COMING: &str = "host-ports";
@@ -29,7 +29,6 @@ const LOCAL: u32 = 2;
 const LOOPBACK: u8 = 127;
 
 pub(super) fn chains() -> [Chain; 4] {
-    // What leads to another chain before that one: it is taken away first.
     [
         Chain::at(COMING, ChainType::Nat, Hook::Prerouting, DESTINATION),
         Chain::at(OWN, ChainType::Nat, Hook::Output, DESTINATION),
@@ -53,8 +52,10 @@ pub(super) fn rules() -> Vec<Rule> {
 pub(super) fn loopback_rule() -> Rule {
     let mut parts = of_family(Family::Ipv4, Register(0)).to_vec();
     parts.extend([first_octet(16), equal(Register(0), &[LOOPBACK])]);
-    parts.extend([Expression::Counter, Expression::Verdict(Verdict::Drop)]);
-    rule(FROM_PODS, "pods do not send to the node's loopback", parts)
+    parts.push(Expression::Meta { key: MetaKey::InputInterface, into: Register(0) });
+    parts.extend([equal(Register(0), WORKLOAD.as_bytes()), Expression::Counter]);
+    parts.push(Expression::Verdict(Verdict::Drop));
+    rule(ARRIVALS, "pods do not send to the node's loopback", parts)
 }
 
 /// The first octet of the IPv4 address at this offset.

@@ -1,6 +1,6 @@
 //! The firewall in the kernel, kept equal to what the core wants.
 //!
-//! Everything that changes is an element of a set; one batch of the core's changes is one transaction. The table is read
+//! What pods may have as their source has a table of its own: `source_check`. Everything else that changes is an element of a set of `inet cairn`; one batch of the core's changes is one transaction. The table is read
 //! at the start and whenever the kernel tells that somebody else changed something in it: what is missing is put back, and what is not
 //! ours goes, but not before the picture is complete. At no time is the live state flushed.
 //!
@@ -13,12 +13,16 @@ mod host_ports;
 mod limits;
 mod ruleset;
 mod sets;
+mod source_check;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use cairn_kernel::Error;
 use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{self, Element, ListedRule, Table, Transaction, Value};
+use cairn_kernel::object::{Change, Link};
 use cairn_net::Family;
 use felix_api::WORKLOAD;
 use felix_core::{Element as Wanted, Nat};
@@ -26,6 +30,7 @@ use tracing::{debug, info};
 
 use ruleset::Needs;
 use sets::SetName;
+use source_check::SourceCheck;
 
 type Elements = BTreeMap<SetName, BTreeSet<Element>>;
 
@@ -33,6 +38,7 @@ type Elements = BTreeMap<SetName, BTreeSet<Element>>;
 #[derive(Debug)]
 pub(super) struct Firewall {
     socket: Socket,
+    sources: SourceCheck,
     wanted: Elements,
     /// As last read or written.
     actual: Elements,
@@ -40,8 +46,9 @@ pub(super) struct Firewall {
     pending: BTreeSet<(SetName, Element)>,
     /// What leaves the pools gets these sources; `None` while that is not known. What an earlier run wrote is in force then.
     nat: Option<Nat>,
-    /// The chains as last read or written.
+    /// Chains and sets as last read or written.
     chains: BTreeSet<String>,
+    sets: BTreeSet<String>,
     /// What the rules were written for.
     needs: Option<Needs>,
     /// The rules as the kernel numbered them when they were written.
@@ -51,23 +58,30 @@ pub(super) struct Firewall {
 }
 
 impl Firewall {
+    /// Its tables.
+    pub(super) const TABLES: &[Table] = &[Table::CAIRN, Table::CAIRN_INTERFACES];
+
     /// Puts table, chains and rules in place in one transaction and adopts the elements that are there.
     pub(super) fn open() -> Result<Self, Error> {
+        let mut socket = Socket::open(Protocol::Netfilter)?;
         let mut firewall = Self {
-            socket: Socket::open(Protocol::Netfilter)?,
+            sources: SourceCheck::open(&mut socket)?,
+            socket,
             wanted: Elements::new(),
             actual: Elements::new(),
             pending: BTreeSet::new(),
             nat: None,
             chains: BTreeSet::new(),
+            sets: BTreeSet::new(),
             needs: None,
             rules: Vec::new(),
             swept: false,
         };
         firewall.read()?;
         firewall.commit(true)?;
+        firewall.sources.write(&mut firewall.socket, Instant::now())?;
         let adopted: usize = firewall.actual.values().map(BTreeSet::len).sum();
-        info!(adopted, "firewall is in the kernel");
+        info!(interfaces = firewall.sources.len(), elements = adopted, "firewall is in the kernel");
         Ok(firewall)
     }
 
@@ -78,6 +92,9 @@ impl Firewall {
 
     /// Wants an element, from the next [`Self::write`] on.
     pub(super) fn add(&mut self, element: &Wanted) {
+        if let Wanted::Source { interface, address } = element {
+            self.sources.add(interface, *address);
+        }
         let (set, members) = members(element);
         for member in members {
             self.pending.insert((set, member.clone()));
@@ -87,6 +104,9 @@ impl Firewall {
 
     /// Does not want it any more: it goes at the next [`Self::write`], for it is known, even before the sweep.
     pub(super) fn remove(&mut self, element: &Wanted) {
+        if let Wanted::Source { interface, address } = element {
+            self.sources.remove(interface, *address);
+        }
         let (set, members) = members(element);
         for member in members {
             self.wanted.entry(set).or_default().remove(&member);
@@ -98,18 +118,39 @@ impl Firewall {
     pub(super) fn sweep(&mut self) {
         self.swept = true;
         self.compare();
+        self.sources.sweep(Instant::now());
+    }
+
+    /// An interface came, changed or went.
+    pub(super) fn link_changed(&mut self, change: &Change<Link>) {
+        self.sources.link_changed(change, Instant::now());
+    }
+
+    /// When [`Self::write`] should be called again, at the latest.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.sources.poll_timeout()
     }
 
     /// Is the element in the kernel?
     pub(super) fn has(&self, element: &Wanted) -> bool {
+        if let Wanted::Source { interface, address } = element
+            && !self.sources.has(interface, *address)
+        {
+            return false;
+        }
         let (set, members) = members(element);
         let actual = self.actual.get(&set);
-        members.iter().all(|member| actual.is_some_and(|actual| actual.contains(member)))
+        !self.keeps(set) || members.iter().all(|member| actual.is_some_and(|actual| actual.contains(member)))
     }
 
-    /// Brings the kernel up to date, in one transaction. If it refuses, the table is read again and what is
+    /// Brings the kernel up to date, each table in one transaction. If it refuses, the table is read again and what is
     /// missing then is tried once more, in case somebody had changed it.
     pub(super) fn write(&mut self) -> Result<(), Error> {
+        let sources = self.sources.write(&mut self.socket, Instant::now());
+        self.write_elements().and(sources)
+    }
+
+    fn write_elements(&mut self) -> Result<(), Error> {
         if self.pending.is_empty() && self.needs == Some(self.needs()) {
             return Ok(());
         }
@@ -117,7 +158,7 @@ impl Firewall {
             Ok(_) => Ok(()),
             Err(error) => {
                 debug!(%error, "the firewall is read again");
-                self.repair().map(drop)
+                self.repair_elements().map(drop)
             }
         }
     }
@@ -132,18 +173,21 @@ impl Firewall {
         nftables::forward_drops(&mut self.socket, Table::CAIRN, WORKLOAD)
     }
 
-    /// Reads the table and puts back what is missing or changed. True if something was.
+    /// Reads the tables and puts back what is missing or changed. True if something was.
     pub(super) fn repair(&mut self) -> Result<bool, Error> {
-        let sets = nftables::sets(&mut self.socket, Table::CAIRN)?;
+        let sources = self.sources.repair(&mut self.socket, Instant::now());
+        let elements = self.repair_elements()?;
+        Ok(sources? || elements)
+    }
+
+    fn repair_elements(&mut self) -> Result<bool, Error> {
         let rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
         self.read()?;
         let chains = self.needs.map(ruleset::chains);
         let needed = |name: &SetName| self.needs.is_some_and(|needs| needs.has(*name));
-        let missing = SetName::ALL
-            .iter()
-            .filter(|name| needed(name))
-            .any(|name| !sets.iter().any(|set| set == name.as_str()));
-        let strange = sets.iter().any(|set| SetName::ALL.iter().all(|name| name.as_str() != set));
+        let missing =
+            SetName::ALL.iter().filter(|name| needed(name)).any(|name| !self.sets.contains(name.as_str()));
+        let strange = self.sets.iter().any(|set| SetName::ALL.iter().all(|name| name.as_str() != set));
         let whole = chains.as_ref() == Some(&self.chains) && !missing && !strange && rules == self.rules;
         self.compare();
         let changed = self.commit(!whole)?;
@@ -158,6 +202,11 @@ impl Firewall {
             any(&self.wanted) || (!self.swept && any(&self.actual))
         };
         Needs::of(self.nat, holds, &self.chains, !self.swept)
+    }
+
+    /// Is the set in the kernel, or to be there?
+    fn keeps(&self, set: SetName) -> bool {
+        self.sets.contains(set.as_str()) || self.needs().has(set)
     }
 
     /// Marks every difference that may be mended now.
@@ -179,11 +228,13 @@ impl Firewall {
         let needs = self.needs();
         let with_rules = with_rules || self.needs != Some(needs);
         if with_rules {
+            // What a set that comes only now is to hold.
+            self.compare();
             ruleset::write(&mut transaction, needs, &self.chains);
         }
         let (mut missing, mut strange) = (Elements::new(), Elements::new());
         for (set, element) in &self.pending {
-            if set.waits() && !self.swept {
+            if (set.waits() && !self.swept) || !(self.sets.contains(set.as_str()) || needs.has(*set)) {
                 continue;
             }
             let holds = |elements: &Elements| elements.get(set).is_some_and(|found| found.contains(element));
@@ -210,6 +261,7 @@ impl Firewall {
         transaction.commit(&mut self.socket)?;
         if with_rules {
             (self.needs, self.chains) = (Some(needs), ruleset::chains(needs));
+            self.sets.extend(ruleset::sets(needs));
             self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;
         }
         self.pending.clear();
@@ -234,6 +286,7 @@ impl Firewall {
 
     fn read(&mut self) -> Result<(), Error> {
         self.chains = nftables::chains(&mut self.socket, Table::CAIRN)?.into_iter().collect();
+        self.sets = nftables::sets(&mut self.socket, Table::CAIRN)?.into_iter().collect();
         for set in SetName::ALL {
             let elements = nftables::elements(&mut self.socket, Table::CAIRN, set.as_str())?;
             self.actual.insert(set, elements.into_iter().collect());
@@ -242,10 +295,33 @@ impl Firewall {
     }
 }
 
-/// The name of an element's set, and the members that it has there.
-pub(crate) fn named_members(element: &Wanted) -> (&'static str, Vec<Element>) {
-    let (set, members) = members(element);
-    (set.as_str(), members)
+/// What the kernel has, read for CHECK.
+pub(crate) struct InKernel {
+    socket: Socket,
+    read: BTreeMap<SetName, BTreeSet<Element>>,
+}
+
+impl InKernel {
+    /// Nothing is read yet.
+    pub(crate) fn open() -> Result<Self, Error> {
+        Ok(Self { socket: Socket::open(Protocol::Netfilter)?, read: BTreeMap::new() })
+    }
+
+    /// Is the element in force? Each set is read once.
+    pub(crate) fn has(&mut self, element: &Wanted) -> Result<bool, Error> {
+        if let Wanted::Source { interface, address } = element {
+            return source_check::is_in_kernel(&mut self.socket, interface, *address);
+        }
+        let (set, members) = members(element);
+        let actual = match self.read.entry(set) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let read = nftables::elements(&mut self.socket, Table::CAIRN, set.as_str())?;
+                entry.insert(read.into_iter().collect())
+            }
+        };
+        Ok(members.iter().all(|member| actual.contains(member)))
+    }
 }
 
 /// The set of an element, and the members that it has there.

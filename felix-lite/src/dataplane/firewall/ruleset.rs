@@ -4,7 +4,7 @@
 //!
 //! | chain | hook, priority | what |
 //! |---|---|---|
-//! | `source-check` | prerouting, -310 | pods send from their own addresses only (`from-pods`); packets of pods of other nodes come through WireGuard only, where nothing else is to be taken (`cleartext`); before conntrack, so that a forged packet leaves no entry |
+//! | `arrivals` | prerouting, -310 | packets of pods of other nodes come through WireGuard only, where nothing else is to be taken (`cleartext`), and pods do not send to the node's loopback where ports lead to them; before conntrack, so that such a packet leaves no entry; only where there is either |
 //! | `encapsulated` | input, -10 | packets with packets of pods in them come from nodes of the cluster only (`tunnel-ends`); decapsulated ones go on as if the tunnel were a wire |
 //! | `egress-limit` | prerouting, -305 | what pods send beyond their rate; before conntrack, too; only where there are such |
 //! | (services) | prerouting, -100 | |
@@ -17,13 +17,11 @@
 //! | `egress-tunnels` | postrouting, 110 | packets of egress gateways enter a tunnel without their mark, or the kernel would lead what they travel in back into it; only where there are such |
 //! | `ingress-limit` | postrouting, 300 | what pods are sent beyond their rate; last, so that it is what really would reach them; only where there are such |
 //!
+//! What pods may have as their source is asked before all of these, at their interfaces: `super::source_check`.
+//!
 //! Every packet between pods passes these chains on both nodes, so what most packets need not be asked is in chains of its own, behind one question, what is
 //! cheap is asked first (the kernel copies the name of an interface to ask for it), and what nothing needs is not there: see [`Needs`]. Without translation, of
 //! sources or of ports, nothing has the kernel track connections.
-//!
-//! IPv6 cannot live from global addresses alone: an unassigned source (`::`) does duplicate address detection, a
-//! link-local one resolves neighbours. From these a pod may send neighbour discovery and multicast listener reports
-//! (RFC 4861, RFC 3810) and nothing else; link-local packets are not forwarded, so they reach no further than the node.
 
 use std::collections::BTreeSet;
 
@@ -44,15 +42,8 @@ use super::host_ports;
 use super::limits;
 use super::sets::SetName;
 
-/// Types of ICMPv6 that a pod may send from a link-local or unassigned source: router solicitation, neighbour
-/// solicitation and advertisement, multicast listener report version 2.
-const OWN_LINK_TYPES: [u8; 4] = [133, 135, 136, 143];
-/// Next header of ICMPv6.
-const ICMPV6: u8 = 58;
-
-const SOURCE_CHECK: &str = "source-check";
-pub(super) const FROM_PODS: &str = "from-pods";
-const OWN_LINK: &str = "own-link";
+/// Where packets come in, of whatever needs to be asked of all of them.
+pub(super) const ARRIVALS: &str = "arrivals";
 /// Not `masquerade`: that is a word of nft's language, so that no command of it could name the chain.
 pub(super) const MASQUERADE: &str = "masquerades";
 const ENCAPSULATED: &str = "encapsulated";
@@ -108,12 +99,18 @@ impl Needs {
         }
     }
 
-    /// Is the set to be there? Those with limits need more of the kernel than the others.
+    /// Is the set to be there? Those with limits need more of the kernel than the others, and a pod that comes or goes costs a transaction less where
+    /// nobody asks for sources here.
     pub(super) fn has(self, set: SetName) -> bool {
         match set {
+            SetName::Sources(_) => self.host_ports,
             SetName::Limits(of) => self.directions().any(|(wanted, direction)| wanted && direction == of),
             _ => true,
         }
+    }
+
+    fn arrivals(self) -> bool {
+        self.encryption || self.host_ports
     }
 
     fn encapsulates(self) -> bool {
@@ -127,22 +124,27 @@ impl Needs {
 }
 
 /// Puts everything but the elements in place, whatever is there already; the rules are written anew. Of the `chains` that are there those
-/// go that are of no use. Rules that translate stay as they are while nobody knows what they should be: there is nothing that they apply to, or
+/// go that are of no use, whoever made them. Rules that translate stay as they are while nobody knows what they should be: there is nothing that they apply to, or
 /// they are of an earlier run.
 pub(super) fn write(transaction: &mut Transaction, needs: Needs, chains: &BTreeSet<String>) {
     transaction.create_table();
     for name in SetName::ALL.into_iter().filter(|name| needs.has(*name)) {
         transaction.create_set(&name.set());
     }
-    let (wanted, needless) = all_chains(needs);
+    let wanted = wanted_chains(needs);
     for chain in &wanted {
         transaction.create_chain(chain);
     }
     for chain in wanted.iter().filter(|chain| chain.name != MASQUERADE || needs.nat.is_some()) {
         transaction.flush_chain(&chain.name);
     }
-    for chain in needless.iter().filter(|chain| chains.contains(&chain.name)) {
-        transaction.flush_chain(&chain.name).delete_chain(&chain.name);
+    // First none leads to another any more.
+    let needless = || chains.iter().filter(|name| wanted.iter().all(|chain| chain.name != **name));
+    for name in needless() {
+        transaction.flush_chain(name);
+    }
+    for name in needless() {
+        transaction.delete_chain(name);
     }
     for rule in rules(needs).into_iter().chain(translating_rules(needs)) {
         transaction.append_rule(&rule);
@@ -151,16 +153,19 @@ pub(super) fn write(transaction: &mut Transaction, needs: Needs, chains: &BTreeS
 
 /// The names of the chains that there should be.
 pub(super) fn chains(needs: Needs) -> BTreeSet<String> {
-    all_chains(needs).0.into_iter().map(|chain| chain.name).collect()
+    wanted_chains(needs).into_iter().map(|chain| chain.name).collect()
 }
 
-/// The chains that are of use, and those that are not.
-fn all_chains(needs: Needs) -> (Vec<Chain>, Vec<Chain>) {
+/// The names of the sets that there should be.
+pub(super) fn sets(needs: Needs) -> impl Iterator<Item = String> {
+    SetName::ALL.into_iter().filter(move |name| needs.has(*name)).map(|name| name.as_str().to_owned())
+}
+
+/// The chains that are of use.
+fn wanted_chains(needs: Needs) -> Vec<Chain> {
     let all = [
-        (true, Chain::regular(OWN_LINK)),
-        (true, Chain::regular(FROM_PODS)),
-        (true, Chain::regular(CLEARTEXT)),
-        (true, Chain::at(SOURCE_CHECK, ChainType::Filter, Hook::Prerouting, -310)),
+        (needs.arrivals(), Chain::at(ARRIVALS, ChainType::Filter, Hook::Prerouting, -310)),
+        (needs.encryption, Chain::regular(CLEARTEXT)),
         (needs.encapsulates(), Chain::at(ENCAPSULATED, ChainType::Filter, Hook::Input, -10)),
         (needs.encapsulates(), Chain::regular(TUNNEL_ENDS)),
         (needs.egress, Chain::at(EGRESS, ChainType::Filter, Hook::Prerouting, -90)),
@@ -173,9 +178,7 @@ fn all_chains(needs: Needs) -> (Vec<Chain>, Vec<Chain>) {
     let ports = host_ports::chains().map(|chain| (needs.host_ports, chain));
     let limits = needs.directions().map(|(wanted, direction)| (wanted, limits::chain(direction)));
     let all = all.into_iter().chain(ports).chain(limits);
-    let (wanted, needless): (Vec<_>, Vec<_>) = all.partition(|(wanted, _)| *wanted);
-    let chains = |list: Vec<(bool, Chain)>| list.into_iter().map(|(_, chain)| chain).collect();
-    (chains(wanted), chains(needless))
+    all.filter(|(wanted, _)| *wanted).map(|(_, chain)| chain).collect()
 }
 
 /// The rules that give packets another source.
@@ -188,29 +191,20 @@ fn translating_rules(needs: Needs) -> Vec<Rule> {
 /// The rules in the order of their chains, but those that translate.
 fn rules(needs: Needs) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for kind in OWN_LINK_TYPES {
-        rules.push(own_link_rule(kind, "link-local", 0xfe80, 0xffc0));
-        rules.push(own_link_rule(kind, "unassigned", 0, 0xffff));
-    }
-    let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
-    rules.push(rule(OWN_LINK, "nothing else from a source that is not the pod's", drop));
     if needs.host_ports {
         rules.push(host_ports::loopback_rule());
         rules.extend(host_ports::rules());
     }
     let limited = needs.directions().filter(|(wanted, _)| *wanted);
     rules.extend(limited.map(|(_, direction)| limits::rule_of(direction)));
-    for family in Family::ALL {
-        rules.push(source_rule(family));
-    }
-    for interface in [TunnelKind::Wireguard.device().as_bytes(), LOOPBACK] {
-        rules.push(encrypted_interface_rule(interface));
-    }
-    let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
-    rules.push(rule(CLEARTEXT, "pods of other nodes come through WireGuard only", drop));
-    rules.push(pods_rule());
     if needs.encryption {
+        rules.push(pods_rule());
         rules.extend(Family::ALL.map(cleartext_rule));
+        for interface in [TunnelKind::Wireguard.device().as_bytes(), LOOPBACK] {
+            rules.push(encrypted_interface_rule(interface));
+        }
+        let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
+        rules.push(rule(CLEARTEXT, "pods of other nodes come through WireGuard only", drop));
     }
     if needs.encapsulates() {
         rules.extend(Family::ALL.into_iter().flat_map(tunnel_ends_rules));
@@ -226,31 +220,14 @@ fn rules(needs: Needs) -> Vec<Rule> {
     rules
 }
 
-/// What comes from a pod is asked for its source, and nothing else here.
+/// What comes from a pod was asked for its source where it came in.
 fn pods_rule() -> Rule {
     let parts = vec![
         Expression::Meta { key: MetaKey::InputInterface, into: Register(0) },
         equal(Register(0), WORKLOAD.as_bytes()),
-        Expression::Verdict(Verdict::Goto(FROM_PODS.to_owned())),
+        Expression::Verdict(Verdict::Accept),
     ];
-    rule(SOURCE_CHECK, "from pods", parts)
-}
-
-/// Of a family, with a source that is not one of the interface's.
-fn source_rule(family: Family) -> Rule {
-    let mut parts = of_family(family, Register(8)).to_vec();
-    parts.push(Expression::Meta { key: MetaKey::InputInterface, into: Register(0) });
-    let foreign = Expression::Lookup {
-        set: SetName::Sources(family).as_str().to_owned(),
-        key: Register(0),
-        inverted: true,
-    };
-    parts.extend([source(family, Register(4)), foreign]);
-    match family {
-        Family::Ipv4 => parts.extend([Expression::Counter, Expression::Verdict(Verdict::Drop)]),
-        Family::Ipv6 => parts.push(Expression::Verdict(Verdict::Goto(OWN_LINK.to_owned()))),
-    }
-    rule(FROM_PODS, "pods send from their own addresses", parts)
+    rule(ARRIVALS, "from pods", parts)
 }
 
 /// Packets that this node's tunnels take: by port, by protocol.
@@ -286,7 +263,7 @@ fn cleartext_rule(family: Family) -> Rule {
     };
     parts.extend([source(family, Register(0)), lookup]);
     parts.push(Expression::Verdict(Verdict::Goto(CLEARTEXT.to_owned())));
-    rule(SOURCE_CHECK, "from a pool that is encrypted", parts)
+    rule(ARRIVALS, "from a pool that is encrypted", parts)
 }
 
 /// What a pod would have another node take for this node's packet, once masqueraded as that. What it sends to its own node keeps its source, which
@@ -328,29 +305,6 @@ fn tunnel_ends_rules(family: Family) -> [Rule; 2] {
 
 fn nodes(family: Family, inverted: bool) -> Expression {
     Expression::Lookup { set: SetName::Nodes(family).as_str().to_owned(), key: Register(0), inverted }
-}
-
-/// One type of ICMPv6 from a source whose first 16 bits, and for `::` all others too, are these.
-fn own_link_rule(kind: u8, what: &'static str, first: u16, mask: u16) -> Rule {
-    let len = if first == 0 { 16 } else { 2 };
-    let mut parts = vec![
-        Expression::Meta { key: MetaKey::TransportProtocol, into: Register(0) },
-        equal(Register(0), &[ICMPV6]),
-        Expression::Payload { base: PayloadBase::Network, offset: 8, len, into: Register(0) },
-    ];
-    if first == 0 {
-        parts.push(equal(Register(0), &[0; 16]));
-    } else {
-        parts.push(Expression::Bitwise {
-            register: Register(0),
-            mask: mask.to_be_bytes().to_vec(),
-            xor: vec![0; 2],
-        });
-        parts.push(equal(Register(0), &first.to_be_bytes()));
-    }
-    parts.push(Expression::Payload { base: PayloadBase::Transport, offset: 0, len: 1, into: Register(0) });
-    parts.extend([equal(Register(0), &[kind]), Expression::Verdict(Verdict::Accept)]);
-    rule(OWN_LINK, what, parts)
 }
 
 /// From a masqueraded pool to an address of no pool. A range of ports is for protocols that have ports: others, such as ICMP, have a rule of their own.
@@ -404,7 +358,7 @@ fn leaving_rule(family: Family, what: Vec<Expression>) -> Rule {
 }
 
 pub(super) fn rule(chain: &str, comment: &'static str, expressions: Vec<Expression>) -> Rule {
-    Rule { chain: chain.to_owned(), expressions, comment }
+    Rule { chain: chain.to_owned(), expressions, comment: comment.into() }
 }
 
 pub(super) fn equal(register: Register, value: &[u8]) -> Expression {
