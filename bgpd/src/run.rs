@@ -76,6 +76,7 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
         eprintln!("--log {:?}: {error}", cli.log);
         return ExitCode::from(USAGE);
     }
+    cairn_kernel::allocator::give_back_large();
     if let Err(error) = cairn_kernel::limit::raise_open_files() {
         warn!(%error, "there may be too few for many neighbors");
     }

@@ -17,10 +17,12 @@
 //! | [`tcp`] | the TCP options of BGP |
 //! | [`udp`] | datagrams in batches with their details, for BFD |
 //! | [`wireguard`] | WireGuard interfaces: keys and peers |
+//! | [`allocator`] | memory that large tables have outgrown |
 //! | [`poll`], [`sched`] | waiting and urgency of a thread of its own |
 //!
 //! Nothing here knows of Kubernetes, of BGP or of Cairn's configuration. Only this crate has `unsafe` code.
 
+pub mod allocator;
 pub mod conntrack;
 pub mod echo;
 pub mod error;
