@@ -18,7 +18,7 @@ pub struct BaseChain {
     pub kind: ChainType,
     /// Where.
     pub hook: Hook,
-    /// Of which interface, for [`Hook::Ingress`], which must be there. Before Linux 6.16 the chain goes with it.
+    /// Of which interface, for [`Hook::Ingress`]. Before Linux 6.16 it must be there, and the chain goes with it.
     pub device: Option<String>,
     /// When, relative to others at the same hook: lower is earlier. The kernel's NAT is at -100 (destination) and 100
     /// (source), conntrack at -200, filters at 0.

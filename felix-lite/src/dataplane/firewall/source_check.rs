@@ -57,10 +57,8 @@ pub(super) struct SourceCheck {
     present: BTreeSet<Interface>,
     /// Those of them that are nobody's yet, and until when that is usual.
     unclaimed: BTreeMap<Interface, Instant>,
-    /// Chains whose interface is gone.
+    /// Interfaces that are gone, and may have left their chain behind: it stays since Linux 6.16.
     orphans: BTreeSet<Interface>,
-    /// Does a chain stay when its interface goes? It does since Linux 6.16.
-    outlives: Option<bool>,
     /// Is what does not belong to one interface in the kernel?
     is_there: bool,
     /// Is the picture complete?
@@ -125,12 +123,10 @@ impl SourceCheck {
                 self.present.remove(&name);
                 self.unclaimed.remove(&name);
                 self.pending.remove(&name);
+                self.actual.remove(&name);
                 // The next one of the name may be there before it is told that this one went.
-                if self.wanted.contains_key(&name) {
-                    self.pending.insert(name);
-                } else if self.actual.remove(&name).is_some() && self.outlives != Some(false) {
-                    self.orphans.insert(name);
-                }
+                let set = if self.wanted.contains_key(&name) { &mut self.pending } else { &mut self.orphans };
+                set.insert(name);
             }
         }
     }
@@ -164,12 +160,15 @@ impl SourceCheck {
         self.bury(socket)
     }
 
-    /// What of [`Self::pending`] has to be written. Chains that are not wanted and whose interface is gone are orphans.
+    /// What of [`Self::pending`] has to be written. What is not wanted and has no interface is an orphan, if it is there at all.
     fn due(&mut self) -> Vec<Interface> {
         let (wanted, present) = (&self.wanted, &self.present);
         let orphans =
             self.pending.extract_if(.., |name| !wanted.contains_key(name) && !present.contains(name));
-        self.orphans.extend(orphans.filter(|name| self.actual.remove(name).is_some()));
+        for name in orphans {
+            self.actual.remove(&name);
+            self.orphans.insert(name);
+        }
         let due: Vec<_> = self.pending.iter().filter(|name| self.differs(name)).cloned().collect();
         if due.is_empty() {
             self.pending.clear();
@@ -276,18 +275,16 @@ impl SourceCheck {
         if self.orphans.is_empty() {
             return Ok(());
         }
-        let mut orphans = std::mem::take(&mut self.orphans);
-        let there: BTreeSet<_> = nftables::chains(socket, Table::CAIRN_INTERFACES)?.into_iter().collect();
-        let all = orphans.len();
-        orphans.retain(|name| there.contains(&**name) && !self.actual.contains_key(name));
-        if self.outlives.is_none() && all > 0 {
-            self.outlives = Some(!orphans.is_empty());
-        }
+        let there = nftables::chains(socket, Table::CAIRN_INTERFACES)?;
         let mut transaction = Transaction::new(Table::CAIRN_INTERFACES);
-        for name in &orphans {
-            transaction.flush_chain(name).delete_chain(name);
+        for name in there {
+            if self.orphans.contains(&*name) && !self.actual.contains_key(&*name) {
+                transaction.flush_chain(&name).delete_chain(&name);
+            }
         }
-        transaction.commit(socket)
+        transaction.commit(socket)?;
+        self.orphans.clear();
+        Ok(())
     }
 
     /// Reads which chains there are.

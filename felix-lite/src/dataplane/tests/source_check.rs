@@ -218,7 +218,7 @@ fn an_interface_without_a_pod_is_shut() {
 fn an_interface_that_is_not_there_holds_up_no_other() {
     in_namespace(|_| {
         let mut firewall = Firewall::open().unwrap();
-        let link = pair(&mut firewall, "crn1", "pod1");
+        let first = pair(&mut firewall, "crn1", "pod1");
         let name: Arc<str> = "crn2".into();
         let missing = Element::Source { interface: Arc::clone(&name), address: OWN[1] };
         firewall.add(&missing);
@@ -238,10 +238,27 @@ fn an_interface_that_is_not_there_holds_up_no_other() {
         let next = pair(&mut firewall, "crn1", "pod1");
         firewall.add(&source("crn1", FORGED[0]));
         firewall.write().unwrap();
-        firewall.link_changed(&Change::Gone(link));
+        firewall.link_changed(&Change::Gone(first));
         firewall.link_changed(&Change::Present(next));
         firewall.write().unwrap();
         assert!(run("nft list chain netdev cairn crn1").contains("10.0.0.9 accept"));
+        assert!(!firewall.repair().unwrap());
+        // And told one after the other.
+        let next = link("crn1");
+        gone(&mut firewall, next);
+        let last = pair(&mut firewall, "crn1", "pod1");
+        firewall.write().unwrap();
+        std::fs::write("/proc/sys/net/ipv6/conf/crn1/disable_ipv6", "1").unwrap();
+        let (own, other) =
+            (frame(&last, 0, OWN[0], None), frame(&last, 0, "10.0.0.7".parse().unwrap(), None));
+        assert_eq!((seen("pod1", &[own]), seen("pod1", &[other])), (1, 0));
+        // DEL after its interface.
+        gone(&mut firewall, last);
+        for address in [OWN[0], FORGED[0]] {
+            firewall.remove(&source("crn1", address));
+        }
+        firewall.write().unwrap();
+        assert!(!chains().contains(&"crn1".to_owned()), "{:?}", chains());
         assert!(!firewall.repair().unwrap());
     });
 }
