@@ -86,7 +86,22 @@ impl World {
         for node in nodes {
             world.capture(&node)?;
         }
+        world.await_seed()?;
         Ok(world)
+    }
+
+    /// The objects that nodes begin with may be on their way into the store still: there might be no directory yet for what is written now, or it would be
+    /// written over.
+    fn await_seed(&self) -> Result<()> {
+        if !self.topology().nodes.values().any(|node| node.env.contains_key("CAIRN_SEED")) {
+            return Ok(());
+        }
+        let seeded = self.directory().join("volumes/objects/.seeded");
+        eventually(SETTLES, || {
+            ensure!(seeded.exists(), "{} is not there", seeded.display());
+            Ok(())
+        })
+        .map(drop)
     }
 
     /// Starts a capture of a node's control traffic; it ends with the node.

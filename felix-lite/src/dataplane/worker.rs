@@ -265,6 +265,11 @@ impl Worker {
                 self.detours.resync();
                 self.tunnels.resync();
                 self.sysctls.changed();
+                match self.routes.rtnl().list::<Link>(None) {
+                    Ok(links) => self.firewall.links_are(&links),
+                    Err(error) => warn!(%error, "the node's interfaces cannot be read"),
+                }
+                self.firewall_at.get_or_insert(Instant::now());
                 true
             }
         };

@@ -26,7 +26,8 @@ use cairn_kernel::object::{Change, Link};
 use cairn_net::Family;
 use felix_api::WORKLOAD;
 use felix_core::{Element as Wanted, Nat};
-use tracing::{debug, info};
+use nix::errno::Errno;
+use tracing::{debug, error, info};
 
 use ruleset::Needs;
 use sets::SetName;
@@ -79,7 +80,11 @@ impl Firewall {
         };
         firewall.read()?;
         firewall.commit(true)?;
-        firewall.sources.write(&mut firewall.socket, Instant::now())?;
+        firewall.sources.write(&mut firewall.socket, Instant::now()).inspect_err(|error| {
+            if error.errno() == Some(Errno::EOPNOTSUPP) {
+                error!("the kernel has no chains of interfaces (CONFIG_NF_TABLES_NETDEV), which hold pods to their own addresses");
+            }
+        })?;
         let adopted: usize = firewall.actual.values().map(BTreeSet::len).sum();
         info!(interfaces = firewall.sources.len(), elements = adopted, "firewall is in the kernel");
         Ok(firewall)
@@ -124,6 +129,11 @@ impl Firewall {
     /// An interface came, changed or went.
     pub(super) fn link_changed(&mut self, change: &Change<Link>) {
         self.sources.link_changed(change, Instant::now());
+    }
+
+    /// Notifications were lost: these are the interfaces that there are. What else was missed, [`Self::repair`] finds.
+    pub(super) fn links_are(&mut self, links: &[Link]) {
+        self.sources.links_are(links, Instant::now());
     }
 
     /// When [`Self::write`] should be called again, at the latest.

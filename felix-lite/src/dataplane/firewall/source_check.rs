@@ -107,28 +107,42 @@ impl SourceCheck {
         if !host::is_workload(link) {
             return;
         }
-        let name: Interface = link.name.as_str().into();
+        let name = link.name.as_str().into();
         match change {
-            Change::Present(_) => {
-                if !self.present.insert(Arc::clone(&name)) || self.actual.contains_key(&name) {
-                    return;
-                }
-                if self.wanted.contains_key(&name) {
-                    self.pending.insert(name);
-                } else {
-                    self.unclaimed.insert(name, now + UNCLAIMED);
-                }
-            }
-            Change::Gone(_) => {
-                self.present.remove(&name);
-                self.unclaimed.remove(&name);
-                self.pending.remove(&name);
-                self.actual.remove(&name);
-                // The next one of the name may be there before it is told that this one went.
-                let set = if self.wanted.contains_key(&name) { &mut self.pending } else { &mut self.orphans };
-                set.insert(name);
-            }
+            Change::Present(_) => self.came(name, now),
+            Change::Gone(_) => self.went(name),
         }
+    }
+
+    /// Notifications were lost: these are the interfaces that there are.
+    pub(super) fn links_are(&mut self, links: &[Link], now: Instant) {
+        let pods = links.iter().filter(|link| host::is_workload(link));
+        let pods: BTreeSet<Interface> = pods.map(|link| link.name.as_str().into()).collect();
+        let gone: Vec<_> = self.present.difference(&pods).cloned().collect();
+        gone.into_iter().for_each(|name| self.went(name));
+        pods.into_iter().for_each(|name| self.came(name, now));
+    }
+
+    /// It may have been known.
+    fn came(&mut self, name: Interface, now: Instant) {
+        if !self.present.insert(Arc::clone(&name)) || self.actual.contains_key(&name) {
+            return;
+        }
+        if self.wanted.contains_key(&name) {
+            self.pending.insert(name);
+        } else {
+            self.unclaimed.insert(name, now + UNCLAIMED);
+        }
+    }
+
+    fn went(&mut self, name: Interface) {
+        self.present.remove(&name);
+        self.unclaimed.remove(&name);
+        self.pending.remove(&name);
+        self.actual.remove(&name);
+        // The next one of the name may be there before it is told that this one went.
+        let set = if self.wanted.contains_key(&name) { &mut self.pending } else { &mut self.orphans };
+        set.insert(name);
     }
 
     /// The picture is complete: interfaces without a pod are shut, and chains without an interface go.

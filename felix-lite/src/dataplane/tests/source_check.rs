@@ -202,6 +202,19 @@ fn an_interface_without_a_pod_is_shut() {
         }
         assert_eq!(chains(), ["crn1"]);
 
+        // Nobody told that one went, and another one came and went.
+        run("ip link del crn1");
+        run("ip link add crn1 type veth peer name pod1");
+        run("ip link add crn4 type veth peer name pod4");
+        after.links_are(&Rtnl::open().unwrap().list::<Link>(None).unwrap());
+        after.repair().unwrap();
+        assert!(run("nft list chain netdev cairn crn1").contains("10.0.0.1 accept"));
+        assert!(after.poll_timeout().is_some(), "crn4 may be claimed");
+        run("ip link del crn4");
+        after.links_are(&Rtnl::open().unwrap().list::<Link>(None).unwrap());
+        assert!(!after.repair().unwrap());
+        assert_eq!((chains(), after.poll_timeout()), (vec!["crn1".to_owned()], None));
+
         // Chains whose interface went while nobody looked.
         drop(after);
         run("ip link del crn1");
