@@ -2,7 +2,7 @@
 //!
 //! The CNI server owns a pod's veth pair, addresses and journal; the engine owns the host's routes and firewall.
 //! Invariant I1 is kept here: [`Endpoints::add`] returns only once the endpoint's source addresses, ports of the node and limits are in the
-//! kernel's sets and its routes in the kernel's table.
+//! kernel's firewall and its routes in the kernel's table.
 
 use cairn_net::HostPort;
 use felix_core::{Element, Endpoint};

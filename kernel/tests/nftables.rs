@@ -1,5 +1,8 @@
 //! Our nf_tables against the kernel's, with `nft` as the oracle. Each test has a namespace of its own.
 
+#[path = "nftables/device.rs"]
+mod device;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -7,7 +10,7 @@ use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{
     Chain, ChainType, Comparison, ConntrackKey, DataType, Element, Expression, FibResult, FibSelector,
     Generation, Hook, Limit, MetaKey, PayloadBase, Ports, Register, Rule, Set, Table, Transaction, Value,
-    Verdict, chains, ct_state, elements, forward_drops, rules, rules_of, sets,
+    Verdict, chains, ct_state, elements, forward_drops, rules, sets,
 };
 use cairn_net::Family;
 use nix::sched::{CloneFlags, unshare};
@@ -478,42 +481,5 @@ fn a_table_of_others_that_drops_forwarded_packets_is_found() {
         assert_eq!(found(), ["inet closed: c", "ip filter: c"], "one direction only");
         nft(&["add rule ip filter user oifname \"crn*\" accept"]);
         assert_eq!(found(), ["inet closed: c"]);
-    });
-}
-
-#[test]
-#[ignore = "needs root: run by cargo xtask test --tier lab"]
-fn a_chain_sees_what_comes_in_by_one_device() {
-    in_namespace(|socket| {
-        let create = |device: &str| {
-            let mut transaction = Transaction::new(Table::CAIRN_INTERFACES);
-            let chain = Chain::of_device(device, device, -310);
-            transaction.create_table().create_chain(&chain).append_rule(&Rule {
-                chain: device.to_owned(),
-                expressions: vec![
-                    Expression::Meta { key: MetaKey::LinkProtocol, into: Register(0) },
-                    Expression::Compare {
-                        register: Register(0),
-                        operator: Comparison::Equal,
-                        value: vec![8, 6],
-                    },
-                    Expression::Verdict(Verdict::Drop),
-                ],
-                comment: format!("of {device}").into(),
-            });
-            transaction
-        };
-        create("lo").commit(socket).unwrap();
-        create("lo").commit(socket).unwrap();
-        let listed = nft(&["list", "table", "netdev", "cairn"]);
-        for expected in [
-            "type filter hook ingress device \"lo\" priority -310",
-            "meta protocol arp drop comment \"of lo\"",
-        ] {
-            assert!(listed.contains(expected), "{expected}\nis missing in\n{listed}");
-        }
-        assert_eq!(rules_of(socket, Table::CAIRN_INTERFACES, "lo").unwrap().len(), 2);
-        assert!(rules_of(socket, Table::CAIRN_INTERFACES, "none").unwrap().is_empty());
-        assert!(chains(socket, Table::CAIRN).unwrap().is_empty(), "another table");
     });
 }

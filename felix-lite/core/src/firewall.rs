@@ -16,7 +16,7 @@ use crate::condition::{Condition, Reason};
 use crate::host::Host;
 use crate::underlay::Underlays;
 
-/// An element of one of the firewall's sets.
+/// What the firewall is to know: an element of one of its sets, or a source that a pod's interface lets pass.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Element {
     /// Packets from this workload interface may have this source.

@@ -1,7 +1,7 @@
 //! The firewall in the kernel, kept equal to what the core wants.
 //!
-//! What pods may have as their source has a table of its own: `source_check`. Everything else that changes is an element of a set of `inet cairn`; one batch of the core's changes is one transaction. The table is read
-//! at the start and whenever the kernel tells that somebody else changed something in it: what is missing is put back, and what is not
+//! What pods may have as their source has a table of its own: `source_check`. Everything else that changes is an element of a set of `inet cairn`; one batch of
+//! the core's changes is one transaction. The table is read at the start and whenever the kernel tells that somebody else changed something in it: what is missing is put back, and what is not
 //! ours goes, but not before the picture is complete. At no time is the live state flushed.
 //!
 //! Sets of prefixes, and maps of what the cluster says, are written only once the picture is complete: until then what an earlier run left there stays in
@@ -60,7 +60,7 @@ pub(super) struct Firewall {
 
 impl Firewall {
     /// Its tables.
-    pub(super) const TABLES: &[Table] = &[Table::CAIRN, Table::CAIRN_INTERFACES];
+    pub(super) const TABLES: &[Table; 2] = &[Table::CAIRN, Table::CAIRN_INTERFACES];
 
     /// Puts table, chains and rules in place in one transaction and adopts the elements that are there.
     pub(super) fn open() -> Result<Self, Error> {
@@ -150,7 +150,8 @@ impl Firewall {
         }
         let (set, members) = members(element);
         let actual = self.actual.get(&set);
-        !self.keeps(set) || members.iter().all(|member| actual.is_some_and(|actual| actual.contains(member)))
+        !self.keeps(set, self.needs())
+            || members.iter().all(|member| actual.is_some_and(|actual| actual.contains(member)))
     }
 
     /// Brings the kernel up to date, each table in one transaction. If it refuses, the table is read again and what is
@@ -215,8 +216,8 @@ impl Firewall {
     }
 
     /// Is the set in the kernel, or to be there?
-    fn keeps(&self, set: SetName) -> bool {
-        self.sets.contains(set.as_str()) || self.needs().has(set)
+    fn keeps(&self, set: SetName, needs: Needs) -> bool {
+        self.sets.contains(set.as_str()) || needs.has(set)
     }
 
     /// Marks every difference that may be mended now.
@@ -244,7 +245,7 @@ impl Firewall {
         }
         let (mut missing, mut strange) = (Elements::new(), Elements::new());
         for (set, element) in &self.pending {
-            if (set.waits() && !self.swept) || !(self.sets.contains(set.as_str()) || needs.has(*set)) {
+            if (set.waits() && !self.swept) || !self.keeps(*set, needs) {
                 continue;
             }
             let holds = |elements: &Elements| elements.get(set).is_some_and(|found| found.contains(element));

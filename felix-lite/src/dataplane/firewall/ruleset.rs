@@ -23,6 +23,7 @@
 //! cheap is asked first (the kernel copies the name of an interface to ask for it), and what nothing needs is not there: see [`Needs`]. Without translation, of
 //! sources or of ports, nothing has the kernel track connections.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use cairn_kernel::nftables::{
@@ -330,12 +331,8 @@ fn nat_rules(family: Family, nat: Nat) -> Vec<Rule> {
 
 /// Another source: this address, or that of the interface.
 fn translation(family: Family, address: Option<IpAddr>, ports: Ports) -> Vec<Expression> {
-    let value = match address {
-        None => return vec![Expression::Masquerade { ports }],
-        Some(IpAddr::V4(address)) => address.octets().to_vec(),
-        Some(IpAddr::V6(address)) => address.octets().to_vec(),
-    };
-    let load = Expression::Immediate { value, into: Register(0) };
+    let Some(address) = address else { return vec![Expression::Masquerade { ports }] };
+    let load = Expression::Immediate { value: octets(address), into: Register(0) };
     vec![load, Expression::SourceNat { family, address: Register(0), ports }]
 }
 
@@ -357,7 +354,7 @@ fn leaving_rule(family: Family, what: Vec<Expression>) -> Rule {
     rule(MASQUERADE, "pods leave all pools with the node's address", parts)
 }
 
-pub(super) fn rule(chain: &str, comment: &'static str, expressions: Vec<Expression>) -> Rule {
+pub(super) fn rule(chain: &str, comment: impl Into<Cow<'static, str>>, expressions: Vec<Expression>) -> Rule {
     Rule { chain: chain.to_owned(), expressions, comment: comment.into() }
 }
 
@@ -368,6 +365,13 @@ pub(super) fn equal(register: Register, value: &[u8]) -> Expression {
 /// Packets of a family.
 pub(super) fn of_family(family: Family, register: Register) -> [Expression; 2] {
     [Expression::Meta { key: MetaKey::NetworkProtocol, into: register }, equal(register, &[nfproto(family)])]
+}
+
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
 }
 
 /// The source address (RFC 791 section 3.1, RFC 8200 section 3).

@@ -26,7 +26,7 @@ use cairn_net::Family;
 use nix::errno::Errno;
 use tracing::debug;
 
-use super::ruleset::{equal, source};
+use super::ruleset::{equal, octets, rule, source};
 use crate::dataplane::host;
 
 /// How long an interface is nobody's before it is taken for one that an ADD left behind.
@@ -336,33 +336,28 @@ fn own_comment(address: IpAddr) -> String {
 
 /// What comes in by an interface whose pod has these addresses; it has none if it has no pod.
 fn rules_of(interface: &str, addresses: &Addresses) -> Vec<Rule> {
-    let rule =
-        |comment: Cow<'static, str>, expressions| Rule { chain: interface.to_owned(), expressions, comment };
-    let mut rules: Vec<_> = addresses
-        .iter()
-        .map(|address| {
-            let family = Family::of(*address);
-            let bytes = match address {
-                IpAddr::V4(address) => address.octets().to_vec(),
-                IpAddr::V6(address) => address.octets().to_vec(),
-            };
-            let mut parts = of_protocol(ether_type(family)).to_vec();
-            parts.extend([source(family, Register(0)), equal(Register(0), &bytes)]);
-            parts.push(Expression::Verdict(Verdict::Accept));
-            rule(own_comment(*address).into(), parts)
-        })
-        .collect();
+    let own = |address: &IpAddr| {
+        let family = Family::of(*address);
+        let mut parts = of_protocol(ether_type(family)).to_vec();
+        parts.extend([source(family, Register(0)), equal(Register(0), &octets(*address))]);
+        parts.push(Expression::Verdict(Verdict::Accept));
+        rule(interface, own_comment(*address), parts)
+    };
+    let mut rules: Vec<_> = addresses.iter().map(own).collect();
     if !addresses.is_empty() {
         let mut arp = of_protocol(ARP).to_vec();
         arp.push(Expression::Verdict(Verdict::Accept));
-        rules.push(rule("resolves neighbours".into(), arp));
+        rules.push(rule(interface, "resolves neighbours", arp));
         let mut ipv6 = of_protocol(ether_type(Family::Ipv6)).to_vec();
         ipv6.push(Expression::Verdict(Verdict::Goto(OWN_LINK.to_owned())));
-        rules.push(rule("from a source of the link, at most".into(), ipv6));
+        rules.push(rule(interface, "from a source of the link, at most", ipv6));
     }
-    let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
-    rules.push(rule("pods send from their own addresses".into(), drop));
+    rules.push(rule(interface, "pods send from their own addresses", drop_counted()));
     rules
+}
+
+fn drop_counted() -> Vec<Expression> {
+    vec![Expression::Counter, Expression::Verdict(Verdict::Drop)]
 }
 
 fn own_link_rules() -> Vec<Rule> {
@@ -371,9 +366,7 @@ fn own_link_rules() -> Vec<Rule> {
         rules.push(own_link_rule(kind, "link-local", 0xfe80, 0xffc0));
         rules.push(own_link_rule(kind, "unassigned", 0, 0xffff));
     }
-    let drop = vec![Expression::Counter, Expression::Verdict(Verdict::Drop)];
-    let comment = "nothing else from a source that is not the pod's".into();
-    rules.push(Rule { chain: OWN_LINK.to_owned(), expressions: drop, comment });
+    rules.push(rule(OWN_LINK, "nothing else from a source that is not the pod's", drop_counted()));
     rules
 }
 
@@ -397,7 +390,7 @@ fn own_link_rule(kind: u8, what: &'static str, first: u16, mask: u16) -> Rule {
     }
     parts.push(Expression::Payload { base: PayloadBase::Transport, offset: 0, len: 1, into: Register(0) });
     parts.extend([equal(Register(0), &[kind]), Expression::Verdict(Verdict::Accept)]);
-    Rule { chain: OWN_LINK.to_owned(), expressions: parts, comment: what.into() }
+    rule(OWN_LINK, what, parts)
 }
 
 /// Frames of a protocol, as the link has it.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use cairn_kernel::Error;
-use cairn_kernel::nftables::Table;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{RETRY, SETTLE, Worker};
+use crate::dataplane::firewall::Firewall;
 use crate::dataplane::quarrel;
 
 /// So many repairs of the firewall in a row are made after [`SETTLE`]; then somebody means it, and they wait for [`SLOW`].
@@ -73,7 +73,8 @@ impl Worker {
         let quarrel = self.repairs.in_a_row > PATIENCE;
         let by = || quarrel::who(self.repairs.author);
         quarrel.then(|| {
-            format!("table {}: {} changed it, more than {PATIENCE} times in a row", Table::CAIRN, by())
+            let [first, second] = Firewall::TABLES;
+            format!("tables {first} and {second}: {} changed them, more than {PATIENCE} times in a row", by())
         })
     }
 }
