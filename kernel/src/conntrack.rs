@@ -62,6 +62,11 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// One as the kernel may tell of it, for tests of what picks flows.
+    pub const fn new(original: Tuple, reply: Tuple) -> Self {
+        Self { original, reply, zone: 0, mark: 0, id: 0 }
+    }
+
     /// Is source or destination translated?
     pub fn is_translated(&self) -> bool {
         (self.original.src, self.original.dst) != (self.reply.dst, self.reply.src)

@@ -10,7 +10,7 @@ use cairn_kernel::netlink::{Protocol, Socket};
 use cairn_kernel::nftables::{
     Chain, ChainType, Comparison, ConntrackKey, DataType, Element, Expression, FibResult, FibSelector,
     Generation, Hook, Limit, MetaKey, PayloadBase, Ports, Register, Rule, Set, Table, Transaction, Value,
-    Verdict, chains, ct_state, elements, forward_drops, rules, sets,
+    Verdict, chains, ct_state, elements, forward_drops, rules, sets, translates,
 };
 use cairn_net::Family;
 use nix::sched::{CloneFlags, unshare};
@@ -482,4 +482,38 @@ fn a_table_of_others_that_drops_forwarded_packets_is_found() {
         nft(&["add rule ip filter user oifname \"crn*\" accept"]);
         assert_eq!(found(), ["inet closed: c"]);
     });
+}
+
+#[test]
+#[ignore = "needs root: run by cargo xtask test --tier lab"]
+fn whether_others_translate_is_found() {
+    in_namespace(|socket| {
+        let mut found = || translates(socket, Table::CAIRN).unwrap();
+        let add = |table: &str, kind: &str| {
+            nft(&[&format!(
+                "add table {table}; add chain {table} c {{ type {kind} hook output priority -100; }}"
+            )])
+        };
+        add("inet cairn", "nat");
+        add("ip filter", "filter");
+        add("ip6 route", "route");
+        nft(&["add chain ip filter nat"]);
+        assert!(!found(), "ours, and none that translates");
+        add("ip6 others", "nat");
+        assert!(found());
+        nft(&["delete table ip6 others"]);
+        assert!(!found());
+    });
+    for (iptables, what) in [("iptables", "nat"), ("ip6tables", "nat"), ("iptables", "mangle")] {
+        in_namespace(|socket| {
+            let program = format!("{iptables}-legacy");
+            let listed = Command::new(&program).args(["-t", what, "-S"]).output().unwrap();
+            // Distributions begin to have kernels without it.
+            if listed.status.success() {
+                assert_eq!(translates(socket, Table::CAIRN).unwrap(), what == "nat", "{program} {what}");
+            } else {
+                assert!(!translates(socket, Table::CAIRN).unwrap());
+            }
+        });
+    }
 }

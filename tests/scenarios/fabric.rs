@@ -7,7 +7,7 @@ use cairn_lab::lab::Families;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::flow::Flows;
+use crate::flow::{Flows, Kept};
 use crate::pools::{await_condition, set_modes, set_modes_of};
 use crate::wait::eventually;
 use crate::wire::Watch;
@@ -236,70 +236,96 @@ fn only_nodes_may_send_encapsulated_packets(families: Families) -> Result<()> {
         let address = pods[0].pod.addresses[0];
         world.run("router", &format!("ip neighbour add {address} lladdr {mac} dev forged nud permanent"))?;
         world.run("router", &format!("ip route add {address} dev forged"))?;
-        let dropped = || -> Result<u64> {
-            let text = world.run("node1", "nft -j list chain inet cairn tunnel-ends")?;
-            let rules: Value = serde_json::from_str(&text)?;
-            let items = rules["nftables"].as_array().context("no rules")?;
-            let packets = items.iter().filter_map(|item| item["rule"]["expr"].as_array()).flatten();
-            Ok(packets.filter_map(|part| part["counter"]["packets"].as_u64()).sum())
-        };
-        let before = dropped()?;
+        let before = counted(world, "node1", "tunnel-ends")?;
         let report = world.ping("router", None, address, 3)?;
         ensure!(report.received == 0, "an outsider reached {address}: {report:?}");
-        ensure!(dropped()? >= before + 3, "the packets were lost elsewhere");
+        ensure!(counted(world, "node1", "tunnel-ends")? >= before + 3, "the packets were lost elsewhere");
         world.all_reach_all(&pods)?;
         Ok(())
     })
 }
 
-/// What a pod would be taken for its node by, once masqueraded: straight to another node, or by way of a service.
+/// What a chain of a node has counted. It need not be there.
+fn counted(world: &World, node: &str, chain: &str) -> Result<u64> {
+    let listed = world.exec(node, &["nft", "-j", "list", "chain", "inet", "cairn", chain])?;
+    if !listed.success {
+        return Ok(0);
+    }
+    let rules: Value = serde_json::from_str(&listed.stdout)?;
+    let items = rules["nftables"].as_array().context("no rules")?;
+    let parts = items.iter().filter_map(|item| item["rule"]["expr"].as_array()).flatten();
+    Ok(parts.filter_map(|part| part["counter"]["packets"].as_u64()).sum())
+}
+
+fn await_counted(world: &World, node: &str, chain: &str, more_than: u64) -> Result<()> {
+    eventually(SETTLES, || {
+        ensure!(counted(world, node, chain)? > more_than, "{chain} of {node} counts nothing");
+        Ok(())
+    })
+    .map(|_| ())
+}
+
+/// A table that is not ours: addresses of a service that lead to a tunnel of node2, and node1's address for whatever goes to tunnels.
+fn translate(world: &World) -> Result<()> {
+    for line in [
+        "add table inet svc",
+        "add chain inet svc pre { type nat hook prerouting priority -100; }",
+        "add rule inet svc pre ip daddr 198.51.100.1 udp dport 9 dnat ip to 10.0.1.2:4789",
+        "add rule inet svc pre ip6 daddr fd99::1 udp dport 9 dnat ip6 to [fd10:0:1::2]:4789",
+        "add chain inet svc post { type nat hook postrouting priority 100; }",
+        "add rule inet svc post udp dport 4789 masquerade",
+    ] {
+        let done = world.exec("node1", &["nft", line])?;
+        ensure!(done.success, "{}", done.text());
+    }
+    Ok(())
+}
+
+/// What would be taken for a packet of the pod's node, once masqueraded: straight to another node, or by way of a service; also in a connection that is
+/// older than the tunnels.
 fn pods_send_no_encapsulated_packets_to_nodes(families: Families) -> Result<()> {
     play("fabric", "vxlan-forged", families, |world| {
-        set_modes(world, "vxlanMode: Always")?;
         let pods = pods(world)?;
-        world.all_reach_all(&pods)?;
-        let dropped = |world: &World| -> Result<u64> {
-            let text = world.run("node1", "nft -j list chain inet cairn to-nodes")?;
-            let rules: Value = serde_json::from_str(&text)?;
-            let items = rules["nftables"].as_array().context("no rules")?;
-            let parts = items.iter().filter_map(|item| item["rule"]["expr"].as_array()).flatten();
-            Ok(parts.filter_map(|part| part["counter"]["packets"].as_u64()).sum())
-        };
-        for line in
-            ["add table inet svc", "add chain inet svc pre { type nat hook prerouting priority -100; }"]
-        {
-            world.exec("node1", &["nft", line])?;
-        }
+        translate(world)?;
+        // Shorter than any packet of a tunnel.
+        let watch = || Watch::start(world, "node2", "eth1", "udp port 4789 and less 80");
+        let before = watch()?;
+        let mut older = Vec::new();
         for address in &pods[0].pod.addresses {
-            let (node, service, ip) = if address.is_ipv6() {
-                ("fd10:0:1::2", "fd99::1", "ip6")
-            } else {
-                ("10.0.1.2", "198.51.100.1", "ip")
+            let (service, masqueraded) = match address {
+                IpAddr::V4(_) => ("198.51.100.1", "10.0.1.1."),
+                IpAddr::V6(_) => ("fd99::1", "fd10:0:1::1."),
             };
-            let rule = format!(
-                "add rule inet svc pre {ip} daddr {service} udp dport 9 dnat {ip} to {}",
-                end(node, 4789)
-            );
-            let done = world.exec("node1", &["nft", &rule])?;
-            ensure!(done.success, "{}", done.text());
+            let lasting = format!("exec 3<>/dev/udp/{service}/9; while sleep 0.1; do echo x >&3; done");
+            let pod = world.command("node1", Some(&pods[0].pod.name))?;
+            older.push(Kept::start(pod, &format!("bash -c '{lasting}'"))?);
+            before.until(world, |line| line.contains(masqueraded))?;
+        }
+        drop(before);
+        set_modes(world, "vxlanMode: Always")?;
+        world.all_reach_all(&pods)?;
+        await_counted(world, "node1", "to-nodes", 10 * older.len() as u64)?;
+        // Those have all been ended by now.
+        let after = watch()?;
+        await_counted(world, "node1", "to-nodes", counted(world, "node1", "to-nodes")? + 20)?;
+        let passed = after.now(world)?;
+        ensure!(passed.is_empty(), "{passed}");
+        drop(older);
+        for address in &pods[0].pod.addresses {
+            let (node, service) = match address {
+                IpAddr::V4(_) => ("10.0.1.2", "198.51.100.1"),
+                IpAddr::V6(_) => ("fd10:0:1::2", "fd99::1"),
+            };
             for (to, port) in [(node, 4789), (service, 9)] {
-                let before = dropped(world)?;
+                let before = counted(world, "node1", "to-nodes")?;
                 let send = format!("echo forged > /dev/udp/{to}/{port}");
                 world.exec_in("node1", Some(&pods[0].pod.name), &["bash", "-c", &send])?;
-                eventually(SETTLES, || {
-                    ensure!(dropped(world)? > before, "what went to {to} port {port} was not dropped");
-                    Ok(())
-                })?;
+                await_counted(world, "node1", "to-nodes", before)?;
             }
         }
         world.all_reach_all(&pods)?;
         Ok(())
     })
-}
-
-/// An address and a port, as nft writes them.
-fn end(address: &str, port: u16) -> String {
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 
 fn modes_that_cannot_be_had_change_nothing(families: Families) -> Result<()> {

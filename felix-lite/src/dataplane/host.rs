@@ -63,9 +63,18 @@ fn host_link(link: &Link, all: &BTreeMap<IfIndex, Link>) -> HostLink {
 
 /// Is an interface's reverse path filter strict? The larger of its own setting and of that for all counts.
 pub(super) fn is_strict(link: &Link) -> bool {
-    let filter = |scope| sysctl::read(&Sysctl::Conf(Family::Ipv4, scope, Conf::RpFilter)).unwrap_or(0);
-    let own = link.name.parse::<LinkName>().map_or(0, |name| filter(Scope::Link(name)));
-    own.max(filter(Scope::All)) == STRICT
+    let own = link.name.parse::<LinkName>().map_or(0, |name| reverse_path_filter(Scope::Link(name)));
+    own.max(reverse_path_filter(Scope::All)) == STRICT
+}
+
+/// Are the reverse path filters of all interfaces strict that are not looser themselves?
+pub(super) fn all_are_strict() -> bool {
+    reverse_path_filter(Scope::All) == STRICT
+}
+
+/// 0 if it cannot be read: a kernel without IPv4 has none.
+fn reverse_path_filter(scope: Scope) -> i64 {
+    sysctl::read(&Sysctl::Conf(Family::Ipv4, scope, Conf::RpFilter)).unwrap_or(0)
 }
 
 /// Is it the host end of a pod's veth pair?

@@ -1,6 +1,7 @@
 //! Routes, firewall and tunnels in a kernel namespace of each test's own.
 
 mod fast_path;
+mod forged;
 mod host_ports;
 mod source_check;
 mod tunnels;
@@ -15,7 +16,7 @@ use cairn_kernel::nftables::{self, Table};
 use cairn_kernel::object::{IfIndex, LinkName, Nexthop, NexthopId, NexthopTarget, PROTOCOL, Route, TableId};
 use cairn_kernel::{Requests, Rtnl};
 use cairn_net::{Family, Prefix};
-use felix_core::{Element, Gateway, Route as Wanted};
+use felix_core::{Element, Gateway, Route as Wanted, TunnelKind};
 use nix::sched::{CloneFlags, unshare};
 
 use super::firewall::Firewall;
@@ -157,6 +158,17 @@ fn the_firewall_is_adopted_and_repaired() {
         after.write().unwrap();
         assert_eq!((elements("nodes-v4"), elements("pools-v4")), (1, 2), "begin and end of the prefix");
         assert!(!after.repair().unwrap());
+        let first = || {
+            let listed = run("nft list chain inet cairn tunnel-ends");
+            listed.lines().nth(2).unwrap().trim().to_owned()
+        };
+        let other = first();
+        after.tunnel_ends_at(TunnelKind::Vxlan(Family::Ipv4), Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))));
+        after.write().unwrap();
+        assert!(first().contains("ip daddr 192.0.2.1 ip saddr @nodes-v4 accept"), "{}", first());
+        after.tunnel_ends_at(TunnelKind::Vxlan(Family::Ipv4), None);
+        after.write().unwrap();
+        assert_eq!(first(), other);
 
         run("nft flush chain inet cairn encapsulated");
         run("nft flush set inet cairn nodes-v4");
@@ -187,9 +199,11 @@ fn there_are_no_hooks_that_nothing_needs() {
         assert!(hooks().is_empty());
         firewall.add(&Element::TunnelPort(4789));
         firewall.write().unwrap();
-        assert_eq!(hooks(), ["input", "forward"], "with the first element, in one transaction");
+        assert_eq!(hooks(), ["input"], "with the first element, in one transaction");
         firewall.sweep();
         firewall.add(&Element::Masquerade(prefix("10.0.0.0/16")));
+        firewall.write().unwrap();
+        assert_eq!(hooks(), ["input", "postrouting", "postrouting"], "what is translated could be forged");
         firewall.remove(&Element::TunnelPort(4789));
         firewall.write().unwrap();
         assert_eq!(hooks(), ["postrouting"]);

@@ -49,6 +49,8 @@ pub(super) struct Encryption {
     known: BTreeSet<String>,
     /// The device, if it is there.
     device: Option<OnDevice>,
+    /// May there be something else to be told than before?
+    changed: bool,
     /// What is to be written.
     changes: Changes,
     /// When the device is read.
@@ -144,6 +146,7 @@ impl Encryption {
             wanted: BTreeMap::new(),
             known: BTreeSet::new(),
             device: None,
+            changed: false,
             changes: Changes::default(),
             due: None,
             fault: None,
@@ -228,6 +231,7 @@ impl Encryption {
         if self.device.as_ref().is_some_and(|device| device.index == index) {
             (self.device, self.due, self.fault) = (None, None, None);
             self.known.clear();
+            self.changed = true;
         }
     }
 
@@ -236,7 +240,7 @@ impl Encryption {
         let before = match peer {
             Some(peer) => self.wanted.insert(name.clone(), peer),
             None => {
-                self.known.remove(&name);
+                self.changed |= self.known.remove(&name);
                 self.wanted.remove(&name)
             }
         };
@@ -249,6 +253,11 @@ impl Encryption {
         let ready = device.peers.iter().filter(|(_, known)| known.ready);
         let ready: BTreeSet<WireguardKey> = ready.map(|(key, _)| WireguardKey(key.0)).collect();
         Some(HostWireguard { key: WireguardKey(device.key.0), ready, known: self.known.clone() })
+    }
+
+    /// May [`Self::told`] be other than when this was asked last?
+    pub(super) const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.changed, false)
     }
 
     /// What is wrong.
@@ -304,6 +313,7 @@ impl Encryption {
         if !read && (self.changes.is_none() || self.fault.is_some()) {
             return;
         }
+        self.changed = true;
         let done = if read { self.read(&name) } else { Ok(()) };
         if read {
             self.changes = Changes::Everything;
@@ -417,6 +427,7 @@ impl Encryption {
         };
         let peers = peers.into_iter().map(known).collect();
         self.device = Some(OnDevice { name: name.clone(), index, key, peers });
+        self.changed = true;
         Ok(())
     }
 

@@ -226,6 +226,7 @@ impl Worker {
             }
             Event::Settings(None) => {
                 self.sysctls.changed();
+                self.tunnels.settings_of_all_changed();
                 true
             }
             Event::Address(change) if self.tunnels.has(change.object().link) => {
@@ -317,6 +318,7 @@ impl Worker {
             }
         }
         for (kind, tunnel) in orders.tunnels {
+            self.firewall.tunnel_ends_at(kind, tunnel.as_ref().map(|tunnel| tunnel.local));
             self.tunnels.want(kind, tunnel);
         }
         for (key, peer) in orders.peers {

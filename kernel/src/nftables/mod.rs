@@ -10,7 +10,7 @@ mod chain;
 mod element;
 mod expression;
 mod flowtable;
-mod forward;
+mod foreign;
 mod generation;
 mod limit;
 mod list;
@@ -27,7 +27,7 @@ pub use expression::{
     Verdict, ct_state,
 };
 pub use flowtable::{Flowtable, flowtable_devices};
-pub use forward::forward_drops;
+pub use foreign::{forward_drops, translates};
 pub use generation::{GROUP, Generation};
 pub use limit::Limit;
 pub use list::{ListedRule, chains, elements, exists, rules, rules_of, sets};

@@ -9,6 +9,7 @@
 //! the place of what was left under its key.
 
 mod egress;
+mod forged;
 mod host_ports;
 mod limits;
 mod ruleset;
@@ -17,6 +18,7 @@ mod source_check;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use cairn_kernel::Error;
@@ -25,10 +27,11 @@ use cairn_kernel::nftables::{self, Element, ListedRule, Table, Transaction, Valu
 use cairn_kernel::object::{Change, Link};
 use cairn_net::Family;
 use felix_api::WORKLOAD;
-use felix_core::{Element as Wanted, Nat};
+use felix_core::{Element as Wanted, Nat, TunnelKind};
 use nix::errno::Errno;
 use tracing::{debug, error, info};
 
+use forged::Forged;
 use ruleset::Needs;
 use sets::SetName;
 use source_check::SourceCheck;
@@ -40,6 +43,7 @@ type Elements = BTreeMap<SetName, BTreeSet<Element>>;
 pub(super) struct Firewall {
     socket: Socket,
     sources: SourceCheck,
+    forged: Forged,
     wanted: Elements,
     /// As last read or written.
     actual: Elements,
@@ -47,6 +51,8 @@ pub(super) struct Firewall {
     pending: BTreeSet<(SetName, Element)>,
     /// What leaves the pools gets these sources; `None` while that is not known. What an earlier run wrote is in force then.
     nat: Option<Nat>,
+    /// Where this node's tunnels end.
+    ends: BTreeMap<TunnelKind, IpAddr>,
     /// Chains and sets as last read or written.
     chains: BTreeSet<String>,
     sets: BTreeSet<String>,
@@ -68,10 +74,12 @@ impl Firewall {
         let mut firewall = Self {
             sources: SourceCheck::open(&mut socket)?,
             socket,
+            forged: Forged::default(),
             wanted: Elements::new(),
             actual: Elements::new(),
             pending: BTreeSet::new(),
             nat: None,
+            ends: BTreeMap::new(),
             chains: BTreeSet::new(),
             sets: BTreeSet::new(),
             needs: None,
@@ -79,6 +87,7 @@ impl Firewall {
             swept: false,
         };
         firewall.read()?;
+        firewall.look(Instant::now());
         firewall.commit(true)?;
         firewall.sources.write(&mut firewall.socket, Instant::now()).inspect_err(|error| {
             if error.errno() == Some(Errno::EOPNOTSUPP) {
@@ -95,11 +104,20 @@ impl Firewall {
         self.nat = Some(nat);
     }
 
+    /// A tunnel of this node ends at this address, from the next [`Self::write`] on.
+    pub(super) fn tunnel_ends_at(&mut self, kind: TunnelKind, address: Option<IpAddr>) {
+        match address {
+            Some(address) => drop(self.ends.insert(kind, address)),
+            None => drop(self.ends.remove(&kind)),
+        }
+    }
+
     /// Wants an element, from the next [`Self::write`] on.
     pub(super) fn add(&mut self, element: &Wanted) {
         if let Wanted::Source { interface, address } = element {
             self.sources.add(interface, *address);
         }
+        self.forged.add(element, Instant::now());
         let (set, members) = members(element);
         for member in members {
             self.pending.insert((set, member.clone()));
@@ -112,6 +130,7 @@ impl Firewall {
         if let Wanted::Source { interface, address } = element {
             self.sources.remove(interface, *address);
         }
+        self.forged.remove(element);
         let (set, members) = members(element);
         for member in members {
             self.wanted.entry(set).or_default().remove(&member);
@@ -138,7 +157,7 @@ impl Firewall {
 
     /// When [`Self::write`] should be called again, at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.sources.poll_timeout()
+        self.sources.poll_timeout().into_iter().chain(self.forged.poll_timeout()).min()
     }
 
     /// Is the element in the kernel?
@@ -162,6 +181,20 @@ impl Firewall {
     }
 
     fn write_elements(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        self.look(now);
+        let updated = self.update_elements();
+        self.forged.end(self.needs.is_some_and(Needs::may_be_forged), now);
+        updated
+    }
+
+    /// Looks at the tables of others if it is time to.
+    fn look(&mut self, now: Instant) {
+        let matters = self.needs().asks_others();
+        self.forged.look(matters, &mut self.socket, now);
+    }
+
+    fn update_elements(&mut self) -> Result<(), Error> {
         if self.pending.is_empty() && self.needs == Some(self.needs()) {
             return Ok(());
         }
@@ -212,7 +245,8 @@ impl Firewall {
             // Before the sweep nobody knows what of an earlier run is of use.
             any(&self.wanted) || (!self.swept && any(&self.actual))
         };
-        Needs::of(self.nat, holds, &self.chains, !self.swept)
+        let end = |family| self.ends.values().copied().find(|end| Family::of(*end) == family);
+        Needs::of(self.nat, Family::ALL.map(end), self.forged.foreign(), holds, &self.chains, !self.swept)
     }
 
     /// Is the set in the kernel, or to be there?
@@ -271,6 +305,9 @@ impl Firewall {
         }
         transaction.commit(&mut self.socket)?;
         if with_rules {
+            if needs.may_be_forged() && !self.needs.is_some_and(Needs::may_be_forged) {
+                self.forged.outdated(Instant::now());
+            }
             (self.needs, self.chains) = (Some(needs), ruleset::chains(needs));
             self.sets.extend(ruleset::sets(needs));
             self.rules = nftables::rules(&mut self.socket, Table::CAIRN)?;

@@ -10,8 +10,8 @@
 //! | (services) | prerouting, -100 | |
 //! | `host-ports`, `host-ports-own` | prerouting and output, -95 | connections to ports of the node that lead to pods; before anything is filtered, so that policies see pods' own addresses and ports; only where there are such |
 //! | `egress` | prerouting, -90 | packets of pods of egress gateways get a mark; only where there are such |
-//! | `forged` | forward, -10 | pods send no encapsulated packets to nodes (`to-nodes`), also by way of a service: its address is translated by then |
 //! | (policy) | forward, 0 | |
+//! | `to-tunnels` | postrouting, -199 | pods send no encapsulated packets to nodes (`to-nodes`), also by way of a service: `super::forged`; only where somebody translates addresses |
 //! | `host-ports-return` | postrouting, 95 | of such connections those whose answers would not come back here get an address of the node |
 //! | `masquerades` | postrouting, 100 | pods of pools with `natOutgoing` leave all pools with an address of the node |
 //! | `egress-tunnels` | postrouting, 110 | packets of egress gateways enter a tunnel without their mark, or the kernel would lead what they travel in back into it; only where there are such |
@@ -39,6 +39,7 @@ use felix_core::{Nat, TunnelKind};
 use super::egress::{
     EGRESS, EGRESS_MARKED, EGRESS_TUNNELS, egress_rules, egress_source_rules, egress_tunnel_rule,
 };
+use super::forged;
 use super::host_ports;
 use super::limits;
 use super::sets::SetName;
@@ -52,10 +53,8 @@ const CLEARTEXT: &str = "cleartext";
 /// The interface of what this node sends to itself.
 const LOOPBACK: &[u8] = b"lo\0";
 const TUNNEL_ENDS: &str = "tunnel-ends";
-const FORGED: &str = "forged";
-const TO_NODES: &str = "to-nodes";
 /// Protocol number of UDP.
-const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 /// TCP, UDP, SCTP, DCCP.
 const WITH_PORTS: [u8; 4] = [6, UDP, 132, 33];
 
@@ -65,6 +64,8 @@ const WITH_PORTS: [u8; 4] = [6, UDP, 132, 33];
 pub(super) struct Needs {
     /// Packets are encapsulated on this node: in UDP, in IP.
     encapsulation: [bool; 2],
+    /// This node's tunnels end at these addresses, of IPv4 and of IPv6.
+    ends: [Option<IpAddr>; 2],
     /// Packets of some pools are taken through WireGuard only.
     encryption: bool,
     /// Some pods leave the pools with another source.
@@ -75,6 +76,8 @@ pub(super) struct Needs {
     host_ports: bool,
     /// Some pods have a limit: to them, from them.
     limits: [bool; 2],
+    /// Somebody else translates addresses.
+    foreign: bool,
     /// What leaves the pools gets these sources; `None` while that is not known. What an earlier run wrote is in force then.
     nat: Option<Nat>,
 }
@@ -83,6 +86,8 @@ impl Needs {
     /// Those of the sets that hold something, and of the chains that are there. Before all is known, what is there `stays`. Connections that are translated go on when no new ones are.
     pub(super) fn of(
         nat: Option<Nat>,
+        ends: [Option<IpAddr>; 2],
+        foreign: bool,
         holds: impl Fn(SetName) -> bool,
         chains: &BTreeSet<String>,
         stays: bool,
@@ -91,11 +96,13 @@ impl Needs {
         let egress = if stays { chains.contains(EGRESS) } else { any(SetName::EgressMembers) };
         Self {
             encapsulation: [holds(SetName::TunnelPorts), holds(SetName::TunnelProtocols)],
+            ends,
             encryption: any(SetName::Encrypted),
             translation: any(SetName::Masquerade) || egress || chains.contains(MASQUERADE),
             egress,
             host_ports: any(SetName::HostPorts) || any(SetName::HostPortsOfAddress),
             limits: limits::DIRECTIONS.map(|direction| holds(SetName::Limits(direction))),
+            foreign,
             nat,
         }
     }
@@ -116,6 +123,16 @@ impl Needs {
 
     fn encapsulates(self) -> bool {
         self.encapsulation.contains(&true)
+    }
+
+    /// What a pod sends could be taken for a node's.
+    pub(super) fn may_be_forged(self) -> bool {
+        self.encapsulates() && (self.translation || self.host_ports || self.foreign)
+    }
+
+    /// Is it for others to say whether [`Self::may_be_forged`]?
+    pub(super) fn asks_others(self) -> bool {
+        self.encapsulates() && !(self.translation || self.host_ports)
     }
 
     /// Those directions in which some pods have a limit, and those in which none has.
@@ -172,13 +189,12 @@ fn wanted_chains(needs: Needs) -> Vec<Chain> {
         (needs.egress, Chain::at(EGRESS, ChainType::Filter, Hook::Prerouting, -90)),
         (needs.egress, Chain::regular(EGRESS_MARKED)),
         (needs.egress, Chain::at(EGRESS_TUNNELS, ChainType::Filter, Hook::Postrouting, 110)),
-        (needs.encapsulates(), Chain::at(FORGED, ChainType::Filter, Hook::Forward, -10)),
-        (needs.encapsulates(), Chain::regular(TO_NODES)),
         (needs.translation, Chain::at(MASQUERADE, ChainType::Nat, Hook::Postrouting, 100)),
     ];
     let ports = host_ports::chains().map(|chain| (needs.host_ports, chain));
     let limits = needs.directions().map(|(wanted, direction)| (wanted, limits::chain(direction)));
-    let all = all.into_iter().chain(ports).chain(limits);
+    let forged = forged::chains().map(|chain| (needs.may_be_forged(), chain));
+    let all = all.into_iter().chain(forged).chain(ports).chain(limits);
     all.filter(|(wanted, _)| *wanted).map(|(_, chain)| chain).collect()
 }
 
@@ -208,11 +224,12 @@ fn rules(needs: Needs) -> Vec<Rule> {
         rules.push(rule(CLEARTEXT, "pods of other nodes come through WireGuard only", drop));
     }
     if needs.encapsulates() {
-        rules.extend(Family::ALL.into_iter().flat_map(tunnel_ends_rules));
-        rules.extend(Family::ALL.map(to_nodes_rule));
-        rules.extend(
-            encapsulated(needs).flat_map(|what| [encapsulated_rule(what.clone()), forged_rule(what)]),
-        );
+        rules.extend(needs.ends.into_iter().flatten().map(tunnel_end_rule));
+        rules.extend(Family::ALL.into_iter().flat_map(strange_ends_rules));
+        rules.extend(encapsulated(needs).map(encapsulated_rule));
+    }
+    if needs.may_be_forged() {
+        rules.extend(forged::rules(encapsulated(needs)));
     }
     if needs.egress {
         rules.extend(Family::ALL.into_iter().flat_map(egress_rules));
@@ -233,13 +250,11 @@ fn pods_rule() -> Rule {
 
 /// Packets that this node's tunnels take: by port, by protocol.
 fn encapsulated(needs: Needs) -> impl Iterator<Item = Vec<Expression>> {
-    let lookup =
-        |set: SetName| Expression::Lookup { set: set.as_str().to_owned(), key: Register(0), inverted: false };
     let protocol = Expression::Meta { key: MetaKey::TransportProtocol, into: Register(0) };
     let port = Expression::Payload { base: PayloadBase::Transport, offset: 2, len: 2, into: Register(0) };
     let all = [
-        vec![protocol.clone(), equal(Register(0), &[UDP]), port, lookup(SetName::TunnelPorts)],
-        vec![protocol, lookup(SetName::TunnelProtocols)],
+        vec![protocol.clone(), equal(Register(0), &[UDP]), port, lookup(SetName::TunnelPorts, false)],
+        vec![protocol, lookup(SetName::TunnelProtocols, false)],
     ];
     needs.encapsulation.into_iter().zip(all).filter_map(|(wanted, what)| wanted.then_some(what))
 }
@@ -257,32 +272,9 @@ fn encrypted_interface_rule(interface: &[u8]) -> Rule {
 /// What has an address of a pool that sends nothing in clear text is asked for the interface that it came by.
 fn cleartext_rule(family: Family) -> Rule {
     let mut parts = of_family(family, Register(0)).to_vec();
-    let lookup = Expression::Lookup {
-        set: SetName::Encrypted(family).as_str().to_owned(),
-        key: Register(0),
-        inverted: false,
-    };
-    parts.extend([source(family, Register(0)), lookup]);
+    parts.extend([source(family, Register(0)), lookup(SetName::Encrypted(family), false)]);
     parts.push(Expression::Verdict(Verdict::Goto(CLEARTEXT.to_owned())));
     rule(ARRIVALS, "from a pool that is encrypted", parts)
-}
-
-/// What a pod would have another node take for this node's packet, once masqueraded as that. What it sends to its own node keeps its source, which
-/// is no node's: [`tunnel_ends_rules`] see to that.
-fn forged_rule(mut what: Vec<Expression>) -> Rule {
-    what.extend([
-        Expression::Meta { key: MetaKey::InputInterface, into: Register(0) },
-        equal(Register(0), WORKLOAD.as_bytes()),
-        Expression::Verdict(Verdict::Goto(TO_NODES.to_owned())),
-    ]);
-    rule(FORGED, "encapsulated by a pod", what)
-}
-
-fn to_nodes_rule(family: Family) -> Rule {
-    let mut parts = of_family(family, Register(0)).to_vec();
-    parts.extend([destination(family, Register(0)), nodes(family, false)]);
-    parts.extend([Expression::Counter, Expression::Verdict(Verdict::Drop)]);
-    rule(TO_NODES, "pods send no encapsulated packets to nodes", parts)
 }
 
 fn encapsulated_rule(mut what: Vec<Expression>) -> Rule {
@@ -290,22 +282,33 @@ fn encapsulated_rule(mut what: Vec<Expression>) -> Rule {
     rule(ENCAPSULATED, "for a tunnel", what)
 }
 
+/// What is as it should be: nearly all, so it is asked first, and of an address itself rather than of a set.
+fn tunnel_end_rule(own: IpAddr) -> Rule {
+    let family = Family::of(own);
+    let mut parts = of_family(family, Register(0)).to_vec();
+    parts.extend([destination(family, Register(0)), equal(Register(0), &octets(own))]);
+    parts.extend([source(family, Register(0)), lookup(SetName::Nodes(family), false)]);
+    parts.push(Expression::Verdict(Verdict::Accept));
+    rule(TUNNEL_ENDS, "encapsulated packets from nodes", parts)
+}
+
 /// Encapsulated packets from elsewhere than the cluster's nodes, or to another address of this node than the one that its tunnels have:
-/// a pod may send there, and be masqueraded as its node, for [`to_nodes_rule`] knows only the addresses of tunnels.
-fn tunnel_ends_rules(family: Family) -> [Rule; 2] {
+/// a pod may send there, and be masqueraded as its node, for [`forged`] knows only the addresses of tunnels.
+fn strange_ends_rules(family: Family) -> [Rule; 2] {
     let ends = [
         (source(family, Register(0)), "encapsulated packets come from nodes only"),
         (destination(family, Register(0)), "encapsulated packets go to nodes' own addresses only"),
     ];
     ends.map(|(end, comment)| {
         let mut parts = of_family(family, Register(0)).to_vec();
-        parts.extend([end, nodes(family, true), Expression::Counter, Expression::Verdict(Verdict::Drop)]);
+        parts.extend([
+            end,
+            lookup(SetName::Nodes(family), true),
+            Expression::Counter,
+            Expression::Verdict(Verdict::Drop),
+        ]);
         rule(TUNNEL_ENDS, comment, parts)
     })
-}
-
-fn nodes(family: Family, inverted: bool) -> Expression {
-    Expression::Lookup { set: SetName::Nodes(family).as_str().to_owned(), key: Register(0), inverted }
 }
 
 /// From a masqueraded pool to an address of no pool. A range of ports is for protocols that have ports: others, such as ICMP, have a rule of their own.
@@ -338,11 +341,6 @@ fn translation(family: Family, address: Option<IpAddr>, ports: Ports) -> Vec<Exp
 
 /// What becomes of packets from a masqueraded pool to an address of no pool.
 fn leaving_rule(family: Family, what: Vec<Expression>) -> Rule {
-    let lookup = |set: SetName, inverted| Expression::Lookup {
-        set: set.as_str().to_owned(),
-        key: Register(0),
-        inverted,
-    };
     let mut parts = of_family(family, Register(0)).to_vec();
     parts.extend([
         source(family, Register(0)),
@@ -360,6 +358,11 @@ pub(super) fn rule(chain: &str, comment: impl Into<Cow<'static, str>>, expressio
 
 pub(super) fn equal(register: Register, value: &[u8]) -> Expression {
     Expression::Compare { register, operator: Comparison::Equal, value: value.to_vec() }
+}
+
+/// What is in the first registers is in the set; or, inverted, is not.
+pub(super) fn lookup(set: SetName, inverted: bool) -> Expression {
+    Expression::Lookup { set: set.as_str().to_owned(), key: Register(0), inverted }
 }
 
 /// Packets of a family.

@@ -151,7 +151,8 @@ fn set(path: &str, value: &str) {
     std::fs::write(format!("/proc/sys/net/{path}"), value).unwrap();
 }
 
-const LOOSE: &str = "ipv4/conf/cairn-vxlan/rp_filter";
+const FILTER: &str = "ipv4/conf/cairn-vxlan/rp_filter";
+const FILTER_OF_ALL: &str = "ipv4/conf/all/rp_filter";
 const NO_ADDRESS: &str = "ipv6/conf/cairn-vxlan/addr_gen_mode";
 
 #[test]
@@ -159,22 +160,29 @@ const NO_ADDRESS: &str = "ipv6/conf/cairn-vxlan/addr_gen_mode";
 fn settings_are_those_of_a_tunnel_also_on_one_that_is_adopted() {
     in_namespace(|_| {
         drop(ready());
-        set(LOOSE, "1");
+        set(FILTER_OF_ALL, "0");
+        set(FILTER, "1");
         set(NO_ADDRESS, "0");
         let mut tunnels = ready();
-        assert_eq!((setting(LOOSE).as_str(), setting(NO_ADDRESS).as_str()), ("2", "1"));
+        assert_eq!((setting(FILTER).as_str(), setting(NO_ADDRESS).as_str()), ("0", "1"));
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut monitor = Monitor::open(&[Topic::Settings, Topic::Addresses]).unwrap();
             tunnels.silence(&mut monitor).unwrap();
-            for (path, wrong, right) in [(LOOSE, "1", "2"), (NO_ADDRESS, "0", "1")] {
-                set(path, wrong);
-                while setting(path) != right {
+            for (path, value, follows, right) in [
+                (FILTER, "1", FILTER, "0"),
+                (FILTER_OF_ALL, "1", FILTER, "2"),
+                (FILTER, "1", FILTER, "2"),
+                (FILTER_OF_ALL, "2", FILTER, "0"),
+                (NO_ADDRESS, "0", NO_ADDRESS, "1"),
+            ] {
+                set(path, value);
+                while setting(follows) != right {
                     let event = tokio::time::timeout(Duration::from_secs(30), monitor.next()).await;
                     match event.expect("the kernel tells of it").unwrap() {
                         Event::Settings(Some(index)) => tunnels.settings_changed(index),
-                        Event::Settings(None) => {}
+                        Event::Settings(None) => tunnels.settings_of_all_changed(),
                         Event::Address(change) => tunnels.address_changed(change),
                         other => panic!("{other:?}"),
                     }

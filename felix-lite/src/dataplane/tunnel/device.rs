@@ -8,13 +8,16 @@ use felix_api::TUNNEL_GROUP as GROUP;
 use felix_core::{Tunnel, TunnelKind};
 use nix::errno::Errno;
 
+use crate::dataplane::host;
+
 /// Hop limit of IP-in-IP's outer packets. That of the inner ones would let a long way between nodes eat it up.
 const TTL: u8 = 64;
 
-/// While routes change from plain to a tunnel or back, packets come one way and answers go the other: sources are checked by
-/// whether there is a route to them at all (RFC 3704 section 2.4), not by which interface it leads over.
-const CONF: [(Conf, u32); 1] = [(Conf::RpFilter, LOOSE)];
-const LOOSE: u32 = 2;
+/// While routes change from plain to a tunnel or back, packets come one way and answers go the other: which interface the route to their source
+/// leads over is not asked (RFC 3704). The larger of a device's filter and of that for all counts. So where all are to be strict, it is asked whether there is
+/// a route at all, and elsewhere nothing, for that question is one more look into the routing table for each packet.
+const OFF: (Conf, u32) = (Conf::RpFilter, 0);
+const LOOSE: (Conf, u32) = (Conf::RpFilter, 2);
 /// The kernel makes no link-local address.
 const NO_ADDRESS: u32 = 1;
 
@@ -135,8 +138,10 @@ fn change(link: &Link, tunnel: &Tunnel) -> Option<LinkChange<'static>> {
         change.up = Some(true);
     }
     if let Ok(name) = link.name.parse::<LinkName>() {
-        if differs(Family::Ipv4, &name, Conf::RpFilter, LOOSE) {
-            change.ipv4 = &CONF;
+        let filter = filter();
+        let [(conf, value)] = *filter;
+        if differs(Family::Ipv4, &name, conf, value) {
+            change.ipv4 = filter;
         }
         if differs(Family::Ipv6, &name, Conf::AddrGenMode, NO_ADDRESS) {
             change.link_local = Some(false);
@@ -144,6 +149,11 @@ fn change(link: &Link, tunnel: &Tunnel) -> Option<LinkChange<'static>> {
     }
     let settings = !change.ipv4.is_empty() || change.link_local.is_some();
     (settings || change.mtu.is_some() || change.mac.is_some() || change.up.is_some()).then_some(change)
+}
+
+/// The reverse path filter that a tunnel should have now.
+fn filter() -> &'static [(Conf, u32); 1] {
+    if host::all_are_strict() { &[LOOSE] } else { &[OFF] }
 }
 
 /// Is a setting of an interface another? One that cannot be read, as IPv6's where that is switched off, is not.
@@ -180,7 +190,7 @@ fn create(rtnl: &mut Rtnl, name: &LinkName, tunnel: &Tunnel, kind: Kind) -> Resu
 /// Switches a new device on.
 fn start(rtnl: &mut Rtnl, name: &LinkName) -> Result<(), Error> {
     // No link-local address of the kernel's making: gateways follow from MACs, and nobody solicits or advertises here.
-    let quiet = LinkChange { ipv4: &CONF, link_local: Some(false), ..LinkChange::default() };
+    let quiet = LinkChange { ipv4: filter(), link_local: Some(false), ..LinkChange::default() };
     let up = LinkChange { up: Some(true), ..LinkChange::default() };
     rtnl.execute_all(Requests::new().change_link(name, &quiet).change_link(name, &up))
 }

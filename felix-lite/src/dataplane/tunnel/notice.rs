@@ -45,6 +45,12 @@ impl Tunnels {
         }
     }
 
+    /// Settings of all interfaces were changed, which a device's own may depend on.
+    pub(in crate::dataplane) fn settings_of_all_changed(&mut self) {
+        let all: Vec<_> = self.devices.values().map(|device| device.index).collect();
+        all.into_iter().for_each(|index| self.settings_changed(index));
+    }
+
     /// Somebody changed an address on a tunnel.
     pub(in crate::dataplane) fn address_changed(&mut self, change: Change<Address>) {
         // One that nobody set is of the kernel's making, which it was told not to do.

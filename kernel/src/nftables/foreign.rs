@@ -1,20 +1,23 @@
-//! What other tables do to forwarded packets.
+//! What other tables do to packets.
 //!
-//! Rules of iptables are seen where they are of its nf_tables back end; those of the older one are not in nf_tables at all.
+//! Rules of iptables are seen where they are of its nf_tables back end; of those of the older one only that there are tables is known.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use super::table::header;
 use super::uapi::{LIST_ELEMENT, chain, message, rule};
 use super::{Table, Verdict};
-use crate::Error;
 use crate::netlink::{Attribute, Attributes, Batch, Frame, Socket};
+use crate::{Error, Refusal};
 
 /// Length of a `struct nfgenmsg`.
 const HEADER: usize = 4;
 /// `NF_INET_FORWARD`, `NF_DROP`.
 const FORWARD: u32 = 2;
 const DROP: u32 = 0;
+/// The type of chains that translate, and the name of such a table.
+const NAT: &str = "nat";
 /// `NFT_META_IIFNAME`, `NFT_META_OIFNAME`.
 const INPUT: u32 = 6;
 const OUTPUT: u32 = 7;
@@ -25,17 +28,9 @@ type Place = (u8, String);
 /// Chains of tables other than `ours` that drop whatever forwarded packet no rule lets pass, in tables without rules that let packets from and to
 /// interfaces pass whose names begin so. Each as `ip filter: FORWARD`.
 pub fn forward_drops(socket: &mut Socket, ours: Table, interfaces: &str) -> Result<Vec<String>, Error> {
-    let refused = |refusal| Error::refused("list", "chains of all tables", refusal);
-    let ask = |kind: u16| {
-        move |batch: &mut Batch, flags: u16| {
-            batch.message(kind, flags, &header(0, 0));
-        }
-    };
     let chains = socket.dump(ask(message::GET_CHAIN), dropping).map_err(refused)?;
-    let chains: BTreeSet<(Place, String)> = chains
-        .into_iter()
-        .filter(|((family, table), _)| (*family, table.as_str()) != (ours.family.number(), ours.name))
-        .collect();
+    let chains: BTreeSet<(Place, String)> =
+        chains.into_iter().filter(|(place, _)| !is_of(place, ours)).collect();
     if chains.is_empty() {
         return Ok(Vec::new());
     }
@@ -50,6 +45,35 @@ pub fn forward_drops(socket: &mut Socket, ours: Table, interfaces: &str) -> Resu
         .collect())
 }
 
+/// Whether there is somebody else's chain of the type `nat`, of nf_tables or of either iptables: addresses of packets may be translated then.
+pub fn translates(socket: &mut Socket, ours: Table) -> Result<bool, Error> {
+    let chains = socket.dump(ask(message::GET_CHAIN), translating).map_err(refused)?;
+    Ok(chains.iter().any(|place| !is_of(place, ours)) || OLDER_TABLES.into_iter().any(has_older_nat))
+}
+
+/// The older iptables lists its tables of the thread's namespace here, once it is loaded.
+const OLDER_TABLES: [&str; 2] =
+    ["/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"];
+
+fn has_older_nat(list: &str) -> bool {
+    fs::read_to_string(list).is_ok_and(|tables| tables.lines().any(|table| table == NAT))
+}
+
+/// A message for things of all tables.
+fn ask(kind: u16) -> impl Fn(&mut Batch, u16) {
+    move |batch, flags| {
+        batch.message(kind, flags, &header(0, 0));
+    }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    Error::refused("list", "chains of all tables", refusal)
+}
+
+fn is_of((family, name): &Place, table: Table) -> bool {
+    (*family, name.as_str()) == (table.family.number(), table.name)
+}
+
 /// IPv4 and IPv6 alone or together; what bridges forward is no concern of hosts.
 const fn name(family: u8) -> Option<&'static str> {
     match family {
@@ -62,6 +86,12 @@ const fn name(family: u8) -> Option<&'static str> {
 
 fn place(frame: Frame<'_>, table: u16) -> Option<Place> {
     Some((frame.byte(0)?, frame.attributes(HEADER).find(table).map(Attribute::text)?))
+}
+
+/// The table of a base chain that translates.
+fn translating(frame: Frame<'_>) -> Option<Place> {
+    let translates = frame.attributes(HEADER).find(chain::TYPE)?.is_text(NAT);
+    translates.then(|| place(frame, chain::TABLE))?
 }
 
 /// A base chain at the hook whose policy is to drop.
