@@ -116,7 +116,15 @@ impl Chain {
     }
 
     pub(super) fn encode_delete(name: &str, table: &Table, batch: &mut Batch) {
-        let mut out = table.message(batch, message::DEL_CHAIN, 0);
+        Self::encode_name(message::DEL_CHAIN, name, table, batch);
+    }
+
+    pub(super) fn encode_destroy(name: &str, table: &Table, batch: &mut Batch) {
+        Self::encode_name(message::DESTROY_CHAIN, name, table, batch);
+    }
+
+    fn encode_name(kind: u16, name: &str, table: &Table, batch: &mut Batch) {
+        let mut out = table.message(batch, kind, 0);
         out.text(chain::TABLE, table.name).text(chain::NAME, name);
     }
 }

@@ -78,6 +78,12 @@ impl Transaction {
         self.step("delete", "chain", name.to_owned())
     }
 
+    /// Deletes a chain with its rules, if it is there. Needs Linux 6.3, which an older one says by `EINVAL`.
+    pub fn destroy_chain(&mut self, name: &str) -> &mut Self {
+        Chain::encode_destroy(name, &self.table, &mut self.batch);
+        self.step("destroy", "chain", name.to_owned())
+    }
+
     /// Deletes the rules of a chain, which must be there.
     pub fn flush_chain(&mut self, name: &str) -> &mut Self {
         Rule::encode_flush(name, &self.table, &mut self.batch);

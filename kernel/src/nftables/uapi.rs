@@ -29,6 +29,8 @@ pub(super) mod message {
     pub(in super::super) const NEW_FLOWTABLE: u16 = SUBSYSTEM << 8 | 22;
     pub(in super::super) const GET_FLOWTABLE: u16 = SUBSYSTEM << 8 | 23;
     pub(in super::super) const DEL_FLOWTABLE: u16 = SUBSYSTEM << 8 | 24;
+    /// Since Linux 6.3.
+    pub(in super::super) const DESTROY_CHAIN: u16 = SUBSYSTEM << 8 | 27;
 }
 
 /// Flags of requests: `NLM_F_CREATE`, `NLM_F_APPEND`.

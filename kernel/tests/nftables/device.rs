@@ -40,5 +40,13 @@ fn a_chain_sees_what_comes_in_by_one_device() {
         assert_eq!(rules_of(socket, Table::CAIRN_INTERFACES, "lo").unwrap().len(), 2);
         assert!(rules_of(socket, Table::CAIRN_INTERFACES, "none").unwrap().is_empty());
         assert!(chains(socket, Table::CAIRN).unwrap().is_empty(), "another table");
+        let mut destroy = |name: &str| {
+            let mut transaction = Transaction::new(Table::CAIRN_INTERFACES);
+            transaction.destroy_chain(name);
+            transaction.commit(socket)
+        };
+        destroy("none").unwrap();
+        destroy("lo").unwrap();
+        assert!(chains(socket, Table::CAIRN_INTERFACES).unwrap().is_empty(), "with its rules");
     });
 }

@@ -284,19 +284,21 @@ impl SourceCheck {
         Ok(())
     }
 
-    /// Deletes the chains that their interfaces have left behind.
+    /// Deletes the chains that their interfaces have left behind, if they have.
     fn bury(&mut self, socket: &mut Socket) -> Result<(), Error> {
         if self.orphans.is_empty() {
             return Ok(());
         }
-        let there = nftables::chains(socket, Table::CAIRN_INTERFACES)?;
         let mut transaction = Transaction::new(Table::CAIRN_INTERFACES);
-        for name in there {
-            if self.orphans.contains(&*name) && !self.actual.contains_key(&*name) {
-                transaction.flush_chain(&name).delete_chain(&name);
-            }
+        for name in self.orphans.iter().filter(|name| !self.actual.contains_key(*name)) {
+            transaction.destroy_chain(name);
         }
-        transaction.commit(socket)?;
+        match transaction.commit(socket) {
+            Ok(()) => {}
+            // There is no table, or the kernel does not know the message: one before 6.3, where no chain stays.
+            Err(error) if error.is_not_found() || error.errno() == Some(Errno::EINVAL) => {}
+            Err(error) => return Err(error),
+        }
         self.orphans.clear();
         Ok(())
     }
